@@ -1,0 +1,176 @@
+// Byte strings without Buffer: hex, comparison, concatenation, and a bounds-checked reader and writer for
+// fabric's own binary formats. All multi-byte numbers are in network order (big-endian).
+
+export function toHex(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  return text;
+}
+
+/** Returns null unless `text` is an even number of hex digits. */
+export function fromHex(text: string): Uint8Array | null {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return null;
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(i * 2, i * 2 + 2), 16);
+  return bytes;
+}
+
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const whole = new Uint8Array(length);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/** Lexicographic order, shorter first on a common prefix: negative, zero or positive. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const common = Math.min(a.length, b.length);
+  for (let i = 0; i < common; i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference !== 0) return difference;
+  }
+  return a.length - b.length;
+}
+
+/** Not constant-time: for public values only; secrets are compared by {@link Crypto.equal}. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && compareBytes(a, b) === 0;
+}
+
+/**
+ * Reads a binary message from its start. A read past the end does not throw: it sets `failed` and returns zeros or an
+ * empty array, so that a parser reads all its fields and checks `failed` once.
+ */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #offset = 0;
+  failed = false;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  u8(): number {
+    return this.#take(1) ? this.#view.getUint8(this.#offset - 1) : 0;
+  }
+
+  u16(): number {
+    return this.#take(2) ? this.#view.getUint16(this.#offset - 2) : 0;
+  }
+
+  u32(): number {
+    return this.#take(4) ? this.#view.getUint32(this.#offset - 4) : 0;
+  }
+
+  u64(): bigint {
+    return this.#take(8) ? this.#view.getBigUint64(this.#offset - 8) : 0n;
+  }
+
+  /** A view, not a copy: valid as long as the input is. */
+  bytes(length: number): Uint8Array {
+    return this.#take(length) ? this.#bytes.subarray(this.#offset - length, this.#offset) : new Uint8Array(0);
+  }
+
+  /** A 16-bit length and that many bytes. */
+  bytes16(): Uint8Array {
+    return this.bytes(this.u16());
+  }
+
+  /** A 16-bit length and that much UTF-8; malformed UTF-8 sets `failed`. */
+  text16(): string {
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(this.bytes16());
+    } catch {
+      this.failed = true;
+      return '';
+    }
+  }
+
+  #take(length: number): boolean {
+    if (this.failed || length > this.remaining) {
+      this.failed = true;
+      return false;
+    }
+    this.#offset += length;
+    return true;
+  }
+}
+
+/** Grows as needed; `finish()` returns a copy of exactly what was written. */
+export class ByteWriter {
+  #bytes: Uint8Array;
+  #view: DataView;
+  #length = 0;
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  u8(value: number): this {
+    this.#view.setUint8(this.#reserve(1), value);
+    return this;
+  }
+
+  u16(value: number): this {
+    this.#view.setUint16(this.#reserve(2), value);
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#view.setUint32(this.#reserve(4), value);
+    return this;
+  }
+
+  u64(value: bigint): this {
+    this.#view.setBigUint64(this.#reserve(8), value);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    const offset = this.#reserve(value.length);
+    this.#bytes.set(value, offset);
+    return this;
+  }
+
+  /** Throws RangeError above 65,535 bytes: the callers' limits lie far below. */
+  bytes16(value: Uint8Array): this {
+    if (value.length > 0xffff) throw new RangeError(`bytes16: ${value.length} bytes`);
+    return this.u16(value.length).bytes(value);
+  }
+
+  text16(value: string): this {
+    return this.bytes16(utf8(value));
+  }
+
+  finish(): Uint8Array {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #reserve(length: number): number {
+    const offset = this.#length;
+    this.#length += length;
+    if (this.#length > this.#bytes.length) {
+      const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
+      grown.set(this.#bytes);
+      this.#bytes = grown;
+      this.#view = new DataView(grown.buffer);
+    }
+    return offset;
+  }
+}

@@ -1,0 +1,80 @@
+// What the CNI operations need from the daemon. The operations (parsing, order, results, errors) are pure against this
+// port; the daemon implements it on leases, rtnetlink and gossip, and `fabric attach` uses the same calls.
+
+import type { Mac, PeerId } from '../base/ids.ts';
+
+/** A network namespace as its caller opened it: the daemon opens `/proc/PID/fd/FD` and checks device and inode. */
+export interface NamespaceHandle {
+  readonly pid: number;
+  readonly fd: number;
+  readonly dev: bigint;
+  readonly ino: bigint;
+  /** The path that the caller knows it by, for results and messages. */
+  readonly path: string;
+}
+
+export interface AttachRequest {
+  /** Name of the fabric network, `fabric` by default. */
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly namespace: NamespaceHandle;
+  /** Requested addresses with prefix length or without, canonical text; empty: one of each family is chosen. */
+  readonly ips: readonly string[];
+  readonly mac: Mac | null;
+  /** The container's name for people and DNS, or empty. */
+  readonly name: string;
+  /** True: add a default route where the namespace has none for that family. */
+  readonly defaultRoute: boolean;
+  /** Extra routes of the configuration: destination CIDR and gateway (null: ours). */
+  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+}
+
+export interface AttachedAddress {
+  /** Address with the network's prefix length, `10.32.0.5/12`. */
+  readonly address: string;
+  readonly gateway: string;
+}
+
+export interface Attachment {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly mac: Mac;
+  readonly addresses: readonly AttachedAddress[];
+  /** Routes that were set inside the namespace beyond the connected ones. */
+  readonly routes: readonly { readonly dst: string; readonly gw: string }[];
+  readonly name: string;
+  readonly mtu: number;
+  readonly bridge: { readonly name: string; readonly mac: Mac };
+  readonly host: { readonly name: string; readonly mac: Mac };
+  readonly namespacePath: string;
+}
+
+export interface AttachmentKey {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+/** A difference between what was attached and what the kernel shows. */
+export interface AttachmentFinding {
+  readonly what: string;
+}
+
+export interface CniBackend {
+  readonly self: PeerId;
+  /**
+   * Attaches or rolls everything back. Rejects with FabricError: `attachment-exists`, `interface-exists`,
+   * `namespace-invalid`, `address-exhausted`, `address-in-use`, `address-foreign`, `address-invalid`, ….
+   * `cancelled` aborts when the caller hangs up: a half-done attach is rolled back.
+   */
+  attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment>;
+  /** Idempotent: an unknown attachment is success. Releases the addresses whatever happened to the namespace. */
+  detach(key: AttachmentKey): Promise<void>;
+  /** Compares reservation, interface, addresses, routes and forwarding entry with the kernel; empty: all is well. */
+  check(key: AttachmentKey, namespace: NamespaceHandle): Promise<readonly AttachmentFinding[]>;
+  list(network: string): readonly AttachmentKey[];
+  /** Null when an ADD would work now, else why not; `degraded`: existing containers suffer too. */
+  readiness(): { readonly reason: string; readonly degraded: boolean } | null;
+}

@@ -1,0 +1,95 @@
+// Everything that fabric keeps in the Linux kernel of one host, as one port: bridge, gateway, host access, container
+// interfaces, routes, nftables and sysctls. The daemon says what shall be; the implementation (src/host/linux) makes it so
+// by rtnetlink and nftables, idempotently, and puts it back when someone deletes it.
+
+import type { Cidr } from '../base/address.ts';
+import type { Mac, Vni } from '../base/ids.ts';
+
+export interface OverlayNetworkConfig {
+  readonly network: Vni;
+  /** Interface name of the bridge, at most 15 bytes. */
+  readonly bridge: string;
+  readonly range: Cidr;
+  readonly range6: Cidr | null;
+  /** Gateway addresses, canonical text. */
+  readonly gateway: string;
+  readonly gateway6: string | null;
+  /** The anycast MAC of every host's bridge device. */
+  readonly gatewayMac: Mac;
+  readonly mtu: number;
+}
+
+/** The host's own place in the overlay: a veth `host0` with its other end in the bridge. */
+export interface HostAccess {
+  readonly mac: Mac;
+  readonly ip: string;
+  readonly ip6: string | null;
+}
+
+export interface ContainerInterfaceConfig {
+  /** Descriptor of the container's network namespace, open in this process as long as the call runs. */
+  readonly namespaceFd: number;
+  readonly ifname: string;
+  readonly hostIfname: string;
+  readonly mac: Mac;
+  /** Addresses without prefix length. */
+  readonly ips: readonly string[];
+  readonly defaultRoute: boolean;
+  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+}
+
+/** What the kernel shows of one container interface's host end. */
+export interface ContainerPort {
+  readonly hostIfname: string;
+  readonly ifindex: number;
+  readonly up: boolean;
+  /** True when the veth's peer still exists. */
+  readonly alive: boolean;
+}
+
+export interface HostNetwork {
+  /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; idempotent. */
+  ensure(config: OverlayNetworkConfig): Promise<void>;
+  /**
+   * The veth pair of the pcap datapath: the near end is an isolated flooding bridge port with offloads off; returns the name
+   * of the far end, which carries no address and answers nothing. Idempotent.
+   */
+  ensureDatapathPort(): Promise<{ readonly portName: string }>;
+  exposeHost(access: HostAccess): Promise<void>;
+  hideHost(): Promise<void>;
+  /**
+   * Creates the veth pair, moves one end into the namespace, sets MAC, addresses, routes, MTU, port flags, FDB entry, host
+   * routes and anti-spoof elements. Rolls back when a step fails. Rejects with `interface-exists`, `netlink`, ….
+   */
+  addContainer(config: ContainerInterfaceConfig): Promise<{
+    readonly hostMac: Mac;
+    readonly bridgeMac: Mac;
+    readonly routes: readonly { dst: string; gw: string }[];
+  }>;
+  /** Idempotent; removes interface, routes, FDB and anti-spoof elements. */
+  removeContainer(port: {
+    readonly hostIfname: string;
+    readonly mac: Mac;
+    readonly ips: readonly string[];
+  }): Promise<void>;
+  /** Differences between the configuration and what kernel and namespace show; empty when all is well. */
+  checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]>;
+  /** All container ports of the bridge that carry our name. */
+  listContainerPorts(): Promise<readonly ContainerPort[]>;
+  /** Puts port flags, FDB, routes and anti-spoof elements of a live container back after a restart. */
+  adoptContainer(port: {
+    readonly hostIfname: string;
+    readonly mac: Mac;
+    readonly ips: readonly string[];
+  }): Promise<void>;
+  /** Calls `changed` (coalesced) when one of our objects was deleted or altered by others, or a container port vanished. */
+  watch(changed: () => void): Promise<void>;
+  /** Routes of the host that overlap the range, other than ours, as `CIDR dev NAME`; for the launch check. */
+  overlappingRoutes(range: Cidr): Promise<readonly string[]>;
+  /** Addresses of the host that peers may reach, best first, canonical text; never loopback, link-local or ours. */
+  underlayAddresses(): Promise<readonly { readonly ip: string; readonly mtu: number }[]>;
+  /** Stops watching; leaves the kernel as it is (for `stop`). */
+  close(): Promise<void>;
+  /** Removes everything we made and restores the sysctls that we changed (for `reset`). */
+  remove(): Promise<void>;
+}

@@ -1,0 +1,118 @@
+// The Crypto capability on node:crypto. Raw keys are wrapped in the DER prefixes that OpenSSL wants; all calls are
+// synchronous and deterministic. Sources: RFC 5869, 7748, 7693, 8032, 8410.
+
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hkdfSync,
+  type KeyObject,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto';
+import type { AeadCipher, Crypto } from '../base/capabilities.ts';
+
+const TAG_BYTES = 16;
+const PKCS8_PREFIX = { x25519: '302e020100300506032b656e04220420', ed25519: '302e020100300506032b657004220420' };
+const SPKI_PREFIX = { x25519: '302a300506032b656e032100', ed25519: '302a300506032b6570032100' };
+type Curve = keyof typeof PKCS8_PREFIX;
+
+function privateKey(curve: Curve, raw: Uint8Array): KeyObject {
+  const der = Buffer.concat([Buffer.from(PKCS8_PREFIX[curve], 'hex'), raw]);
+  try {
+    return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  } finally {
+    der.fill(0);
+  }
+}
+
+function publicKey(curve: Curve, raw: Uint8Array): KeyObject {
+  return createPublicKey({
+    key: Buffer.concat([Buffer.from(SPKI_PREFIX[curve], 'hex'), raw]),
+    format: 'der',
+    type: 'spki',
+  });
+}
+
+/** The last 32 bytes of an SPKI are the raw key on both curves. */
+function rawPublic(key: KeyObject): Uint8Array {
+  return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32));
+}
+
+function digest(algorithm: string, parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash(algorithm);
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
+}
+
+function hmac(algorithm: string, key: Uint8Array, parts: readonly Uint8Array[]): Uint8Array {
+  const mac = createHmac(algorithm, key);
+  for (const part of parts) mac.update(part);
+  return new Uint8Array(mac.digest());
+}
+
+/** The same options serve both ciphers; GCM's nonce and tag lengths are those of ChaCha20-Poly1305. */
+function nodeCipher(cipher: AeadCipher): 'chacha20-poly1305' {
+  return cipher as 'chacha20-poly1305';
+}
+
+export const nodeCrypto: Crypto = {
+  sha256: (...parts) => digest('sha256', parts),
+  hmacSha256: (key, ...parts) => hmac('sha256', key, parts),
+  hkdfSha256: (secret, info, length) => new Uint8Array(hkdfSync('sha256', secret, new Uint8Array(0), info, length)),
+  blake2s: (...parts) => digest('blake2s256', parts),
+  hmacBlake2s: (key, ...parts) => hmac('blake2s256', key, parts),
+
+  x25519Public: (raw) => rawPublic(privateKey('x25519', raw)),
+  x25519(rawPrivate, rawPeer) {
+    try {
+      const shared = diffieHellman({
+        privateKey: privateKey('x25519', rawPrivate),
+        publicKey: publicKey('x25519', rawPeer),
+      });
+      return shared.every((byte) => byte === 0) ? null : new Uint8Array(shared);
+    } catch {
+      return null; // OpenSSL refuses low-order points by throwing
+    }
+  },
+
+  ed25519Public: (seed) => rawPublic(privateKey('ed25519', seed)),
+  ed25519Sign: (seed, message) => new Uint8Array(sign(null, message, privateKey('ed25519', seed))),
+  ed25519Verify(key, message, signature) {
+    if (key.length !== 32 || signature.length !== 64) return false;
+    try {
+      return verify(null, message, publicKey('ed25519', key), signature);
+    } catch {
+      return false; // not a point of the curve
+    }
+  },
+
+  aeadSeal(cipher, key, nonce, aad, plain) {
+    const sealer = createCipheriv(nodeCipher(cipher), key, nonce, { authTagLength: TAG_BYTES });
+    sealer.setAAD(aad, { plaintextLength: plain.length });
+    const body = sealer.update(plain);
+    sealer.final();
+    return new Uint8Array(Buffer.concat([body, sealer.getAuthTag()]));
+  },
+  aeadOpen(cipher, key, nonce, aad, sealed) {
+    if (sealed.length < TAG_BYTES) return null;
+    const split = sealed.length - TAG_BYTES;
+    const opener = createDecipheriv(nodeCipher(cipher), key, nonce, { authTagLength: TAG_BYTES });
+    opener.setAAD(aad, { plaintextLength: split });
+    opener.setAuthTag(sealed.subarray(split));
+    const plain = opener.update(sealed.subarray(0, split));
+    try {
+      opener.final();
+      return new Uint8Array(plain);
+    } catch {
+      return null;
+    }
+  },
+
+  equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+};

@@ -1,0 +1,117 @@
+// The contract between the control side of the tunnels and whatever moves frames. A datapath owns the bridge port, the UDP
+// socket and the session keys; it is told tables and keys, and reports events. Its implementations (pcap now; engine and
+// vxlan later) all pass test/router/datapath-contract.ts. Calls are synchronous commands: they take effect in order,
+// before any later frame is looked up; none waits for I/O and none throws for input from outside.
+
+import type { AeadCipher } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
+
+export type DatapathName = 'pcap' | 'engine' | 'vxlan';
+
+export interface DatapathOptions {
+  /** The interface that the datapath reads and injects frames on (pcap: the far end of the port veth). */
+  readonly portName: string;
+  readonly network: Vni;
+  /** Local address and port of the UDP socket; `::` is dual stack. */
+  readonly listen: Endpoint;
+  /** Overlay MTU: the largest packet (L3) that a frame on the port carries, in bytes. */
+  readonly mtu: number;
+  /** Underlay MTU assumed for a peer before {@link Datapath.setPathMtu}, in bytes. */
+  readonly pathMtu: number;
+  /** The anycast MAC of the bridge: frames from or to it never cross. */
+  readonly gatewayMac: Mac;
+  /** Gateway addresses (canonical text): ARP and ND for them never cross. */
+  readonly gatewayIps: readonly string[];
+}
+
+/** Keys of one established session. The datapath takes the arrays over and zeroes them when the session is removed. */
+export interface SessionKeys {
+  readonly peer: PeerId;
+  /** Receiver index in datagrams to us: 1 to 2^32 - 1, unique on this host while the session lives. */
+  readonly localIndex: number;
+  /** Receiver index in datagrams that we send. */
+  readonly remoteIndex: number;
+  readonly cipher: AeadCipher;
+  /** 32 bytes each. */
+  readonly sendKey: Uint8Array;
+  readonly receiveKey: Uint8Array;
+}
+
+/** A change of the forwarding tables. Absent entries are no error, repeats are idempotent. */
+export type TableChange =
+  /** Unicast to `mac` goes to `to`; `local` means that its port is on our bridge. */
+  | { readonly kind: 'mac'; readonly network: Vni; readonly mac: Mac; readonly to: PeerId | 'local' }
+  | { readonly kind: 'mac-gone'; readonly network: Vni; readonly mac: Mac }
+  /** ARP and ND questions for `ip` (canonical text) are answered with `mac`, unless `mac` is local. */
+  | { readonly kind: 'neighbour'; readonly network: Vni; readonly ip: string; readonly mac: Mac }
+  | { readonly kind: 'neighbour-gone'; readonly network: Vni; readonly ip: string }
+  /** The peers that get a copy of each broadcast, unknown-unicast and multicast frame of the network. */
+  | { readonly kind: 'flood'; readonly network: Vni; readonly peers: readonly PeerId[] };
+
+export interface DatapathEvents {
+  /**
+   * A datagram that is no data of a known session (types handshake initiation, response, cookie; anything else is counted
+   * and dropped). `datagram` is a copy that the receiver may keep.
+   */
+  handshake(datagram: Uint8Array, from: Endpoint): void;
+  /** A frame waits for a peer that has no session to send on; repeated at most once per peer and second. */
+  sessionWanted(peer: PeerId): void;
+  /** The first valid data datagram of this session arrived (key confirmation for the responder). */
+  sessionConfirmed(localIndex: number): void;
+  /** A valid datagram with the session's highest counter came from another endpoint; the datapath already sends there. */
+  roamed(peer: PeerId, endpoint: Endpoint): void;
+  /** The session neared its counter limit: no more data is sent on it. */
+  sessionExhausted(localIndex: number): void;
+  /** A frame from a MAC in no table entered the port: a foreign device on our bridge (at most 10 per second). */
+  learned(network: Vni, mac: Mac, ip: string | null): void;
+  /** The datapath can't go on (port gone, socket broken); it has stopped itself. */
+  failed(reason: string): void;
+}
+
+/** Counters since start; they never step back. */
+export interface PeerCounters {
+  readonly peer: PeerId;
+  readonly txFrames: number;
+  readonly txBytes: number;
+  readonly rxFrames: number;
+  readonly rxBytes: number;
+  readonly drops: Readonly<Record<string, number>>;
+  /** Clock.monotonicMs of the last data (not keepalive) sent and received and of the last valid datagram; null: never. */
+  readonly lastDataSentMs: number | null;
+  readonly lastDataReceivedMs: number | null;
+  readonly lastReceivedMs: number | null;
+}
+
+export interface DatapathStats {
+  readonly peers: readonly PeerCounters[];
+  /** Drops that belong to no peer, by reason (docs/drops.md). */
+  readonly drops: Readonly<Record<string, number>>;
+  readonly framesIn: number;
+  readonly framesOut: number;
+}
+
+export interface Datapath {
+  readonly name: DatapathName;
+  /** Opens port and socket; rejects with a FabricError (`port-in-use`, `kernel-feature-missing`, …). Called once. */
+  start(events: DatapathEvents): Promise<void>;
+  /** Closes everything and zeroes all keys. Idempotent; no event fires after it resolves. */
+  stop(): Promise<void>;
+  /** The session can receive at once; nothing is sent on it before {@link useSession}. */
+  addSession(keys: SessionKeys): void;
+  /** From now on frames for the session's peer are sent on it; waiting frames leave now. */
+  useSession(localIndex: number): void;
+  removeSession(localIndex: number): void;
+  /** Where datagrams for this peer go; null forgets it (frames are dropped and counted). */
+  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void;
+  /** The largest outer IP packet for this peer, in bytes: larger frames go in pieces. */
+  setPathMtu(peer: PeerId, bytes: number): void;
+  applyTables(changes: readonly TableChange[]): void;
+  /** Sends a handshake or cookie datagram as it is. Errors are counted. */
+  sendRaw(datagram: Uint8Array, to: Endpoint): void;
+  /** An empty authenticated datagram on the peer's session; nothing without one. */
+  sendKeepalive(peer: PeerId): void;
+  /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
+  removePeer(peer: PeerId): void;
+  stats(): DatapathStats;
+}
