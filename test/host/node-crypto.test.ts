@@ -6,15 +6,15 @@ const hex = (text: string) => fromHex(text)!;
 
 describe('node crypto against published vectors', () => {
   test('X25519, RFC 7748 §6.1', () => {
-    const alice = hex('77076d0a7318a57d3c16c17251b26645df4c2f92ebc099170ea7c1cbd7f35f2a');
+    const own = hex('77076d0a7318a57d3c16c17251b26645df4c2f92ebc099170ea7c1cbd7f35f2a');
     const peer = nodeCrypto.x25519Public(hex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'));
     expect(toHex(peer)).toBe('de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
-    const shared = nodeCrypto.x25519(alice, peer);
+    const shared = nodeCrypto.x25519(own, peer);
     expect(toHex(shared!)).toBe(
       toHex(
         nodeCrypto.x25519(
           hex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb'),
-          nodeCrypto.x25519Public(alice),
+          nodeCrypto.x25519Public(own),
         )!,
       ),
     );

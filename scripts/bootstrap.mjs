@@ -1,0 +1,209 @@
+// The bootstrap: turns a fresh clone on a Debian machine with Node into one that builds, runs and tests fabric. It is
+// dependency-free JavaScript, says what it does, does only what is missing (a stamp remembers the rest) and starts no
+// service. `node scripts/bootstrap.mjs [--only build]`; importable as `bootstrap()`.
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const stampFile = join(root, 'node_modules', '.fabric-stamp.json');
+
+/** What plain set-up needs: tools to build, and tools that the demo, the tests and the benchmarks call. */
+const PACKAGES_PLAIN = [
+  'g++',
+  'make',
+  'python3',
+  'libpcap-dev',
+  'iproute2',
+  'nftables',
+  'iptables',
+  'iputils-ping',
+  'tcpdump',
+  'iperf3',
+  'ethtool',
+  'procps',
+  'busybox-static',
+  'util-linux',
+];
+/** What the end-to-end tests with real container runtimes need besides: `FABRIC_SETUP=full`. */
+const PACKAGES_FULL = ['containerd', 'runc', 'docker.io'];
+
+export const isRoot = process.getuid?.() === 0;
+export const isFull = process.env.FABRIC_SETUP === 'full';
+
+function say(text) {
+  process.stdout.write(`\u00b7 ${text}\n`);
+}
+
+/** Runs a command with its output shown; throws with the command line when it fails. */
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], ...options });
+  if (result.error) throw result.error;
+  if (result.status !== 0)
+    throw new Error(`${[command, ...args].join(' ')} ended with ${result.status ?? result.signal}`);
+}
+
+function hashFiles(files) {
+  const hash = createHash('sha256');
+  for (const file of files)
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(join(root, file)))
+      .update('\0');
+  return hash.digest('hex');
+}
+
+function filesBelow(folder, accept) {
+  const found = [];
+  for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      if (entry.name !== 'build' && entry.name !== 'node_modules') found.push(...filesBelow(path, accept));
+    } else if (accept(entry.name)) found.push(path);
+  }
+  return found.sort();
+}
+
+function readStamp() {
+  try {
+    return JSON.parse(readFileSync(stampFile, 'utf8'));
+  } catch {
+    return {}; // absent or damaged: everything is done anew
+  }
+}
+
+function writeStamp(stamp) {
+  mkdirSync(dirname(stampFile), { recursive: true });
+  writeFileSync(`${stampFile}.new`, JSON.stringify(stamp));
+  renameSync(`${stampFile}.new`, stampFile);
+}
+
+function missingPackages(wanted) {
+  const result = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\n', ...wanted], {
+    encoding: 'utf8',
+  });
+  if (result.error)
+    throw new Error(
+      'dpkg-query is not there: the bootstrap knows Debian only; install the packages in scripts/bootstrap.mjs by hand',
+    );
+  const installed = new Set(
+    result.stdout
+      .split('\n')
+      .filter((line) => line.endsWith(' installed'))
+      .map((line) => line.split(' ')[0]),
+  );
+  return wanted.filter((name) => !installed.has(name));
+}
+
+/** Installs Debian packages without a question, without starting a service; without root it prints the line to run. */
+function ensureDebianPackages() {
+  const missing = missingPackages(isFull ? [...PACKAGES_PLAIN, ...PACKAGES_FULL] : PACKAGES_PLAIN);
+  if (missing.length === 0) return [];
+  const install = ['install', '-y', '--no-install-recommends', ...missing];
+  if (!isRoot) {
+    say(`Debian packages are missing; run:\n    sudo apt-get update && sudo apt-get ${install.join(' ')}`);
+    return missing;
+  }
+  say(`installing Debian packages: ${missing.join(' ')}`);
+  const policy = '/usr/sbin/policy-rc.d';
+  const policyIsOurs = !existsSync(policy);
+  if (policyIsOurs) {
+    writeFileSync(policy, '#!/bin/sh\nexit 101\n');
+    chmodSync(policy, 0o755);
+  }
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const wait = ['-o', 'DPkg::Lock::Timeout=300', '-q'];
+    run('apt-get', [...wait, 'update'], { env });
+    run('apt-get', [...wait, ...install], { env });
+  } finally {
+    if (policyIsOurs) rmSync(policy);
+  }
+  return [];
+}
+
+/** Node's own headers, when they lie beside Node, save a download that node-gyp would otherwise make. */
+function exportNodedir() {
+  const prefix = dirname(dirname(process.execPath));
+  if (existsSync(join(prefix, 'include', 'node', 'node_api.h'))) process.env.npm_config_nodedir = prefix;
+}
+
+function ensureNpmPackages(stamp) {
+  const key = `${hashFiles(['package-lock.json', 'package.json', '.taprc'])} ${process.versions.modules}`;
+  if (stamp.npm === key) return;
+  say('npm ci (compiles better-sqlite3 and pcap: about two minutes)');
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error']);
+  say('loading the native modules once');
+  run(process.execPath, ['-e', "new (require('better-sqlite3'))(':memory:').close(); require('pcap')"]);
+  run(join(root, 'node_modules/.bin/tap'), ['build'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  stamp.npm = key;
+  delete stamp.native;
+  writeStamp(stamp);
+}
+
+function ensureNativeBuild(stamp) {
+  const sources = filesBelow('native', (name) => /\.(cc|cpp|h|hpp|c|gyp|gypi)$/.test(name));
+  const key = `${hashFiles(sources)} ${process.versions.modules}`;
+  const shim = join(root, 'bin', 'cni', 'fabric');
+  if (stamp.native === key && existsSync(shim)) return;
+  say('building native/ (addon, CNI shim)');
+  run(join(root, 'node_modules/.bin/node-gyp'), ['rebuild', '-C', 'native', '--loglevel', 'error'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  run(process.execPath, ['-e', "require('./native/build/Release/fabric_addon.node')"]);
+  mkdirSync(dirname(shim), { recursive: true });
+  copyFileSync(join(root, 'native/build/Release/fabric-cni'), `${shim}.new`);
+  chmodSync(`${shim}.new`, 0o755);
+  renameSync(`${shim}.new`, shim);
+  stamp.native = key;
+  writeStamp(stamp);
+}
+
+function ensureTypeScriptBuild() {
+  say('compiling TypeScript');
+  run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json']);
+}
+
+/**
+ * Does what is missing. Returns the Debian packages that could not be installed for want of root (empty: all is there).
+ * Throws when a step fails; its output has been shown.
+ */
+export function bootstrap({ only } = {}) {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) {
+    throw new Error(`Node ${process.versions.node} is too old: fabric needs 20.19 or newer (24 recommended)`);
+  }
+  exportNodedir();
+  const missing = only === 'build' ? [] : ensureDebianPackages();
+  const stamp = readStamp();
+  ensureNpmPackages(stamp);
+  ensureNativeBuild(stamp);
+  ensureTypeScriptBuild();
+  return missing;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  try {
+    const only = process.argv[2] === '--only' ? process.argv[3] : undefined;
+    const missing = bootstrap({ only });
+    if (missing.length > 0) process.exit(2);
+    say('ready: npm run demo, npm test, bin/fabric --help');
+  } catch (error) {
+    process.stderr.write(`set-up failed: ${error.message}\n`);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,251 @@
+// Which MAC and address lives where: merges the claims that hosts author (gossip) into the forwarding tables of the
+// datapath. Deterministic: the same claims give the same routes on every host, in whatever order they arrive. A claim is
+// refused, counted and reported when it is about the gateway, outside the network, or on an address that its author does
+// not own; of two claims on one MAC the higher mobility sequence wins (RFC 7432 §15), then the lower peer id.
+
+import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
+import { isMulticastMac, type Mac, type PeerId, type Vni } from '../base/ids.ts';
+import type { AttachmentRecord } from '../base/records.ts';
+import type { TableChange } from './datapath.ts';
+
+export interface RouteNetwork {
+  readonly network: Vni;
+  readonly range: Cidr;
+  readonly range6: Cidr | null;
+  readonly gatewayMac: Mac;
+  /** Canonical text. */
+  readonly gatewayIps: readonly string[];
+}
+
+export interface RoutePorts {
+  readonly self: PeerId;
+  readonly networks: readonly RouteNetwork[];
+  /** Who owns the lease around an address; null when nobody is known to. */
+  ownerOf(network: Vni, ip: string): PeerId | null;
+  /** Dead hosts' claims are kept but leave the tables. */
+  isAlive(peer: PeerId): boolean;
+  /** Receives every change of the tables, in order. */
+  apply(changes: readonly TableChange[]): void;
+}
+
+/** `active`: in the tables. `duplicate`: another claim on the MAC won. `stale`: the author is dead. `refused`: see reason. */
+export type RouteState = 'active' | 'duplicate' | 'stale' | 'refused';
+
+export interface Route {
+  readonly network: Vni;
+  readonly mac: Mac;
+  readonly ips: readonly string[];
+  readonly peer: PeerId;
+  readonly local: boolean;
+  readonly sequence: number;
+  readonly state: RouteState;
+  /** Why it is not active, in words; null when it is. */
+  readonly reason: string | null;
+}
+
+interface Claim {
+  readonly author: PeerId;
+  readonly record: AttachmentRecord;
+}
+
+/** All claims on one MAC of one network, and what of them is in the tables now. */
+interface Contest {
+  readonly network: Vni;
+  readonly mac: Mac;
+  readonly claims: Map<PeerId, AttachmentRecord>;
+  installed: { readonly to: PeerId | 'local'; readonly ips: readonly string[] } | null;
+}
+
+export class Routes {
+  readonly #ports: RoutePorts;
+  readonly #contests = new Map<string, Contest>();
+  /** The MACs that each author claims, so that a change of its liveness touches only those. */
+  readonly #byAuthor = new Map<PeerId, Set<string>>();
+  /** The MACs whose installed claims name an address, oldest first: the last one answers for it. */
+  readonly #neighbours = new Map<string, readonly Mac[]>();
+
+  constructor(ports: RoutePorts) {
+    this.#ports = ports;
+  }
+
+  /** A claim was published or changed. */
+  claim(author: PeerId, record: AttachmentRecord): void {
+    const key = contestKey(record.network, record.mac);
+    let contest = this.#contests.get(key);
+    if (contest === undefined) {
+      contest = { network: record.network, mac: record.mac, claims: new Map(), installed: null };
+      this.#contests.set(key, contest);
+    }
+    contest.claims.set(author, record);
+    const claimed = this.#byAuthor.get(author) ?? new Set();
+    this.#byAuthor.set(author, claimed.add(key));
+    this.#settle(contest);
+  }
+
+  /** A claim was withdrawn; unknown claims are no error. */
+  withdraw(author: PeerId, network: Vni, mac: Mac): void {
+    const key = contestKey(network, mac);
+    const contest = this.#contests.get(key);
+    if (contest === undefined || !contest.claims.delete(author)) return;
+    this.#byAuthor.get(author)?.delete(key);
+    this.#settle(contest);
+    if (contest.claims.size === 0) this.#contests.delete(key);
+  }
+
+  /** The author's liveness or what it owns changed: its claims are judged again. */
+  reconsider(author: PeerId): void {
+    for (const key of this.#byAuthor.get(author) ?? []) this.#settle(this.#contests.get(key)!);
+  }
+
+  /** Ownership of addresses changed: every claim is judged again. */
+  reconsiderAll(): void {
+    for (const contest of this.#contests.values()) this.#settle(contest);
+  }
+
+  forget(author: PeerId): void {
+    for (const key of [...(this.#byAuthor.get(author) ?? [])]) {
+      const contest = this.#contests.get(key)!;
+      this.withdraw(author, contest.network, contest.mac);
+    }
+    this.#byAuthor.delete(author);
+  }
+
+  /** The winning claim's author on a MAC; null when there is none. */
+  ownerOfMac(network: Vni, mac: Mac): PeerId | null {
+    const contest = this.#contests.get(contestKey(network, mac));
+    return contest === undefined ? null : (this.#winner(contest)?.author ?? null);
+  }
+
+  list(): readonly Route[] {
+    const rows: Route[] = [];
+    for (const contest of this.#contests.values()) {
+      const winner = this.#winner(contest);
+      for (const [author, record] of contest.claims) {
+        const objection = this.#objection(author, record);
+        const state: RouteState = objection?.state ?? (winner?.author === author ? 'active' : 'duplicate');
+        const reason =
+          objection?.reason ?? (state === 'duplicate' ? `${winner?.author} holds this MAC with a newer claim` : null);
+        rows.push({
+          network: record.network,
+          mac: record.mac,
+          ips: record.ips,
+          peer: author,
+          local: author === this.#ports.self,
+          sequence: record.sequence,
+          state,
+          reason,
+        });
+      }
+    }
+    return rows;
+  }
+
+  /** All changes that build today's tables from nothing: for a datapath that starts anew. */
+  tables(): readonly TableChange[] {
+    const changes: TableChange[] = [];
+    for (const contest of this.#contests.values()) {
+      if (contest.installed !== null) {
+        changes.push({ kind: 'mac', network: contest.network, mac: contest.mac, to: contest.installed.to });
+      }
+    }
+    for (const [key, macs] of this.#neighbours) {
+      const [network, ip] = splitNeighbourKey(key);
+      changes.push({ kind: 'neighbour', network, ip, mac: macs.at(-1)! });
+    }
+    return changes;
+  }
+
+  #settle(contest: Contest): void {
+    const winner = this.#winner(contest);
+    const target =
+      winner === null
+        ? null
+        : { to: winner.author === this.#ports.self ? ('local' as const) : winner.author, ips: winner.record.ips };
+    const { network, mac, installed } = contest;
+    const changes: TableChange[] = [];
+    if (target === null) {
+      if (installed !== null) changes.push({ kind: 'mac-gone', network, mac });
+    } else if (installed?.to !== target.to) changes.push({ kind: 'mac', network, mac, to: target.to });
+    const wanted = new Set(target?.ips ?? []);
+    const had = new Set(installed?.ips ?? []);
+    for (const ip of had) if (!wanted.has(ip)) changes.push(...this.#unanswer(network, ip, mac));
+    for (const ip of wanted) if (!had.has(ip)) changes.push(...this.#answer(network, ip, mac));
+    contest.installed = target;
+    if (changes.length > 0) this.#ports.apply(changes);
+  }
+
+  #answer(network: Vni, ip: string, mac: Mac): readonly TableChange[] {
+    const key = neighbourKey(network, ip);
+    this.#neighbours.set(key, [...(this.#neighbours.get(key) ?? []), mac]);
+    return [{ kind: 'neighbour', network, ip, mac }];
+  }
+
+  /** The address falls back to the newest of the claims that remain, if any does. */
+  #unanswer(network: Vni, ip: string, mac: Mac): readonly TableChange[] {
+    const key = neighbourKey(network, ip);
+    const before = this.#neighbours.get(key) ?? [];
+    const after = before.filter((other) => other !== mac);
+    if (after.length === 0) {
+      this.#neighbours.delete(key);
+      return [{ kind: 'neighbour-gone', network, ip }];
+    }
+    this.#neighbours.set(key, after);
+    return before.at(-1) === after.at(-1) ? [] : [{ kind: 'neighbour', network, ip, mac: after.at(-1)! }];
+  }
+
+  #winner(contest: Contest): Claim | null {
+    let best: Claim | null = null;
+    for (const [author, record] of contest.claims) {
+      if (this.#objection(author, record) !== null) continue;
+      const beats =
+        best === null ||
+        record.sequence > best.record.sequence ||
+        (record.sequence === best.record.sequence && author < best.author);
+      if (beats) best = { author, record };
+    }
+    return best;
+  }
+
+  #objection(author: PeerId, record: AttachmentRecord): { state: 'stale' | 'refused'; reason: string } | null {
+    const network = this.#ports.networks.find((candidate) => candidate.network === record.network);
+    if (network === undefined) return { state: 'refused', reason: 'this host is not on that network' };
+    if (record.mac === network.gatewayMac) return { state: 'refused', reason: "the MAC is the gateway's" };
+    if (isMulticastMac(record.mac)) return { state: 'refused', reason: 'the MAC is a group address' };
+    for (const ip of record.ips) {
+      const reason = this.#addressObjection(network, author, ip);
+      if (reason !== null) return { state: 'refused', reason };
+    }
+    if (author !== this.#ports.self && !this.#ports.isAlive(author)) {
+      return { state: 'stale', reason: 'its host is dead' };
+    }
+    return null;
+  }
+
+  #addressObjection(network: RouteNetwork, author: PeerId, text: string): string | null {
+    if (network.gatewayIps.includes(text)) return `${text} is the gateway's address`;
+    const ip = parseIp(text);
+    if (ip === null) return `${text} is no address`;
+    const range = ip.family === 4 ? network.range : network.range6;
+    if (ip.family === 6 && isLinkLocal(ip.value)) return null;
+    if (range === null || !cidrHasIp(range, ip)) return `${text} lies outside the network`;
+    const owner = this.#ports.ownerOf(network.network, text);
+    return owner === author ? null : `${text} lies in a block that ${owner ?? 'nobody known'} owns`;
+  }
+}
+
+function isLinkLocal(value: bigint): boolean {
+  return value >> 118n === 0xfe80n >> 6n;
+}
+
+function contestKey(network: Vni, mac: Mac): string {
+  return `${network}/${mac}`;
+}
+
+function neighbourKey(network: Vni, ip: string): string {
+  return `${network}/${ip}`;
+}
+
+function splitNeighbourKey(key: string): [Vni, string] {
+  const slash = key.indexOf('/');
+  return [Number(key.slice(0, slash)) as Vni, key.slice(slash + 1)];
+}

@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'vitest';
+import { parseCidr } from '../../src/base/address.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
+import type { AttachmentRecord } from '../../src/base/records.ts';
+import type { TableChange } from '../../src/router/datapath.ts';
+import { Routes } from '../../src/router/routes.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+
+const A = 'a'.repeat(32) as PeerId;
+const B = 'b'.repeat(32) as PeerId;
+const C = 'c'.repeat(32) as PeerId;
+const GATEWAY_MAC = '02:00:00:00:00:01' as Mac;
+const mac = (n: number) => `0a:00:00:00:00:${n.toString(16).padStart(2, '0')}` as Mac;
+
+/** Applies changes as a datapath does, so that tests compare tables and not the way there. */
+class Tables {
+  readonly macs = new Map<string, string>();
+  readonly neighbours = new Map<string, string>();
+
+  apply(changes: readonly TableChange[]): void {
+    for (const change of changes) {
+      if (change.kind === 'mac') this.macs.set(change.mac, change.to);
+      else if (change.kind === 'mac-gone') this.macs.delete(change.mac);
+      else if (change.kind === 'neighbour') this.neighbours.set(change.ip, change.mac);
+      else if (change.kind === 'neighbour-gone') this.neighbours.delete(change.ip);
+    }
+  }
+}
+
+function setUp(owners: Record<string, PeerId> = {}) {
+  const tables = new Tables();
+  const dead = new Set<PeerId>();
+  const routes = new Routes({
+    self: A,
+    networks: [
+      {
+        network: DEFAULT_VNI,
+        range: parseCidr('10.32.0.0/12')!,
+        range6: parseCidr('fd00::/48')!,
+        gatewayMac: GATEWAY_MAC,
+        gatewayIps: ['10.32.0.1', 'fd00::1'],
+      },
+    ],
+    ownerOf: (_network, ip) => owners[ip] ?? null,
+    isAlive: (peer) => !dead.has(peer),
+    apply: (changes) => tables.apply(changes),
+  });
+  return { routes, tables, dead };
+}
+
+function record(macNumber: number, ips: readonly string[], sequence = 0): AttachmentRecord {
+  return { network: DEFAULT_VNI, mac: mac(macNumber), ips, sequence, name: '', kind: 'container' };
+}
+
+describe('routes', () => {
+  test('a claim enters the tables and leaves them when withdrawn', () => {
+    const { routes, tables } = setUp({ '10.32.1.2': B });
+    routes.claim(B, record(1, ['10.32.1.2', 'fe80::1']));
+    expect(tables.macs.get(mac(1))).toBe(B);
+    expect(tables.neighbours.get('10.32.1.2')).toBe(mac(1));
+    expect(tables.neighbours.get('fe80::1')).toBe(mac(1));
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    expect(tables.macs.size + tables.neighbours.size).toBe(0);
+  });
+
+  test.each([
+    ['the gateway address', record(1, ['10.32.0.1']), "10.32.0.1 is the gateway's address"],
+    ['the anycast MAC', { ...record(1, []), mac: GATEWAY_MAC }, "the MAC is the gateway's"],
+    ['a group MAC', { ...record(1, []), mac: '01:00:5e:00:00:01' as Mac }, 'the MAC is a group address'],
+    ['an address outside', record(1, ['192.0.2.1']), '192.0.2.1 lies outside the network'],
+    ['an address of another host', record(1, ['10.32.2.2']), `10.32.2.2 lies in a block that ${C} owns`],
+    ['an address of nobody', record(1, ['10.32.3.3']), '10.32.3.3 lies in a block that nobody known owns'],
+    ['another network', { ...record(1, []), network: 5 as typeof DEFAULT_VNI }, 'this host is not on that network'],
+  ])('a claim on %s is refused', (_name, claim, reason) => {
+    const { routes, tables } = setUp({ '10.32.2.2': C });
+    routes.claim(B, claim);
+    expect(tables.macs.size + tables.neighbours.size).toBe(0);
+    expect(routes.list()[0]).toMatchObject({ state: 'refused', reason });
+  });
+
+  test('the lease that arrives after the claim admits it', () => {
+    const owners: Record<string, PeerId> = {};
+    const { routes, tables } = setUp(owners);
+    routes.claim(B, record(1, ['10.32.1.2']));
+    expect(tables.macs.size).toBe(0);
+    owners['10.32.1.2'] = B;
+    routes.reconsider(B);
+    expect(tables.macs.get(mac(1))).toBe(B);
+  });
+
+  test('a dead host leaves the tables and returns', () => {
+    const { routes, tables, dead } = setUp({ '10.32.1.2': B });
+    routes.claim(B, record(1, ['10.32.1.2']));
+    dead.add(B);
+    routes.reconsider(B);
+    expect(tables.macs.size + tables.neighbours.size).toBe(0);
+    expect(routes.list()[0]!.state).toBe('stale');
+    dead.delete(B);
+    routes.reconsider(B);
+    expect(tables.neighbours.get('10.32.1.2')).toBe(mac(1));
+  });
+
+  test('an address that a new MAC takes before the old one is withdrawn keeps an answer', () => {
+    const { routes, tables } = setUp({ '10.32.1.2': B });
+    routes.claim(B, record(1, ['10.32.1.2']));
+    routes.claim(B, record(2, ['10.32.1.2']));
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    expect(tables.neighbours.get('10.32.1.2')).toBe(mac(2));
+  });
+
+  test('of two claims on one MAC the higher sequence wins, then the lower peer id', () => {
+    const { routes, tables } = setUp();
+    routes.claim(C, record(1, [], 0));
+    routes.claim(B, record(1, [], 0));
+    expect(tables.macs.get(mac(1))).toBe(B);
+    routes.claim(C, record(1, [], 1));
+    expect(tables.macs.get(mac(1))).toBe(C);
+    expect(routes.ownerOfMac(DEFAULT_VNI, mac(1))).toBe(C);
+    expect(routes.list().find((route) => route.peer === B)!.state).toBe('duplicate');
+  });
+
+  test('one own claim is local', () => {
+    const { routes, tables } = setUp({ '10.32.1.2': A });
+    routes.claim(A, record(1, ['10.32.1.2']));
+    expect(tables.macs.get(mac(1))).toBe('local');
+  });
+
+  test('any order of claims and withdrawals ends in the tables that a fresh start builds', () => {
+    const owners: Record<string, PeerId> = {};
+    const ips = Array.from({ length: 6 }, (_, i) => `10.32.1.${i + 2}`);
+    for (const [i, ip] of ips.entries()) owners[ip] = [A, B, C][i % 3]!;
+    for (let seed = 0; seed < 200; seed++) {
+      const random = new SeededRandom(seed);
+      const { routes, tables, dead } = setUp(owners);
+      const left = new Map<string, { author: PeerId; record: AttachmentRecord }>();
+      for (let step = 0; step < 60; step++) {
+        const author = [A, B, C][random.below(3)]!;
+        const claim = record(random.below(5), random.below(4) === 0 ? [] : [ips[random.below(6)]!], random.below(3));
+        const key = `${author}/${claim.mac}`;
+        if (random.below(3) === 0) {
+          routes.withdraw(author, DEFAULT_VNI, claim.mac);
+          left.delete(key);
+        } else {
+          routes.claim(author, claim);
+          left.set(key, { author, record: claim });
+        }
+        if (random.below(10) === 0) {
+          if (!dead.delete(author)) dead.add(author);
+          routes.reconsider(author);
+        }
+      }
+      const rebuilt = new Tables();
+      rebuilt.apply(routes.tables());
+      expect(rebuilt).toEqual(tables);
+      const fresh = setUp(owners);
+      for (const peer of dead) fresh.dead.add(peer);
+      for (const { author, record: claim } of left.values()) fresh.routes.claim(author, claim);
+      expect(fresh.tables.macs).toEqual(tables.macs);
+      expect(new Set(fresh.tables.neighbours.keys())).toEqual(new Set(tables.neighbours.keys()));
+    }
+  });
+});
