@@ -19,8 +19,15 @@ export interface AttachRequest {
   readonly containerId: string;
   readonly ifname: string;
   readonly namespace: NamespaceHandle;
+  /**
+   * Who asked, for GC: `cni:NAME` for the CNI network NAME, `cli` for `fabric attach`. Two CNI networks may use one fabric
+   * network; a runtime's GC must free neither the other's attachments nor those made by hand.
+   */
+  readonly owner: string;
   /** Requested addresses with prefix length or without, canonical text; empty: one of each family is chosen. */
   readonly ips: readonly string[];
+  /** The foreign IPAM plugin that chose `ips`, so that they are not taken from our leases; null: ours. */
+  readonly ipamPlugin: string | null;
   readonly mac: Mac | null;
   /** The container's name for people and DNS, or empty. */
   readonly name: string;
@@ -74,7 +81,10 @@ export interface CniBackend {
   detach(key: AttachmentKey): Promise<void>;
   /** Compares reservation, interface, addresses, routes and forwarding entry with the kernel; empty: all is well. */
   check(key: AttachmentKey, namespace: NamespaceHandle): Promise<readonly AttachmentFinding[]>;
-  list(network: string): readonly AttachmentKey[];
+  /** What is attached under this key, from the reservation (the kernel is not asked); null: nothing. */
+  find(key: AttachmentKey): Attachment | null;
+  /** The attachments made with this {@link AttachRequest.owner}. */
+  listOwned(owner: string): readonly AttachmentKey[];
   /** Null when an ADD would work now, else why not; `degraded`: existing containers suffer too. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }
