@@ -69,7 +69,8 @@ export interface HostNetwork {
   /** Idempotent; removes interface, routes, FDB and anti-spoof elements. */
   removeContainer(port: {
     readonly hostIfname: string;
-    readonly mac: Mac;
+    /** Null when no attachment knows the interface any more: elements are then found by the interface's name. */
+    readonly mac: Mac | null;
     readonly ips: readonly string[];
   }): Promise<void>;
   /** Differences between the configuration and what kernel and namespace show; empty when all is well. */

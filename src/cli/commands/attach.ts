@@ -1,0 +1,142 @@
+// `fabric attach`, `detach` and `ps`: containers without a CNI runtime. The command opens the namespace itself and passes
+// its pid and descriptor number, as the CNI plugin does, so that the daemon may live in another mount namespace.
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { request } from 'node:http';
+import { FabricError } from '../../base/errors.ts';
+import type { AttachmentRow, Status } from '../../daemon/status-types.ts';
+import { DaemonClient } from '../client.ts';
+import { usageError } from '../exit.ts';
+import { sectionText } from '../status-text.ts';
+
+interface Options {
+  readonly runDir: string;
+  readonly ifname?: string;
+  readonly name?: string;
+  readonly ip?: readonly string[];
+}
+
+const IFNAME_DEFAULT = 'eth0';
+const DOCKER_SOCKET = '/var/run/docker.sock';
+
+export async function attach(
+  target: string,
+  { runDir, ifname = IFNAME_DEFAULT, name, ip = [] }: Options,
+): Promise<void> {
+  await withNamespace(target, async (namespace) => {
+    const answer = await new DaemonClient(runDir).post<{ addresses: readonly string[] }>('/v1/attach', {
+      namespace,
+      ifname,
+      name: name ?? nameOf(target),
+      ips: ip,
+    });
+    process.stdout.write(`${answer.addresses.join('\n')}\n`);
+  });
+}
+
+export async function detach(target: string, { runDir, ifname = IFNAME_DEFAULT }: Options): Promise<void> {
+  await withNamespace(target, async (namespace) => {
+    await new DaemonClient(runDir).post('/v1/detach', { namespace, ifname });
+  });
+}
+
+export async function ps({ runDir, json }: { runDir: string; json?: boolean }): Promise<void> {
+  const status = await new DaemonClient(runDir).get<Status>('/v1/status');
+  const rows: readonly AttachmentRow[] = status.attachments;
+  process.stdout.write(`${json ? JSON.stringify(rows, null, 2) : sectionText(status, 'attachments')}\n`);
+}
+
+interface Namespace {
+  readonly pid: number;
+  readonly fd: number;
+  readonly dev: string;
+  readonly ino: string;
+  readonly path: string;
+}
+
+async function withNamespace(target: string, use: (namespace: Namespace) => Promise<void>): Promise<void> {
+  const path = await namespacePath(target);
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    throw new FabricError(
+      'namespace-invalid',
+      { what: `the network namespace ${target} can't be opened`, why: `${path}: ${(error as Error).message}` },
+      { cause: error },
+    );
+  }
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    await use({ pid: process.pid, fd, dev: String(dev), ino: String(ino), path });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function namespacePath(target: string): Promise<string> {
+  const [kind, rest] = splitOnce(target);
+  switch (kind) {
+    case 'pid':
+      if (!/^[1-9]\d{0,9}$/.test(rest)) throw usageError(`pid:${rest} is no process id`);
+      return `/proc/${rest}/ns/net`;
+    case 'netns':
+      if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(rest)) throw usageError(`netns:${rest} is no namespace name`);
+      return `/run/netns/${rest}`;
+    case 'docker':
+      return `/proc/${await dockerPid(rest)}/ns/net`;
+    case 'podman':
+      return `/proc/${podmanPid(rest)}/ns/net`;
+    default:
+      if (target.startsWith('/')) return target;
+      throw usageError(`${target} names no namespace`, 'Use pid:N, netns:NAME, a path, docker:NAME or podman:NAME');
+  }
+}
+
+function splitOnce(target: string): [string, string] {
+  const colon = target.indexOf(':');
+  return colon < 0 || target.startsWith('/') ? ['', target] : [target.slice(0, colon), target.slice(colon + 1)];
+}
+
+/** The part behind `docker:`, `podman:` or `netns:` is a name that people know the container by. */
+function nameOf(target: string): string {
+  const [kind, rest] = splitOnce(target);
+  return kind === 'docker' || kind === 'podman' || kind === 'netns' ? rest : '';
+}
+
+function dockerPid(name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const path = `/containers/${encodeURIComponent(name)}/json`;
+    const fail = (why: string) =>
+      reject(new FabricError('namespace-invalid', { what: `the Docker container ${name} was not found running`, why }));
+    const call = request({ socketPath: DOCKER_SOCKET, path, timeout: 10_000 }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => {
+        if (response.statusCode !== 200) return fail(`Docker answers with status ${response.statusCode}`);
+        const pid = (JSON.parse(Buffer.concat(chunks).toString('utf8')) as { State?: { Pid?: number } }).State?.Pid;
+        if (typeof pid === 'number' && pid > 0) resolve(pid);
+        else fail('it is not running');
+      });
+    });
+    call.on('timeout', () => call.destroy(new Error('Docker does not answer')));
+    call.on('error', (error) => fail(error.message));
+    call.end();
+  });
+}
+
+function podmanPid(name: string): number {
+  try {
+    const text = execFileSync('podman', ['inspect', '--format', '{{.State.Pid}}', '--', name], {
+      encoding: 'utf8',
+      timeout: 10_000,
+    });
+    const pid = Number(text.trim());
+    if (pid > 0) return pid;
+    throw new Error('it is not running');
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new FabricError('namespace-invalid', { what: `the podman container ${name} was not found running`, why });
+  }
+}

@@ -1,0 +1,79 @@
+// `fabric launch`: checks the flags, takes the token out of every place where others could see it, and runs the daemon here
+// or, with --detach, in a child that outlives this command.
+
+import { closeSync, readFileSync } from 'node:fs';
+import { FabricError } from '../../base/errors.ts';
+import { checkLaunchFlags, type LaunchFlags } from '../../daemon/launch-options.ts';
+import { launchDetached } from '../detach.ts';
+import { usageError } from '../exit.ts';
+
+interface Flags extends LaunchFlags {
+  readonly token?: string;
+  readonly tokenFile?: string;
+  readonly detach?: boolean;
+  readonly trustedSubnets?: string;
+  readonly http?: string;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export async function launch(flags: Flags): Promise<void> {
+  const argv = process.argv.slice(2);
+  process.title = 'fabric launch'; // overwrites argv in memory, so that no token stays in /proc/PID/cmdline
+  const token = takeToken(flags);
+  refuseLaterFlags(flags);
+  const options = checkLaunchFlags(flags, token);
+  if (process.getuid?.() !== 0) {
+    throw new FabricError('not-root', {
+      what: 'fabric launch needs root',
+      why: 'it makes a bridge, interfaces and firewall rules',
+      fix: 'Run it with sudo',
+    });
+  }
+  if (flags.detach === true) return launchDetached({ argv, token, options });
+  const { runDaemon } = await import('../../daemon/main.ts');
+  await runDaemon(options);
+}
+
+/** From the flag, a file, standard input or the environment; the environment is cleared so that no child inherits it. */
+function takeToken({ token, tokenFile }: Flags): string | null {
+  const fromEnvironment = process.env.FABRIC_TOKEN;
+  delete process.env.FABRIC_TOKEN;
+  if (token !== undefined && tokenFile !== undefined) throw usageError('--token and --token-file are both given');
+  if (token !== undefined) return token.trim();
+  if (tokenFile !== undefined) return readTokenFile(tokenFile);
+  return fromEnvironment?.trim() ?? null;
+}
+
+function readTokenFile(path: string): string {
+  if (path === '-' && process.stdin.isTTY) process.stderr.write('paste the token, then press Enter:\n');
+  try {
+    return path === '-' ? readLineOfStdin() : readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new FabricError('token-missing', {
+      what: `the token file ${path} can't be read`,
+      why: (error as Error).message,
+    });
+  }
+}
+
+/** A terminal gives one line at a time; a pipe gives all up to its end. */
+function readLineOfStdin(): string {
+  const text = readFileSync(0, 'utf8');
+  if (!process.stdin.isTTY) closeSync(0);
+  return text.trim();
+}
+
+function refuseLaterFlags(flags: Flags): void {
+  const later = [
+    ['--trusted-subnets', flags.trustedSubnets],
+    ['--http', flags.http],
+    ['--ca', flags.ca],
+    ['--cert', flags.cert],
+    ['--key', flags.key],
+  ] as const;
+  for (const [name, value] of later) {
+    if (value !== undefined) throw new FabricError('not-implemented', { what: `${name} is not there yet` });
+  }
+}

@@ -1,0 +1,65 @@
+// `fabric stop`, `reset`, `expose` and `hide`.
+
+import { createInterface } from 'node:readline/promises';
+import { FabricError } from '../../base/errors.ts';
+import type { Status } from '../../daemon/status-types.ts';
+import { DaemonClient } from '../client.ts';
+import { usageError } from '../exit.ts';
+
+interface Where {
+  readonly runDir: string;
+  readonly stateDir: string;
+}
+
+export async function stop({ runDir }: Where): Promise<void> {
+  await new DaemonClient(runDir).post('/v1/stop');
+}
+
+export async function expose({ runDir }: Where): Promise<void> {
+  const { addresses } = await new DaemonClient(runDir).post<{ addresses: readonly string[] }>('/v1/expose');
+  process.stdout.write(`${addresses.join('\n')}\n`);
+}
+
+export async function hide({ runDir }: Where): Promise<void> {
+  await new DaemonClient(runDir).post('/v1/hide');
+}
+
+/** Names the containers that it would cut off; asks on a terminal, else wants --yes; with containers it wants --force. */
+export async function reset({
+  runDir,
+  stateDir,
+  yes,
+  force,
+}: Where & { yes?: boolean; force?: boolean }): Promise<void> {
+  const client = new DaemonClient(runDir);
+  let running = true;
+  let attachments: Status['attachments'] = [];
+  try {
+    attachments = (await client.get<Status>('/v1/status')).attachments;
+  } catch (error) {
+    if (!(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+    running = false;
+  }
+  for (const row of attachments)
+    process.stderr.write(`attached: ${row.name || row.containerId} ${row.ips.join(' ')}\n`);
+  if (attachments.length > 0 && force !== true) {
+    throw new FabricError('usage', {
+      what: `reset would cut off ${attachments.length} attached container interfaces`,
+      fix: 'Stop the containers first, or say --force',
+    });
+  }
+  if (yes !== true) await confirm('Leave the cluster and remove all that fabric made on this host?');
+  if (running) await client.post('/v1/reset', { force: force === true });
+  else {
+    const { resetOffline } = await import('../../daemon/reset.ts');
+    await resetOffline({ stateDir, runDir, force: force === true });
+  }
+}
+
+async function confirm(question: string): Promise<void> {
+  if (!process.stdin.isTTY) throw usageError(`${question} Nobody is there to answer`, 'Say --yes');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  const answer = await lines.question(`${question} [y/N] `);
+  lines.close();
+  if (!/^y(es)?$/i.test(answer.trim())) throw new FabricError('usage', { what: 'nothing was changed' });
+}

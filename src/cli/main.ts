@@ -1,0 +1,153 @@
+// The fabric command: names the verbs, their options and help, and turns every outcome into an exit code. What a verb does
+// stands in commands/; daemon code is imported only by `launch`, so that the other verbs start quickly.
+
+import { Command, CommanderError, Option } from 'commander';
+import { FabricError } from '../base/errors.ts';
+import { RUN_DIR_DEFAULT, STATE_DIR_DEFAULT } from '../daemon/launch-options.ts';
+import { STATUS_SECTIONS } from '../daemon/status-types.ts';
+import { VERSION } from '../daemon/version.ts';
+import { attach, detach, ps } from './commands/attach.ts';
+import { connect, forget } from './commands/connect.ts';
+import { launch } from './commands/launch.ts';
+import { expose, hide, reset, stop } from './commands/lifecycle.ts';
+import { status } from './commands/status.ts';
+import { token } from './commands/token.ts';
+import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
+
+const INTRO = `fabric: one encrypted Ethernet segment for the containers of all your hosts.
+
+On the first host:   fabric launch
+On the next:         the line that the first one prints, e.g.
+                     fabric launch --join 192.0.2.1 --token-file -
+Then containers:     by CNI (type "fabric"), or: fabric attach netns:NAME
+And to see it:       fabric status`;
+
+/** Verbs that the design names and that are not built yet. */
+const LATER: readonly (readonly [verb: string, what: string])[] = [
+  ['rmpeer', 'declare a host gone for good and take its addresses back'],
+  ['revoke', 'refuse a host from now on'],
+  ['network', 'named networks beside the default one'],
+  ['dns', 'names of containers'],
+  ['events', 'follow what changes'],
+  ['setup', 'install CNI configuration, Docker plugin or systemd unit'],
+  ['doctor', 'find out what is wrong with this host'],
+  ['trace', 'show the path that a frame takes'],
+  ['capture', 'capture decrypted frames'],
+];
+
+function buildProgram(): Command {
+  const program = new Command('fabric');
+  program
+    .description(INTRO)
+    .version(`fabric ${VERSION}`, '--version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`fabric: ${text.replace(/^error: /, '')}`) });
+
+  verb(program, 'launch', 'start fabric on this host: create a cluster, join one, or resume')
+    .option('--join <host[:port]>', 'join the cluster of that host (repeatable)', collect, [])
+    .option('--token-file <file>', "read the cluster's token from a file, - for standard input")
+    .option('--token <token>', "the cluster's token; --token-file keeps it out of the shell's history")
+    .option('--init', 'with a token: this is the first host of a new cluster')
+    .option('--range <cidr>', "the cluster's IPv4 addresses (default 10.32.0.0/12; first host only)")
+    .option('--range6 <cidr|off>', "the cluster's IPv6 addresses (default a random ULA /48; first host only)")
+    .option('--lease-prefix <n>', 'prefix length of the blocks that hosts lease (default 24; first host only)')
+    .option('--nickname <name>', 'what people call this host (default: its host name)')
+    .option('--listen <addr>', 'local address for mesh and tunnels (default: all)')
+    .option('--advertise <addr>', 'address that peers shall use (repeatable; default: found out)', collect, [])
+    .option('--port <n>', 'TCP and UDP port of mesh and tunnels (default 6783)')
+    .option('--bridge <name>', 'name of the bridge (default fabric0)')
+    .option('--datapath <name>', 'auto or pcap (engine and vxlan are not there yet)')
+    .option('--mtu <n>', 'overlay MTU in bytes (default: path MTU less overhead; first host only)')
+    .option('--detach', 'return when ready, go on in the background')
+    .option('--log-level <level>', 'debug, info, warn or error (default info)')
+    .addOption(new Option('--trusted-subnets <cidrs>').hideHelp())
+    .addOption(new Option('--http <addr>').hideHelp())
+    .addOption(new Option('--ca <file>').hideHelp())
+    .addOption(new Option('--cert <file>').hideHelp())
+    .addOption(new Option('--key <file>').hideHelp())
+    .action(launch);
+
+  verb(program, 'status', 'explain the network: is it healthy, who is there, what goes where')
+    .argument('[section]', STATUS_SECTIONS.join('|'))
+    .option('--json', 'for programs; stable, documented in docs/status.md')
+    .option('--watch', 'show it again every second')
+    .option('--wait', 'return once healthy with all known peers alive')
+    .option('--timeout <seconds>', 'with --wait: give up with exit code 1 (default 30)')
+    .option('--limit <n>', 'show at most so many rows')
+    .action(status);
+
+  verb(program, 'attach', "give a container's network namespace an interface on the overlay")
+    .argument('<namespace>', 'pid:N, netns:NAME, a path, docker:NAME or podman:NAME')
+    .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
+    .option('--name <name>', "the container's name")
+    .option('--ip <cidr>', 'this address (repeatable: one of each family)', collect, [])
+    .action(attach);
+  verb(program, 'detach', 'take that interface away and free its addresses')
+    .argument('<namespace>', 'as given to attach')
+    .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
+    .action(detach);
+  verb(program, 'ps', 'list what is attached on this host').option('--json', 'for programs').action(ps);
+
+  verb(program, 'token', "print the cluster's token, which new hosts need to join")
+    .argument('[action]', 'rotate is not there yet')
+    .option('--generate', 'make a new token offline, for unattended installs')
+    .action(token);
+  verb(program, 'connect', 'dial that host now and remember it').argument('<host>').action(connect);
+  verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
+  verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);
+  verb(program, 'hide', 'take that address away').action(hide);
+  verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay").action(stop);
+  verb(program, 'reset', 'leave the cluster: give leases back, remove all that fabric made on this host')
+    .option('--yes', 'do not ask')
+    .option('--force', 'also when containers would be cut off or no peer takes the leases')
+    .action(reset);
+
+  for (const [name, what] of LATER) {
+    program
+      .command(name, { hidden: true })
+      .description(what)
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(() => {
+        throw new FabricError('not-implemented', { what: `fabric ${name} is not there yet`, why: `it will ${what}` });
+      });
+  }
+  return program;
+}
+
+/** Every verb knows where the daemon lives; options stand after the verb. */
+function verb(program: Command, name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option('--state-dir <dir>', 'durable state', process.env.FABRIC_STATE_DIR ?? STATE_DIR_DEFAULT)
+    .option('--run-dir <dir>', 'socket of the daemon', process.env.FABRIC_RUN_DIR ?? RUN_DIR_DEFAULT);
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
+
+async function main(): Promise<number> {
+  const program = buildProgram();
+  if (process.argv.length === 2) {
+    program.outputHelp();
+    return 0;
+  }
+  try {
+    await program.parseAsync();
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    process.stderr.write(`${describeError(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0); // `fabric status | head` is no failure
+});
+process.exitCode = await main();

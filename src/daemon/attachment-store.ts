@@ -1,0 +1,78 @@
+// What this host attached, durably: one JSON entry per attachment in the store. An entry is written before anything is made
+// (`attaching`), so that a crash at any point leaves a record of what to undo.
+
+import type { Store } from '../base/capabilities.ts';
+import { assert } from '../base/errors.ts';
+import { type Mac, parseMac } from '../base/ids.ts';
+import type { Attachment, AttachmentKey } from '../cni-plugin/backend.ts';
+
+const SPACE = 'attachments';
+
+export type AttachmentState = 'attaching' | 'attached' | 'detaching';
+
+export interface AttachmentEntry {
+  readonly key: AttachmentKey;
+  readonly owner: string;
+  readonly state: AttachmentState;
+  readonly mac: Mac;
+  readonly hostIfname: string;
+  readonly name: string;
+  /** Addresses without prefix length, canonical text; empty until they are allocated. */
+  readonly ips: readonly string[];
+  /** Device and inode of the namespace, decimal: tells a reused path from the same namespace. */
+  readonly namespaceDev: string;
+  readonly namespaceIno: string;
+  readonly namespacePath: string;
+  readonly defaultRoute: boolean;
+  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+  /** What the attacher was told; null while `attaching`. */
+  readonly result: Attachment | null;
+}
+
+/** Ids can't hold a slash (they are checked), so the joined key is unique. */
+export function attachmentKeyText({ network, containerId, ifname }: AttachmentKey): string {
+  return `${network}/${containerId}/${ifname}`;
+}
+
+export class AttachmentStore {
+  readonly #store: Store;
+  readonly #entries = new Map<string, AttachmentEntry>();
+
+  /** Throws FabricError-free assertions on damaged entries: the store is integrity-checked and only we write it. */
+  constructor(store: Store) {
+    this.#store = store;
+    for (const [text, bytes] of store.entries(SPACE)) {
+      const entry = JSON.parse(new TextDecoder().decode(bytes)) as AttachmentEntry;
+      assert(
+        parseMac(entry.mac) !== null && attachmentKeyText(entry.key) === text,
+        `attachment entry ${text} is whole`,
+      );
+      this.#entries.set(text, entry);
+    }
+  }
+
+  get(key: AttachmentKey): AttachmentEntry | undefined {
+    return this.#entries.get(attachmentKeyText(key));
+  }
+
+  all(): readonly AttachmentEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Durable when it returns. */
+  put(entry: AttachmentEntry): void {
+    const text = attachmentKeyText(entry.key);
+    this.#store.put(SPACE, text, new TextEncoder().encode(JSON.stringify(entry)));
+    this.#entries.set(text, entry);
+  }
+
+  delete(key: AttachmentKey): void {
+    const text = attachmentKeyText(key);
+    this.#store.delete(SPACE, text);
+    this.#entries.delete(text);
+  }
+}

@@ -1,0 +1,153 @@
+// What `fabric launch` was asked for, checked. Null means "not given": the state directory's value or the default holds.
+// Pure: reading token files and starting anything is done elsewhere.
+
+import { type Cidr, formatIp, parseCidr, parseIp } from '../base/address.ts';
+import { parseHostPort } from '../base/endpoint.ts';
+import { FabricError } from '../base/errors.ts';
+
+export const RANGE_DEFAULT = '10.32.0.0/12';
+export const LEASE_PREFIX_DEFAULT = 24;
+export const BRIDGE_DEFAULT = 'fabric0';
+export const PORT_DEFAULT = 6783;
+export const STATE_DIR_DEFAULT = '/var/lib/fabric';
+export const RUN_DIR_DEFAULT = '/run/fabric';
+/** IPv6 needs 1,280 (RFC 8200 §5); 65,521 keeps the outer IP packet below 64 KiB. */
+const MTU_MIN = 1280;
+const MTU_MAX = 65_000;
+
+export interface LaunchOptions {
+  readonly joins: readonly { readonly host: string; readonly port: number }[];
+  /** The token's text, or null. */
+  readonly token: string | null;
+  /** "I am the first": a given token makes a new cluster instead of joining one. */
+  readonly init: boolean;
+  readonly range: Cidr | null;
+  readonly range6: Cidr | 'off' | null;
+  readonly leasePrefix: number | null;
+  readonly nickname: string | null;
+  /** Local address that mesh and tunnels listen on. */
+  readonly listen: string | null;
+  /** Addresses that peers are told to use; empty: found out. */
+  readonly advertise: readonly string[];
+  readonly port: number | null;
+  readonly bridge: string | null;
+  readonly mtu: number | null;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly logLevel: string;
+}
+
+/** The words of the command line, as the parser gives them. */
+export interface LaunchFlags {
+  readonly join?: readonly string[];
+  readonly init?: boolean;
+  readonly range?: string;
+  readonly range6?: string;
+  readonly leasePrefix?: string;
+  readonly nickname?: string;
+  readonly listen?: string;
+  readonly advertise?: readonly string[];
+  readonly port?: string;
+  readonly bridge?: string;
+  readonly mtu?: string;
+  readonly datapath?: string;
+  readonly logLevel?: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+}
+
+/** Throws FabricError `usage`, `not-implemented` or `token-missing`. */
+export function checkLaunchFlags(flags: LaunchFlags, token: string | null): LaunchOptions {
+  const joins = (flags.join ?? []).map((text) => {
+    const target = parseHostPort(text);
+    if (target === null) throw usage(`--join ${text} is no host`, 'Give HOST, HOST:PORT or [IPV6]:PORT');
+    return target;
+  });
+  const init = flags.init ?? false;
+  if (init && joins.length > 0) {
+    throw usage('--init and --join contradict each other', '--init makes a new cluster, --join joins one');
+  }
+  if (flags.datapath !== undefined && !['auto', 'pcap'].includes(flags.datapath)) {
+    if (!['engine', 'vxlan'].includes(flags.datapath)) throw usage(`--datapath ${flags.datapath} is unknown`);
+    throw new FabricError('not-implemented', {
+      what: `--datapath ${flags.datapath} is not there yet`,
+      fix: 'Use --datapath auto, which is pcap today',
+    });
+  }
+  return {
+    joins,
+    token,
+    init,
+    range: flags.range === undefined ? null : checkRange(flags.range),
+    range6: flags.range6 === undefined ? null : checkRange6(flags.range6),
+    leasePrefix: integer('--lease-prefix', flags.leasePrefix, 8, 30),
+    nickname: flags.nickname === undefined ? null : checkNickname(flags.nickname),
+    listen: flags.listen === undefined ? null : checkAddress('--listen', flags.listen),
+    advertise: (flags.advertise ?? []).map((text) => checkAddress('--advertise', text)),
+    port: integer('--port', flags.port, 1, 65_535),
+    bridge: flags.bridge === undefined ? null : checkInterfaceName(flags.bridge),
+    mtu: integer('--mtu', flags.mtu, MTU_MIN, MTU_MAX),
+    stateDir: flags.stateDir,
+    runDir: flags.runDir,
+    logLevel: checkLogLevel(flags.logLevel ?? 'info'),
+  };
+}
+
+function checkRange(text: string): Cidr {
+  const block = parseCidr(text);
+  if (block === null) throw usage(`--range ${text} is no CIDR block`, 'Give for example 10.32.0.0/12, host bits zero');
+  if (block.family !== 4) throw usage(`--range ${text} is not IPv4`, 'IPv6 ranges go to --range6');
+  if (block.prefix > 29 || block.prefix < 4) throw usage(`--range ${text} is not between /4 and /29`);
+  return block;
+}
+
+function checkRange6(text: string): Cidr | 'off' {
+  if (text === 'off') return 'off';
+  const block = parseCidr(text);
+  if (block === null || block.family !== 6) {
+    throw usage(`--range6 ${text} is no IPv6 block`, "Give for example fd12:3456:789a::/48, or 'off'");
+  }
+  if (block.prefix > 120 || block.prefix < 16) throw usage(`--range6 ${text} is not between /16 and /120`);
+  return block;
+}
+
+function checkNickname(text: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/.test(text)) {
+    throw usage(`--nickname ${JSON.stringify(text)} is not usable`, 'Use 1 to 63 letters, digits, dots, dashes');
+  }
+  return text;
+}
+
+function checkAddress(flag: string, text: string): string {
+  const ip = parseIp(text);
+  if (ip === null) throw usage(`${flag} ${text} is no IP address`);
+  return formatIp(ip);
+}
+
+/** 13 bytes at most: port names are the bridge's with one or two letters behind. */
+function checkInterfaceName(text: string): string {
+  if (!/^[A-Za-z][A-Za-z0-9_.-]{0,12}$/.test(text)) {
+    throw usage(`--bridge ${text} is no usable interface name`, 'Use 1 to 13 letters, digits, dots, dashes');
+  }
+  return text;
+}
+
+function checkLogLevel(text: string): string {
+  if (!['debug', 'info', 'warn', 'error'].includes(text)) {
+    throw usage(`--log-level ${text} is unknown`, 'Use debug, info, warn or error');
+  }
+  return text;
+}
+
+function integer(flag: string, text: string | undefined, min: number, max: number): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < min || value > max) {
+    throw usage(`${flag} ${text} is not a number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+function usage(what: string, fix?: string): FabricError {
+  return new FabricError('usage', fix === undefined ? { what } : { what, fix });
+}

@@ -1,0 +1,120 @@
+// The shape of `fabric status --json` and of GET /v1/status: stable, fields are only ever added (docs/status.md).
+// Unknown values are null; `ips` are CIDR strings; `peer` is a peer id; `lastSeenMs` is an age.
+
+import type { AeadCipher } from '../base/capabilities.ts';
+import type { DatapathName } from '../router/datapath.ts';
+
+export const STATUS_API_VERSION = 'fabric/v1';
+
+export interface Problem {
+  /** Stable, for programs. */
+  readonly code: string;
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
+export interface PeerRow {
+  readonly id: string;
+  readonly nickname: string;
+  readonly endpoint: string | null;
+  readonly state: 'alive' | 'suspect' | 'dead';
+  readonly lastSeenMs: number | null;
+}
+
+export interface TunnelRow {
+  readonly peer: string;
+  readonly nickname: string;
+  readonly endpoint: string | null;
+  readonly state: 'idle' | 'handshaking' | 'established' | 'failed';
+  readonly encrypted: boolean;
+  readonly datapath: DatapathName;
+  readonly cipher: AeadCipher | null;
+  readonly mtu: number | null;
+  readonly rttMs: number | null;
+  readonly txBytes: number;
+  readonly rxBytes: number;
+  readonly txFrames: number;
+  readonly rxFrames: number;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly reason: string | null;
+}
+
+export interface RouteRow {
+  readonly network: string;
+  readonly mac: string;
+  readonly ips: readonly string[];
+  readonly peer: string;
+  readonly local: boolean;
+  readonly sequence: number;
+  readonly state: 'active' | 'duplicate' | 'stale' | 'refused';
+  readonly reason: string | null;
+}
+
+export interface LeaseRow {
+  readonly network: string;
+  readonly cidr: string;
+  readonly peer: string;
+  readonly epoch: number;
+  readonly used: number | null;
+  readonly size: number;
+  readonly state: string;
+  readonly expiresAt: string | null;
+}
+
+export interface AttachmentRow {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly mac: string;
+  readonly ips: readonly string[];
+  readonly name: string;
+  readonly hostIfname: string;
+  readonly state: 'attaching' | 'attached' | 'detaching';
+}
+
+export interface DnsRow {
+  readonly name: string;
+  readonly ips: readonly string[];
+  readonly peer: string;
+  readonly network: string;
+}
+
+/** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
+export interface TargetRow {
+  readonly host: string;
+  readonly state: string;
+  readonly error: string | null;
+}
+
+export interface Status {
+  readonly apiVersion: string;
+  readonly health: { readonly ok: boolean; readonly problems: readonly Problem[] };
+  readonly self: {
+    readonly id: string;
+    readonly nickname: string;
+    readonly version: string;
+    readonly clusterId: string | null;
+    readonly uptimeMs: number;
+  };
+  readonly datapath: { readonly name: DatapathName; readonly mtu: number | null; readonly encryption: 'required' };
+  readonly networks: readonly {
+    readonly name: string;
+    readonly id: number;
+    readonly range: string;
+    readonly range6: string | null;
+    readonly gateway: string;
+    readonly domain: string;
+    readonly bridge: string;
+  }[];
+  readonly peers: readonly PeerRow[];
+  readonly tunnels: readonly TunnelRow[];
+  readonly routes: readonly RouteRow[];
+  readonly leases: readonly LeaseRow[];
+  readonly attachments: readonly AttachmentRow[];
+  readonly dns: readonly DnsRow[];
+  readonly targets: readonly TargetRow[];
+}
+
+export const STATUS_SECTIONS = ['peers', 'tunnels', 'routes', 'leases', 'attachments', 'dns'] as const;
+export type StatusSection = (typeof STATUS_SECTIONS)[number];
