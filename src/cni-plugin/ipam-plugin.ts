@@ -1,0 +1,102 @@
+// Delegation to a foreign IPAM plugin (specification §Plugin delegation): host-local, static, dhcp. The daemon never starts
+// a program; the shim that asked runs the plugin from its CNI_PATH with the configuration it got, and hands the outcome
+// back. This file says what to run and reads the answer; an error of the plugin keeps its code and names the plugin.
+
+import { formatIp } from '../base/address.ts';
+import { CNI_CODE, CniError } from './cni-error.ts';
+import type { WantedRoute } from './container-wishes.ts';
+import { JsonFields } from './json-fields.ts';
+import { readResult } from './result-read.ts';
+import { type CniVerb, type CniVersion, parseCniVersion } from './version.ts';
+
+/** What a plugin printed and how it ended. */
+export interface CniOutcome {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface PluginCall {
+  /** File name below CNI_PATH, already validated: no `/`, no leading dot. */
+  readonly plugin: string;
+  /** Variables that differ from those of the call under way. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: Uint8Array;
+}
+
+/** Runs a plugin where the caller's shim runs. Rejects when the caller is gone. */
+export type PluginExec = (call: PluginCall) => Promise<CniOutcome>;
+
+export interface IpamGrant {
+  /** Address with prefix length, canonical text. */
+  readonly ips: readonly string[];
+  /** Each with the gateway that the plugin named for it or for its family. */
+  readonly routes: readonly WantedRoute[];
+}
+
+export class IpamPlugin {
+  readonly name: string;
+  readonly #exec: PluginExec;
+  readonly #stdin: Uint8Array;
+  readonly #version: CniVersion;
+
+  constructor(options: { name: string; exec: PluginExec; stdin: Uint8Array; version: CniVersion }) {
+    this.name = options.name;
+    this.#exec = options.exec;
+    this.#stdin = options.stdin;
+    this.#version = options.version;
+  }
+
+  /** Rejects with CniError, also on an answer that can't be read: the caller then runs DEL. */
+  async add(): Promise<IpamGrant> {
+    return this.#readGrant(await this.#run('ADD'));
+  }
+
+  /** DEL, CHECK, GC or STATUS. Rejects with CniError. */
+  async run(verb: Exclude<CniVerb, 'ADD' | 'VERSION'>): Promise<void> {
+    await this.#run(verb);
+  }
+
+  async #run(verb: CniVerb): Promise<string> {
+    const outcome = await this.#exec({ plugin: this.name, env: { CNI_COMMAND: verb }, stdin: this.#stdin });
+    if (outcome.exitCode !== 0) throw this.#failure(verb, outcome);
+    return outcome.stdout;
+  }
+
+  #readGrant(stdout: string): IpamGrant {
+    const fields = this.#decode(stdout);
+    const version = parseCniVersion(fields?.string('cniVersion') ?? this.#version);
+    if (fields === null || version === null) {
+      throw new CniError(CNI_CODE.ipamPlugin, `IPAM plugin ${this.name} answered no result`, stdout.slice(0, 200));
+    }
+    const { ips, routes } = readResult(fields, version);
+    if (ips.length === 0) throw new CniError(CNI_CODE.ipamPlugin, `IPAM plugin ${this.name} gave no address`);
+    const gatewayOf = (dst: string): string | null =>
+      ips.find(({ ip, gateway }) => gateway !== null && (ip.family === 6) === dst.includes(':'))?.gateway ?? null;
+    return {
+      ips: ips.map(({ ip, prefix }) => `${formatIp(ip)}/${prefix}`),
+      routes: routes.map(({ dst, gw }) => ({ dst, gw: gw ?? gatewayOf(dst) })),
+    };
+  }
+
+  #failure(verb: CniVerb, outcome: CniOutcome): CniError {
+    const told = this.#decode(outcome.stdout);
+    const code = told?.value('code');
+    const message = told?.value('msg');
+    const details = told?.value('details');
+    return new CniError(
+      typeof code === 'number' && Number.isSafeInteger(code) && code > 0 ? code : CNI_CODE.ipamPlugin,
+      `IPAM plugin ${this.name} failed on ${verb}: ${typeof message === 'string' ? message : `exit ${outcome.exitCode}`}`,
+      typeof details === 'string' ? details : outcome.stderr.slice(0, 500),
+    );
+  }
+
+  #decode(stdout: string): JsonFields | null {
+    try {
+      return JsonFields.of(JSON.parse(stdout), `answer of ${this.name}`);
+    } catch {
+      // No JSON object: the callers say so in their own words.
+      return null;
+    }
+  }
+}

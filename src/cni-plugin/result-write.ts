@@ -1,0 +1,91 @@
+// The success result of an ADD in the shape of each cniVersion. interfaces[0] is the bridge, then the host's veth, then the
+// container's interface: portmap, bandwidth, firewall and tuning chained behind us need exactly this order. A prevResult
+// is passed through: its elements come first and unchanged, ours follow with their indices shifted.
+
+import { parseIp } from '../base/address.ts';
+import type { Attachment } from './backend.ts';
+import type { Dns } from './container-wishes.ts';
+import type { CniResult } from './result-read.ts';
+import { atLeast, type CniVersion } from './version.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+export interface ResultParts {
+  readonly version: CniVersion;
+  readonly attachment: Attachment;
+  /** CNI_NETNS as the runtime gave it. */
+  readonly sandbox: string;
+  readonly dns: Dns;
+  readonly prevResult: CniResult | null;
+}
+
+/** The result as one line of JSON. */
+export function formatResult(parts: ResultParts): string {
+  const result = atLeast(parts.version, '0.3.0') ? listResult(parts) : familyResult(parts);
+  return `${JSON.stringify(result)}\n`;
+}
+
+/** 0.3.0 and newer. */
+function listResult({ version, attachment, sandbox, dns, prevResult }: ResultParts): Json {
+  const before = prevResult?.interfaces ?? [];
+  const containerIndex = before.length + 2;
+  return {
+    ...passedThrough(prevResult),
+    cniVersion: version,
+    interfaces: [...before.map(({ raw }) => raw), ...ourInterfaces(version, attachment, sandbox)],
+    ips: [...(prevResult?.ips ?? []).map(({ raw }) => raw), ...ourIps(version, attachment, containerIndex)],
+    routes: [...(prevResult?.routes ?? []).map(({ raw }) => raw), ...attachment.routes],
+    dns: formatDns(dns, prevResult?.dns ?? null),
+  };
+}
+
+function ourInterfaces(version: CniVersion, { bridge, host, ifname, mac, mtu }: Attachment, sandbox: string): Json[] {
+  const link = atLeast(version, '1.1.0') ? { mtu } : {};
+  return [
+    { name: bridge.name, mac: bridge.mac },
+    { name: host.name, mac: host.mac, ...link },
+    { name: ifname, mac, ...link, sandbox },
+  ];
+}
+
+function ourIps(version: CniVersion, attachment: Attachment, containerIndex: number): Json[] {
+  return attachment.addresses.map(({ address, gateway }) => ({
+    ...(atLeast(version, '1.0.0') ? {} : { version: familyOf(address) === 4 ? '4' : '6' }),
+    interface: containerIndex,
+    address,
+    gateway,
+  }));
+}
+
+/** 0.1.0 and 0.2.0 know neither interfaces nor chains, and one address per family. */
+function familyResult({ version, attachment, dns }: ResultParts): Json {
+  const family = (wanted: 4 | 6): Json | undefined => {
+    const first = attachment.addresses.find(({ address }) => familyOf(address) === wanted);
+    if (first === undefined) return undefined;
+    const routes = attachment.routes.filter(({ dst }) => familyOf(dst) === wanted);
+    return { ip: first.address, gateway: first.gateway, ...(routes.length > 0 ? { routes } : {}) };
+  };
+  // JSON.stringify leaves out what is undefined.
+  return { cniVersion: version, ip4: family(4), ip6: family(6), dns: formatDns(dns, null) };
+}
+
+/** Members of prevResult that are none of ours to write, under the names that they came with. */
+function passedThrough(prevResult: CniResult | null): Json {
+  const written = ['cniversion', 'interfaces', 'ips', 'routes', 'dns'];
+  const members = Object.entries(prevResult?.fields.raw ?? {});
+  return Object.fromEntries(members.filter(([key]) => !written.includes(key.toLowerCase())));
+}
+
+/** Empty members are left out; what the configuration does not say stays as the previous plugin had it. */
+function formatDns(dns: Dns, previous: Dns | null): Json {
+  const pick = (key: 'nameservers' | 'search' | 'options') => {
+    const values = dns[key].length > 0 ? dns[key] : (previous?.[key] ?? []);
+    return values.length > 0 ? { [key]: values } : {};
+  };
+  const domain = dns.domain !== '' ? dns.domain : (previous?.domain ?? '');
+  return { ...pick('nameservers'), ...(domain === '' ? {} : { domain }), ...pick('search'), ...pick('options') };
+}
+
+function familyOf(address: string): 4 | 6 | null {
+  return parseIp(address.split('/')[0] ?? '')?.family ?? null;
+}

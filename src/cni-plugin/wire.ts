@@ -1,0 +1,133 @@
+// What the shim and the daemon say to each other, and the record that the shim leaves when there is no daemon: JSON over
+// the local API (POST /v1/cni, POST /v1/cni/exec) and on disk. Pure parsers of outside input: null on anything malformed.
+// native/cni-shim writes these forms; docs/cni.md describes them.
+
+import type { CniOutcome, PluginCall } from './ipam-plugin.ts';
+import type { CniRequest } from './operations.ts';
+
+/** stdin as base64 with 16 MiB behind it, and room for the variables. */
+export const CNI_BODY_BYTES_MAX = 24 * 1024 * 1024;
+
+export interface ShimRequest {
+  readonly cni: CniRequest;
+  /** The shim's pid as it sees itself: must be what the socket's credentials say. */
+  readonly pid: number;
+}
+
+export interface ExecReport {
+  /** Which answer this continues. */
+  readonly continuation: string;
+  readonly outcome: CniOutcome;
+}
+
+/** The body of an answer to the shim; with `exec` it is an order to run a plugin and report, and nothing is printed. */
+export type ShimAnswer = CniOutcome & {
+  readonly exec?: {
+    readonly plugin: string;
+    readonly env: Readonly<Record<string, string>>;
+    /** Base64. */
+    readonly stdin: string;
+    readonly continuation: string;
+  };
+};
+
+export interface DeferredDelete {
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: Uint8Array;
+}
+
+/** Body of POST /v1/cni: {env, stdin, pid, fd, dev, ino, netnsError, callerDev, callerIno}. */
+export function parseShimRequest(body: Uint8Array): ShimRequest | null {
+  const fields = decodeObject(body);
+  if (fields === null) return null;
+  const env = readEnv(fields.env);
+  const stdin = readBase64(fields.stdin);
+  const pid = readNatural(fields.pid);
+  if (env === null || stdin === null || pid === null || pid === 0) return null;
+  const namespaceFault = fields.netnsError ?? '';
+  if (typeof namespaceFault !== 'string') return null;
+  const caller = readDevIno(fields.callerDev, fields.callerIno);
+  const fd = readNatural(fields.fd);
+  const opened = fd === null ? null : readDevIno(fields.dev, fields.ino);
+  if (fd !== null && opened === null) return null;
+  const path = env.CNI_NETNS ?? '';
+  const namespace = fd === null || opened === null ? null : { pid, fd, ...opened, path };
+  return { pid, cni: { env, stdin, namespace, namespaceFault, callerNamespace: caller } };
+}
+
+/** Body of POST /v1/cni/exec: {continuation, exitCode, stdout, stderr}, both texts in base64. */
+export function parseExecReport(body: Uint8Array): ExecReport | null {
+  const fields = decodeObject(body);
+  const continuation = fields?.continuation;
+  const exitCode = readNatural(fields?.exitCode);
+  const stdout = readBase64(fields?.stdout);
+  const stderr = readBase64(fields?.stderr);
+  if (typeof continuation !== 'string' || exitCode === null || stdout === null || stderr === null) return null;
+  // Not fatal: what a foreign plugin says wrongly is shown as well as it goes.
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  return { continuation, outcome: { exitCode, stdout: text(stdout), stderr: text(stderr) } };
+}
+
+export function execOrder(call: PluginCall, continuation: string): ShimAnswer {
+  const stdin = encodeBase64(call.stdin);
+  return { exitCode: 0, stdout: '', stderr: '', exec: { plugin: call.plugin, env: call.env, stdin, continuation } };
+}
+
+/** A file of `<state-dir>/cni-pending`: {format: 1, env, stdin}. Only a DEL is ever recorded. */
+export function parseDeferredDelete(content: Uint8Array): DeferredDelete | null {
+  const fields = decodeObject(content);
+  if (fields?.format !== 1) return null;
+  const env = readEnv(fields.env);
+  const stdin = readBase64(fields.stdin);
+  return env?.CNI_COMMAND === 'DEL' && stdin !== null ? { env, stdin } : null;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function decodeObject(bytes: Uint8Array): Fields | null {
+  if (bytes.length > CNI_BODY_BYTES_MAX) return null;
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Keeps CNI_* alone, in an object without prototype. */
+function readEnv(value: unknown): Record<string, string> | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  const env: Record<string, string> = Object.create(null);
+  for (const [name, text] of Object.entries(value)) {
+    if (typeof text !== 'string') return null;
+    if (name.startsWith('CNI_')) env[name] = text;
+  }
+  return env;
+}
+
+function readNatural(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+/** Device and inode travel as decimal text: they may exceed 2^53. */
+function readDevIno(dev: unknown, ino: unknown): { dev: bigint; ino: bigint } | null {
+  const decimal = /^\d{1,20}$/;
+  if (typeof dev !== 'string' || typeof ino !== 'string' || !decimal.test(dev) || !decimal.test(ino)) return null;
+  return { dev: BigInt(dev), ino: BigInt(ino) };
+}
+
+function readBase64(value: unknown): Uint8Array | null {
+  if (typeof value !== 'string' || value.length % 4 !== 0) return null;
+  try {
+    const binary = atob(value);
+    return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  } catch {
+    return null;
+  }
+}
+
+function encodeBase64(bytes: Uint8Array): string {
+  let binary = '';
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
