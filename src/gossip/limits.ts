@@ -1,0 +1,78 @@
+// Every bound and every time of the gossip core in one place, with the reason for its size. Bounds that peers must agree
+// on (what a valid map is) belong to the protocol; the times are tuning and may differ between hosts.
+
+export interface GossipLimits {
+  /** Bytes of one author's packed map: a host with 1,000 containers needs about 100 KB. Protocol. */
+  readonly mapBytesMax: number;
+  /** Entries of one author's map, tombstones included. Protocol. */
+  readonly entriesMax: number;
+  /** Bytes of one value, at most 65,534. Protocol. */
+  readonly valueBytesMax: number;
+  /** Authors that this host keeps, itself included; more are dropped and counted. */
+  readonly authorsMax: number;
+  /** Bytes of all maps together; an author that does not fit is dropped and counted. */
+  readonly totalBytesMax: number;
+  /** Items (states, heads, wants) of one message. Protocol: a message with more is malformed. */
+  readonly itemsMax: number;
+  /** States of one message: bounds the signatures that one message makes its receiver verify. Protocol. */
+  readonly statesMax: number;
+  /** A message is closed once it holds this many bytes; only one that carries a single large map grows beyond. */
+  readonly messageBytesTarget: number;
+  /** Received messages above this are dropped unread: the largest map and its head. */
+  readonly messageBytesMax: number;
+  /** Deletions remembered for older receivers: the larger of this and the number of live entries. */
+  readonly tombstonesMin: number;
+  /** Departed authors whose return is refused. */
+  readonly forgottenMax: number;
+}
+
+export interface GossipTimes {
+  /** Mean pause between two digest exchanges with a random neighbour; jittered by half. 20 bytes when nothing differs. */
+  readonly reconcileMs: number;
+  /** How long lazy announcements gather before they leave: batches changes, and lets the push overtake them. */
+  readonly lazyMs: number;
+  /** A holder that stays silent this long after it was asked loses the turn to the next. */
+  readonly askTimeoutMs: number;
+  /** Announcements of an author that was refused are not followed for this time. */
+  readonly refusedMs: number;
+  /** Pause between two batches of others' states to disk: what is lost is only fetched again. */
+  readonly persistMs: number;
+}
+
+/** Keys have 1 to this many bytes of printable ASCII (0x21 to 0x7e). Protocol. */
+export const KEY_BYTES_MAX = 128;
+/** Marks a tombstone in the 16-bit length of a value. */
+export const TOMBSTONE_LENGTH = 0xffff;
+
+const MAP_BYTES_MAX = 2 * 1024 * 1024;
+
+export const GOSSIP_LIMITS: GossipLimits = {
+  mapBytesMax: MAP_BYTES_MAX,
+  entriesMax: 32_768,
+  valueBytesMax: 16_384,
+  authorsMax: 16_384,
+  totalBytesMax: 1024 * 1024 * 1024,
+  itemsMax: 16_384,
+  statesMax: 256,
+  messageBytesTarget: 64 * 1024,
+  messageBytesMax: MAP_BYTES_MAX + 64 * 1024,
+  tombstonesMin: 64,
+  forgottenMax: 16_384,
+};
+
+export const GOSSIP_TIMES: GossipTimes = {
+  reconcileMs: 3_000,
+  lazyMs: 50,
+  askTimeoutMs: 2_000,
+  refusedMs: 10_000,
+  persistMs: 1_000,
+};
+
+/** Asks outstanding per neighbour: enough to fill a link, few enough that a slow holder does not keep all the work. */
+export const ASKED_PER_LINK_MAX = 256;
+/** Neighbours remembered as holders of one missing state. */
+export const HOLDERS_MAX = 4;
+/** Neighbours to which forwarded news is announced: with 30 hosts a host that the push missed hears of it at 98 %. */
+export const LAZY_FANOUT = 4;
+/** States written to disk per batch. */
+export const PERSIST_BATCH_MAX = 256;

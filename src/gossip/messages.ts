@@ -1,0 +1,224 @@
+// Gossip messages as bytes. A reconciliation descends from the root digest over buckets and heads to deltas; a push starts
+// with the deltas. `proto` carries them as opaque bytes: this codec is ours because the core must stay allocation-lean and
+// its bounds must be visible. A decoder returns null on anything malformed and never throws.
+//
+//   version 1 = 1 | type 1 | body
+//   1 root     digest 8 | authors 4                                  "this is all I have"
+//   2 buckets  bitmap 32 | digest 8 of each set bucket               answer to a root that differs
+//   3 heads    bitmap 32 | head*                                     all my heads in the set buckets
+//   4 have     flags 1 (1: fresh news) | head*                       "ask me for these"
+//   5 want     {author 16 | base 8 | flags 1 (1: graft)}*            base: what I have, 0 for the full map
+//   6 states   {flags 1 (1: pushed) | author 16 | version 8 | floor 8 | base 8 | signature 64
+//              | identity key 32 only if base is 0 | length 4 | entries}*
+//   7 prune    author 16 *                                           "your pushes of these come too late"
+//   8 bye                                                            "I stop now"
+//
+//   head = author 16 | version 8 | fingerprint 8; `*` repeats to the end of the message
+
+import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
+import { type AuthorState, FINGERPRINT_BYTES, type Head, IDENTITY_KEY_BYTES, SIGNATURE_BYTES } from './author-state.ts';
+import { BUCKETS } from './author-table.ts';
+import type { GossipLimits } from './limits.ts';
+import { deltaSince } from './packed-map.ts';
+
+export const GOSSIP_VERSION = 1;
+
+export interface HeadRef {
+  readonly author: PeerId;
+  readonly version: number;
+  readonly fingerprint: Uint8Array;
+}
+
+export interface Want {
+  readonly author: PeerId;
+  /** The version that the asker has; 0 asks for the full map. */
+  readonly base: number;
+  /** True: push this author's changes to the asker from now on. */
+  readonly graft: boolean;
+}
+
+/** A received state, not yet verified. Its byte fields are views into the message. */
+export interface StateItem extends Head {
+  readonly pushed: boolean;
+  readonly base: number;
+  /** Present exactly if `base` is 0. */
+  readonly identityKey: Uint8Array | null;
+  readonly entries: Uint8Array;
+}
+
+export type GossipMessage =
+  | { readonly type: 'root'; readonly digest: Uint8Array; readonly authors: number }
+  | { readonly type: 'buckets'; readonly digests: Uint8Array }
+  | { readonly type: 'heads'; readonly buckets: Bitmap; readonly heads: readonly HeadRef[] }
+  | { readonly type: 'have'; readonly fresh: boolean; readonly heads: readonly HeadRef[] }
+  | { readonly type: 'want'; readonly wants: readonly Want[] }
+  | { readonly type: 'states'; readonly items: readonly StateItem[] }
+  | { readonly type: 'prune'; readonly authors: readonly PeerId[] }
+  | { readonly type: 'bye' };
+
+export type MessageType = GossipMessage['type'];
+
+/** One bit per bucket, bucket 0 in the lowest bit of the first byte. */
+export type Bitmap = Uint8Array;
+export const BITMAP_BYTES = BUCKETS / 8;
+
+export function hasBit(bitmap: Bitmap, bucket: number): boolean {
+  return (bitmap[bucket >> 3]! & (1 << (bucket & 7))) !== 0;
+}
+
+export function setBit(bitmap: Bitmap, bucket: number): void {
+  bitmap[bucket >> 3]! |= 1 << (bucket & 7);
+}
+
+const TYPES: readonly MessageType[] = ['root', 'buckets', 'heads', 'have', 'want', 'states', 'prune', 'bye'];
+const FLAG = 1;
+
+/** Opens a message; the caller appends its items with the functions below and calls `finish()`. */
+export function openMessage(type: MessageType): ByteWriter {
+  return new ByteWriter().u8(GOSSIP_VERSION).u8(TYPES.indexOf(type) + 1);
+}
+
+export function encodeRoot(digest: Uint8Array, authors: number): Uint8Array {
+  return openMessage('root').bytes(digest).u32(authors).finish();
+}
+
+/** `digests` holds all buckets; empty ones (all zero) are left out on the wire. */
+export function encodeBuckets(digests: Uint8Array): Uint8Array {
+  const bitmap = new Uint8Array(BITMAP_BYTES);
+  const present: Uint8Array[] = [];
+  for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    const digest = digests.subarray(bucket * FINGERPRINT_BYTES, (bucket + 1) * FINGERPRINT_BYTES);
+    if (digest.every((byte) => byte === 0)) continue;
+    setBit(bitmap, bucket);
+    present.push(digest);
+  }
+  const writer = openMessage('buckets').bytes(bitmap);
+  for (const digest of present) writer.bytes(digest);
+  return writer.finish();
+}
+
+export function writeHead(writer: ByteWriter, head: HeadRef): void {
+  writer.bytes(fromHex(head.author)!).u64(BigInt(head.version)).bytes(head.fingerprint);
+}
+
+export function writeWant(writer: ByteWriter, { author, base, graft }: Want): void {
+  writer
+    .bytes(fromHex(author)!)
+    .u64(BigInt(base))
+    .u8(graft ? FLAG : 0);
+}
+
+export function writeAuthor(writer: ByteWriter, author: PeerId): void {
+  writer.bytes(fromHex(author)!);
+}
+
+/** What a holder of `base` lacks of `state`; the full map when `base` is 0 or lies below the floor. */
+export function writeState(writer: ByteWriter, state: AuthorState, base: number, pushed: boolean): void {
+  const usable = base >= state.floor && base < state.version ? base : 0;
+  const entries = usable === 0 ? state.packed : deltaSince(state.packed, usable);
+  writer.u8(pushed ? FLAG : 0).bytes(fromHex(state.author)!);
+  writer.u64(BigInt(state.version)).u64(BigInt(state.floor)).u64(BigInt(usable)).bytes(state.signature);
+  if (usable === 0) writer.bytes(state.identityKey);
+  writer.u32(entries.length).bytes(entries);
+}
+
+/** Why a message was not understood: both are counted, neither harms the link. */
+export type DecodeFailure = 'malformed' | 'unknown-version' | 'unknown-type';
+
+export function decodeMessage(bytes: Uint8Array, limits: GossipLimits): GossipMessage | DecodeFailure {
+  const reader = new ByteReader(bytes);
+  const version = reader.u8();
+  const type = TYPES[reader.u8() - 1];
+  if (reader.failed) return 'malformed';
+  if (version !== GOSSIP_VERSION) return 'unknown-version';
+  if (type === undefined) return 'unknown-type';
+  const message = decodeBody(type, reader, limits);
+  return message === null || reader.failed || reader.remaining > 0 ? 'malformed' : message;
+}
+
+function decodeBody(type: MessageType, reader: ByteReader, limits: GossipLimits): GossipMessage | null {
+  switch (type) {
+    case 'root':
+      return { type, digest: reader.bytes(FINGERPRINT_BYTES), authors: reader.u32() };
+    case 'buckets':
+      return { type, digests: readBuckets(reader) };
+    case 'heads': {
+      const buckets = reader.bytes(BITMAP_BYTES);
+      const heads = readAll(reader, limits.itemsMax, readHead);
+      return heads === null || reader.failed ? null : { type, buckets, heads };
+    }
+    case 'have': {
+      const fresh = (reader.u8() & FLAG) !== 0;
+      const heads = readAll(reader, limits.itemsMax, readHead);
+      return heads === null ? null : { type, fresh, heads };
+    }
+    case 'want': {
+      const wants = readAll(reader, limits.itemsMax, readWant);
+      return wants === null ? null : { type, wants };
+    }
+    case 'states': {
+      const items = readAll(reader, limits.statesMax, readState);
+      return items === null ? null : { type, items };
+    }
+    case 'prune': {
+      const authors = readAll(reader, limits.itemsMax, readAuthor);
+      return authors === null ? null : { type, authors };
+    }
+    case 'bye':
+      return { type };
+  }
+}
+
+/** Null as soon as one item is malformed or there are too many. */
+function readAll<T>(reader: ByteReader, countMax: number, read: (reader: ByteReader) => T | null): readonly T[] | null {
+  const items: T[] = [];
+  while (reader.remaining > 0) {
+    const item = items.length < countMax ? read(reader) : null;
+    if (item === null || reader.failed) return null;
+    items.push(item);
+  }
+  return items;
+}
+
+function readBuckets(reader: ByteReader): Uint8Array {
+  const digests = new Uint8Array(BUCKETS * FINGERPRINT_BYTES);
+  const bitmap = reader.bytes(BITMAP_BYTES);
+  if (reader.failed) return digests;
+  for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    if (hasBit(bitmap, bucket)) digests.set(reader.bytes(FINGERPRINT_BYTES), bucket * FINGERPRINT_BYTES);
+  }
+  return digests;
+}
+
+function readAuthor(reader: ByteReader): PeerId {
+  return toHex(reader.bytes(PEER_ID_BYTES)) as PeerId;
+}
+
+/** Versions beyond 2^53 - 1 are nobody's: they fail the message. */
+function readVersion(reader: ByteReader): number {
+  const version = reader.u64();
+  if (version > BigInt(Number.MAX_SAFE_INTEGER)) reader.failed = true;
+  return Number(version);
+}
+
+function readHead(reader: ByteReader): HeadRef {
+  return { author: readAuthor(reader), version: readVersion(reader), fingerprint: reader.bytes(FINGERPRINT_BYTES) };
+}
+
+function readWant(reader: ByteReader): Want {
+  return { author: readAuthor(reader), base: readVersion(reader), graft: (reader.u8() & FLAG) !== 0 };
+}
+
+function readState(reader: ByteReader): StateItem | null {
+  const pushed = (reader.u8() & FLAG) !== 0;
+  const author = readAuthor(reader);
+  const version = readVersion(reader);
+  const floor = readVersion(reader);
+  const base = readVersion(reader);
+  const signature = reader.bytes(SIGNATURE_BYTES);
+  const identityKey = base === 0 ? reader.bytes(IDENTITY_KEY_BYTES) : null;
+  const entries = reader.bytes(reader.u32());
+  const plausible = version >= 1 && floor <= version && base < version && (base === 0 || base >= floor);
+  return plausible ? { pushed, author, version, floor, base, signature, identityKey, entries } : null;
+}

@@ -1,0 +1,274 @@
+// Records of src/base/records.ts to and from the key and value under which gossip carries them (proto/records.proto). What
+// comes in was written by another host: a decoder returns null on anything that is not canonical, complete and in bounds,
+// never throws, and ignores fields that it does not know, so that newer versions can add some.
+
+import {
+  addressBits,
+  type Cidr,
+  cidrOf,
+  formatCidr,
+  formatIp,
+  ipFromBytes,
+  ipToBytes,
+  parseCidr,
+  parseIp,
+} from '../base/address.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
+import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
+import { assert } from '../base/errors.ts';
+import {
+  type GiftId,
+  type Mac,
+  PEER_ID_BYTES,
+  parseBootId,
+  parseClusterId,
+  parseGiftId,
+  parseMac,
+  parsePeerId,
+  parseVni,
+  type Vni,
+} from '../base/ids.ts';
+import type { AttachmentKind, AttachmentRecord, Genesis, LeaseRecord, PeerRecord } from '../base/records.ts';
+import { recordType } from './records-schema.ts';
+
+const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+const BOOT_ID_BYTES = 8;
+const NAME_CHARS_MAX = 253;
+const NICKNAME_CHARS_MAX = 64;
+const VERSION_CHARS_MAX = 64;
+const ENDPOINTS_MAX = 16;
+const NETWORKS_MAX = 1024;
+const ATTACHMENT_IPS_MAX = 32;
+/** The least an IPv6 link carries (RFC 8200 §5) below, what 16 bits hold above. */
+const MTU_MIN = 576;
+const MTU_MAX = 65_535;
+const ATTACHMENT_KINDS: readonly AttachmentKind[] = ['container', 'host', 'foreign'];
+
+const TYPES = {
+  peer: recordType('Peer'),
+  lease: recordType('Lease'),
+  attachment: recordType('Attachment'),
+  genesis: recordType('Genesis'),
+};
+
+/** Key of an author's one PeerRecord. */
+export const PEER_KEY = 'peer';
+/** Keys of an author's leases, for {@link Gossip.entries}. */
+export const LEASE_PREFIX = 'lease/';
+/** Keys of an author's attachments. */
+export const ATTACHMENT_PREFIX = 'at/';
+
+/** `cidr` is canonical text, as in a LeaseRecord. */
+export function leaseKey(network: Vni, cidr: string): string {
+  return `${LEASE_PREFIX}${network}/${cidr}`;
+}
+
+export function attachmentKey(network: Vni, mac: Mac): string {
+  return `${ATTACHMENT_PREFIX}${network}/${mac}`;
+}
+
+export function parseLeaseKey(key: string): { network: Vni; cidr: string } | null {
+  const match = /^lease\/(\d{1,8})\/(.+)$/.exec(key);
+  const network = parseVni(Number(match?.[1]));
+  const cidr = parseCidr(match?.[2] ?? '');
+  if (network === null || cidr === null) return null;
+  const parsed = { network, cidr: formatCidr(cidr) };
+  return leaseKey(parsed.network, parsed.cidr) === key ? parsed : null;
+}
+
+export function parseAttachmentKey(key: string): { network: Vni; mac: Mac } | null {
+  const match = /^at\/(\d{1,8})\/(.+)$/.exec(key);
+  const network = parseVni(Number(match?.[1]));
+  const mac = parseMac(match?.[2] ?? '');
+  return network !== null && mac !== null && attachmentKey(network, mac) === key ? { network, mac } : null;
+}
+
+export function encodePeer(record: PeerRecord): Uint8Array {
+  return encode(TYPES.peer, {
+    ...record,
+    bootId: fromHex(record.bootId),
+    endpoints: record.endpoints.map(({ ip, port }) => ({ ip: ipBytes(ip), port })),
+  });
+}
+
+/** That `identityKey` is the author's is for the caller to compare. */
+export function decodePeer(value: Uint8Array): PeerRecord | null {
+  const fields = decode(TYPES.peer, value);
+  if (fields === null) return null;
+  const { nickname, version, protocolMin, protocolMax } = fields;
+  const bootId = parseBootId(hexOf(fields.bootId, BOOT_ID_BYTES));
+  const identityKey = bytesOf(fields.identityKey, KEY_BYTES);
+  const staticKey = bytesOf(fields.staticKey, KEY_BYTES);
+  const endpoints = listOf(fields.endpoints, ENDPOINTS_MAX, endpointOf);
+  const networks = listOf(fields.networks, NETWORKS_MAX, (value) => (isNumber(value) ? parseVni(value) : null));
+  if (!isText(nickname, NICKNAME_CHARS_MAX) || !isText(version, VERSION_CHARS_MAX)) return null;
+  if (!isNumber(protocolMin) || !isNumber(protocolMax) || protocolMin > protocolMax) return null;
+  if (bootId === null || identityKey === null || staticKey === null || endpoints === null || networks === null) {
+    return null;
+  }
+  return { nickname, version, protocolMin, protocolMax, bootId, identityKey, staticKey, endpoints, networks };
+}
+
+/** The value under {@link leaseKey}. */
+export function encodeLease(record: LeaseRecord): Uint8Array {
+  return encode(TYPES.lease, {
+    owner: fromHex(record.owner),
+    epoch: record.epoch,
+    giftId: fromHex(record.giftId),
+    donor: fromHex(record.donor),
+    signature: record.signature,
+  });
+}
+
+/** The signature's length is checked, the signature itself is for who knows the donor's key. */
+export function decodeLease(key: string, value: Uint8Array): LeaseRecord | null {
+  const place = parseLeaseKey(key);
+  const fields = decode(TYPES.lease, value);
+  if (place === null || fields === null) return null;
+  const owner = parsePeerId(hexOf(fields.owner, PEER_ID_BYTES));
+  const donor = parsePeerId(hexOf(fields.donor, PEER_ID_BYTES));
+  const giftId: GiftId | null = parseGiftId(hexOf(fields.giftId, PEER_ID_BYTES));
+  const signature = bytesOf(fields.signature, SIGNATURE_BYTES);
+  const epoch = Number(fields.epoch);
+  if (owner === null || donor === null || giftId === null || signature === null) return null;
+  if (!Number.isSafeInteger(epoch) || epoch < 1) return null;
+  return { ...place, owner, epoch, giftId, donor, signature };
+}
+
+/** The value under {@link attachmentKey}. */
+export function encodeAttachment(record: AttachmentRecord): Uint8Array {
+  return encode(TYPES.attachment, {
+    ips: record.ips.map(ipBytes),
+    sequence: record.sequence,
+    name: record.name,
+    kind: ATTACHMENT_KINDS.indexOf(record.kind),
+  });
+}
+
+export function decodeAttachment(key: string, value: Uint8Array): AttachmentRecord | null {
+  const place = parseAttachmentKey(key);
+  const fields = decode(TYPES.attachment, value);
+  if (place === null || fields === null) return null;
+  const ips = listOf(fields.ips, ATTACHMENT_IPS_MAX, ipTextOf);
+  const kind = ATTACHMENT_KINDS[Number(fields.kind)];
+  const { sequence, name } = fields;
+  if (ips === null || kind === undefined || !isNumber(sequence) || !isText(name, NAME_CHARS_MAX)) return null;
+  return { ...place, ips, sequence, name, kind };
+}
+
+export function encodeGenesis(genesis: Genesis): Uint8Array {
+  return encode(TYPES.genesis, {
+    ...genesis,
+    genesisId: fromHex(genesis.genesisId),
+    clusterId: fromHex(genesis.clusterId),
+    creator: fromHex(genesis.creator),
+    range: prefixFields(genesis.range),
+    range6: genesis.range6 === null ? undefined : prefixFields(genesis.range6),
+  });
+}
+
+/** Form and bounds only: signature, key and creator are checked by who admits (genesisSigningBytes). */
+export function decodeGenesis(bytes: Uint8Array): Genesis | null {
+  const fields = decode(TYPES.genesis, bytes);
+  if (fields === null) return null;
+  const genesisId = hexOf(fields.genesisId, PEER_ID_BYTES);
+  const clusterId = parseClusterId(hexOf(fields.clusterId, PEER_ID_BYTES));
+  const creator = parsePeerId(hexOf(fields.creator, PEER_ID_BYTES));
+  const creatorKey = bytesOf(fields.creatorKey, KEY_BYTES);
+  const signature = bytesOf(fields.signature, SIGNATURE_BYTES);
+  const range = cidrFrom(fields.range, 4);
+  const range6 = fields.range6 === null ? null : cidrFrom(fields.range6, 6);
+  const { leasePrefix, leasePrefix6, mtu } = fields;
+  if (genesisId === '' || clusterId === null || creator === null || creatorKey === null || signature === null) {
+    return null;
+  }
+  if (range === null || (fields.range6 !== null && range6 === null)) return null;
+  if (!isNumber(leasePrefix) || leasePrefix < range.prefix || leasePrefix > addressBits(4)) return null;
+  if (!isNumber(leasePrefix6) || leasePrefix6 < (range6?.prefix ?? 0) || leasePrefix6 > addressBits(6)) return null;
+  if (!isNumber(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) return null;
+  return {
+    genesisId,
+    clusterId,
+    creator,
+    creatorKey,
+    range: formatCidr(range),
+    range6: range6 === null ? null : formatCidr(range6),
+    leasePrefix,
+    leasePrefix6,
+    mtu,
+    signature,
+  };
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+type RecordType = (typeof TYPES)[keyof typeof TYPES];
+
+function encode(type: RecordType, fields: Fields): Uint8Array {
+  return new Uint8Array(type.encode(type.fromObject(fields)).finish());
+}
+
+/** Null when it is no protobuf of that shape; absent scalars have their default, absent messages are null. */
+function decode(type: RecordType, value: Uint8Array): Fields | null {
+  try {
+    return type.toObject(type.decode(value), { defaults: true, arrays: true, longs: String });
+  } catch {
+    return null; // protobufjs reports malformed input by throwing; the caller counts the null
+  }
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number';
+}
+
+/** Control characters are refused, because names reach terminals. */
+function isText(value: unknown, charsMax: number): value is string {
+  return typeof value === 'string' && value.length <= charsMax && !/\p{Cc}|\p{Cs}/u.test(value);
+}
+
+/** A copy, so that a small record does not keep a large message alive. */
+function bytesOf(value: unknown, length: number): Uint8Array | null {
+  return value instanceof Uint8Array && value.length === length ? new Uint8Array(value) : null;
+}
+
+/** Hex of exactly `length` bytes, else an empty string, which no identifier is. */
+function hexOf(value: unknown, length: number): string {
+  return value instanceof Uint8Array && value.length === length ? toHex(value) : '';
+}
+
+function listOf<T>(value: unknown, lengthMax: number, read: (item: unknown) => T | null): readonly T[] | null {
+  if (!Array.isArray(value) || value.length > lengthMax) return null;
+  const items = value.map(read);
+  return items.every((item) => item !== null) ? items : null;
+}
+
+function ipTextOf(value: unknown): string | null {
+  const ip = value instanceof Uint8Array ? ipFromBytes(value) : null;
+  return ip === null ? null : formatIp(ip);
+}
+
+function endpointOf(value: unknown): Endpoint | null {
+  const { ip, port } = value as Fields;
+  const text = ipTextOf(ip);
+  return text === null || !isNumber(port) ? null : makeEndpoint(text, port);
+}
+
+function cidrFrom(value: unknown, family: 4 | 6): Cidr | null {
+  const { base, length } = (value ?? {}) as Fields;
+  const ip = base instanceof Uint8Array ? ipFromBytes(base) : null;
+  if (ip === null || ip.family !== family || !isNumber(length) || length > addressBits(family)) return null;
+  const block = cidrOf(ip, length);
+  return block.base === ip.value ? block : null;
+}
+
+function prefixFields(cidr: string): Fields {
+  const block = parseCidr(cidr);
+  assert(block !== null, 'a genesis holds canonical ranges');
+  return { base: ipToBytes({ family: block.family, value: block.base }), length: block.prefix };
+}
+
+function ipBytes(text: string): Uint8Array {
+  const ip = parseIp(text);
+  assert(ip !== null, 'a record holds canonical addresses');
+  return ipToBytes(ip);
+}
