@@ -1,0 +1,82 @@
+#include "system.h"
+
+#include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <array>
+#include <cstring>
+
+#include "namespace.h"
+#include "unique_fd.h"
+
+namespace fabric {
+
+Result<std::string> readSysctl(const std::string& path, int namespaceFd) {
+  return inNamespace(namespaceFd, [&]() -> Result<std::string> {
+    UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return lastError("open");
+    std::array<char, 4096> text;
+    const ssize_t length = read(file.get(), text.data(), text.size());
+    if (length < 0) return lastError("read");
+    return std::string(text.data(), static_cast<std::size_t>(length));
+  });
+}
+
+Result<Done> writeSysctl(const std::string& path, const std::string& value, int namespaceFd) {
+  return inNamespace(namespaceFd, [&]() -> Result<Done> {
+    UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) return lastError("open");
+    if (write(file.get(), value.data(), value.size()) < 0) return lastError("write");
+    return Done{};
+  });
+}
+
+Result<std::vector<EthtoolValue>> ethtoolValues(const std::string& ifname, std::vector<EthtoolValue> commands,
+                                                int namespaceFd) {
+  ifreq request{};
+  if (ifname.empty() || ifname.size() >= sizeof request.ifr_name) return SystemError{ENODEV, "ioctl"};
+  std::memcpy(request.ifr_name, ifname.data(), ifname.size());
+  return inNamespace(namespaceFd, [&]() -> Result<std::vector<EthtoolValue>> {
+    UniqueFd socketThere(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socketThere) return lastError("socket");
+    for (EthtoolValue& command : commands) {
+      ethtool_value data{command.command, command.value};
+      request.ifr_data = reinterpret_cast<char*>(&data);
+      if (ioctl(socketThere.get(), SIOCETHTOOL, &request) != 0) return lastError("ioctl");
+      command.value = data.data;
+    }
+    return std::move(commands);
+  });
+}
+
+Result<ucred> peerCredentials(int fd) {
+  ucred credentials{};
+  socklen_t length = sizeof credentials;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return lastError("getsockopt");
+  return credentials;
+}
+
+Result<bool> tryLockFile(int fd) {
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  return lastError("flock");
+}
+
+Result<Done> forbidCoreDumps() {
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return lastError("prctl");
+  return Done{};
+}
+
+double boottimeMs() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
+}
+
+}  // namespace fabric

@@ -1,0 +1,33 @@
+// Single system calls that Node does not offer: sysctls and offloads inside a namespace, credentials, locks, the boot clock.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "result.h"
+
+namespace fabric {
+
+/** /proc/sys/net is resolved by the network namespace of the task that opens the file. */
+Result<std::string> readSysctl(const std::string& path, int namespaceFd);
+Result<Done> writeSysctl(const std::string& path, const std::string& value, int namespaceFd);
+
+/** An ETHTOOL_G* or ETHTOOL_S* command that carries one number. */
+struct EthtoolValue {
+  std::uint32_t command;
+  std::uint32_t value;
+};
+/** Runs the commands in order up to the first that fails; returns their values. */
+Result<std::vector<EthtoolValue>> ethtoolValues(const std::string& ifname, std::vector<EthtoolValue> commands,
+                                                int namespaceFd);
+
+Result<ucred> peerCredentials(int fd);
+/** False when another open file description holds the lock. */
+Result<bool> tryLockFile(int fd);
+Result<Done> forbidCoreDumps();
+double boottimeMs();
+
+}  // namespace fabric
