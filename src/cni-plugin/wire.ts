@@ -5,7 +5,7 @@
 import type { CniOutcome, PluginCall } from './ipam-plugin.ts';
 import type { CniRequest } from './operations.ts';
 
-/** stdin as base64 with 16 MiB behind it, and room for the variables. */
+/** The longest record: stdin as base64 with 16 MiB behind it, and room for the variables. */
 export const CNI_BODY_BYTES_MAX = 24 * 1024 * 1024;
 
 export interface ShimRequest {
@@ -37,18 +37,17 @@ export interface DeferredDelete {
 }
 
 /** Body of POST /v1/cni: {env, stdin, pid, fd, dev, ino, netnsError, callerDev, callerIno}. */
-export function parseShimRequest(body: Uint8Array): ShimRequest | null {
-  const fields = decodeObject(body);
-  if (fields === null) return null;
-  const env = readEnv(fields.env);
-  const stdin = readBase64(fields.stdin);
-  const pid = readNatural(fields.pid);
+export function parseShimRequest(body: unknown): ShimRequest | null {
+  if (!isObject(body)) return null;
+  const env = readEnv(body.env);
+  const stdin = readBase64(body.stdin);
+  const pid = readNatural(body.pid);
   if (env === null || stdin === null || pid === null || pid === 0) return null;
-  const namespaceFault = fields.netnsError ?? '';
+  const namespaceFault = body.netnsError ?? '';
   if (typeof namespaceFault !== 'string') return null;
-  const caller = readDevIno(fields.callerDev, fields.callerIno);
-  const fd = readNatural(fields.fd);
-  const opened = fd === null ? null : readDevIno(fields.dev, fields.ino);
+  const caller = readDevIno(body.callerDev, body.callerIno);
+  const fd = readNatural(body.fd);
+  const opened = fd === null ? null : readDevIno(body.dev, body.ino);
   if (fd !== null && opened === null) return null;
   const path = env.CNI_NETNS ?? '';
   const namespace = fd === null || opened === null ? null : { pid, fd, ...opened, path };
@@ -56,12 +55,12 @@ export function parseShimRequest(body: Uint8Array): ShimRequest | null {
 }
 
 /** Body of POST /v1/cni/exec: {continuation, exitCode, stdout, stderr}, both texts in base64. */
-export function parseExecReport(body: Uint8Array): ExecReport | null {
-  const fields = decodeObject(body);
-  const continuation = fields?.continuation;
-  const exitCode = readNatural(fields?.exitCode);
-  const stdout = readBase64(fields?.stdout);
-  const stderr = readBase64(fields?.stderr);
+export function parseExecReport(body: unknown): ExecReport | null {
+  if (!isObject(body)) return null;
+  const { continuation } = body;
+  const exitCode = readNatural(body.exitCode);
+  const stdout = readBase64(body.stdout);
+  const stderr = readBase64(body.stderr);
   if (typeof continuation !== 'string' || exitCode === null || stdout === null || stderr === null) return null;
   // Not fatal: what a foreign plugin says wrongly is shown as well as it goes.
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -76,7 +75,7 @@ export function execOrder(call: PluginCall, continuation: string): ShimAnswer {
 /** A file of `<state-dir>/cni-pending`: {format: 1, env, stdin}. Only a DEL is ever recorded. */
 export function parseDeferredDelete(content: Uint8Array): DeferredDelete | null {
   const fields = decodeObject(content);
-  if (fields?.format !== 1) return null;
+  if (fields === null || fields.format !== 1) return null;
   const env = readEnv(fields.env);
   const stdin = readBase64(fields.stdin);
   return env?.CNI_COMMAND === 'DEL' && stdin !== null ? { env, stdin } : null;
@@ -88,15 +87,19 @@ function decodeObject(bytes: Uint8Array): Fields | null {
   if (bytes.length > CNI_BODY_BYTES_MAX) return null;
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+    return isObject(value) ? value : null;
   } catch {
     return null;
   }
 }
 
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Keeps CNI_* alone, in an object without prototype. */
 function readEnv(value: unknown): Record<string, string> | null {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+  if (!isObject(value)) return null;
   const env: Record<string, string> = Object.create(null);
   for (const [name, text] of Object.entries(value)) {
     if (typeof text !== 'string') return null;

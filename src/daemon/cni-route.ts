@@ -11,6 +11,7 @@ import { asCniError, CNI_CODE, CniError, formatCniError } from '../cni-plugin/cn
 import type { CniOutcome, PluginCall } from '../cni-plugin/ipam-plugin.ts';
 import { type CniRequest, handleCni } from '../cni-plugin/operations.ts';
 import { execOrder, parseExecReport, parseShimRequest, type ShimAnswer } from '../cni-plugin/wire.ts';
+import type { ApiCall, ApiRoutes } from './local-api.ts';
 
 /** Ours: calls served at once. Beyond it a runtime is told to try again, instead of piling up behind a lock. */
 export const CNI_OPERATIONS_MAX = 1024;
@@ -20,11 +21,6 @@ export interface ShimConnection {
   readonly peerPid: number;
   /** Fires when the connection closes. The same signal for all exchanges of one connection. */
   readonly closed: AbortSignal;
-}
-
-export interface RouteAnswer {
-  readonly status: 200 | 400 | 403;
-  readonly body: ShimAnswer | { readonly error: string };
 }
 
 export interface CniRouteCounters {
@@ -76,43 +72,45 @@ export class CniRoute {
     this.#ports = ports;
   }
 
-  /** POST /v1/cni. Never rejects. */
-  async handle(body: Uint8Array, connection: ShimConnection): Promise<RouteAnswer> {
+  /** POST /v1/cni. Rejects with FabricError when the request is none of a shim's; CNI failures are answers. */
+  async handle(body: unknown, connection: ShimConnection): Promise<ShimAnswer> {
     const request = parseShimRequest(body);
     if (request === null) {
       this.counters.malformed++;
-      return { status: 400, body: { error: 'malformed CNI request' } };
+      throw new FabricError('usage', { what: 'malformed CNI request' });
     }
     if (request.pid !== connection.peerPid) {
       this.counters.wrongPeer++;
-      const error = `the socket's peer is process ${connection.peerPid}, the request says ${request.pid}`;
-      return { status: 403, body: { error } };
+      throw new FabricError('namespace-invalid', {
+        what: 'CNI request refused',
+        why: `the socket's peer is process ${connection.peerPid}, the request says ${request.pid}`,
+        fix: 'Run the CNI plugin in the PID namespace of the fabric daemon',
+      });
     }
     if (this.#running >= CNI_OPERATIONS_MAX) {
       this.counters.refusedBusy++;
-      return { status: 200, body: busy() };
+      return busy();
     }
-    return { status: 200, body: await this.#exchange((operation) => this.#start(request.cni, operation, connection)) };
+    return new Promise((answer) => this.#start(request.cni, answer, connection));
   }
 
-  /** POST /v1/cni/exec: what the plugin said that we had asked the shim to run. Never rejects. */
-  async handleExec(body: Uint8Array, connection: ShimConnection): Promise<RouteAnswer> {
+  /** POST /v1/cni/exec: what the plugin said that we had asked the shim to run. Rejects as {@link handle}. */
+  async handleExec(body: unknown, connection: ShimConnection): Promise<ShimAnswer> {
     const report = parseExecReport(body);
     if (report === null) {
       this.counters.malformed++;
-      return { status: 400, body: { error: 'malformed plugin report' } };
+      throw new FabricError('usage', { what: 'malformed report of a plugin' });
     }
     const operation = this.#waiting.get(report.continuation);
-    if (operation === undefined || operation.peerPid !== connection.peerPid || operation.report === null) {
+    if (operation?.report == null || operation.peerPid !== connection.peerPid) {
       this.counters.unknownContinuation++;
-      return { status: 400, body: { error: 'no operation waits for this report' } };
+      throw new FabricError('usage', { what: 'no operation waits for this report of a plugin' });
     }
     const resume = operation.report;
-    const answered = new Promise<ShimAnswer>((resolve) => {
-      operation.answer = resolve;
+    return new Promise((answer) => {
+      operation.answer = answer;
+      resume(report.outcome);
     });
-    resume(report.outcome);
-    return { status: 200, body: await answered };
   }
 
   /** Operations under way; for status, and for a stop that waits. */
@@ -120,12 +118,8 @@ export class CniRoute {
     return this.#running;
   }
 
-  #exchange(start: (operation: Pick<Operation, 'answer'>) => void): Promise<ShimAnswer> {
-    return new Promise((resolve) => start({ answer: resolve }));
-  }
-
-  #start(request: CniRequest, first: Pick<Operation, 'answer'>, connection: ShimConnection): void {
-    const operation: Operation = { peerPid: connection.peerPid, report: null, answer: first.answer };
+  #start(request: CniRequest, answer: Operation['answer'], connection: ShimConnection): void {
+    const operation: Operation = { peerPid: connection.peerPid, report: null, answer };
     this.#running++;
     const startedMs = this.#ports.clock.monotonicMs();
     void this.#inOrder(request, async () => {
@@ -194,6 +188,15 @@ export class CniRoute {
     if (outcome.exitCode === 0) this.#ports.log.debug('CNI call served', fields);
     else this.#ports.log.warn('CNI call failed', { ...fields, error: outcome.stdout.trim(), cancelled });
   }
+}
+
+/** The routes of the local API. `peerPidOf` gives the pid by SO_PEERCRED of a connection's descriptor. */
+export function cniApiRoutes(route: CniRoute, peerPidOf: (socketFd: number) => number): ApiRoutes {
+  const connectionOf = ({ socketFd, closed }: ApiCall): ShimConnection => ({ peerPid: peerPidOf(socketFd), closed });
+  return {
+    'POST /v1/cni': (call) => route.handle(call.body, connectionOf(call)),
+    'POST /v1/cni/exec': (call) => route.handleExec(call.body, connectionOf(call)),
+  };
 }
 
 function busy(): CniOutcome {

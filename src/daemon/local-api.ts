@@ -12,6 +12,8 @@ import { FabricError } from '../base/errors.ts';
 const BODY_BYTES_MAX = 24 << 20;
 const CONNECTIONS_MAX = 1024;
 const SOCKET_NAME = 'fabric.sock';
+/** A CNI shim is silent for up to 60 s while it runs an IPAM plugin for us. */
+const IDLE_MS_MAX = 75_000;
 
 export interface ApiCall {
   /** The parsed JSON body; undefined when there was none. */
@@ -19,6 +21,8 @@ export interface ApiCall {
   readonly query: URLSearchParams;
   /** Aborted when the caller hangs up before the answer. */
   readonly cancelled: AbortSignal;
+  /** Aborted when the connection closes: for what goes on over several calls of one connection (cni-route.ts). */
+  readonly closed: AbortSignal;
   /** Descriptor of the connection, for SO_PEERCRED. */
   readonly socketFd: number;
 }
@@ -32,6 +36,7 @@ export class LocalApi {
   readonly #socketPath: string;
   readonly #log: Log;
   readonly #server: Server;
+  readonly #closed = new WeakMap<Socket, AbortSignal>();
   #routes: ApiRoutes;
 
   constructor({ runDir, log, routes }: { runDir: string; log: Log; routes: ApiRoutes }) {
@@ -41,6 +46,12 @@ export class LocalApi {
     this.#server = createServer((request, response) => void this.#serve(request, response));
     this.#server.maxConnections = CONNECTIONS_MAX;
     this.#server.requestTimeout = 60_000;
+    this.#server.keepAliveTimeout = IDLE_MS_MAX;
+    this.#server.on('connection', (socket) => {
+      const closed = new AbortController();
+      socket.once('close', () => closed.abort());
+      this.#closed.set(socket, closed.signal);
+    });
   }
 
   /** Replaces all routes: more of them are there once the host is a member of its cluster. */
@@ -96,7 +107,8 @@ export class LocalApi {
       }
       const body = await readJson(request);
       const socketFd = descriptorOf(request.socket);
-      const value = await handler({ body, query: url.searchParams, cancelled: hangUp.signal, socketFd });
+      const closed = this.#closed.get(request.socket) ?? AbortSignal.abort();
+      const value = await handler({ body, query: url.searchParams, cancelled: hangUp.signal, closed, socketFd });
       answer(response, 200, value ?? {});
     } catch (error) {
       this.#fail(request, response, error);

@@ -2,7 +2,7 @@
 // before CNI calls are served, before every ADD, and now and then. A record is removed only after its DEL succeeded, so a
 // crash repeats it, which is harmless. A record that can never succeed is set aside as `*.rejected`, for a person to see.
 
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/capabilities.ts';
 import type { CniBackend } from '../cni-plugin/backend.ts';
@@ -13,6 +13,8 @@ import { CNI_BODY_BYTES_MAX, parseDeferredDelete } from '../cni-plugin/wire.ts';
 
 /** Ours: one pass looks at this many records; the next pass goes on. */
 const RECORDS_PER_PASS_MAX = 4096;
+/** A shim writes its record within milliseconds. */
+const ABANDONED_AFTER_MS = 60_000;
 
 export interface PendingDeletesCounters {
   done: number;
@@ -38,6 +40,7 @@ export class PendingDeletes {
   /** Makes the directory (0700), works everything off once, then every `intervalMs`. */
   async start(intervalMs = 30_000): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await this.#sweep();
     await this.workOff();
     this.#timer = setInterval(() => {
       this.workOff().catch((error: unknown) => {
@@ -65,6 +68,14 @@ export class PendingDeletes {
       this.#pass = null;
     });
     await this.#pass;
+  }
+
+  /** Removes what shims left that were killed while they wrote: no record, its DEL was never reported as done. */
+  async #sweep(): Promise<void> {
+    for (const name of (await this.#list()).filter((entry) => entry.endsWith('.tmp'))) {
+      const path = join(this.#directory, name);
+      if ((await stat(path)).mtimeMs < Date.now() - ABANDONED_AFTER_MS) await unlink(path);
+    }
   }
 
   async #run(): Promise<void> {
