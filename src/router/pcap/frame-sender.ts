@@ -1,0 +1,137 @@
+// From a frame and a peer to datagrams: waits for a session, cuts what is larger than the path, numbers, seals and sends.
+// Invariant: a frame is sent whole, waits, or is counted as dropped under the peer; counters of its pieces are consecutive.
+
+import type { Clock } from '../../base/capabilities.ts';
+import type { PeerId, Vni } from '../../base/ids.ts';
+import { pieceCount } from '../pieces.ts';
+import type { Session } from '../session.ts';
+import { INNER_BYTES, InnerKind, innerHeader, OUTER_BYTES, writeDataHeader, writeInnerHeader } from '../wire-format.ts';
+import type { DatagramSocket, WireAddress } from './datagram-socket.ts';
+import type { PeerLink } from './peer-link.ts';
+
+/** From the Datapath contract: `sessionWanted` is repeated at most once per peer and second. */
+const WANTED_REPEAT_MS = 1000;
+
+export interface FrameSenderEvents {
+  sessionWanted(peer: PeerId): void;
+  sessionExhausted(localIndex: number): void;
+}
+
+export class FrameSender {
+  readonly #socket: DatagramSocket;
+  readonly #clock: Clock;
+  readonly #network: Vni;
+  readonly #events: FrameSenderEvents;
+  /** Inner header and body of the datagram that is being sealed. */
+  readonly #plain: Uint8Array;
+  readonly #keepalive = new Uint8Array(INNER_BYTES);
+  readonly #frameHeader = new Uint8Array(INNER_BYTES);
+
+  constructor(facts: {
+    socket: DatagramSocket;
+    clock: Clock;
+    network: Vni;
+    frameBytesMax: number;
+    events: FrameSenderEvents;
+  }) {
+    this.#socket = facts.socket;
+    this.#clock = facts.clock;
+    this.#network = facts.network;
+    this.#events = facts.events;
+    this.#plain = new Uint8Array(INNER_BYTES + facts.frameBytesMax);
+    writeInnerHeader(this.#keepalive, 0, innerHeader(InnerKind.keepalive, this.#network));
+    writeInnerHeader(this.#frameHeader, 0, innerHeader(InnerKind.frame, this.#network));
+  }
+
+  /** `frame` is copied where it must outlive the call. Not longer than `frameBytesMax`. */
+  send(link: PeerLink, frame: Uint8Array): void {
+    const session = link.sending;
+    if (session === null) this.#wait(link, frame);
+    else if (link.address === null) link.drops.count('no-endpoint');
+    else if (frame.length <= link.bodyMax) this.#sendWhole(link, session, link.address, frame);
+    else this.#sendPieces(link, session, link.address, frame);
+  }
+
+  /** Sends what waited, after a session came. */
+  flush(link: PeerLink): void {
+    for (const frame of link.waiting.take()) this.send(link, frame);
+  }
+
+  keepalive(link: PeerLink): void {
+    const session = link.sending;
+    if (session === null || link.address === null) return;
+    const counter = session.reserve(1);
+    if (counter < 0) this.#exhausted(link, session);
+    else this.#seal(link, session, counter, this.#keepalive, link.address);
+  }
+
+  #sendWhole(link: PeerLink, session: Session, address: WireAddress, frame: Uint8Array): void {
+    const counter = session.reserve(1);
+    if (counter < 0) {
+      this.#exhausted(link, session);
+      this.#wait(link, frame);
+      return;
+    }
+    this.#plain.set(this.#frameHeader);
+    this.#plain.set(frame, INNER_BYTES);
+    const plain = this.#plain.subarray(0, INNER_BYTES + frame.length);
+    if (this.#seal(link, session, counter, plain, address)) this.#countSent(link, frame.length);
+  }
+
+  #sendPieces(link: PeerLink, session: Session, address: WireAddress, frame: Uint8Array): void {
+    const count = pieceCount(frame.length, link.bodyMax);
+    if (count === 0) {
+      link.drops.count('pieces-limit');
+      return;
+    }
+    const first = session.reserve(count);
+    if (first < 0) {
+      this.#exhausted(link, session);
+      this.#wait(link, frame);
+      return;
+    }
+    // Pieces of equal length rather than full ones and a rest: the last is no smaller target for loss, and none is tiny.
+    const pieceBytes = Math.ceil(frame.length / count);
+    for (let index = 0; index < count; index++) {
+      const piece = frame.subarray(index * pieceBytes, (index + 1) * pieceBytes);
+      writeInnerHeader(this.#plain, 0, innerHeader(InnerKind.fragment, this.#network, { index, count }));
+      this.#plain.set(piece, INNER_BYTES);
+      const plain = this.#plain.subarray(0, INNER_BYTES + piece.length);
+      if (!this.#seal(link, session, first + index, plain, address)) return;
+    }
+    this.#countSent(link, frame.length);
+  }
+
+  /** False when the datagram was dropped (and counted). */
+  #seal(link: PeerLink, session: Session, counter: number, plain: Uint8Array, address: WireAddress): boolean {
+    // Not reused: when the kernel's buffer is full, libuv keeps the parts until later. Pooled, hence cheap.
+    const header = Buffer.allocUnsafe(OUTER_BYTES);
+    writeDataHeader(header, session.remoteIndex, counter);
+    const { body, tag } = session.aead.seal(counter, header, plain);
+    if (this.#socket.send([header, body, tag], address, link.sent)) return true;
+    link.drops.count('send-queue-full');
+    return false;
+  }
+
+  #countSent(link: PeerLink, frameBytes: number): void {
+    link.txFrames++;
+    link.txBytes += frameBytes;
+    link.lastDataSentMs = this.#clock.monotonicMs();
+  }
+
+  #wait(link: PeerLink, frame: Uint8Array): void {
+    link.drops.count('waiting-overflow', link.waiting.push(frame));
+    const nowMs = this.#clock.monotonicMs();
+    if (link.wantedMs !== null && nowMs - link.wantedMs < WANTED_REPEAT_MS) return;
+    link.wantedMs = nowMs;
+    this.#events.sessionWanted(link.peer);
+  }
+
+  /** The key is used up: frames wait for the next session. */
+  #exhausted(link: PeerLink, session: Session): void {
+    link.sending = null;
+    if (session.exhausted) return;
+    session.exhausted = true;
+    this.#events.sessionExhausted(session.localIndex);
+  }
+}

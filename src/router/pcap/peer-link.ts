@@ -1,0 +1,98 @@
+// All that the pcap datapath knows of one peer: where it is, which session sends, what waits for one, pieces under way, and the
+// counters. A record without logic beyond its own consistency; frame-sender.ts and datagram-receiver.ts work on it.
+
+import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
+import type { PeerId } from '../../base/ids.ts';
+import type { PeerCounters } from '../datapath.ts';
+import { DropCounts } from '../frame-drops.ts';
+import { PieceAssembly } from '../pieces.ts';
+import type { Session } from '../session.ts';
+import { overheadBytes } from '../wire-format.ts';
+import type { WireAddress } from './datagram-socket.ts';
+import { WaitingFrames } from './waiting-frames.ts';
+
+/** Below this no IPv4 path is worth carrying frames in pieces on; keeps a piece larger than its headers. */
+const PATH_MTU_MIN = 296;
+const PATH_MTU_MAX = 65_535;
+
+export class PeerLink {
+  readonly peer: PeerId;
+  readonly drops = new DropCounts();
+  readonly waiting = new WaitingFrames();
+  readonly assembly: PieceAssembly;
+  /** The session that frames leave on; null: they wait. */
+  sending: Session | null = null;
+  endpoint: Endpoint | null = null;
+  /** `endpoint` in the socket's notation. */
+  address: WireAddress | null = null;
+  #pathMtu: number;
+  /** The longest frame or piece of a frame that one datagram carries. */
+  bodyMax = 0;
+  /** When the control side was last asked for a session, and told of a move. */
+  wantedMs: number | null = null;
+  roamedMs: number | null = null;
+  reported: Endpoint | null = null;
+  txFrames = 0;
+  txBytes = 0;
+  rxFrames = 0;
+  rxBytes = 0;
+  lastDataSentMs: number | null = null;
+  lastDataReceivedMs: number | null = null;
+  lastReceivedMs: number | null = null;
+  /** For the socket: made once, not per datagram. */
+  readonly sent = (error: Error | null): void => {
+    if (error !== null) this.drops.count('send-failed');
+  };
+
+  constructor(peer: PeerId, limits: { pathMtu: number; frameBytesMax: number }) {
+    this.peer = peer;
+    this.#pathMtu = limits.pathMtu;
+    this.assembly = new PieceAssembly(limits.frameBytesMax, (reason) => this.drops.count(reason));
+    this.#measure();
+  }
+
+  setPathMtu(bytes: number): void {
+    this.#pathMtu = Math.min(Math.max(bytes, PATH_MTU_MIN), PATH_MTU_MAX);
+    this.#measure();
+  }
+
+  setEndpoint(endpoint: Endpoint | null, address: WireAddress | null): void {
+    this.endpoint = endpoint;
+    this.address = address;
+    this.reported = endpoint;
+    this.#measure();
+  }
+
+  /**
+   * The peer spoke from this address: moves the endpoint there and returns it when it is another one than before. Cheap when
+   * nothing changed, which is nearly always.
+   */
+  moveTo(address: string, port: number): Endpoint | null {
+    if (this.address !== null && this.address.address === address && this.address.port === port) return null;
+    const endpoint = makeEndpoint(address, port);
+    if (endpoint === null) return null;
+    const same = this.endpoint !== null && equalEndpoints(this.endpoint, endpoint);
+    this.endpoint = endpoint;
+    this.address = { address, port };
+    this.#measure();
+    return same ? null : endpoint;
+  }
+
+  counters(): PeerCounters {
+    return {
+      peer: this.peer,
+      txFrames: this.txFrames,
+      txBytes: this.txBytes,
+      rxFrames: this.rxFrames,
+      rxBytes: this.rxBytes,
+      drops: this.drops.snapshot(),
+      lastDataSentMs: this.lastDataSentMs,
+      lastDataReceivedMs: this.lastDataReceivedMs,
+      lastReceivedMs: this.lastReceivedMs,
+    };
+  }
+
+  #measure(): void {
+    this.bodyMax = this.#pathMtu - overheadBytes(this.endpoint?.ip.includes(':') === true ? 6 : 4);
+  }
+}

@@ -1,0 +1,35 @@
+// Frames that wait for a peer's first session. Few and small: a handshake takes one round trip, and a flow that gets no
+// answer sends again. Invariant: at most FRAMES_MAX frames and BYTES_MAX bytes; the oldest goes first.
+
+export const FRAMES_MAX = 64;
+export const BYTES_MAX = 64 * 1024;
+
+export class WaitingFrames {
+  #frames: Uint8Array[] = [];
+  #bytes = 0;
+
+  get length(): number {
+    return this.#frames.length;
+  }
+
+  /** Copies the frame; returns how many frames were dropped for it (itself, when it is larger than the queue). */
+  push(frame: Uint8Array): number {
+    if (frame.length > BYTES_MAX) return 1;
+    this.#frames.push(new Uint8Array(frame));
+    this.#bytes += frame.length;
+    let dropped = 0;
+    while (this.#frames.length > FRAMES_MAX || this.#bytes > BYTES_MAX) {
+      this.#bytes -= this.#frames.shift()!.length;
+      dropped++;
+    }
+    return dropped;
+  }
+
+  /** Empties the queue. */
+  take(): readonly Uint8Array[] {
+    const frames = this.#frames;
+    this.#frames = [];
+    this.#bytes = 0;
+    return frames;
+  }
+}
