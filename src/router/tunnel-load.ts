@@ -1,0 +1,106 @@
+// Bounds the work that handshakes cost per second, so that a flood can't take the CPU from established tunnels (cookies:
+// WireGuard §5.4.7). Counts in windows of one second, which bounds the table of sources without any sweeping.
+// Invariant: below the threshold every initiation is read; above it only senders that proved their address are.
+
+import { parseIp } from '../base/address.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { TunnelLimits } from './tunnel-options.ts';
+
+const WINDOW_MS = 1_000;
+/** The state outlasts the flood by this much, else every second would begin with the whole threshold unproven. */
+const LOADED_FOR_MS = 2_000;
+
+interface SourceCount {
+  initiations: number;
+  cookies: number;
+}
+
+export type Admission = 'read' | 'cookie' | 'source-rate' | 'work-limit' | 'cookie-limit';
+
+export class HandshakeLoad {
+  readonly #limits: TunnelLimits;
+  #windowStartMs = Number.NEGATIVE_INFINITY;
+  #loadedUntilMs = Number.NEGATIVE_INFINITY;
+  #unproven = 0;
+  #proven = 0;
+  #responses = 0;
+  #outgoing = 0;
+  #cookies = 0;
+  /** At most cookiesPerSecondMax + handshakesPerSecondMax entries. */
+  readonly #sources = new Map<string, SourceCount>();
+
+  constructor(limits: TunnelLimits) {
+    this.#limits = limits;
+  }
+
+  /** What to do with an initiation whose mac1 is valid; `proven` is asked only when it matters. */
+  admitInitiation(nowMs: number, from: Endpoint, overloaded: boolean, proven: () => boolean): Admission {
+    this.#turnWindow(nowMs);
+    this.#unproven++;
+    if (this.#unproven > this.#limits.unprovenPerSecondMax || overloaded) this.#loadedUntilMs = nowMs + LOADED_FOR_MS;
+    if (nowMs >= this.#loadedUntilMs) return 'read';
+    if (!proven()) return this.#admitCookie(from);
+    if (this.#proven >= this.#limits.handshakesPerSecondMax) return 'work-limit';
+    const source = this.#source(from);
+    if (source.initiations >= this.#limits.perSourcePerSecondMax) return 'source-rate';
+    source.initiations++;
+    this.#proven++;
+    return 'read';
+  }
+
+  /** A response for a handshake of ours, with a valid mac1. */
+  admitResponse(nowMs: number): boolean {
+    this.#turnWindow(nowMs);
+    if (this.#responses >= this.#limits.handshakesPerSecondMax) return false;
+    this.#responses++;
+    return true;
+  }
+
+  admitOutgoing(nowMs: number): boolean {
+    this.#turnWindow(nowMs);
+    if (this.#outgoing >= this.#limits.outgoingPerSecondMax) return false;
+    this.#outgoing++;
+    return true;
+  }
+
+  /** Sources counted now; for tests of the bound. */
+  get sources(): number {
+    return this.#sources.size;
+  }
+
+  #admitCookie(from: Endpoint): Admission {
+    if (this.#cookies >= this.#limits.cookiesPerSecondMax) return 'cookie-limit';
+    const source = this.#source(from);
+    if (source.cookies >= this.#limits.cookiesPerSourcePerSecondMax) return 'cookie-limit';
+    source.cookies++;
+    this.#cookies++;
+    return 'cookie';
+  }
+
+  #source(from: Endpoint): SourceCount {
+    const key = sourceKey(from);
+    let source = this.#sources.get(key);
+    if (source === undefined) {
+      source = { initiations: 0, cookies: 0 };
+      this.#sources.set(key, source);
+    }
+    return source;
+  }
+
+  #turnWindow(nowMs: number): void {
+    if (nowMs - this.#windowStartMs < WINDOW_MS) return;
+    this.#windowStartMs = nowMs;
+    this.#unproven = 0;
+    this.#proven = 0;
+    this.#responses = 0;
+    this.#outgoing = 0;
+    this.#cookies = 0;
+    this.#sources.clear();
+  }
+}
+
+/** An IPv4 address, or the /64 of an IPv6 one, all of whose addresses one host may have. */
+function sourceKey({ ip }: Endpoint): string {
+  const address = parseIp(ip);
+  return address?.family === 6 ? (address.value >> 64n).toString(16) : ip;
+}

@@ -1,0 +1,129 @@
+// What the control side of the tunnels needs from the daemon, tells it, and shows of itself: the types of Tunnels' public
+// interface. All callbacks are synchronous and must not call back into Tunnels.
+
+import type { AeadCipher, Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { Datapath } from './datapath.ts';
+import type { StaticKeys, TunnelSecret } from './handshake.ts';
+
+/** The part of a datapath that tunnels drive. */
+export type TunnelDatapath = Pick<
+  Datapath,
+  | 'addSession'
+  | 'useSession'
+  | 'removeSession'
+  | 'setEndpoint'
+  | 'setPathMtu'
+  | 'sendRaw'
+  | 'sendKeepalive'
+  | 'removePeer'
+>;
+
+export interface TunnelOptions {
+  readonly self: StaticKeys & { readonly peer: PeerId };
+  /** Our signed membership as of now: at most 1,000 bytes, opaque here. */
+  readonly membership: () => Uint8Array;
+  /** The token's generations that are valid now, newest first: one, or two during a rotation's grace. */
+  readonly secrets: () => readonly TunnelSecret[];
+  /**
+   * Who a membership speaks for; null when it is malformed, not signed by the cluster, revoked, or not admitted under this
+   * token generation. Called once per initiation that passed mac1.
+   */
+  readonly verifyMembership: (
+    membership: Uint8Array,
+    generation: number,
+  ) => { readonly peer: PeerId; readonly staticKey: Uint8Array } | null;
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: Store;
+  readonly log: Log;
+  readonly datapath: TunnelDatapath;
+  /** What the datapath can do, best first; ChaCha20-Poly1305 first where AES is slow. Not empty. */
+  readonly ciphers: readonly AeadCipher[];
+  /** The largest outer IP packet that this host takes, in bytes: 576 to 65,535. */
+  readonly mtu: number;
+  /** Bit set told to peers; none is defined yet. Default 0. */
+  readonly capabilities?: number;
+  /** Keeps tunnels up once they are, and NAT mappings alive, by a datagram this often; default null: tunnels may idle out. */
+  readonly persistentKeepaliveMs?: number | null;
+  /** True when this process is too busy to answer handshakes of unproven senders; default: never. */
+  readonly overloaded?: () => boolean;
+  readonly limits?: Partial<TunnelLimits>;
+  readonly events: TunnelEvents;
+}
+
+export interface TunnelLimits {
+  /** Peers that are remembered, known by gossip or not. Default 16,384. */
+  readonly peersMax: number;
+  /** Initiations per second from all unproven senders, above which cookies are asked for. Default 50. */
+  readonly unprovenPerSecondMax: number;
+  /** Initiations per second from one address that has proved itself with a cookie. Default 20. */
+  readonly perSourcePerSecondMax: number;
+  /** Initiations answered, and responses read, per second while under load. Default 200 each. */
+  readonly handshakesPerSecondMax: number;
+  /** Initiations that we send per second; more wait. Default 200. */
+  readonly outgoingPerSecondMax: number;
+  /** Cookie replies per second, to one address and to all. Default 5 and 1,000. */
+  readonly cookiesPerSourcePerSecondMax: number;
+  readonly cookiesPerSecondMax: number;
+}
+
+export const TUNNEL_LIMITS: TunnelLimits = {
+  peersMax: 16_384,
+  unprovenPerSecondMax: 50,
+  perSourcePerSecondMax: 20,
+  handshakesPerSecondMax: 200,
+  outgoingPerSecondMax: 200,
+  cookiesPerSourcePerSecondMax: 5,
+  cookiesPerSecondMax: 1_000,
+};
+
+export interface TunnelEvents {
+  /** A member that gossip has not named yet proved itself by a handshake. `endpoint` is where its datagram came from. */
+  peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint }): void;
+  /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
+  wake(withinMs: number): void;
+}
+
+export type TunnelState = 'idle' | 'handshaking' | 'established' | 'failed';
+
+export interface TunnelStatus {
+  readonly peer: PeerId;
+  readonly state: TunnelState;
+  /** In words, why it is not better; null when all is well or nobody asked for the tunnel. */
+  readonly reason: string | null;
+  readonly cipher: AeadCipher | null;
+  /** Round trip of the last handshake that we initiated. */
+  readonly handshakeRttMs: number | null;
+  /** Where datagrams go; null before the first handshake. */
+  readonly endpoint: Endpoint | null;
+  /** The largest outer IP packet that both sides take, in bytes. */
+  readonly pathMtu: number | null;
+  readonly sessionAgeMs: number | null;
+  readonly capabilities: number | null;
+}
+
+/** Why a handshake datagram was dropped (docs/drops.md). */
+export const TUNNEL_DROPS = [
+  'malformed',
+  'mac1',
+  'cookie-required',
+  'cookie-limit',
+  'cookie-invalid',
+  'source-rate',
+  'work-limit',
+  'decrypt',
+  'payload',
+  'membership',
+  'static-key',
+  'self',
+  'timestamp',
+  'initiation-rate',
+  'peer-limit',
+  'no-common-cipher',
+  'unexpected-response',
+  'unexpected-cookie',
+] as const;
+export type TunnelDrop = (typeof TUNNEL_DROPS)[number];

@@ -1,0 +1,267 @@
+// The control side of the encrypted tunnels: decides when to shake hands with which peer, hands session keys to the datapath,
+// and replaces and ends them in time. Without I/O and clocks of its own: datagrams, events and ticks come in, commands to the
+// datapath go out. Follows WireGuard (https://www.wireguard.com/papers/wireguard.pdf) §5 and §6.
+// Invariants: keys come only from a handshake with an authenticated member; a session sends for at most 180 s; the old session
+// stays receivable while a new one takes over; bad datagrams are counted drops.
+//
+//   datapath ── handshake datagram, sessionWanted, sessionConfirmed, roamed ──▶ Tunnels ── addSession, useSession, sendRaw ──▶
+//   gossip   ── setPeer, removePeer ──▶                                                   ── peerSeen ──▶ daemon
+
+import { equalBytes } from '../base/bytes.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { PeerCounters } from './datapath.ts';
+import { Tai64nSource } from './tai64n.ts';
+import { TunnelInitiator } from './tunnel-initiator.ts';
+import { HandshakeLoad } from './tunnel-load.ts';
+import { TUNNEL_LIMITS, type TunnelDrop, type TunnelOptions, type TunnelStatus } from './tunnel-options.ts';
+import type { TunnelPeer } from './tunnel-peer.ts';
+import { TunnelPeers } from './tunnel-peers.ts';
+import { RecentPeers } from './tunnel-recent.ts';
+import { TunnelResponder } from './tunnel-responder.ts';
+import type { Session } from './tunnel-sessions.ts';
+import { CONFIRM_WAIT_MS, IDLE_POLL_MS, POLL_MS, REKEY_ATTEMPT_MS } from './tunnel-timing.ts';
+import { DatagramType, datagramType } from './wire-format.ts';
+
+export class Tunnels {
+  readonly #options: TunnelOptions;
+  readonly #persistentMs: number | null;
+  readonly #peers: TunnelPeers;
+  readonly #initiator: TunnelInitiator;
+  readonly #responder: TunnelResponder;
+  readonly #recent: RecentPeers;
+  /** Peers with a session, a handshake or a waiting frame: time passes for no others. */
+  readonly #active = new Set<TunnelPeer>();
+  /** When the owner will call {@link tick} next, as far as it has been told. */
+  #promisedMs = Number.NEGATIVE_INFINITY;
+
+  /** Throws `state-damaged` when the stored timestamp is damaged. Call {@link tick} at once: it initiates to recent peers. */
+  constructor(options: TunnelOptions) {
+    const limits = { ...TUNNEL_LIMITS, ...options.limits };
+    const load = new HandshakeLoad(limits);
+    this.#options = options;
+    this.#persistentMs = options.persistentKeepaliveMs ?? null;
+    this.#peers = new TunnelPeers(options, limits.peersMax);
+    const timestamps = new Tai64nSource(options);
+    this.#initiator = new TunnelInitiator({ options, peers: this.#peers, load, timestamps });
+    this.#responder = new TunnelResponder({ options, peers: this.#peers, load });
+    this.#recent = new RecentPeers(options);
+    for (const { peer: id, staticKey, endpoint } of this.#recent.list()) {
+      const peer = this.#peers.ensure(id);
+      if (peer === null) continue;
+      peer.staticKey = staticKey;
+      peer.advertised = [endpoint];
+      peer.wantedMs = options.clock.monotonicMs();
+      this.#active.add(peer);
+    }
+  }
+
+  /** What gossip says of a peer; repeats are cheap. `endpoints`: best first, at most eight are used. */
+  setPeer(id: PeerId, { staticKey, endpoints }: { staticKey: Uint8Array; endpoints: readonly Endpoint[] }): void {
+    if (id === this.#options.self.peer) return;
+    const peer = this.#peers.ensure(id);
+    if (peer === null) {
+      this.#peers.drop('peer-limit');
+      return;
+    }
+    peer.gossiped = true;
+    if (peer.staticKey === null || !equalBytes(peer.staticKey, staticKey)) peer.staticKey = staticKey.slice();
+    peer.advertised = endpoints;
+    if (peer.wantedMs !== null && peer.series === null && peer.slots.current === null) this.sessionWanted(id);
+  }
+
+  /** Ends the tunnel at once and forgets the peer: it left, or was revoked (then `verifyMembership` refuses it too). */
+  removePeer(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) this.#end(peer);
+    this.#peers.delete(id);
+    this.#recent.forget(id);
+    this.#options.datapath.removePeer(id);
+  }
+
+  /** A handshake datagram from the socket: anything at all. */
+  handleDatagram(datagram: Uint8Array, from: Endpoint): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    switch (datagramType(datagram)) {
+      case DatagramType.initiation: {
+        const peer = this.#responder.initiation(datagram, from, nowMs);
+        if (peer !== null) this.#rearm(peer, nowMs);
+        return;
+      }
+      case DatagramType.response: {
+        const peer = this.#initiator.response(datagram, from, nowMs);
+        if (peer !== null) this.#established(peer, nowMs);
+        return;
+      }
+      case DatagramType.cookie: {
+        const peer = this.#initiator.cookieReply(datagram, nowMs);
+        if (peer !== null) this.#rearm(peer, nowMs);
+        return;
+      }
+      default:
+        this.#peers.drop('malformed');
+    }
+  }
+
+  /** Datapath event: a frame waits for a session. Also the way to bring a tunnel up without a frame. */
+  sessionWanted(id: PeerId): void {
+    if (id === this.#options.self.peer) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const peer = this.#peers.ensure(id);
+    if (peer === null) {
+      this.#peers.drop('peer-limit');
+      return;
+    }
+    if (peer.slots.current !== null && !peer.slots.current.exhausted) return;
+    peer.wantedMs = nowMs;
+    if (!this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs);
+    this.#rearm(peer, nowMs);
+  }
+
+  /** A new handshake although a session lives: the peer is known to have restarted and lost its sessions. */
+  renew(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined || peer.slots.current === null) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#initiator.begin(peer, nowMs);
+    this.#rearm(peer, nowMs);
+  }
+
+  /** Datapath event: the first valid datagram of this session arrived. */
+  sessionConfirmed(localIndex: number): void {
+    const peer = this.#peers.byIndex(localIndex);
+    if (peer === undefined) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!this.#responder.confirmed(peer, localIndex, nowMs)) return;
+    this.#initiator.cancel(peer);
+    this.#established(peer, nowMs);
+  }
+
+  /** Datapath event: the session's counter neared its limit. */
+  sessionExhausted(localIndex: number): void {
+    const peer = this.#peers.byIndex(localIndex);
+    const session = peer?.slots.current;
+    if (peer === undefined || session?.localIndex !== localIndex) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    session.exhausted = true;
+    this.#initiator.begin(peer, nowMs);
+    this.#rearm(peer, nowMs);
+  }
+
+  /** Datapath event: valid data came from another endpoint, where the datapath sends already. */
+  roamed(id: PeerId, endpoint: Endpoint): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.endpoint = endpoint;
+    if (peer.slots.current !== null) peer.slots.current.endpoint = endpoint;
+    if (peer.slots.next !== null) peer.slots.next.endpoint = endpoint;
+  }
+
+  /**
+   * Does what is due and returns the milliseconds until the next call is wanted (0 to 60,000); `wake` says when it must come
+   * earlier. `stats` are the datapath's counters of now; peers that it does not name keep their last ones.
+   */
+  tick(stats: readonly PeerCounters[]): number {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const counters of stats) {
+      const peer = this.#peers.get(counters.peer);
+      if (peer !== undefined) peer.counters = counters;
+    }
+    let nextMs = nowMs + IDLE_POLL_MS;
+    for (const peer of this.#active) {
+      this.#service(peer, nowMs);
+      if (peer.active) {
+        nextMs = Math.min(nextMs, this.#dueMs(peer, nowMs));
+      } else {
+        this.#active.delete(peer);
+        this.#recent.forget(peer.peer);
+      }
+    }
+    this.#promisedMs = nextMs;
+    return Math.max(0, nextMs - nowMs);
+  }
+
+  /** All known peers, in no order. */
+  statuses(): readonly TunnelStatus[] {
+    const nowMs = this.#options.clock.monotonicMs();
+    return [...this.#peers.all()].map((peer) => peer.status(nowMs));
+  }
+
+  /** Handshake datagrams dropped since start, by reason. */
+  drops(): Readonly<Record<TunnelDrop, number>> {
+    return this.#peers.drops;
+  }
+
+  /** How much is remembered: all bounded. */
+  sizes(): { readonly peers: number; readonly indexes: number; readonly active: number } {
+    return { peers: this.#peers.size, indexes: this.#peers.indexes, active: this.#active.size };
+  }
+
+  /** Ends all sessions; they and their keys leave the datapath. Recent peers stay remembered. */
+  close(): void {
+    for (const peer of this.#peers.all()) this.#end(peer);
+  }
+
+  #service(peer: TunnelPeer, nowMs: number): void {
+    peer.slots.expire(nowMs);
+    if (peer.wantedMs !== null && nowMs - peer.wantedMs >= REKEY_ATTEMPT_MS) peer.wantedMs = null;
+    const { current } = peer.slots;
+    if (current !== null) {
+      if (peer.counters !== null) peer.traffic.observe(peer.counters);
+      if (peer.traffic.keepaliveDue(nowMs, peer.counters, this.#persistentMs)) {
+        this.#options.datapath.sendKeepalive(peer.peer);
+        peer.traffic.keepaliveSent(nowMs);
+      }
+    }
+    const needed = current === null ? peer.wantedMs !== null : this.#needsNewSession(peer, current, nowMs);
+    if (needed && !this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs);
+    this.#initiator.service(peer, nowMs);
+  }
+
+  #needsNewSession(peer: TunnelPeer, current: Session, nowMs: number): boolean {
+    if (current.exhausted || peer.traffic.silent(nowMs)) return true;
+    if (nowMs < current.rekeyAtMs) return false;
+    if (this.#persistentMs !== null) return true;
+    const { lastDataSentMs, lastDataReceivedMs } = peer.counters ?? { lastDataSentMs: null, lastDataReceivedMs: null };
+    return Math.max(lastDataSentMs ?? -1, lastDataReceivedMs ?? -1) >= current.createdMs;
+  }
+
+  /** An initiator is about to confirm the session that we offered; a handshake of our own would only cross it. */
+  #awaitsConfirmation(peer: TunnelPeer, nowMs: number): boolean {
+    const { next } = peer.slots;
+    return next !== null && nowMs - next.createdMs < CONFIRM_WAIT_MS;
+  }
+
+  #established(peer: TunnelPeer, nowMs: number): void {
+    if (peer.staticKey !== null && peer.endpoint !== null) {
+      this.#recent.remember({ peer: peer.peer, staticKey: peer.staticKey, endpoint: peer.endpoint });
+    }
+    this.#rearm(peer, nowMs);
+  }
+
+  #dueMs(peer: TunnelPeer, nowMs: number): number {
+    let dueMs = peer.slots.nextExpiryMs;
+    if (peer.slots.current !== null) dueMs = Math.min(dueMs, nowMs + POLL_MS);
+    if (peer.series !== null) dueMs = Math.min(dueMs, peer.series.retryAtMs, peer.series.startedMs + REKEY_ATTEMPT_MS);
+    if (peer.wantedMs !== null) {
+      dueMs = Math.min(dueMs, peer.wantedMs + REKEY_ATTEMPT_MS);
+      if (this.#awaitsConfirmation(peer, nowMs)) dueMs = Math.min(dueMs, peer.slots.next!.createdMs + CONFIRM_WAIT_MS);
+    }
+    return Math.max(dueMs, nowMs);
+  }
+
+  #rearm(peer: TunnelPeer, nowMs: number): void {
+    this.#active.add(peer);
+    const dueMs = this.#dueMs(peer, nowMs);
+    if (dueMs >= this.#promisedMs) return;
+    this.#promisedMs = dueMs;
+    this.#options.events.wake(dueMs - nowMs);
+  }
+
+  #end(peer: TunnelPeer): void {
+    this.#initiator.cancel(peer);
+    peer.slots.clear();
+    peer.wantedMs = null;
+    this.#active.delete(peer);
+  }
+}
