@@ -1,0 +1,83 @@
+// A container of the lab: a named network namespace on a host, attached and detached by the CNI plugin binary with the
+// environment and configuration that a runtime gives it.
+
+import { CNI_PLUGIN } from './checkout.ts';
+import type { ExecOptions, Result } from './exec.ts';
+import type { LabHost } from './host.ts';
+
+const CONF = { cniVersion: '1.0.0', name: 'fabric', type: 'fabric' };
+
+export interface CniResult {
+  readonly interfaces: readonly { name: string; mac: string; sandbox?: string }[];
+  readonly ips: readonly { address: string; gateway?: string; interface?: number }[];
+  readonly routes?: readonly { dst: string; gw?: string }[];
+}
+
+export class LabContainer {
+  readonly host: LabHost;
+  readonly name: string;
+  readonly id: string;
+  readonly #conf: Record<string, unknown>;
+  result: CniResult | null = null;
+
+  constructor(facts: { host: LabHost; name: string; id: string; conf: Record<string, unknown> }) {
+    this.host = facts.host;
+    this.name = facts.name;
+    this.id = facts.id;
+    this.#conf = { ...CONF, ...facts.conf };
+  }
+
+  async create(): Promise<void> {
+    await this.host.run(['ip', 'netns', 'add', this.name]);
+    await this.run(['ip', 'link', 'set', 'lo', 'up']);
+    const { stdout } = await this.cni('ADD');
+    this.result = JSON.parse(stdout) as CniResult;
+  }
+
+  /** The container ends: DEL, then the namespace goes. */
+  async remove(): Promise<void> {
+    await this.cni('DEL');
+    await this.host.run(['ip', 'netns', 'delete', this.name]);
+  }
+
+  cni(command: string, options: ExecOptions & { stdin?: Record<string, unknown> } = {}): Promise<Result> {
+    const env = {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: this.id,
+      CNI_NETNS: `/run/netns/${this.name}`,
+      CNI_IFNAME: 'eth0',
+      CNI_PATH: '/opt/cni/bin',
+    };
+    const assignments = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+    const input = JSON.stringify(options.stdin ?? this.#conf);
+    return this.host.run(['env', ...assignments, CNI_PLUGIN], { input, timeoutMs: 70_000, ...options });
+  }
+
+  /** Inside the container's network namespace. */
+  run(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+    return this.host.run(['ip', 'netns', 'exec', this.name, ...command], options);
+  }
+
+  get ip(): string {
+    return this.#address((text) => !text.includes(':'));
+  }
+
+  get ip6(): string {
+    return this.#address((text) => text.includes(':'));
+  }
+
+  get mac(): string {
+    return this.result!.interfaces.find((entry) => (entry.sandbox ?? '') !== '')!.mac;
+  }
+
+  async pings(address: string, extra: readonly string[] = []): Promise<boolean> {
+    const { status } = await this.run(['ping', '-c', '1', '-W', '2', ...extra, address], { mayFail: true });
+    return status === 0;
+  }
+
+  #address(accept: (text: string) => boolean): string {
+    const found = this.result?.ips.map((ip) => ip.address).find(accept);
+    if (found === undefined) throw new Error(`${this.name} has no such address`);
+    return found.split('/')[0]!;
+  }
+}

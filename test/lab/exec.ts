@@ -1,0 +1,71 @@
+// Runs commands for the lab: always with a time limit, never through a shell, output kept. A command that fails throws with
+// its whole output, because that is what a failing end-to-end test has to show.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export interface Result {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ExecOptions {
+  readonly input?: string;
+  readonly timeoutMs?: number;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Return the result of a failing command instead of throwing. */
+  readonly mayFail?: boolean;
+}
+
+export async function exec(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+  const { input, timeoutMs = 30_000, env, mayFail = false } = options;
+  const child = spawn(command[0]!, command.slice(1), {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: env === undefined ? process.env : { ...process.env, ...env },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString('utf8');
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString('utf8');
+  });
+  child.stdin.on('error', () => undefined); // the command may not read its input
+  child.stdin.end(input ?? '');
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  const status = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => resolve(code));
+  });
+  clearTimeout(timer);
+  if (status !== 0 && !mayFail) {
+    const how = status === null ? `was killed after ${timeoutMs} ms` : `ended with ${status}`;
+    throw new Error(`${command.join(' ')} ${how}\n${stdout}${stderr}`);
+  }
+  return { status, stdout, stderr };
+}
+
+/** Resolves once `condition` holds; throws with `what` after the limit. Polls, because the kernel offers no event here. */
+export async function eventually(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  { timeoutMs = 10_000, everyMs = 50 }: { timeoutMs?: number; everyMs?: number } = {},
+): Promise<number> {
+  const startMs = performance.now();
+  for (;;) {
+    if (await condition()) return performance.now() - startMs;
+    if (performance.now() - startMs > timeoutMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
+/** Ends a process of ours and waits until it is gone. */
+export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  await gone;
+  clearTimeout(timer);
+}

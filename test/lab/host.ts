@@ -1,0 +1,133 @@
+// One host of the lab: runs commands in its namespaces, its fabric daemon, and containers (network namespaces attached
+// through the real CNI plugin binary, as a runtime does it).
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Status } from '../../src/daemon/status-types.ts';
+import { CHECKOUT } from './checkout.ts';
+import { LabContainer } from './container.ts';
+import { type ExecOptions, eventually, exec, type Result } from './exec.ts';
+
+/** Directories that a host has for itself: the path on the host, hidden behind a bind mount of a directory of the lab. */
+const OWN_DIRECTORIES = [
+  '/run',
+  '/etc/cni',
+  '/opt/cni',
+  '/var/lib/cni',
+  '/var/lib/fabric',
+  '/var/lib/containerd',
+  '/var/lib/docker',
+];
+
+export class LabHost {
+  readonly name: string;
+  readonly pid: number;
+  readonly directory: string;
+  readonly ip: string;
+  readonly ip6: string;
+  readonly #containers: LabContainer[] = [];
+
+  constructor(facts: { name: string; pid: number; directory: string; ip: string; ip6: string }) {
+    this.name = facts.name;
+    this.pid = facts.pid;
+    this.directory = facts.directory;
+    this.ip = facts.ip;
+    this.ip6 = facts.ip6;
+  }
+
+  /** Own directories, own host name resolution, loopback up. */
+  async prepare(): Promise<void> {
+    for (const path of OWN_DIRECTORIES) {
+      const own = join(this.directory, path.replaceAll('/', '_'));
+      mkdirSync(own, { recursive: true });
+      await exec(['mkdir', '-p', path]);
+      await this.run(['mount', '--bind', own, path]);
+    }
+    await this.run(['mkdir', '-p', '/run/netns', '/opt/cni/bin', '/etc/cni/net.d']);
+    await this.run(['ip', 'link', 'set', 'lo', 'up']);
+  }
+
+  /** In the host's network, mount and PID namespaces. */
+  run(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
+    return exec([...this.enter(), ...command], options);
+  }
+
+  enter(): readonly string[] {
+    return ['nsenter', '-t', String(this.pid), '-n', '-m', '-p', '--'];
+  }
+
+  /** The fabric command of this checkout. */
+  fabric(args: readonly string[], options: ExecOptions = {}): Promise<Result> {
+    return this.run([process.execPath, join(CHECKOUT, 'bin/fabric'), ...args], { timeoutMs: 60_000, ...options });
+  }
+
+  /** Launches the daemon in the background; the first of a cluster without `join`. Returns when it is ready. */
+  async launch({
+    join: target,
+    token,
+    flags = [],
+  }: {
+    join?: LabHost;
+    token?: string;
+    flags?: readonly string[];
+  } = {}): Promise<Result> {
+    const join = target === undefined ? [] : ['--join', target.ip, '--token-file', '-'];
+    return this.fabric(
+      ['launch', '--detach', '--nickname', this.name, ...join, ...flags],
+      token === undefined ? {} : { input: token },
+    );
+  }
+
+  async token(): Promise<string> {
+    return (await this.fabric(['token'])).stdout.trim();
+  }
+
+  async status(): Promise<Status> {
+    return JSON.parse((await this.fabric(['status', '--json'])).stdout) as Status;
+  }
+
+  /** Healthy and every known peer alive, with at least `peers` of them. */
+  async waitReady(peers: number, timeoutMs = 15_000): Promise<void> {
+    await eventually(
+      `${this.name} sees ${peers} peers alive`,
+      async () => {
+        const status = await this.status();
+        return status.health.ok && status.peers.filter((peer) => peer.state === 'alive').length >= peers;
+      },
+      { timeoutMs },
+    );
+  }
+
+  /** The daemon's process id inside the host's PID namespace, by its own socket. */
+  async daemonPid(): Promise<number> {
+    const { stdout } = await this.run(['cat', '/run/fabric/fabric.pid']);
+    return Number(stdout);
+  }
+
+  async kill(signal: 'KILL' | 'TERM' | 'INT' = 'KILL'): Promise<void> {
+    const pid = await this.daemonPid();
+    await this.run(['kill', `-${signal}`, String(pid)]);
+    await eventually('the daemon is gone', async () => {
+      return (await this.run(['test', '-d', `/proc/${pid}`], { mayFail: true })).status !== 0;
+    });
+  }
+
+  /** A network namespace attached to the overlay by CNI ADD. */
+  async container(name: string, options: { conf?: Record<string, unknown> } = {}): Promise<LabContainer> {
+    const container = new LabContainer({
+      host: this,
+      name,
+      id: `${name}-${randomBytes(4).toString('hex')}`,
+      conf: options.conf ?? {},
+    });
+    await container.create();
+    this.#containers.push(container);
+    return container;
+  }
+
+  async killAll(): Promise<void> {
+    await exec(['kill', '-KILL', String(this.pid)], { mayFail: true });
+    this.#containers.length = 0;
+  }
+}

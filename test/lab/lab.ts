@@ -1,0 +1,222 @@
+// A lab of hosts on one machine: each host is a network, mount and PID namespace with directories of its own, joined by an
+// underlay switch (a bridge in a namespace of its own) that can lose, cut and shrink. Everything hangs on one process per
+// namespace that dies with this one, so that the lab cleans up also when the test is killed.
+//
+//     host a ── eth0 ──┐                      ┌── eth0 ── host b
+//      192.0.2.11      ├── bridge `underlay` ─┤            192.0.2.12
+//     2001:db8:1::11   ┘    (switch namespace)└── …       2001:db8:1::12
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { end, eventually, exec } from './exec.ts';
+import { LabHost } from './host.ts';
+
+/** PID 1 of a host: reaps orphans. */
+const HOLDER = 'trap : TERM; while :; do sleep 3600 & wait $!; done';
+
+const DIRECTORY_PREFIX = 'fabric-lab-';
+
+export interface HostOptions {
+  /** MTU of the underlay interface, bytes. */
+  readonly mtu?: number;
+  /** Give no IPv6 address on the underlay. */
+  readonly ipv4Only?: boolean;
+}
+
+export class Lab {
+  readonly directory: string;
+  readonly hosts: LabHost[] = [];
+  readonly #children: ChildProcess[] = [];
+  #switchPid = 0;
+
+  private constructor() {
+    this.directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
+  }
+
+  static async create(): Promise<Lab> {
+    removeStaleDirectories();
+    const lab = new Lab();
+    lab.#switchPid = await lab.hold(['--net']);
+    await lab.inSwitch(['ip', 'link', 'add', 'underlay', 'type', 'bridge', 'mcast_snooping', '0']);
+    await lab.inSwitch(['ip', 'link', 'set', 'underlay', 'up']);
+    await lab.inSwitch([
+      'nft',
+      'add table bridge lab; add chain bridge lab forward { type filter hook forward priority 0; }',
+    ]);
+    return lab;
+  }
+
+  /** Adds a host; its number (1, 2, …) gives its addresses: 192.0.2.1N and 2001:db8:1::1N for N below 10. */
+  async host(name: string, { mtu = 1500, ipv4Only = false }: HostOptions = {}): Promise<LabHost> {
+    const number = this.hosts.length + 11;
+    const pid = await this.hold(['--net', '--mount', '--pid', '--fork', '--mount-proc', '--kill-child']);
+    const host = new LabHost({
+      name,
+      pid,
+      directory: join(this.directory, name),
+      ip: `192.0.2.${number}`,
+      ip6: `2001:db8:1::${number}`,
+    });
+    await host.prepare();
+    await this.connect(host, { ifname: 'eth0', mtu });
+    await host.run(['ip', 'address', 'add', `${host.ip}/24`, 'dev', 'eth0']);
+    if (!ipv4Only) await host.run(['ip', 'address', 'add', `${host.ip6}/64`, 'dev', 'eth0', 'nodad']);
+    this.hosts.push(host);
+    return host;
+  }
+
+  /** A cable from the host to the switch (or to another bridge in the switch's namespace, for an uplink of its own). */
+  async connect(
+    host: LabHost,
+    { ifname, mtu = 1500, bridge = 'underlay' }: { ifname: string; mtu?: number; bridge?: string },
+  ): Promise<void> {
+    const port = this.portOf(host, ifname);
+    await this.inSwitch([
+      'ip',
+      'link',
+      'add',
+      port,
+      'mtu',
+      String(mtu),
+      'type',
+      'veth',
+      'peer',
+      'name',
+      ifname,
+      'mtu',
+      String(mtu),
+      'netns',
+      String(host.pid),
+    ]);
+    await this.inSwitch(['ip', 'link', 'set', port, 'master', bridge, 'up']);
+    await host.run(['ip', 'link', 'set', ifname, 'up']);
+  }
+
+  portOf(host: LabHost, ifname = 'eth0'): string {
+    return `${host.name.slice(0, 8)}-${ifname}`;
+  }
+
+  inSwitch(command: readonly string[]): ReturnType<typeof exec> {
+    return exec(['nsenter', '-t', String(this.#switchPid), '-n', '--', ...command]);
+  }
+
+  get switchPid(): number {
+    return this.#switchPid;
+  }
+
+  /** Nothing passes between the two groups any more, in either direction. */
+  async partition(left: readonly LabHost[], right: readonly LabHost[]): Promise<void> {
+    for (const a of left) {
+      for (const b of right) {
+        await this.drop(a, b);
+        await this.drop(b, a);
+      }
+    }
+  }
+
+  /** Drops what `from` sends to `to`, all of it or the nftables match given (`udp dport 6783`). */
+  async drop(from: LabHost, to: LabHost, match = ''): Promise<void> {
+    const rule = `iifname "${this.portOf(from)}" oifname "${this.portOf(to)}" ${match} drop`;
+    await this.inSwitch(['nft', `add rule bridge lab forward ${rule}`]);
+  }
+
+  /** Loses that part (0 to 1) of all frames on the switch. */
+  async lose(part: number): Promise<void> {
+    await this.inSwitch([
+      'nft',
+      `add rule bridge lab forward numgen random mod 10000 < ${Math.round(part * 10_000)} drop`,
+    ]);
+  }
+
+  /** Takes partition, drops and loss back. */
+  async heal(): Promise<void> {
+    await this.inSwitch(['nft', 'flush chain bridge lab forward']);
+  }
+
+  /** Captures every frame on the switch into a pcap file until `stop`, which returns the file's path. */
+  async capture(name: string): Promise<{ stop(): Promise<string> }> {
+    const file = join(this.directory, `${name}.pcap`);
+    const child = this.spawn([
+      'nsenter',
+      '-t',
+      String(this.#switchPid),
+      '-n',
+      '--',
+      'tcpdump',
+      '-i',
+      'underlay',
+      '-U',
+      '-s',
+      '0',
+      '-B',
+      '32768',
+      '-w',
+      file,
+      '--immediate-mode',
+    ]);
+    let said = '';
+    child.stderr!.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8');
+    });
+    await eventually('tcpdump listens', () => said.includes('listening on'));
+    return {
+      stop: async () => {
+        await end(child, 'SIGINT');
+        return file;
+      },
+    };
+  }
+
+  /** A process of the lab's, ended with it. */
+  spawn(command: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
+    this.#children.push(child);
+    return child;
+  }
+
+  /** Starts a holder of new namespaces; returns the pid to enter them by. */
+  async hold(unshareFlags: readonly string[]): Promise<number> {
+    const hasInit = unshareFlags.includes('--fork');
+    const command = hasInit ? ['sh', '-c', HOLDER] : ['sleep', 'infinity'];
+    const child = this.spawn(['unshare', ...unshareFlags, '--', ...command]);
+    if (!hasInit) {
+      const own = await namespaceOf('self');
+      await eventually('the namespace is there', async () => (await namespaceOf(String(child.pid))) !== own);
+      return child.pid!;
+    }
+    let inner = 0;
+    await eventually('the namespaces are there', async () => {
+      const { stdout } = await exec(['cat', `/proc/${child.pid}/task/${child.pid}/children`], { mayFail: true });
+      inner = Number(stdout.trim().split(' ')[0] ?? 0);
+      if (inner === 0) return false;
+      const comm = await exec(['cat', `/proc/${inner}/comm`], { mayFail: true });
+      return comm.stdout.trim() === 'sh';
+    });
+    return inner;
+  }
+
+  /** Ends every process and removes every trace; safe to call more than once. */
+  async destroy(): Promise<void> {
+    for (const host of this.hosts) await host.killAll();
+    for (const child of this.#children.reverse()) await end(child, 'SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** A killed lab's namespaces and mounts are gone with it; only its directory is left. */
+function removeStaleDirectories(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = new RegExp(`^${DIRECTORY_PREFIX}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+async function namespaceOf(pid: string): Promise<string> {
+  return (await exec(['readlink', `/proc/${pid}/ns/net`], { mayFail: true })).stdout;
+}
