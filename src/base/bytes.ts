@@ -102,7 +102,7 @@ export class ByteReader {
   }
 
   #take(length: number): boolean {
-    if (this.failed || length > this.remaining) {
+    if (this.failed || length < 0 || length > this.remaining) {
       this.failed = true;
       return false;
     }
@@ -122,23 +122,32 @@ export class ByteWriter {
     this.#view = new DataView(this.#bytes.buffer);
   }
 
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#length;
+  }
+
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), value);
+    const offset = this.#reserve(1);
+    this.#view.setUint8(offset, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#reserve(2), value);
+    const offset = this.#reserve(2);
+    this.#view.setUint16(offset, value);
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), value);
+    const offset = this.#reserve(4);
+    this.#view.setUint32(offset, value);
     return this;
   }
 
   u64(value: bigint): this {
-    this.#view.setBigUint64(this.#reserve(8), value);
+    const offset = this.#reserve(8);
+    this.#view.setBigUint64(offset, value);
     return this;
   }
 
@@ -162,6 +171,7 @@ export class ByteWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
+  /** May replace `#bytes` and `#view`: call it before touching them. */
   #reserve(length: number): number {
     const offset = this.#length;
     this.#length += length;

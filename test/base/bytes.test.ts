@@ -1,0 +1,31 @@
+import { describe, expect, test } from 'vitest';
+import { ByteReader, ByteWriter } from '../../src/base/bytes.ts';
+
+describe('ByteWriter', () => {
+  test.each<[string, (writer: ByteWriter) => void, number]>([
+    ['u8', (writer) => writer.u8(7), 1],
+    ['u16', (writer) => writer.u16(7), 2],
+    ['u32', (writer) => writer.u32(7), 4],
+    ['u64', (writer) => writer.u64(7n), 8],
+  ])('%s written across the end of the capacity is not lost', (_name, write, size) => {
+    for (let capacity = 0; capacity < 12; capacity++) {
+      const writer = new ByteWriter(capacity);
+      for (let i = 0; i < 4; i++) write(writer);
+      const expected = Array.from({ length: 4 * size }, (_, i) => (i % size === size - 1 ? 7 : 0));
+      expect([...writer.finish()]).toEqual(expected);
+      expect(writer.length).toBe(4 * size);
+    }
+  });
+});
+
+describe('ByteReader', () => {
+  test('a read past the end and a negative length fail without moving', () => {
+    const reader = new ByteReader(Uint8Array.of(1, 2, 3));
+    expect(reader.u32()).toBe(0);
+    expect(reader.failed).toBe(true);
+    const backwards = new ByteReader(Uint8Array.of(1, 2, 3));
+    backwards.u16();
+    expect(backwards.bytes(-2)).toHaveLength(0);
+    expect(backwards.failed).toBe(true);
+  });
+});
