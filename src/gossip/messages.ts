@@ -124,9 +124,10 @@ export function writeState(writer: ByteWriter, state: AuthorState, base: number,
 }
 
 /** Why a message was not understood: both are counted, neither harms the link. */
-export type DecodeFailure = 'malformed' | 'unknown-version' | 'unknown-type';
+export type DecodeFailure = 'oversized' | 'malformed' | 'unknown-version' | 'unknown-type';
 
 export function decodeMessage(bytes: Uint8Array, limits: GossipLimits): GossipMessage | DecodeFailure {
+  if (bytes.length > limits.messageBytesMax) return 'oversized';
   const reader = new ByteReader(bytes);
   const version = reader.u8();
   const type = TYPES[reader.u8() - 1];

@@ -1,0 +1,417 @@
+// Replicates author-only maps to every member over any connected graph of links. Each host writes its own map and carries
+// all others; digests find differences (Scuttlebutt over a tree), pushes spread changes at once (Plumtree, push-tree.ts),
+// and only what an author signed is believed (replica.ts). Pure and synchronous: bytes in, bytes out, time from the clock;
+// the owner calls tick(). Nothing that a neighbour sends throws: it is dropped and counted by reason, and the link stays.
+//
+//   ours ──▶ root ──▶ theirs        equal: silence
+//        ◀─ buckets ─               which of 256 buckets differ
+//        ── heads ──▶               (author, version) of those
+//        ◀─ have, want ─            newer there / newer here
+//        ── want, states ──▶        deltas, each verified against its author's signature
+
+import { equalBytes } from '../base/bytes.ts';
+import { assert } from '../base/errors.ts';
+import type { PeerId } from '../base/ids.ts';
+import { FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
+import { BUCKETS, MemoryAuthorTable } from './author-table.ts';
+import { Counters } from './counters.ts';
+import { FetchList } from './fetch-list.ts';
+import type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
+import {
+  ASKED_PER_LINK_MAX,
+  GOSSIP_LIMITS,
+  GOSSIP_TIMES,
+  type GossipLimits,
+  type GossipTimes,
+  HOLDERS_MAX,
+  LAZY_FANOUT,
+} from './limits.ts';
+import {
+  type Bitmap,
+  decodeMessage,
+  type GossipMessage,
+  type HeadRef,
+  hasBit,
+  type StateItem,
+  type Want,
+} from './messages.ts';
+import { Outbox } from './outbox.ts';
+import { changesBetween, EMPTY_MAP, entriesOf, lookUp } from './packed-map.ts';
+import { PushTree } from './push-tree.ts';
+import { Replica, type Verdict } from './replica.ts';
+
+export type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
+export type { RecordChange } from './packed-map.ts';
+
+interface Link {
+  readonly link: GossipLink;
+  readonly outbox: Outbox;
+  writable: boolean;
+}
+
+export class Gossip {
+  readonly #options: GossipOptions;
+  readonly #events: GossipEvents;
+  readonly #self: PeerId;
+  readonly #limits: GossipLimits;
+  readonly #times: GossipTimes;
+  readonly #replica: Replica;
+  readonly #tree: PushTree;
+  readonly #fetch: FetchList;
+  readonly #links = new Map<PeerId, Link>();
+  readonly #sent = new Counters();
+  readonly #received = new Counters();
+  readonly #drops = new Counters();
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  #reconcileAtMs: number;
+  #lazyAtMs = Number.POSITIVE_INFINITY;
+  #persistAtMs = Number.POSITIVE_INFINITY;
+
+  /** Loads what the store holds; throws FabricError `state-damaged` when our own state there is unreadable. */
+  constructor(options: GossipOptions) {
+    const { self, crypto, random } = options;
+    assert(peerIdOf(crypto, self.identityKey) === self.peer, 'a peer id is the hash of its identity key');
+    this.#options = options;
+    this.#events = options.events;
+    this.#self = self.peer;
+    this.#limits = { ...GOSSIP_LIMITS, ...options.limits };
+    this.#times = { ...GOSSIP_TIMES, ...options.times };
+    const table = options.table ?? new MemoryAuthorTable(crypto);
+    this.#replica = new Replica({ ...options, table, limits: this.#limits });
+    this.#tree = new PushTree(random, LAZY_FANOUT);
+    this.#fetch = new FetchList({
+      missingMax: this.#limits.authorsMax,
+      holdersMax: HOLDERS_MAX,
+      askedPerLinkMax: ASKED_PER_LINK_MAX,
+      askTimeoutMs: this.#times.askTimeoutMs,
+      refusedMs: this.#times.refusedMs,
+    });
+    this.#drops.add('stored-state-damaged', this.#replica.damagedAtStart);
+    this.#reconcileAtMs = this.#nextReconcileAtMs();
+  }
+
+  /** Publishes a record of ours: durable when it returns, and on its way to the neighbours. See {@link batch}. */
+  put(key: string, value: Uint8Array): void {
+    this.batch(new Map([[key, value]]));
+  }
+
+  remove(key: string): void {
+    this.batch(new Map([[key, null]]));
+  }
+
+  /**
+   * Publishes several changes as one version; null deletes. A batch that changes nothing costs nothing. Throws FabricError
+   * `limit` or the store's error, and then nothing has changed. Never call it inside a store transaction: what is sent
+   * must be durable.
+   */
+  batch(changes: ReadonlyMap<string, Uint8Array | null>): void {
+    const written = this.#replica.write(changes);
+    if (written === null) return;
+    for (const { outbox } of this.#links.values()) outbox.state(this.#self, written.previous, true);
+    this.#flush();
+  }
+
+  /** A copy of a live record, or null. */
+  get(author: PeerId, key: string): Uint8Array | null {
+    const state = this.#replica.table.get(author);
+    return state === undefined ? null : (lookUp(state.packed, key)?.slice() ?? null);
+  }
+
+  /** Copies of an author's live records whose keys start with `prefix`, in the order of the keys. */
+  entries(author: PeerId, prefix = ''): readonly (readonly [key: string, value: Uint8Array])[] {
+    const records: (readonly [string, Uint8Array])[] = [];
+    for (const { key, value } of entriesOf(this.#replica.table.get(author)?.packed ?? EMPTY_MAP)) {
+      if (value !== null && key.startsWith(prefix)) records.push([key, value.slice()]);
+    }
+    return records;
+  }
+
+  /** All authors of whom a state is known, ourselves included once we have written. */
+  authors(): readonly PeerId[] {
+    return Array.from(this.#replica.table.all(), (state) => state.author);
+  }
+
+  /** The version of an author's state, 0 when none is known. */
+  version(author: PeerId): number {
+    return this.#replica.table.get(author)?.version ?? 0;
+  }
+
+  /** 8 bytes, equal on two hosts exactly when they hold the same states. */
+  digestRoot(): Uint8Array {
+    return this.#replica.table.root();
+  }
+
+  /** A link replaces an older one to the same peer. */
+  linkUp(peer: PeerId, link: GossipLink): void {
+    assert(peer !== this.#self, 'no link leads to ourselves');
+    if (this.#links.has(peer)) this.linkDown(peer);
+    const outbox = new Outbox(this.#replica.table, this.#limits);
+    outbox.root();
+    this.#links.set(peer, { link, outbox, writable: true });
+    this.#flush();
+  }
+
+  linkDown(peer: PeerId): void {
+    if (!this.#links.delete(peer)) return;
+    this.#tree.linkDown(peer);
+    this.#fetch.linkDown(peer);
+    this.#flush();
+  }
+
+  /** The link takes messages again. */
+  writable(peer: PeerId): void {
+    const link = this.#links.get(peer);
+    if (link === undefined) return;
+    link.writable = true;
+    this.#flush();
+  }
+
+  /** A message from a neighbour. The array is not kept. */
+  receive(peer: PeerId, bytes: Uint8Array): void {
+    this.#bytesReceived += bytes.length;
+    const link = this.#links.get(peer);
+    if (link === undefined) {
+      this.#drops.add('no-link');
+      return;
+    }
+    const message = decodeMessage(bytes, this.#limits);
+    if (typeof message === 'string') {
+      this.#drops.add(message);
+      return;
+    }
+    this.#received.add(message.type);
+    this.#fetch.active(peer, this.#nowMs());
+    this.#handle(peer, link.outbox, message);
+    this.#flush();
+  }
+
+  /** Tells all neighbours that we stop; close the links once they have taken it. */
+  leave(): void {
+    for (const { outbox } of this.#links.values()) outbox.bye();
+    this.#flush();
+  }
+
+  /**
+   * The operator's `rmpeer`: drops an author's records and refuses its return up to the version known now, durably. It is
+   * acceptAuthor that refuses it for ever. A host does not forget itself.
+   */
+  forget(author: PeerId): void {
+    assert(author !== this.#self, 'a host does not forget itself');
+    const state = this.#replica.forget(author);
+    if (state === null) return;
+    this.#tree.forget(author);
+    this.#events.changed(author, changesBetween(state.packed, EMPTY_MAP));
+  }
+
+  /** Does what is due; returns the ms until {@link tick} is wanted again. Early or late calls do no harm. */
+  tick(): number {
+    const nowMs = this.#nowMs();
+    if (nowMs >= this.#reconcileAtMs) {
+      this.#reconcileAtMs = this.#nextReconcileAtMs();
+      this.#randomLink()?.outbox.root();
+    }
+    if (nowMs >= this.#lazyAtMs) {
+      this.#lazyAtMs = Number.POSITIVE_INFINITY;
+      for (const { outbox } of this.#links.values()) outbox.announceNow();
+    }
+    this.#fetch.expire(nowMs);
+    this.#flush();
+    if (nowMs >= this.#persistAtMs) this.#persist();
+    return this.dueMs();
+  }
+
+  /** The ms until a tick is wanted, as of now: calls of other methods may shorten it. */
+  dueMs(): number {
+    const atMs = Math.min(this.#reconcileAtMs, this.#lazyAtMs, this.#persistAtMs, this.#fetch.expiresAtMs());
+    return Math.max(0, atMs - this.#nowMs());
+  }
+
+  /** Writes at once what tick would write later; for a clean stop. */
+  persistAll(): void {
+    while (this.#replica.hasUnsaved) this.#persist();
+  }
+
+  stats(): GossipStats {
+    return {
+      authors: this.#replica.table.size,
+      links: this.#links.size,
+      stateBytes: this.#replica.table.bytes,
+      ownVersion: this.version(this.#self),
+      missing: this.#fetch.size,
+      messagesSent: this.#sent.read(),
+      messagesReceived: this.#received.read(),
+      bytesSent: this.#bytesSent,
+      bytesReceived: this.#bytesReceived,
+      drops: this.#drops.read(),
+    };
+  }
+
+  #handle(peer: PeerId, outbox: Outbox, message: GossipMessage): void {
+    switch (message.type) {
+      case 'root':
+        if (!equalBytes(message.digest, this.#replica.table.root())) outbox.buckets();
+        break;
+      case 'buckets':
+        this.#answerBuckets(outbox, message.digests);
+        break;
+      case 'heads':
+        this.#answerHeads(peer, outbox, message.buckets, message.heads);
+        break;
+      case 'have':
+        for (const head of message.heads) this.#consider(peer, outbox, head, message.fresh);
+        break;
+      case 'want':
+        for (const want of message.wants) this.#answerWant(peer, outbox, want);
+        break;
+      case 'states':
+        for (const item of message.items) this.#take(peer, outbox, item);
+        break;
+      case 'prune':
+        for (const author of message.authors) this.#tree.prune(author, peer);
+        break;
+      case 'bye':
+        this.#events.left(peer);
+        break;
+    }
+  }
+
+  #answerBuckets(outbox: Outbox, theirs: Uint8Array): void {
+    const ours = this.#replica.table.bucketDigests();
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      const start = bucket * FINGERPRINT_BYTES;
+      const end = start + FINGERPRINT_BYTES;
+      if (!equalBytes(ours.subarray(start, end), theirs.subarray(start, end))) outbox.heads(bucket);
+    }
+  }
+
+  #answerHeads(peer: PeerId, outbox: Outbox, buckets: Bitmap, heads: readonly HeadRef[]): void {
+    const listed = new Set<PeerId>();
+    for (const head of heads) {
+      listed.add(head.author);
+      this.#consider(peer, outbox, head, false);
+    }
+    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+      if (!hasBit(buckets, bucket)) continue;
+      for (const { author } of this.#replica.table.inBucket(bucket)) if (!listed.has(author)) outbox.have(author);
+    }
+  }
+
+  /** A neighbour's head: fetch what is newer there, offer what is newer here. */
+  #consider(peer: PeerId, outbox: Outbox, head: HeadRef, fresh: boolean): void {
+    const { author, version } = head;
+    switch (this.#replica.compare(head)) {
+      case 'theirs-newer':
+        // One version with two contents is a cloned identity: no delta helps.
+        this.#fetch.announce({ author, version, holder: peer }, this.#nowMs(), {
+          fresh,
+          full: version === this.version(author),
+        });
+        break;
+      case 'ours-newer':
+        outbox.have(author);
+        break;
+      case 'same':
+        outbox.known(author);
+        break;
+      case 'unwanted':
+        break;
+    }
+  }
+
+  #answerWant(peer: PeerId, outbox: Outbox, { author, base, graft }: Want): void {
+    if (this.#replica.table.get(author) === undefined) return;
+    if (graft) this.#tree.graft(author, peer);
+    outbox.state(author, base, false);
+  }
+
+  #take(peer: PeerId, outbox: Outbox, item: StateItem): void {
+    const { author, version } = item;
+    const verdict = this.#replica.offer(item);
+    if (verdict.kind === 'installed' || verdict.kind === 'known') this.#fetch.received(author, this.version(author));
+    this.#fetch.failed(author, peer); // whatever it promised, its turn is over
+    if ('reason' in verdict) this.#drops.add(verdict.reason);
+    switch (verdict.kind) {
+      case 'installed':
+        this.#spread(peer, outbox, verdict);
+        break;
+      case 'known':
+        if (version === this.version(author)) outbox.known(author);
+        if (item.pushed && author !== peer) outbox.prune(author);
+        break;
+      case 'retry': {
+        const full = verdict.reason === 'delta-mismatch';
+        this.#fetch.announce({ author, version, holder: peer }, this.#nowMs(), { full });
+        break;
+      }
+      case 'refused':
+        this.#fetch.refuse(author, this.#nowMs());
+        break;
+      case 'invalid':
+        break;
+    }
+  }
+
+  #spread(from: PeerId, outbox: Outbox, { state, before }: Extract<Verdict, { kind: 'installed' }>): void {
+    const { author } = state;
+    outbox.known(author);
+    const { eager, lazy } = this.#tree.forward(author, from, this.#links.keys());
+    for (const peer of eager) this.#links.get(peer)!.outbox.state(author, before?.version ?? 0, true);
+    for (const peer of lazy) this.#links.get(peer)!.outbox.announceLater(author);
+    if (lazy.length > 0) this.#lazyAtMs = Math.min(this.#lazyAtMs, this.#nowMs() + this.#times.lazyMs);
+    if (this.#replica.hasUnsaved)
+      this.#persistAtMs = Math.min(this.#persistAtMs, this.#nowMs() + this.#times.persistMs);
+    if (author === this.#self) this.#reportAdoption(state.version);
+    const changes = changesBetween(before?.packed ?? EMPTY_MAP, state.packed);
+    if (changes.length > 0) this.#events.changed(author, changes);
+  }
+
+  #reportAdoption(version: number): void {
+    this.#options.log.warn('adopted a newer state of our own: this host ran on old state, or a clone of it lives', {
+      version,
+    });
+    this.#events.ownStateNewer(version);
+  }
+
+  /** Asks for what is missing and sends what each link takes. */
+  #flush(): void {
+    const nowMs = this.#nowMs();
+    for (const [peer, entry] of this.#links) {
+      if (!entry.writable) continue;
+      for (const { author, full, fresh } of this.#fetch.take(peer, nowMs)) {
+        const graft = fresh && author !== this.#self && !this.#links.has(author);
+        entry.outbox.want({ author, base: full ? 0 : this.version(author), graft });
+      }
+      this.#drain(entry);
+    }
+  }
+
+  #drain(entry: Link): void {
+    while (entry.writable) {
+      const message = entry.outbox.next();
+      if (message === null) return;
+      this.#sent.add(message.type);
+      this.#bytesSent += message.bytes.length;
+      entry.writable = entry.link.send(message.bytes);
+    }
+  }
+
+  #persist(): void {
+    this.#replica.saveSome();
+    this.#persistAtMs = this.#replica.hasUnsaved ? this.#nowMs() + this.#times.persistMs : Number.POSITIVE_INFINITY;
+  }
+
+  #randomLink(): Link | undefined {
+    const skip = Math.floor(this.#options.random.fraction() * this.#links.size);
+    return [...this.#links.values()][skip];
+  }
+
+  /** Half to one and a half times the mean, so that hosts started together drift apart. */
+  #nextReconcileAtMs(): number {
+    return this.#nowMs() + this.#times.reconcileMs * (0.5 + this.#options.random.fraction());
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}

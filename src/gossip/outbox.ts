@@ -1,0 +1,214 @@
+// What one link still has to say, as merged intents instead of a queue of messages: "the neighbour needs author X from
+// version 7 on". A message is composed only when the link takes it, from the newest state, so a slow link gets merged state
+// and the memory per link is bounded by the number of authors whatever happens (weaveworks/mesh's coalescing sender).
+
+import type { ByteWriter } from '../base/bytes.ts';
+import type { PeerId } from '../base/ids.ts';
+import { type AuthorTable, BUCKETS } from './author-table.ts';
+import {
+  BITMAP_BYTES,
+  encodeBuckets,
+  encodeRoot,
+  hasBit,
+  type MessageType,
+  openMessage,
+  setBit,
+  type Want,
+  writeAuthor,
+  writeHead,
+  writeState,
+  writeWant,
+} from './messages.ts';
+
+export interface OutboxLimits {
+  readonly itemsMax: number;
+  readonly statesMax: number;
+  readonly messageBytesTarget: number;
+}
+
+export interface OutgoingMessage {
+  readonly type: MessageType;
+  readonly bytes: Uint8Array;
+}
+
+export class Outbox {
+  readonly #table: AuthorTable;
+  readonly #limits: OutboxLimits;
+  #root = false;
+  #buckets = false;
+  #bye = false;
+  readonly #headBuckets = new Uint8Array(BITMAP_BYTES);
+  readonly #states = new Map<PeerId, { base: number; pushed: boolean }>();
+  readonly #have = new Set<PeerId>();
+  readonly #news = new Set<PeerId>();
+  readonly #lazy = new Set<PeerId>();
+  readonly #wants = new Map<PeerId, Want>();
+  readonly #prunes = new Set<PeerId>();
+
+  constructor(table: AuthorTable, limits: OutboxLimits) {
+    this.#table = table;
+    this.#limits = limits;
+  }
+
+  root(): void {
+    this.#root = true;
+  }
+
+  buckets(): void {
+    this.#buckets = true;
+  }
+
+  bye(): void {
+    this.#bye = true;
+  }
+
+  heads(bucket: number): void {
+    setBit(this.#headBuckets, bucket);
+  }
+
+  /** The neighbour holds `base` of this author (0: nothing) and needs what is newer. */
+  state(author: PeerId, base: number, pushed: boolean): void {
+    const waiting = this.#states.get(author);
+    if (waiting === undefined) this.#states.set(author, { base, pushed });
+    else {
+      waiting.base = Math.min(waiting.base, base);
+      waiting.pushed &&= pushed;
+    }
+  }
+
+  /** Found by reconciliation: the neighbour lacks this. */
+  have(author: PeerId): void {
+    this.#have.add(author);
+  }
+
+  /** News to announce after the lazy pause, unless the neighbour shows before that it knows. */
+  announceLater(author: PeerId): void {
+    this.#lazy.add(author);
+  }
+
+  /** The lazy pause is over. */
+  announceNow(): void {
+    for (const author of this.#lazy) this.#news.add(author);
+    this.#lazy.clear();
+  }
+
+  want(want: Want): void {
+    this.#wants.set(want.author, want);
+  }
+
+  prune(author: PeerId): void {
+    this.#prunes.add(author);
+  }
+
+  /** The neighbour has the newest state of this author: nothing of it needs to be sent or announced. */
+  known(author: PeerId): void {
+    this.#states.delete(author);
+    this.#have.delete(author);
+    this.#news.delete(author);
+    this.#lazy.delete(author);
+  }
+
+  /** The next message, or null when there is nothing to say. What it says is no longer intended. */
+  next(): OutgoingMessage | null {
+    if (this.#bye) {
+      this.#bye = false;
+      return { type: 'bye', bytes: openMessage('bye').finish() };
+    }
+    if (this.#root) {
+      this.#root = false;
+      return { type: 'root', bytes: encodeRoot(this.#table.root(), this.#table.size) };
+    }
+    if (this.#buckets) {
+      this.#buckets = false;
+      return { type: 'buckets', bytes: encodeBuckets(this.#table.bucketDigests()) };
+    }
+    return (
+      this.#drain('prune', this.#prunes, (author) => author, writeAuthor) ??
+      this.#drain('want', this.#wants, ([, want]) => want.author, writeWantEntry) ??
+      this.#drainStates() ??
+      this.#drainHave(this.#news, 1) ??
+      this.#drainHeads() ??
+      this.#drainHave(this.#have, 0)
+    );
+  }
+
+  #drain<T>(
+    type: MessageType,
+    items: Iterable<T> & { readonly size: number; delete(author: PeerId): boolean },
+    authorOf: (item: T) => PeerId,
+    write: (writer: ByteWriter, item: T) => void,
+  ): OutgoingMessage | null {
+    if (items.size === 0) return null;
+    const writer = openMessage(type);
+    let count = 0;
+    for (const item of items) {
+      if (count >= this.#limits.itemsMax || writer.length >= this.#limits.messageBytesTarget) break;
+      items.delete(authorOf(item));
+      write(writer, item);
+      count++;
+    }
+    return { type, bytes: writer.finish() };
+  }
+
+  #drainStates(): OutgoingMessage | null {
+    if (this.#states.size === 0) return null;
+    const writer = openMessage('states');
+    let count = 0;
+    for (const [author, { base, pushed }] of this.#states) {
+      if (count >= this.#limits.statesMax || writer.length >= this.#limits.messageBytesTarget) break;
+      const state = this.#table.get(author);
+      // A large map travels alone, so that no message exceeds the largest map and its head.
+      if (
+        state !== undefined &&
+        count > 0 &&
+        writer.length + state.packed.length > 2 * this.#limits.messageBytesTarget
+      ) {
+        break;
+      }
+      this.#states.delete(author);
+      if (state === undefined || state.version <= base) continue;
+      writeState(writer, state, base, pushed);
+      count++;
+    }
+    return count === 0 ? null : { type: 'states', bytes: writer.finish() };
+  }
+
+  #drainHave(authors: Set<PeerId>, flags: 0 | 1): OutgoingMessage | null {
+    if (authors.size === 0) return null;
+    const writer = openMessage('have').u8(flags);
+    let count = 0;
+    for (const author of authors) {
+      if (count >= this.#limits.itemsMax || writer.length >= this.#limits.messageBytesTarget) break;
+      authors.delete(author);
+      const state = this.#table.get(author);
+      if (state === undefined) continue;
+      writeHead(writer, state);
+      count++;
+    }
+    return count === 0 ? null : { type: 'have', bytes: writer.finish() };
+  }
+
+  /** Whole buckets until the message is large enough: the bitmap says which ones it covers completely. */
+  #drainHeads(): OutgoingMessage | null {
+    const covered = new Uint8Array(BITMAP_BYTES);
+    const body = openMessage('heads');
+    const heads: Parameters<typeof writeHead>[1][] = [];
+    const headsTarget = this.#limits.messageBytesTarget / 32;
+    let any = false;
+    for (let bucket = 0; bucket < BUCKETS && heads.length < headsTarget; bucket++) {
+      if (!hasBit(this.#headBuckets, bucket)) continue;
+      this.#headBuckets[bucket >> 3]! &= ~(1 << (bucket & 7));
+      setBit(covered, bucket);
+      heads.push(...this.#table.inBucket(bucket));
+      any = true;
+    }
+    if (!any) return null;
+    body.bytes(covered);
+    for (const head of heads) writeHead(body, head);
+    return { type: 'heads', bytes: body.finish() };
+  }
+}
+
+function writeWantEntry(writer: ByteWriter, [, want]: [PeerId, Want]): void {
+  writeWant(writer, want);
+}

@@ -1,0 +1,153 @@
+// The replicated state of this host: the table of authors, their copies on disk, and the judgement on each state that
+// arrives. It knows nothing of links. Invariants: what stands in the table was signed by its author for this cluster and
+// only ever gets newer; our own state is durable before anybody else can see it.
+
+import type { Crypto, Log, Store } from '../base/capabilities.ts';
+import type { ClusterId, PeerId } from '../base/ids.ts';
+import { type AuthorState, isNewer, peerIdOf, signState, verifyState } from './author-state.ts';
+import type { AuthorTable } from './author-table.ts';
+import { type GossipLimits, PERSIST_BATCH_MAX } from './limits.ts';
+import type { HeadRef, StateItem } from './messages.ts';
+import { type Batch, nextVersion } from './own-map.ts';
+import { applyDelta, EMPTY_MAP, inspectMap } from './packed-map.ts';
+import { StateStore } from './state-store.ts';
+
+/** What became of an offered state. `reason` is the name of a drop counter. */
+export type Verdict =
+  | { readonly kind: 'installed'; readonly state: AuthorState; readonly before: AuthorState | undefined }
+  /** We have this or newer. */
+  | { readonly kind: 'known' }
+  /** Fetch it again: it builds on what we lack (gap), or on other content than ours (mismatch: only a full map helps). */
+  | { readonly kind: 'retry'; readonly reason: 'gap' | 'delta-mismatch' }
+  /** Not what its author signed: the neighbour that sent it is at fault. */
+  | { readonly kind: 'invalid'; readonly reason: string }
+  /** Genuine or not, we do not want this author now. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export type Comparison = 'theirs-newer' | 'ours-newer' | 'same' | 'unwanted';
+
+export interface ReplicaOptions {
+  readonly self: { readonly peer: PeerId; readonly identityKey: Uint8Array; sign(message: Uint8Array): Uint8Array };
+  readonly clusterId: ClusterId;
+  readonly crypto: Crypto;
+  readonly store: Store;
+  readonly log: Log;
+  readonly limits: GossipLimits;
+  readonly table: AuthorTable;
+  acceptAuthor(author: PeerId, identityKey: Uint8Array): boolean;
+}
+
+export class Replica {
+  readonly table: AuthorTable;
+  /** Foreign states on disk that were unreadable at the start. */
+  readonly damagedAtStart: number;
+  readonly #options: ReplicaOptions;
+  readonly #storage: StateStore;
+  readonly #forgotten: Map<PeerId, number>;
+  readonly #unsaved = new Set<PeerId>();
+
+  /** Loads the store; throws FabricError `state-damaged` when our own state there is unreadable. */
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.table = options.table;
+    this.#storage = new StateStore(options);
+    const loaded = this.#storage.load(options.self.peer);
+    for (const state of loaded.states) this.table.set(state);
+    this.#forgotten = new Map(loaded.forgotten);
+    this.damagedAtStart = loaded.damaged;
+  }
+
+  get own(): AuthorState | undefined {
+    return this.table.get(this.#options.self.peer);
+  }
+
+  get hasUnsaved(): boolean {
+    return this.#unsaved.size > 0;
+  }
+
+  /** Our next version, durable; the version before it, or null when the batch changes nothing. */
+  write(batch: Batch): { readonly previous: number } | null {
+    const { self, crypto, clusterId, limits } = this.#options;
+    const current = this.own ?? { packed: EMPTY_MAP, version: 0, floor: 0 };
+    const next = nextVersion(current, batch, limits);
+    if (next === null) return null;
+    const unsigned = { ...next, author: self.peer, identityKey: self.identityKey };
+    const state = signState(crypto, clusterId, (message) => self.sign(message), unsigned);
+    this.#storage.save(state);
+    this.table.set(state);
+    return { previous: current.version };
+  }
+
+  compare(head: HeadRef): Comparison {
+    const mine = this.table.get(head.author);
+    if (head.version <= (this.#forgotten.get(head.author) ?? 0)) return 'unwanted';
+    if (isNewer(head, mine)) return 'theirs-newer';
+    return mine !== undefined && isNewer(mine, head) ? 'ours-newer' : 'same';
+  }
+
+  /** Installs a state from a neighbour if it is genuine, wanted and newer. */
+  offer(item: StateItem): Verdict {
+    const { self, crypto, clusterId, limits } = this.#options;
+    const { author, version, floor, base } = item;
+    const mine = this.table.get(author);
+    if (mine !== undefined && (version < mine.version || (version === mine.version && base > 0)))
+      return { kind: 'known' };
+    if (version <= (this.#forgotten.get(author) ?? 0)) return { kind: 'refused', reason: 'forgotten' };
+    if (base > (mine?.version ?? 0)) return { kind: 'retry', reason: 'gap' };
+    const identityKey = item.identityKey?.slice() ?? mine?.identityKey;
+    if (identityKey === undefined || peerIdOf(crypto, identityKey) !== author) return invalid('bad-identity');
+    if (author !== self.peer && !this.#options.acceptAuthor(author, identityKey)) {
+      return { kind: 'refused', reason: 'not-admitted' };
+    }
+    if (mine === undefined && this.table.size >= limits.authorsMax) return { kind: 'refused', reason: 'authors-max' };
+
+    const packed = this.#assemble(item, mine);
+    if (packed === null || packed.length > limits.mapBytesMax) return invalid('bad-map');
+    const shape = inspectMap(packed, { version, floor, ...limits });
+    if (shape === null) return invalid('bad-map');
+    const signature = item.signature.slice();
+    const state = verifyState(crypto, clusterId, { author, version, floor, signature, identityKey, packed, shape });
+    if (state === null) return base > 0 ? { kind: 'retry', reason: 'delta-mismatch' } : invalid('bad-signature');
+    if (!isNewer(state, mine)) return { kind: 'known' };
+    const totalBytes = this.table.bytes - (mine?.packed.length ?? 0) + packed.length;
+    if (totalBytes > limits.totalBytesMax) return { kind: 'refused', reason: 'total-bytes-max' };
+
+    if (author === self.peer) this.#storage.save(state);
+    else this.#unsaved.add(author);
+    this.table.set(state);
+    return { kind: 'installed', state, before: mine };
+  }
+
+  /** Drops an author and refuses its return up to the version known now, durably. Returns what was dropped. */
+  forget(author: PeerId): AuthorState | null {
+    const state = this.table.get(author);
+    if (state === undefined) return null;
+    const oldest =
+      this.#forgotten.size >= this.#options.limits.forgottenMax ? [...this.#forgotten.keys()][0] : undefined;
+    this.#storage.forget(author, state.version, oldest);
+    if (oldest !== undefined) this.#forgotten.delete(oldest);
+    this.#forgotten.set(author, state.version);
+    this.#unsaved.delete(author);
+    this.table.delete(author);
+    return state;
+  }
+
+  /** Writes a batch of others' states to disk in one transaction; {@link hasUnsaved} says whether more wait. */
+  saveSome(): void {
+    const authors = [...this.#unsaved].slice(0, PERSIST_BATCH_MAX);
+    this.#storage.saveAll(authors.map((author) => this.table.get(author)).filter((state) => state !== undefined));
+    for (const author of authors) this.#unsaved.delete(author);
+  }
+
+  /** The full map that the item stands for, a copy; null when its entries are malformed. */
+  #assemble(item: StateItem, mine: AuthorState | undefined): Uint8Array | null {
+    if (item.base === 0) return item.entries.slice();
+    const { limits } = this.#options;
+    if (inspectMap(item.entries, { version: item.version, floor: item.floor, ...limits }) === null) return null;
+    return applyDelta(mine?.packed ?? EMPTY_MAP, item.entries, item.floor);
+  }
+}
+
+function invalid(reason: string): Verdict {
+  return { kind: 'invalid', reason };
+}
