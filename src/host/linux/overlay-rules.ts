@@ -1,0 +1,247 @@
+// fabric's own nftables tables as text for `nft -f -`. Table inet: masquerade, forwarding, silence of the datapath's far end.
+// Table bridge: anti-spoof of container ports, no router advertisements, and an overlay port that never carries the gateway.
+// The text is one transaction and may be run again at any time: chains are made anew, elements of sets stay.
+//
+// It is nft's own syntax, not its JSON, because JSON of nft 1.0.6 can't declare the set `neighbour_targets` (`typeof` with a
+// raw payload). Names and addresses are validated before they get here; everything else is constant.
+
+import { type Cidr, formatCidr, parseIp } from '../../base/address.ts';
+import { assert } from '../../base/errors.ts';
+import type { OverlayNetworkConfig } from '../host-network.ts';
+import { type AntiSpoofElement, type AntiSpoofSet, elementText, hex128 } from './anti-spoof.ts';
+import { isInterfaceName, NFT_TABLE, networkInterfaces } from './names.ts';
+
+/** What stays dropped, as it was before fabric switched forwarding on. Null: that family was forwarded already. */
+export interface ForwardingGuard {
+  /** Interfaces whose input was forwarded all the same (their own `forwarding` was on). */
+  readonly ip4: { readonly forwardedFrom: readonly string[] } | null;
+  readonly ip6: { readonly forwardedFrom: readonly string[] } | null;
+}
+
+export const NO_GUARD: ForwardingGuard = { ip4: null, ip6: null };
+
+export interface OverlayRulesInput {
+  readonly networks: readonly OverlayNetworkConfig[];
+  readonly guard: ForwardingGuard;
+  /** Bridges of others: with br_netfilter their frames pass the forward hook, and the guard must let them. */
+  readonly foreignBridges: readonly string[];
+  /** Elements that must be there when the transaction ends; those already there stay. */
+  readonly elements: readonly AntiSpoofElement[];
+}
+
+/** One atomic transaction that makes or repairs both tables. */
+export function overlayRules(input: OverlayRulesInput): string {
+  return `${inetTable(input)}${bridgeTable(input)}`;
+}
+
+/** Removes both tables; they need not be there. */
+export function removeOverlayRules(): string {
+  const families = ['inet', 'bridge'];
+  return families.map((family) => `add table ${family} ${NFT_TABLE}\ndelete table ${family} ${NFT_TABLE}\n`).join('');
+}
+
+function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): string {
+  const names = networks.map(({ bridge }) => networkInterfaces(bridge));
+  const inside = names.flatMap(({ bridge, host }) => [bridge, host]);
+  const chains: Chain[] = [
+    {
+      name: 'prerouting',
+      hook: 'type filter hook prerouting priority raw; policy accept;',
+      rules: [
+        ...names.map(({ portFar }) => `iifname ${quote(portFar)} drop comment "frames for the datapath only"`),
+        // Also where a chained plugin set route_localnet: nobody reaches the host's loopback services from a container.
+        `iifname ${anyOf(inside)} ip daddr 127.0.0.0/8 drop`,
+        `iifname ${anyOf(inside)} ip saddr 127.0.0.0/8 drop`,
+      ],
+    },
+    {
+      name: 'forward',
+      hook: 'type filter hook forward priority filter; policy accept;',
+      rules: [
+        `iifname ${anyOf(inside)} accept`,
+        `oifname ${anyOf(inside)} ct state established,related accept`,
+        `oifname ${anyOf(inside)} ct status dnat accept`,
+        ...guardRules(guard),
+      ],
+    },
+    {
+      name: 'postrouting',
+      hook: 'type nat hook postrouting priority srcnat; policy accept;',
+      rules: networks.flatMap((network) => masquerade(network, inside)),
+    },
+  ];
+  const bridged = foreignBridges.filter(isQuotable).map((name) => `{ "${name}" . "${name}" }`);
+  return [
+    tableText('inet', ['bridged { type ifname . ifname; }'], chains),
+    `flush set inet ${NFT_TABLE} bridged\n`,
+    ...bridged.map((element) => `add element inet ${NFT_TABLE} bridged ${element}\n`),
+  ].join('');
+}
+
+/** Forwarding that fabric switched on serves fabric only. */
+function guardRules(guard: ForwardingGuard): readonly string[] {
+  if (guard.ip4 === null && guard.ip6 === null) return [];
+  // With br_netfilter, frames that others bridge pass here too, with one bridge as both interfaces: not ours to judge.
+  const rules = ['iifname . oifname @bridged accept'];
+  for (const [family, state] of [
+    ['ipv4', guard.ip4],
+    ['ipv6', guard.ip6],
+  ] as const) {
+    if (state === null) continue;
+    const inputs = state.forwardedFrom.filter(isQuotable).map((name) => `"${name}"`);
+    if (inputs.length > 0) rules.push(`meta nfproto ${family} iifname { ${inputs.join(', ')} } accept`);
+    rules.push(`meta nfproto ${family} counter drop comment "was not forwarded before fabric"`);
+  }
+  return rules;
+}
+
+function masquerade({ range, range6 }: OverlayNetworkConfig, inside: readonly string[]): readonly string[] {
+  const outside = `oifname != ${anyOf(inside)}`;
+  const rule = (family: 'ip' | 'ip6', block: Cidr, multicast: string): string => {
+    const cidr = formatCidr(block);
+    return `${outside} ${family} saddr ${cidr} ${family} daddr != { ${cidr}, ${multicast} } masquerade fully-random`;
+  };
+  return [
+    rule('ip', range, '224.0.0.0/4, 255.255.255.255'),
+    ...(range6 === null ? [] : [rule('ip6', range6, 'ff00::/8, fe80::/10')]),
+  ];
+}
+
+function bridgeTable({ networks, elements }: OverlayRulesInput): string {
+  const names = networks.map(({ bridge }) => networkInterfaces(bridge));
+  const overlayPorts = networks.map((network, i) => ({ network, port: names[i]!.portNear }));
+  const chains: Chain[] = [
+    { name: 'container_arp', rules: CONTAINER_ARP },
+    { name: 'container_ip', rules: CONTAINER_IP },
+    { name: 'container_ip6', rules: CONTAINER_IP6 },
+    { name: 'container', rules: CONTAINER },
+    ...overlayPorts.map(({ network, port }) => ({ name: overlayChain(port), rules: overlayPort(network) })),
+    {
+      name: 'prerouting',
+      hook: 'type filter hook prerouting priority filter; policy accept;',
+      rules: [
+        'iifname @ports goto container',
+        ...names.map(({ hostPort }) => `iifname ${quote(hostPort)} accept`),
+        // A foreign device or a peer with the address of one of our interfaces would take over its frames.
+        'ether saddr @owned_macs counter drop',
+        ...overlayPorts.map(({ port }) => `iifname ${quote(port)} goto ${overlayChain(port)}`),
+      ],
+    },
+    {
+      name: 'postrouting',
+      hook: 'type filter hook postrouting priority filter; policy accept;',
+      rules: overlayPorts.map(({ port }) => `oifname ${quote(port)} goto ${overlayChain(port)}`),
+    },
+  ];
+  const sets = Object.entries(SETS).map(([name, definition]) => `${name} { ${definition} }`);
+  const lines = elements.map((e) => `add element bridge ${NFT_TABLE} ${e.set} { ${elementText(e)} }\n`);
+  return `${tableText('bridge', sets, chains)}${lines.join('')}`;
+}
+
+const SETS: Readonly<Record<AntiSpoofSet, string>> = {
+  ports: 'type ifname;',
+  owned_macs: 'type ether_addr;',
+  source_macs: 'type ifname . ether_addr;',
+  source_ips: 'type ifname . ether_addr . ipv4_addr;',
+  source_ip6s: 'type ifname . ether_addr . ipv6_addr;',
+  neighbour_targets: 'typeof iifname . ether saddr . @th,64,128;',
+};
+
+/** RFC 6105. Fragments of these are refused by every receiver (RFC 6980). */
+const NO_ROUTERS = 'icmpv6 type { nd-router-advert, nd-redirect } counter drop';
+/** 01:80:c2:00:00:00 to 0f: pause frames, spanning tree, LLDP: never leave a link (IEEE 802.1Q, 8.6.3). */
+const LINK_LOCAL_GROUP = 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop';
+/** The target of a neighbour solicitation or advertisement (RFC 4861 §4.3, §4.4): 8 bytes into the ICMPv6 message. */
+const ND_TARGET = '@th,64,128';
+
+const CONTAINER: readonly string[] = [
+  'iifname . ether saddr != @source_macs counter drop',
+  // A priority tag (VLAN 0) is taken for untagged by Linux but would hide the packet from the rules below.
+  'ether type { 0x8100, 0x88a8, 0x9100 } counter drop',
+  LINK_LOCAL_GROUP,
+  'ether type arp goto container_arp',
+  'ether type ip goto container_ip',
+  'ether type ip6 goto container_ip6',
+];
+
+const CONTAINER_ARP: readonly string[] = [
+  'arp htype 1 arp ptype 0x0800 arp hlen 6 arp plen 4 iifname . arp saddr ether . arp saddr ip @source_ips accept',
+  // A probe for one's own address (RFC 5227) tells nobody anything.
+  'arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @source_macs accept',
+  'counter drop',
+];
+
+const CONTAINER_IP: readonly string[] = [
+  'iifname . ether saddr . ip saddr != @source_ips counter drop',
+  'icmp type redirect counter drop',
+  'udp sport 67 udp dport 68 counter drop',
+];
+
+const CONTAINER_IP6: readonly string[] = [
+  NO_ROUTERS,
+  `icmpv6 type nd-neighbor-advert iifname . ether saddr . ${ND_TARGET} != @neighbour_targets counter drop`,
+  // The unspecified source: duplicate address detection of one's own address, and MLD reports before there is one.
+  `ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . ${ND_TARGET} @neighbour_targets accept`,
+  'ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept',
+  'iifname . ether saddr . ip6 saddr != @source_ip6s counter drop',
+  'udp sport 547 udp dport 546 counter drop',
+];
+
+/** Both directions of the port that leads to other hosts: each host has a gateway of its own with the same addresses. */
+function overlayPort({ gateway, gateway6, gatewayMac }: OverlayNetworkConfig): readonly string[] {
+  const target = gateway6 === null ? null : parseIp(gateway6);
+  assert(target === null || target.family === 6, `IPv6 gateway: ${gateway6}`);
+  return [
+    `ether saddr ${gatewayMac} drop`,
+    `ether daddr ${gatewayMac} drop`,
+    LINK_LOCAL_GROUP,
+    `arp saddr ip ${gateway} drop`,
+    `arp daddr ip ${gateway} drop`,
+    `ip saddr ${gateway} drop`,
+    ...(target === null
+      ? []
+      : [
+          `icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ${ND_TARGET} ${hex128(target)} drop`,
+          `ip6 saddr ${gateway6} drop`,
+        ]),
+    NO_ROUTERS,
+  ];
+}
+
+interface Chain {
+  readonly name: string;
+  /** Type, hook, priority and policy of a base chain. */
+  readonly hook?: string;
+  readonly rules: readonly string[];
+}
+
+function tableText(family: 'inet' | 'bridge', sets: readonly string[], chains: readonly Chain[]): string {
+  const lines = [`add table ${family} ${NFT_TABLE}`];
+  for (const set of sets) lines.push(`add set ${family} ${NFT_TABLE} ${set}`);
+  for (const { name, hook } of chains) {
+    lines.push(`add chain ${family} ${NFT_TABLE} ${name}${hook === undefined ? '' : ` { ${hook} }`}`);
+    lines.push(`flush chain ${family} ${NFT_TABLE} ${name}`);
+  }
+  for (const { name, rules } of chains) {
+    for (const rule of rules) lines.push(`add rule ${family} ${NFT_TABLE} ${name} ${rule}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function overlayChain(port: string): string {
+  return `overlay_${port}`;
+}
+
+function quote(name: string): string {
+  assert(isInterfaceName(name), `interface name in nftables text: ${name}`);
+  return `"${name}"`;
+}
+
+function anyOf(names: readonly string[]): string {
+  return `{ ${names.map(quote).join(', ')} }`;
+}
+
+/** Names of others' interfaces may hold anything but what would end or widen an nft string. */
+function isQuotable(name: string): boolean {
+  return /^[^"\\*\s]{1,15}$/.test(name);
+}
