@@ -1,0 +1,259 @@
+// The addresses of one family that this host has handed out, durable before the caller hears of them, and the lease blocks
+// that it hands them out of. Choice is next-fit behind a durable cursor, and a freed address rests for a minute, so that
+// an address is reused as late as possible. Which addresses the host may use at all is the caller's knowledge.
+
+import {
+  type Cidr,
+  cidrHasIp,
+  cidrLast,
+  cidrOf,
+  compareCidrs,
+  formatCidr,
+  formatIp,
+  parseCidr,
+  parseIp,
+} from '../base/address.ts';
+import { utf8 } from '../base/bytes.ts';
+import type { Clock, Store } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import type { Vni } from '../base/ids.ts';
+import { type FamilyPlan, isAllocatable } from './plan.ts';
+
+/** A freed address is not chosen again before this, unless nothing else is free. */
+export const REST_MS = 60_000;
+/** Addresses in use on one host, per family. */
+export const RESERVATIONS_MAX = 65_536;
+/** Freed addresses remembered; the oldest are forgotten first. */
+const RESTING_MAX = 65_536;
+const OWNER_BYTES_MAX = 1024;
+
+export interface AddressPoolOptions {
+  readonly network: Vni;
+  readonly plan: FamilyPlan;
+  readonly store: Store;
+  readonly clock: Clock;
+}
+
+export class AddressPool {
+  readonly #plan: FamilyPlan;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #addressSpace: string;
+  readonly #blockSpace: string;
+  readonly #cursorSpace: string;
+  readonly #holders = new Map<bigint, string>();
+  readonly #byOwner = new Map<string, Set<bigint>>();
+  /** Freed addresses and when, oldest first. */
+  readonly #resting = new Map<bigint, number>();
+  #blocks: readonly Cidr[] = [];
+  #cursor: bigint | null = null;
+
+  /** Throws FabricError `state-damaged` when the store holds what is no address or block of the range. */
+  constructor({ network, plan, store, clock }: AddressPoolOptions) {
+    this.#plan = plan;
+    this.#store = store;
+    this.#clock = clock;
+    this.#addressSpace = `ipam/${network}/address${plan.family}`;
+    this.#blockSpace = `ipam/${network}/block${plan.family}`;
+    this.#cursorSpace = `ipam/${network}/cursor${plan.family}`;
+    this.#load();
+  }
+
+  /** Lease blocks that addresses are chosen from; ascending. */
+  get blocks(): readonly Cidr[] {
+    return this.#blocks;
+  }
+
+  get size(): number {
+    return this.#holders.size;
+  }
+
+  get full(): boolean {
+    return this.#holders.size >= RESERVATIONS_MAX;
+  }
+
+  holderOf(value: bigint): string | null {
+    return this.#holders.get(value) ?? null;
+  }
+
+  addressesOf(owner: string): readonly bigint[] {
+    return [...(this.#byOwner.get(owner) ?? [])];
+  }
+
+  entries(): readonly (readonly [value: bigint, owner: string])[] {
+    return [...this.#holders];
+  }
+
+  /** The lease block around an address. */
+  blockAround(value: bigint): Cidr {
+    return cidrOf({ family: this.#plan.family, value }, this.#plan.leasePrefix);
+  }
+
+  /** Starts to use a lease block; durable, idempotent. */
+  activate(block: Cidr): void {
+    if (this.#isActive(block)) return;
+    this.#store.put(this.#blockSpace, formatCidr(block), new Uint8Array(0));
+    this.#addBlock(block);
+  }
+
+  /** Stops using all blocks without an address; durable. */
+  deactivateEmpty(): void {
+    const empty = this.#blocks.filter((block) => this.usedWithin(block) === 0);
+    this.#store.transaction(() => {
+      for (const block of empty) this.#store.delete(this.#blockSpace, formatCidr(block));
+    });
+    this.#blocks = this.#blocks.filter((block) => !empty.includes(block));
+  }
+
+  /** Hands out a given address that nobody holds, and starts to use its block; durable when it returns. */
+  take(owner: string, value: bigint): void {
+    const block = this.blockAround(value);
+    const text = this.#text(value);
+    this.#store.transaction(() => {
+      this.#store.put(this.#addressSpace, text, utf8(owner));
+      if (!this.#isActive(block)) this.#store.put(this.#blockSpace, formatCidr(block), new Uint8Array(0));
+    });
+    this.#addBlock(block);
+    this.#remember(value, owner);
+  }
+
+  /**
+   * Chooses among `open` (disjoint, ascending, inside our blocks) and hands out; null when all are in use. `resting`
+   * chooses the address that was freed longest ago instead.
+   */
+  takeNext(owner: string, open: readonly Cidr[], { resting }: { resting: boolean }): bigint | null {
+    const value = resting ? this.#longestResting(open) : this.#next(open);
+    if (value === null) return null;
+    const text = this.#text(value);
+    this.#store.transaction(() => {
+      this.#store.put(this.#addressSpace, text, utf8(owner));
+      this.#store.put(this.#cursorSpace, 'next-fit', utf8(text));
+    });
+    this.#cursor = value;
+    this.#remember(value, owner);
+    return value;
+  }
+
+  /** Frees all addresses of an owner; durable when it returns; idempotent. */
+  release(owner: string): readonly bigint[] {
+    const values = this.addressesOf(owner);
+    if (values.length === 0) return values;
+    this.#store.transaction(() => {
+      for (const value of values) this.#store.delete(this.#addressSpace, this.#text(value));
+    });
+    const now = this.#clock.monotonicMs();
+    for (const value of values) {
+      this.#holders.delete(value);
+      this.#resting.delete(value);
+      this.#resting.set(value, now);
+    }
+    this.#byOwner.delete(owner);
+    for (const value of this.#resting.keys()) {
+      if (this.#resting.size <= RESTING_MAX) break;
+      this.#resting.delete(value);
+    }
+    return values;
+  }
+
+  usedWithin(block: Cidr): number {
+    let used = 0;
+    for (const value of this.#holders.keys()) if (this.#within(block, value)) used++;
+    return used;
+  }
+
+  /** Forgets rests that are over. */
+  tick(): void {
+    const over = this.#clock.monotonicMs() - REST_MS;
+    for (const [value, since] of this.#resting) {
+      if (since > over) break;
+      this.#resting.delete(value);
+    }
+  }
+
+  #next(open: readonly Cidr[]): bigint | null {
+    const cursor = this.#cursor ?? -1n;
+    for (const block of open) {
+      if (cidrLast(block) <= cursor) continue;
+      const value = this.#scan(block.base > cursor ? block.base : cursor + 1n, cidrLast(block));
+      if (value !== null) return value;
+    }
+    for (const block of open) {
+      if (block.base > cursor) break;
+      const last = cidrLast(block);
+      const value = this.#scan(block.base, last < cursor ? last : cursor);
+      if (value !== null) return value;
+    }
+    return null;
+  }
+
+  /** Ends after as many steps as there are addresses in use, resting or reserved. */
+  #scan(first: bigint, last: bigint): bigint | null {
+    for (let value = first; value <= last; value++) {
+      if (!this.#holders.has(value) && !this.#rests(value) && isAllocatable(this.#plan, value)) return value;
+    }
+    return null;
+  }
+
+  #rests(value: bigint): boolean {
+    const since = this.#resting.get(value);
+    return since !== undefined && this.#clock.monotonicMs() - since < REST_MS;
+  }
+
+  #longestResting(open: readonly Cidr[]): bigint | null {
+    for (const value of this.#resting.keys()) {
+      if (!this.#holders.has(value) && open.some((block) => this.#within(block, value))) return value;
+    }
+    return null;
+  }
+
+  #remember(value: bigint, owner: string): void {
+    this.#resting.delete(value);
+    this.#holders.set(value, owner);
+    const values = this.#byOwner.get(owner) ?? new Set<bigint>();
+    values.add(value);
+    this.#byOwner.set(owner, values);
+  }
+
+  #addBlock(block: Cidr): void {
+    if (!this.#isActive(block)) this.#blocks = [...this.#blocks, block].sort(compareCidrs);
+  }
+
+  #isActive(block: Cidr): boolean {
+    return this.#blocks.some((active) => active.base === block.base);
+  }
+
+  #within(block: Cidr, value: bigint): boolean {
+    return cidrHasIp(block, { family: this.#plan.family, value });
+  }
+
+  #text(value: bigint): string {
+    return formatIp({ family: this.#plan.family, value });
+  }
+
+  #load(): void {
+    for (const [key] of this.#store.entries(this.#blockSpace)) {
+      const block = parseCidr(key);
+      if (block === null || block.family !== this.#plan.family || block.prefix !== this.#plan.leasePrefix) {
+        throw damaged(`lease block '${key}'`);
+      }
+      this.#addBlock(block);
+    }
+    for (const [key, bytes] of this.#store.entries(this.#addressSpace)) {
+      const ip = parseIp(key);
+      if (ip === null || !cidrHasIp(this.#plan.range, ip) || bytes.length > OWNER_BYTES_MAX) {
+        throw damaged(`address '${key}'`);
+      }
+      this.#remember(ip.value, new TextDecoder().decode(bytes));
+    }
+    const cursor = this.#store.get(this.#cursorSpace, 'next-fit');
+    if (cursor !== undefined) this.#cursor = parseIp(new TextDecoder().decode(cursor))?.value ?? null;
+  }
+}
+
+function damaged(what: string): FabricError {
+  return new FabricError('state-damaged', {
+    what: `the stored ${what} can't be read`,
+    why: 'it is not of this network, or its bytes were altered',
+    fix: 'restore the state directory from a copy, or run `fabric reset` and join again',
+  });
+}

@@ -1,0 +1,134 @@
+// One family's side of address management: which of the owned addresses are open (in active lease blocks), spare, or
+// settling, how full they are, and what could be given away. Combines the estate (what is ours) with the pool (what is in
+// use); both stay the only places that write.
+
+import { type Cidr, cidrContains, cidrHasIp, cidrSize, cidrsOverlap } from '../base/address.ts';
+import type { Clock } from '../base/capabilities.ts';
+import type { AddressPool } from './address-pool.ts';
+import { intersectBlocks, subtractBlocks, totalSize } from './blocks.ts';
+import type { Estate } from './estate.ts';
+import { chooseBlock, chooseFragment, chooseShare } from './giving.ts';
+import type { Refusal, Wish } from './lease-message.ts';
+import { type FamilyPlan, usableSize } from './plan.ts';
+
+/**
+ * A block that we find ourselves to own though we did not ask for it may be one that we passed on and forgot (an old copy
+ * of our state): it is not used until gossip had this long to say so.
+ */
+export const SETTLE_MS = 10_000;
+/** The next lease block is opened or asked for when this share of the open ones is in use. */
+const LOW_NUMERATOR = 4n;
+const LOW_DENOMINATOR = 5n;
+
+export class Holdings {
+  readonly plan: FamilyPlan;
+  readonly pool: AddressPool;
+  readonly #estate: Estate;
+  readonly #clock: Clock;
+  #settling: { readonly cidr: Cidr; readonly untilMs: number }[] = [];
+
+  constructor(options: {
+    readonly plan: FamilyPlan;
+    readonly pool: AddressPool;
+    readonly estate: Estate;
+    readonly clock: Clock;
+  }) {
+    this.plan = options.plan;
+    this.pool = options.pool;
+    this.#estate = options.estate;
+    this.#clock = options.clock;
+  }
+
+  owned(): Cidr[] {
+    return this.#estate.owned(this.plan.family).map(({ cidr }) => cidr);
+  }
+
+  /** Owned blocks inside active lease blocks, ready to allocate from; ascending, disjoint. */
+  open(): Cidr[] {
+    const open = this.pool.blocks.flatMap((block) => this.#estate.ownedWithin(block));
+    return subtractBlocks(open, this.settling());
+  }
+
+  /** Owned blocks outside of active lease blocks; nothing in them is in use. */
+  spare(): Cidr[] {
+    return subtractBlocks(this.owned(), [...this.pool.blocks, ...this.settling()]);
+  }
+
+  settling(): Cidr[] {
+    return this.#settling.map(({ cidr }) => cidr);
+  }
+
+  isSettling(value: bigint): boolean {
+    return this.#settling.some(({ cidr }) => cidrHasIp(cidr, { family: this.plan.family, value }));
+  }
+
+  settle(cidr: Cidr): void {
+    this.#settling.push({ cidr, untilMs: this.#clock.monotonicMs() + SETTLE_MS });
+  }
+
+  /** Ends rests and settling; returns whether more addresses became usable. */
+  tick(): boolean {
+    this.pool.tick();
+    const now = this.#clock.monotonicMs();
+    const still = this.#settling.filter(({ untilMs }) => untilMs > now);
+    const ended = still.length < this.#settling.length;
+    this.#settling = still;
+    return ended;
+  }
+
+  /** Addresses that may be handed out here, used or not. */
+  usable(): bigint {
+    let total = 0n;
+    for (const block of this.owned()) total += usableSize(this.plan, block);
+    return total;
+  }
+
+  hasFree(): boolean {
+    return this.#usableIn([...this.open(), ...this.spare()]) > BigInt(this.pool.size);
+  }
+
+  isLow(): boolean {
+    if (this.pool.blocks.length === 0) return false;
+    return BigInt(this.pool.size) * LOW_DENOMINATOR >= this.#usableIn(this.open()) * LOW_NUMERATOR;
+  }
+
+  /** Opens the lowest spare lease block; false when there is none. */
+  openNext(): boolean {
+    const next = this.spare().find((block) => usableSize(this.plan, block) > 0n);
+    if (next === undefined) return false;
+    this.pool.activate(this.pool.blockAround(next.base));
+    return true;
+  }
+
+  /** What to give to a host with this wish; `newcomer`: it owns nothing yet. */
+  chooseGift(wish: Wish, exact: Cidr | null, newcomer: boolean): Cidr | Refusal {
+    if (wish === 'exact') return exact === null ? 'not-owner' : this.#exactGift(exact);
+    const spare = this.spare();
+    if (wish === 'block' || (wish === 'share' && !newcomer)) {
+      const enough = totalSize(spare) > cidrSize({ ...this.plan.range, prefix: this.plan.leasePrefix });
+      return (enough ? chooseBlock(this.plan, spare) : null) ?? 'none-free';
+    }
+    const chosen = (wish === 'share' ? null : chooseBlock(this.plan, spare)) ?? chooseShare(this.plan, spare);
+    if (chosen !== null && usableSize(this.plan, chosen) < this.usable()) return chosen;
+    const used = this.pool.entries().map(([value]) => value);
+    return chooseFragment(this.plan, chosen === null ? this.open() : [chosen], used) ?? 'none-free';
+  }
+
+  #exactGift(exact: Cidr): Cidr | Refusal {
+    if (exact.prefix < this.plan.leasePrefix) return 'limit';
+    if (!this.owned().some((block) => cidrContains(block, exact))) return 'not-owner';
+    if (this.settling().some((block) => cidrsOverlap(block, exact))) return 'paused';
+    return this.pool.usedWithin(exact) > 0 || usableSize(this.plan, exact) === 0n ? 'in-use' : exact;
+  }
+
+  #usableIn(blocks: readonly Cidr[]): bigint {
+    let total = 0n;
+    for (const block of blocks) total += usableSize(this.plan, block);
+    return total;
+  }
+
+  /** Owned pieces of one active lease block. */
+  pieces(block: Cidr): Cidr[] {
+    return intersectBlocks(this.owned(), block);
+  }
+}

@@ -1,0 +1,193 @@
+// The asking side of gifts: for each need one request at a time to one donor, repeated with the same gift id until it is
+// answered, then the next donor; a round asks a few of them and never waits for all. A round without success backs off.
+// Pure state machine: the caller chooses donors and sends.
+
+import type { Cidr, Family } from '../base/address.ts';
+import type { Clock, Random } from '../base/capabilities.ts';
+import type { GiftId, PeerId } from '../base/ids.ts';
+import type { Refusal, Wish } from './lease-message.ts';
+
+/** How long a donor has to answer one copy of the request; a gift costs it one durable write. */
+export const REPLY_TIMEOUT_MS = 1000;
+/** Copies sent to one donor. */
+const SENDS_MAX = 3;
+/** Donors asked in one round. */
+const DONORS_MAX = 8;
+/** Pause after a round without success: doubles from first to last, times 0.75 to 1.25. */
+const BACKOFF_FIRST_MS = 1000;
+const BACKOFF_LAST_MS = 60_000;
+/** Needs known at once: two families and requests for exact addresses. */
+export const NEEDS_MAX = 256;
+/** A failed need without further interest is forgotten after this. */
+const FORGET_MS = 180_000;
+
+/** What is needed; `key` is equal for equal needs. */
+export interface Need {
+  readonly key: string;
+  readonly family: Family;
+  readonly wish: Wish;
+  readonly exact: Cidr | null;
+}
+
+export type Failure = { readonly donor: PeerId; readonly reason: Refusal | 'no-answer' | 'not-linked' };
+
+export type NeedState =
+  | { readonly state: 'idle' }
+  | { readonly state: 'asking' }
+  /** The last round ended without a gift; empty when there was nobody to ask. */
+  | { readonly state: 'failed'; readonly sinceMs: number; readonly failures: readonly Failure[] };
+
+export interface SpaceRequestsOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly giftId: () => GiftId;
+  /** Donors for a need, best first; called when the next one is wanted. */
+  readonly donorsFor: (need: Need) => readonly PeerId[];
+  /** False when there is no link to the donor. */
+  readonly send: (donor: PeerId, need: Need, giftId: GiftId) => boolean;
+  /** A round ended without a gift; not called for one that ends inside of {@link SpaceRequests.want}. */
+  readonly ended: (need: Need) => void;
+}
+
+interface Ask {
+  need: Need;
+  current: { donor: PeerId; giftId: GiftId; sends: number; deadlineMs: number } | null;
+  failures: Failure[];
+  failedRounds: number;
+  /** When the last round failed, and when the next may start by itself. */
+  failedMs: number;
+  retryMs: number;
+}
+
+export class SpaceRequests {
+  readonly #options: SpaceRequestsOptions;
+  readonly #asks = new Map<string, Ask>();
+
+  constructor(options: SpaceRequestsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Says that something is needed. `now` starts a round at once unless one runs; without it a round waits for the end of
+   * the back-off. False when too many needs are known.
+   */
+  want(need: Need, { now }: { now: boolean }): boolean {
+    let ask = this.#asks.get(need.key);
+    if (ask === undefined) {
+      if (this.#asks.size >= NEEDS_MAX) return false;
+      ask = { need, current: null, failures: [], failedRounds: 0, failedMs: 0, retryMs: 0 };
+      this.#asks.set(need.key, ask);
+    }
+    if (ask.need.wish !== need.wish) ask.failures = []; // who refused the smaller wish is asked again
+    ask.need = need;
+    if (ask.current === null && (now || this.#nowMs() >= ask.retryMs)) {
+      ask.failures = [];
+      this.#askNext(ask);
+    }
+    return true;
+  }
+
+  state(key: string): NeedState {
+    const ask = this.#asks.get(key);
+    if (ask === undefined) return { state: 'idle' };
+    if (ask.current !== null) return { state: 'asking' };
+    return { state: 'failed', sinceMs: ask.failedMs, failures: ask.failures };
+  }
+
+  /** True while this gift is what we asked for. */
+  expects(giftId: GiftId): boolean {
+    return this.#find(giftId) !== undefined;
+  }
+
+  /** The gift is ours: the need is met. */
+  granted(giftId: GiftId): void {
+    const ask = this.#find(giftId);
+    if (ask !== undefined) this.#asks.delete(ask.need.key);
+  }
+
+  /** False when no request of ours is refused by that: late, repeated or forged. */
+  refused(donor: PeerId, giftId: GiftId, reason: Refusal): boolean {
+    const ask = this.#find(giftId);
+    if (ask?.current?.donor !== donor) return false;
+    this.#fail(ask, reason);
+    return true;
+  }
+
+  /** The need is gone, whatever becomes of a request under way. */
+  drop(key: string): void {
+    this.#asks.delete(key);
+  }
+
+  clear(): void {
+    this.#asks.clear();
+  }
+
+  /** Somebody new can be asked: the back-offs end. */
+  donorsChanged(): void {
+    for (const ask of this.#asks.values()) ask.retryMs = 0;
+  }
+
+  /** Repeats and moves on; returns the milliseconds until the next call is useful, or null. */
+  tick(): number | null {
+    const now = this.#nowMs();
+    let nextMs: number | null = null;
+    for (const ask of [...this.#asks.values()]) {
+      if (ask.current === null) {
+        if (now - ask.failedMs > FORGET_MS) this.#asks.delete(ask.need.key);
+        continue;
+      }
+      if (now >= ask.current.deadlineMs) this.#repeat(ask, ask.current);
+      if (ask.current !== null) nextMs = Math.min(nextMs ?? Number.POSITIVE_INFINITY, ask.current.deadlineMs - now);
+    }
+    return nextMs;
+  }
+
+  #repeat(ask: Ask, current: NonNullable<Ask['current']>): void {
+    if (current.sends >= SENDS_MAX) {
+      this.#fail(ask, 'no-answer');
+      return;
+    }
+    current.sends++;
+    current.deadlineMs = this.#nowMs() + REPLY_TIMEOUT_MS;
+    if (!this.#options.send(current.donor, ask.need, current.giftId)) this.#fail(ask, 'not-linked');
+  }
+
+  #fail(ask: Ask, reason: Failure['reason']): void {
+    ask.failures.push({ donor: ask.current!.donor, reason });
+    this.#askNext(ask);
+    if (ask.current === null) this.#options.ended(ask.need);
+  }
+
+  /** Sends to the next donor that was not asked in this round, or ends the round. */
+  #askNext(ask: Ask): void {
+    ask.current = null;
+    const asked = new Set(ask.failures.map(({ donor }) => donor));
+    for (const donor of this.#options.donorsFor(ask.need)) {
+      if (asked.size >= DONORS_MAX) break;
+      if (asked.has(donor)) continue;
+      asked.add(donor);
+      const giftId = this.#options.giftId();
+      ask.current = { donor, giftId, sends: 1, deadlineMs: this.#nowMs() + REPLY_TIMEOUT_MS };
+      if (this.#options.send(donor, ask.need, giftId)) return;
+      ask.failures.push({ donor, reason: 'not-linked' });
+      ask.current = null;
+    }
+    ask.failedMs = this.#nowMs();
+    if (asked.size === 0) {
+      ask.retryMs = ask.failedMs; // nobody to ask is no reason to wait once somebody is there
+      return;
+    }
+    const backoffMs = Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(ask.failedRounds, 16));
+    ask.failedRounds++;
+    ask.retryMs = ask.failedMs + backoffMs * (0.75 + this.#options.random.fraction() / 2);
+  }
+
+  #find(giftId: GiftId): Ask | undefined {
+    for (const ask of this.#asks.values()) if (ask.current?.giftId === giftId) return ask;
+    return undefined;
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+}

@@ -1,0 +1,99 @@
+// The public types of address management: what the daemon gives to it and gets back. All values are plain.
+
+import type { Cidr, Family, IpAddress } from '../base/address.ts';
+import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { FabricError } from '../base/errors.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
+import type { LeaseRecord } from '../base/records.ts';
+import type { AddressPlan } from './plan.ts';
+
+export interface IpamEvents {
+  /**
+   * The complete set of records that this host publishes, each time it changed; it is durable already. The daemon makes its
+   * own gossip map equal to it before it returns (several records may name one block: key them by block and epoch).
+   */
+  recordsChanged(own: readonly LeaseRecord[]): void;
+  /** An address that this host handed out belongs to `holder` now, as records prove that this host had forgotten. Once each. */
+  conflict(conflict: { readonly ip: IpAddress; readonly owner: string; readonly holder: PeerId | null }): void;
+  /** An allocation that waits may have an answer now, and {@link Ipam.ownerOf} may say something new. */
+  changed(): void;
+}
+
+export interface IpamOptions {
+  readonly self: PeerId;
+  readonly plan: AddressPlan;
+  /** Ed25519 over the bytes with this host's identity key. */
+  readonly sign: (bytes: Uint8Array) => Uint8Array;
+  /** The Ed25519 public key of any host ever heard of, gone ones included; the creator's comes from the genesis. */
+  readonly identityKeyOf: (peer: PeerId) => Uint8Array | null;
+  readonly crypto: Crypto;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly store: Store;
+  readonly log: Log;
+  /** Sends on the lease channel; false when there is no link. May drop what it took. */
+  readonly send: (peer: PeerId, bytes: Uint8Array) => boolean;
+  /** Peers with a live link. */
+  readonly candidates: () => readonly PeerId[];
+  readonly events: IpamEvents;
+}
+
+export interface AllocationRequest {
+  /** Who will hold the address, e.g. `container/ifname`; at most 1,024 bytes. */
+  readonly owner: string;
+  readonly family: Family;
+  /** This address and no other. */
+  readonly wanted?: IpAddress;
+}
+
+export type AllocationResult =
+  /** Durable. */
+  | { readonly status: 'ok'; readonly ip: IpAddress }
+  /** Space is being asked for: allocate again after {@link IpamEvents.changed}. */
+  | { readonly status: 'wait'; readonly why: string }
+  /** `address-exhausted`, `address-in-use`, `address-foreign`, `address-invalid`, `limit`, or why allocation is stopped. */
+  | { readonly status: 'failed'; readonly error: FabricError };
+
+export interface Reservation {
+  readonly ip: IpAddress;
+  readonly owner: string;
+  /** True when the address lies in no block of ours any more. */
+  readonly conflict: boolean;
+}
+
+/**
+ * `active`: we allocate from it. `spare`: ours, in reserve or to give. `settling`: ours, found in others' records, not used
+ * for a few seconds in case we gave it away and forgot. `incoming`: given to us, its history not proven yet. `offered`: we
+ * gave it, its new owner has not confirmed. `foreign`: another host's.
+ */
+export type LeaseState = 'active' | 'spare' | 'settling' | 'incoming' | 'offered' | 'foreign';
+
+export interface LeaseRow {
+  readonly network: Vni;
+  readonly cidr: Cidr;
+  readonly peer: PeerId;
+  /** 0 where the creator owns by genesis alone. */
+  readonly epoch: number;
+  /** Addresses in use; null where only its owner knows. */
+  readonly used: number | null;
+  /** Addresses in the block; a power of two, exact. */
+  readonly size: number;
+  readonly state: LeaseState;
+  /** Leases do not expire yet. */
+  readonly expiresAt: null;
+}
+
+export interface IpamStats {
+  /** Messages and records that were not taken, by reason (docs/leases.md). */
+  readonly drops: Readonly<Record<string, number>>;
+  readonly claims: number;
+  readonly claimsPending: number;
+  readonly ownRecords: number;
+  readonly gifts: number;
+  readonly families: readonly {
+    readonly family: Family;
+    readonly used: number;
+    /** Addresses that this host owns and may hand out, used or not. */
+    readonly usable: number;
+  }[];
+}

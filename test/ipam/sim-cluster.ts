@@ -1,0 +1,406 @@
+// A cluster of Ipam instances over a message bus that loses, repeats, reorders and partitions, with a stub of gossip
+// (author-only versioned maps, pushed and reconciled) and crashes at every commit. `check` compares all durable states with
+// an oracle that knows every record; it throws on the first violation. Test code only.
+
+import { type Cidr, formatCidr, formatIp, type IpAddress, parseIp } from '../../src/base/address.ts';
+import type { Crypto } from '../../src/base/capabilities.ts';
+import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
+import { DEFAULT_VNI, type PeerId } from '../../src/base/ids.ts';
+import type { LeaseRecord } from '../../src/base/records.ts';
+import { nodeCrypto } from '../../src/host/node-crypto.ts';
+import { ClaimTrie } from '../../src/ipam/claim-trie.ts';
+import { type Claim, isNewer, parseClaim } from '../../src/ipam/claims.ts';
+import { Ipam } from '../../src/ipam/ipam.ts';
+import { type AddressPlan, makeAddressPlan } from '../../src/ipam/plan.ts';
+import { ManualClock } from '../fakes/manual-clock.ts';
+import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+
+/** Signatures that are quick to make; as hard to forge as the tests need. */
+export const quickCrypto: Crypto = {
+  ...nodeCrypto,
+  ed25519Public: (seed) => nodeCrypto.sha256(seed),
+  ed25519Sign: (seed, message) => quickSignature(nodeCrypto.sha256(seed), message),
+  ed25519Verify: (key, message, signature) => equalBytes(signature, quickSignature(key, message)),
+};
+
+function quickSignature(key: Uint8Array, message: Uint8Array): Uint8Array {
+  return concatBytes(nodeCrypto.sha256(key, message), nodeCrypto.sha256(message, key));
+}
+
+/** Stands for a power cut: thrown out of whatever the host was doing. */
+export class PowerCut extends Error {}
+
+interface AuthorMap {
+  readonly version: number;
+  readonly records: readonly LeaseRecord[];
+}
+
+type Payload =
+  | { readonly kind: 'lease'; readonly bytes: Uint8Array }
+  | { readonly kind: 'gossip'; readonly author: PeerId; readonly map: AuthorMap };
+
+interface Message {
+  readonly from: number;
+  readonly to: number;
+  readonly payload: Payload;
+}
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly hosts: number;
+  readonly range: string;
+  readonly range6?: string | null;
+  readonly leasePrefix: number;
+  readonly leasePrefix6?: number;
+}
+
+export class SimHost {
+  readonly seed: Uint8Array;
+  readonly key: Uint8Array;
+  readonly id: PeerId;
+  store = new MemoryStore();
+  ipam: Ipam | null = null;
+  /** What this host's gossip holds; survives crashes, as gossip's own store does. */
+  maps = new Map<PeerId, AuthorMap>();
+  /** Addresses that callers were told, by owner. */
+  readonly held = new Map<string, IpAddress>();
+  readonly conflicts: { ip: string; owner: string; holder: PeerId | null }[] = [];
+  readonly log = new RecordingLog();
+  changes = 0;
+
+  constructor(index: number) {
+    this.seed = new Uint8Array(32).fill(index + 1);
+    this.key = quickCrypto.ed25519Public(this.seed);
+    this.id = toHex(quickCrypto.sha256(this.key).subarray(0, 16)) as PeerId;
+  }
+}
+
+export class Cluster {
+  readonly random: SeededRandom;
+  readonly clock = new ManualClock();
+  readonly plan: AddressPlan;
+  readonly hosts: readonly SimHost[];
+  readonly cut = new Set<string>();
+  inFlight: Message[] = [];
+  /** Chance that a commit or a send is the moment of a power cut. */
+  cutChance = 0;
+  messagesSent = 0;
+
+  constructor(options: ClusterOptions) {
+    this.random = new SeededRandom(options.seed);
+    this.hosts = Array.from({ length: options.hosts }, (_, index) => new SimHost(index));
+    const plan = makeAddressPlan(DEFAULT_VNI, {
+      creator: this.hosts[0]!.id,
+      range: options.range,
+      range6: options.range6 ?? null,
+      leasePrefix: options.leasePrefix,
+      leasePrefix6: options.leasePrefix6 ?? 64,
+    });
+    if (plan === null) throw new Error('test ranges are valid');
+    this.plan = plan;
+    this.start(0);
+    this.hosts[0]!.ipam!.createCluster();
+  }
+
+  linked(a: number, b: number): boolean {
+    return a !== b && !this.cut.has(`${a}-${b}`) && this.hosts[b]!.ipam !== null;
+  }
+
+  /** Starts or restarts a host on its store. */
+  start(index: number): Ipam {
+    const host = this.hosts[index]!;
+    host.store.beforeCommit = () => this.#maybeCut();
+    const ipam = new Ipam({
+      self: host.id,
+      plan: this.plan,
+      sign: (bytes) => quickCrypto.ed25519Sign(host.seed, bytes),
+      identityKeyOf: (peer) => this.hosts.find(({ id }) => id === peer)?.key ?? null,
+      crypto: quickCrypto,
+      clock: this.clock,
+      random: this.random.split(),
+      store: host.store,
+      log: host.log,
+      send: (peer, bytes) => this.#send(index, this.indexOf(peer), { kind: 'lease', bytes }),
+      candidates: () => this.hosts.filter((_, other) => this.linked(index, other)).map(({ id }) => id),
+      events: {
+        recordsChanged: (records) => this.#publish(index, records),
+        conflict: ({ ip, owner, holder }) => host.conflicts.push({ ip: formatIp(ip), owner, holder }),
+        changed: () => {
+          host.changes++;
+        },
+      },
+    });
+    host.ipam = ipam;
+    for (const [author, map] of host.maps) for (const record of map.records) ipam.observe(author, record);
+    this.guard(index, () => {
+      this.#publish(index, ipam.records());
+      for (const [other] of this.hosts.entries()) {
+        if (!this.linked(index, other)) continue;
+        this.reconcile(index, other);
+        this.hosts[other]!.ipam?.linked(host.id);
+        ipam.linked(this.hosts[other]!.id);
+      }
+    });
+    return ipam;
+  }
+
+  crash(index: number, snapshot?: StoreSnapshot): void {
+    const host = this.hosts[index]!;
+    host.ipam = null;
+    host.store = new MemoryStore(snapshot ?? host.store.snapshot());
+  }
+
+  /** Runs what a host does; a power cut inside ends the host, not the test. */
+  guard(index: number, work: (ipam: Ipam) => void): void {
+    const { ipam } = this.hosts[index]!;
+    if (ipam === null) return;
+    try {
+      work(ipam);
+    } catch (error) {
+      if (!(error instanceof PowerCut)) throw error;
+      this.crash(index);
+    }
+  }
+
+  allocate(index: number, owner: string, family: 4 | 6 = 4, wanted?: IpAddress): string {
+    let status = 'down';
+    this.guard(index, (ipam) => {
+      const result = ipam.allocate(wanted === undefined ? { owner, family } : { owner, family, wanted });
+      status = result.status === 'failed' ? result.error.code : result.status;
+      if (result.status === 'ok') this.hosts[index]!.held.set(owner, result.ip);
+    });
+    return status;
+  }
+
+  release(index: number, owner: string): void {
+    this.guard(index, (ipam) => {
+      this.hosts[index]!.held.delete(owner); // from here on the caller may not count on it
+      ipam.release(owner);
+    });
+  }
+
+  /** Delivers one message chosen at random; false when there was none. */
+  deliver({ loss = 0, repeat = 0 } = {}): boolean {
+    if (this.inFlight.length === 0) return false;
+    const at = this.random.below(this.inFlight.length);
+    const message = this.inFlight[at]!;
+    if (this.random.fraction() >= repeat) this.inFlight.splice(at, 1);
+    if (this.random.fraction() < loss || this.cut.has(`${message.from}-${message.to}`)) return true;
+    const { payload } = message;
+    this.guard(message.to, (ipam) => {
+      if (payload.kind === 'lease') ipam.receive(this.hosts[message.from]!.id, payload.bytes);
+      else this.#learn(message.to, payload.author, payload.map);
+    });
+    return true;
+  }
+
+  /** Everything under way arrives, in order; bounded. */
+  drain(messagesMax = 20_000): void {
+    for (let i = 0; i < messagesMax; i++) {
+      const message = this.inFlight.shift();
+      if (message === undefined) return;
+      this.inFlight.unshift(message);
+      const rest = this.inFlight.splice(1);
+      this.deliver();
+      this.inFlight = [...this.inFlight, ...rest];
+    }
+    throw new Error('the cluster does not come to rest');
+  }
+
+  tick(ms: number): void {
+    this.clock.advance(ms);
+    for (const index of this.hosts.keys()) this.guard(index, (ipam) => void ipam.tick());
+  }
+
+  /** Anti-entropy between two hosts, both ways. */
+  reconcile(a: number, b: number): void {
+    for (const [from, to] of [[a, b] as const, [b, a] as const]) {
+      for (const [author, map] of this.hosts[from]!.maps) this.#send(from, to, { kind: 'gossip', author, map });
+    }
+  }
+
+  /** All hosts up and connected, all messages delivered, several seconds of retries. */
+  heal(): void {
+    this.cutChance = 0;
+    this.cut.clear();
+    for (const [index, { ipam }] of this.hosts.entries()) if (ipam === null) this.start(index);
+    for (let round = 0; round < 25; round++) {
+      for (const [a] of this.hosts.entries()) for (let b = 0; b < a; b++) this.reconcile(a, b);
+      this.drain();
+      this.tick(1000);
+      this.drain();
+    }
+  }
+
+  indexOf(peer: PeerId): number {
+    return this.hosts.findIndex(({ id }) => id === peer);
+  }
+
+  /** Every record in any durable state or message. */
+  truth(): ReadonlyMap<4 | 6, ClaimTrie<Claim>> {
+    const all = new Map<string, Claim>();
+    for (const host of this.hosts) {
+      for (const record of host.ipam?.records() ?? this.#asIfRestarted(host)) {
+        const claim = parseClaim(record, this.plan)!;
+        all.set(claim.key, claim);
+      }
+    }
+    const tries = new Map(this.plan.families.map(({ family, range }) => [family, new ClaimTrie<Claim>(range)]));
+    for (const claim of all.values()) tries.get(claim.cidr.family)!.add(claim.cidr, claim);
+    return tries;
+  }
+
+  /** Throws on: an address held twice or outside its host's blocks, two owners of a block, a lost block, a gift made twice. */
+  check(): void {
+    this.#checkAddresses();
+    this.#checkGiftIds();
+    const owned = this.hosts.map((host) => (host.ipam === null ? [] : ownBlocks(host.ipam, host.id)));
+    for (const [family, trie] of this.truth()) {
+      const { range } = this.plan.families.find((plan) => plan.family === family)!;
+      trie.regions(range, (region, claims) => {
+        let top: Claim | null = null;
+        for (const claim of claims) if (top === null || isNewer(claim, top)) top = claim;
+        if (top === null) throw new Error(`${formatCidr(region)} was lost`);
+        for (const [index, blocks] of owned.entries()) {
+          const owns = blocks.some((block) => overlaps(block, region));
+          if (owns && this.hosts[index]!.id !== top.record.owner) {
+            throw new Error(`host ${index} owns ${formatCidr(region)}, which went to ${top.record.owner}`);
+          }
+        }
+        const recipient = this.hosts[this.indexOf(top.record.owner)]!;
+        const donor = this.hosts[this.indexOf(top.record.donor)]!;
+        const known = [recipient, donor].some(
+          ({ ipam }) => ipam === null || ipam.records().some(({ giftId }) => giftId === top!.record.giftId),
+        );
+        if (!known) throw new Error(`${formatCidr(region)} is neither owned nor on its way`);
+      });
+    }
+  }
+
+  /** After {@link heal}: nothing is on its way, and all hosts say the same about every block. */
+  checkSettled(): void {
+    this.check();
+    for (const { family, range } of this.plan.families) {
+      let total = 0n;
+      for (const host of this.hosts) {
+        for (const block of ownBlocks(host.ipam!, host.id)) if (block.family === family) total += size(block);
+      }
+      if (total !== size(range)) throw new Error(`${total} of ${size(range)} addresses are owned`);
+      this.truth().get(family)!.regions(range, (region) => {
+        const ip: IpAddress = { family, value: region.base };
+        const said = new Set(this.hosts.map((host) => host.ipam!.ownerOf(ip)));
+        if (said.size !== 1) throw new Error(`hosts differ about ${formatCidr(region)}`);
+      });
+    }
+  }
+
+  #checkAddresses(): void {
+    const holders = new Map<string, number>();
+    for (const [index, host] of this.hosts.entries()) {
+      const addresses = new Set([...host.held.values()].map(formatIp));
+      for (const { ip } of host.ipam?.reservations() ?? []) addresses.add(formatIp(ip));
+      for (const text of addresses) {
+        const other = holders.get(text);
+        if (other !== undefined) throw new Error(`${text} is held by hosts ${other} and ${index}`);
+        holders.set(text, index);
+      }
+      if (host.ipam === null) continue;
+      for (const [owner, ip] of host.held) {
+        const kept = host.ipam.reservations().some((own) => own.owner === owner && formatIp(own.ip) === formatIp(ip));
+        if (!kept) throw new Error(`host ${index} forgot ${formatIp(ip)} of ${owner}`);
+        if (host.ipam.ownerOf(ip) !== host.id) throw new Error(`host ${index} holds ${formatIp(ip)} outside its blocks`);
+      }
+    }
+  }
+
+  #checkGiftIds(): void {
+    const gifts = new Map<string, string>();
+    for (const host of this.hosts) {
+      for (const { giftId, donor, cidr, owner } of host.ipam?.records() ?? []) {
+        const gift = `${cidr} to ${owner}`;
+        const before = gifts.get(`${donor} ${giftId}`);
+        if (before !== undefined && before !== gift) throw new Error(`one request, two gifts: ${before}, ${gift}`);
+        gifts.set(`${donor} ${giftId}`, gift);
+      }
+    }
+  }
+
+  /** The records that a crashed host would come back with. */
+  #asIfRestarted(host: SimHost): readonly LeaseRecord[] {
+    const idle = new Ipam({
+      self: host.id,
+      plan: this.plan,
+      sign: () => new Uint8Array(64),
+      identityKeyOf: () => null,
+      crypto: quickCrypto,
+      clock: this.clock,
+      random: new SeededRandom(1),
+      store: new MemoryStore(host.store.snapshot()),
+      log: new RecordingLog(),
+      send: () => false,
+      candidates: () => [],
+      events: { recordsChanged: () => {}, conflict: () => {}, changed: () => {} },
+    });
+    return idle.records();
+  }
+
+  #publish(index: number, records: readonly LeaseRecord[]): void {
+    this.#maybeCut();
+    const host = this.hosts[index]!;
+    const version = (host.maps.get(host.id)?.version ?? 0) + 1;
+    host.maps.set(host.id, { version, records });
+    for (const other of this.hosts.keys()) {
+      this.#send(index, other, { kind: 'gossip', author: host.id, map: { version, records } });
+    }
+  }
+
+  #learn(index: number, author: PeerId, map: AuthorMap): void {
+    const host = this.hosts[index]!;
+    const before = host.maps.get(author);
+    if (before !== undefined && before.version >= map.version) return;
+    host.maps.set(author, map);
+    const now = new Set(map.records.map(identity));
+    const earlier = new Set(before?.records.map(identity) ?? []);
+    for (const record of map.records) if (!earlier.has(identity(record))) host.ipam!.observe(author, record);
+    for (const record of before?.records ?? []) if (!now.has(identity(record))) host.ipam!.withdraw(author, record);
+  }
+
+  #send(from: number, to: number, payload: Payload): boolean {
+    if (!this.linked(from, to)) return false;
+    if (payload.kind === 'lease') this.#maybeCut();
+    this.messagesSent++;
+    this.inFlight.push({ from, to, payload });
+    return true;
+  }
+
+  #maybeCut(): void {
+    if (this.cutChance > 0 && this.random.fraction() < this.cutChance) throw new PowerCut();
+  }
+}
+
+export function ip(text: string): IpAddress {
+  const parsed = parseIp(text);
+  if (parsed === null) throw new Error(`no address: ${text}`);
+  return parsed;
+}
+
+export function ownBlocks(ipam: Ipam, self: PeerId): Cidr[] {
+  return ipam
+    .leases()
+    .filter(({ peer, state }) => peer === self && state !== 'incoming')
+    .map(({ cidr }) => cidr);
+}
+
+function identity(record: LeaseRecord): string {
+  return `${record.cidr} ${record.epoch} ${record.giftId} ${record.owner} ${toHex(record.signature)}`;
+}
+
+function size(block: Cidr): bigint {
+  return 1n << BigInt((block.family === 4 ? 32 : 128) - block.prefix);
+}
+
+function overlaps(a: Cidr, b: Cidr): boolean {
+  return a.family === b.family && a.base < b.base + size(b) && b.base < a.base + size(a);
+}
