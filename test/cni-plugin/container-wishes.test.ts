@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest';
+import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
+import { addEnv, type CniJson, CONFIG, FakeBackend, run } from './fake-backend.ts';
+
+async function requested(config: object, args = ''): Promise<AttachRequest> {
+  const backend = new FakeBackend();
+  const { outcome } = await run(backend, addEnv({ CNI_ARGS: args }), { ...CONFIG, ...config });
+  expect(outcome.stdout).not.toContain('"code"');
+  return backend.requests[0]!;
+}
+
+async function refused(config: object, args = ''): Promise<CniJson> {
+  const backend = new FakeBackend();
+  const { json } = await run(backend, addEnv({ CNI_ARGS: args }), { ...CONFIG, ...config });
+  expect(backend.requests).toEqual([]);
+  return json;
+}
+
+describe('MAC precedence: CNI_ARGS < args.cni.mac < runtimeConfig.mac', () => {
+  const args = 'MAC=02:00:00:00:00:0A';
+  const cni = { args: { cni: { mac: '02-00-00-00-00-0b' } } };
+  const runtime = { runtimeConfig: { mac: '02:00:00:00:00:0c' } };
+  test.each([
+    ['none', {}, '', null],
+    ['CNI_ARGS', {}, args, '02:00:00:00:00:0a'],
+    ['args.cni over CNI_ARGS', cni, args, '02:00:00:00:00:0b'],
+    ['runtimeConfig over both', { ...cni, ...runtime }, args, '02:00:00:00:00:0c'],
+  ])('%s', async (_, config, cniArgs, mac) => {
+    expect((await requested(config, cniArgs)).mac).toBe(mac);
+  });
+
+  test.each(['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '00:00:00:00:00:00', 'x'])(
+    '%s is refused: code 7',
+    async (mac) => {
+      expect((await refused({ runtimeConfig: { mac } })).code).toBe(7);
+    },
+  );
+});
+
+describe('addresses', () => {
+  test('of all three ways add up, canonical and without repeats', async () => {
+    const { ips } = await requested(
+      { args: { cni: { ips: ['10.32.0.8/12', 'FD00:0::8'] } }, runtimeConfig: { ips: ['fd00::8', '10.32.0.9/32'] } },
+      'IP=10.32.0.8',
+    );
+    expect(ips).toEqual(['10.32.0.8/12', 'fd00::8', '10.32.0.9']);
+  });
+
+  test.each(['', '10.32.0', '10.32.0.1/33', 'fd00::/x', 'name'])('%j is none: code 7', async (ip) => {
+    expect((await refused({ runtimeConfig: { ips: [ip] } })).code).toBe(7);
+  });
+
+  test('more than 32 are refused', async () => {
+    const ips = Array.from({ length: 33 }, (_, index) => `10.32.1.${index}`);
+    expect((await refused({ runtimeConfig: { ips } })).code).toBe(7);
+  });
+});
+
+describe('name', () => {
+  test.each([
+    ['K8S_POD_NAME', {}, 'K8S_POD_NAME=web', 'web'],
+    ['the first alias', { aliases: ['db', 'db2'] }, '', 'db'],
+    ["podman's aliases by network", { aliases: { other: ['x'], fabric: ['pod', 'abc123'] } }, '', 'pod'],
+    ['K8S_POD_NAME before aliases', { aliases: ['db'] }, 'K8S_POD_NAME=web', 'web'],
+    ['what is no name is passed over', { aliases: ['-x', 'a b', 'ok'] }, 'K8S_POD_NAME=_', 'ok'],
+    ['none', {}, '', ''],
+  ])('from %s', async (_, runtimeConfig, args, name) => {
+    expect((await requested({ runtimeConfig }, args)).name).toBe(name);
+  });
+});
+
+describe('runtimeConfig', () => {
+  test('portMappings, bandwidth and cgroupPath are left to the plugins chained behind', async () => {
+    const runtimeConfig = { portMappings: [{ HostPort: 1 }], bandwidth: { ingressRate: 1 }, cgroupPath: '/x' };
+    expect(await requested({ runtimeConfig })).toMatchObject({ ips: [], mac: null });
+  });
+
+  test('ipRanges: not supported yet, code 2 with key and value', async () => {
+    expect(await refused({ runtimeConfig: { ipRanges: [[{ subnet: '10.1.0.0/16' }]] } })).toMatchObject({
+      code: 2,
+      msg: 'not supported yet: runtimeConfig.ipRanges = [[{"subnet":"10.1.0.0/16"}]]',
+    });
+    expect((await requested({ runtimeConfig: { ipRanges: [] } })).ips).toEqual([]);
+  });
+
+  test("ranges of host-local's form in our ipam are refused, not passed over: code 2", async () => {
+    expect((await refused({ ipam: { subnet: '10.1.0.0/16' } })).code).toBe(2);
+    expect((await refused({ ipam: { type: 'fabric', ranges: [[{}]] } })).code).toBe(2);
+  });
+
+  test('dns replaces what it gives', async () => {
+    const { json } = await run(new FakeBackend(), addEnv(), {
+      ...CONFIG,
+      dns: { nameservers: ['10.0.0.1'], domain: 'd.example', search: ['s.example'], options: ['ndots:2'] },
+      runtimeConfig: { dns: { servers: ['10.0.0.2'], searches: ['t.example'] } },
+    });
+    expect(json.dns).toEqual({
+      nameservers: ['10.0.0.2'],
+      domain: 'd.example',
+      search: ['t.example'],
+      options: ['ndots:2'],
+    });
+  });
+});
+
+describe('routes', () => {
+  test('of ipam.routes, with and without gateway', async () => {
+    const routes = [{ dst: '192.0.2.0/24' }, { dst: '2001:db8::/32', gw: 'FD00::5' }];
+    expect((await requested({ ipam: { routes } })).routes).toEqual([
+      { dst: '192.0.2.0/24', gw: null },
+      { dst: '2001:db8::/32', gw: 'fd00::5' },
+    ]);
+  });
+
+  test.each([
+    { dst: 'x' },
+    { dst: '192.0.2.1/24' },
+    { dst: '192.0.2.0/24', gw: 'fd00::1' },
+    { dst: '192.0.2.0/24', gw: 'x' },
+    {},
+  ])('%j is none: code 7', async (route) => {
+    expect((await refused({ ipam: { routes: [route] } })).code).toBe(7);
+  });
+
+  test('defaultRoute false is handed on', async () => {
+    expect((await requested({ defaultRoute: false })).defaultRoute).toBe(false);
+  });
+});
