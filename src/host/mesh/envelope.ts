@@ -1,0 +1,192 @@
+// The messages of a link: proto/mesh.proto as protobufjs descriptors (nothing is read or generated at run time; a test parses
+// the .proto and fails when the two differ) and a codec with checked fields. Decoding never throws: a message that is
+// malformed, too large in a field or of an unknown kind is null, and the link that carried it lives on.
+
+import protobuf from 'protobufjs/light.js';
+import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../../base/address.ts';
+import { fromHex, toHex } from '../../base/bytes.ts';
+import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
+import { type BootId, parseVni, type Vni } from '../../base/ids.ts';
+
+/** What gossip and ipam send through a link; each is a field of Envelope. */
+export type Channel = 'gossip' | 'lease';
+
+export const GOODBYE_REASONS = ['stopping', 'leaving', 'duplicate', 'replaced', 'self', 'clone', 'refused'] as const;
+/** `leaving` is for good, `stopping` until the next start; the others end a link that shall not be. */
+export type GoodbyeReason = (typeof GOODBYE_REASONS)[number];
+
+/** What one side says of itself when a link begins. */
+export interface Hello {
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly version: string;
+  readonly nickname: string;
+  readonly bootId: BootId;
+  /** The cluster's signed genesis; empty when the sender is not admitted yet. */
+  readonly genesis: Uint8Array;
+  readonly endpoints: readonly Endpoint[];
+  readonly port: number;
+  readonly networks: readonly Vni[];
+}
+
+export type Envelope =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'welcome' }
+  | { readonly kind: 'ping' | 'pong'; readonly sequence: number }
+  | { readonly kind: 'goodbye'; readonly reason: GoodbyeReason; readonly detail: string }
+  | { readonly kind: Channel; readonly bytes: Uint8Array };
+
+const BOOT_ID_BYTES = 8;
+const GENESIS_BYTES_MAX = 4_096;
+const TEXT_LENGTH_MAX = 256;
+const ENDPOINTS_MAX = 16;
+const NETWORKS_MAX = 4_096;
+const MESSAGES = {
+  Envelope: {
+    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease'] } },
+    fields: {
+      hello: { type: 'Hello', id: 1 },
+      welcome: { type: 'Welcome', id: 2 },
+      ping: { type: 'Ping', id: 3 },
+      pong: { type: 'Pong', id: 4 },
+      goodbye: { type: 'Goodbye', id: 5 },
+      gossip: { type: 'bytes', id: 6 },
+      lease: { type: 'bytes', id: 7 },
+    },
+  },
+  Endpoint: { fields: { ip: { type: 'bytes', id: 1 }, port: { type: 'uint32', id: 2 } } },
+  Hello: {
+    fields: {
+      protocolMin: { type: 'uint32', id: 1 },
+      protocolMax: { type: 'uint32', id: 2 },
+      version: { type: 'string', id: 3 },
+      nickname: { type: 'string', id: 4 },
+      bootId: { type: 'bytes', id: 5 },
+      genesis: { type: 'bytes', id: 6 },
+      endpoints: { rule: 'repeated', type: 'Endpoint', id: 7 },
+      port: { type: 'uint32', id: 8 },
+      networks: { rule: 'repeated', type: 'uint32', id: 9 },
+    },
+  },
+  Welcome: { fields: {} },
+  Ping: { fields: { sequence: { type: 'uint32', id: 1 } } },
+  Pong: { fields: { sequence: { type: 'uint32', id: 1 } } },
+  Goodbye: { fields: { reason: { type: 'string', id: 1 }, detail: { type: 'string', id: 2 } } },
+};
+
+export const MESH_SERVICE = 'fabric.mesh.v1.Mesh';
+export const MESH_SCHEMA = protobuf.Root.fromJSON({
+  nested: { fabric: { nested: { mesh: { nested: { v1: { nested: MESSAGES } } } } } },
+}).resolveAll();
+const ENVELOPE = MESH_SCHEMA.lookupType('fabric.mesh.v1.Envelope');
+
+export function encodeEnvelope(envelope: Envelope): Uint8Array {
+  return ENVELOPE.encode(fieldsOf(envelope)).finish();
+}
+
+/** Byte fields of the result are views of `bytes`. */
+export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
+  let fields: Readonly<Record<string, unknown>>;
+  try {
+    fields = ENVELOPE.toObject(ENVELOPE.decode(bytes), { defaults: true, oneofs: true });
+  } catch {
+    return null;
+  }
+  const { kind } = fields;
+  switch (kind) {
+    case 'hello': {
+      const hello = helloFrom(fields.hello as HelloFields);
+      return hello === null ? null : { kind, hello };
+    }
+    case 'welcome':
+      return { kind };
+    case 'ping':
+    case 'pong':
+      return { kind, sequence: (fields[kind] as { sequence: number }).sequence };
+    case 'goodbye':
+      return goodbyeFrom(fields[kind] as { reason: string; detail: string });
+    case 'gossip':
+    case 'lease':
+      return { kind, bytes: fields[kind] as Uint8Array };
+    default:
+      return null;
+  }
+}
+
+/** What toObject with `defaults` guarantees: every field is there and has its type. */
+interface HelloFields {
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly version: string;
+  readonly nickname: string;
+  readonly bootId: Uint8Array;
+  readonly genesis: Uint8Array;
+  readonly endpoints: readonly { readonly ip: Uint8Array; readonly port: number }[];
+  readonly port: number;
+  readonly networks: readonly number[];
+}
+
+function fieldsOf(envelope: Envelope): Record<string, unknown> {
+  switch (envelope.kind) {
+    case 'hello': {
+      const { hello } = envelope;
+      const endpoints = hello.endpoints
+        .slice(0, ENDPOINTS_MAX)
+        .map(({ ip, port }) => ({ ip: ipToBytes(parseIp(ip)!), port }));
+      return { hello: { ...hello, bootId: fromHex(hello.bootId), endpoints } };
+    }
+    case 'welcome':
+      return { welcome: {} };
+    case 'ping':
+    case 'pong':
+      return { [envelope.kind]: { sequence: envelope.sequence } };
+    case 'goodbye':
+      return { goodbye: { reason: envelope.reason, detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
+    case 'gossip':
+    case 'lease':
+      return { [envelope.kind]: envelope.bytes };
+  }
+}
+
+function helloFrom(fields: HelloFields): Hello | null {
+  const { protocolMin, protocolMax, version, nickname, bootId, genesis, port } = fields;
+  if (protocolMin < 1 || protocolMax < protocolMin) return null;
+  if (version.length > TEXT_LENGTH_MAX || nickname.length > TEXT_LENGTH_MAX) return null;
+  if (bootId.length !== BOOT_ID_BYTES || genesis.length > GENESIS_BYTES_MAX) return null;
+  if (port < 1 || port > 65_535) return null;
+  if (fields.endpoints.length > ENDPOINTS_MAX || fields.networks.length > NETWORKS_MAX) return null;
+  const endpoints: Endpoint[] = [];
+  for (const one of fields.endpoints) {
+    const ip = ipFromBytes(one.ip);
+    const endpoint = ip === null ? null : makeEndpoint(formatIp(ip), one.port);
+    if (endpoint === null) return null;
+    endpoints.push(endpoint);
+  }
+  const networks: Vni[] = [];
+  for (const one of fields.networks) {
+    const network = parseVni(one);
+    if (network === null) return null;
+    networks.push(network);
+  }
+  return {
+    protocolMin,
+    protocolMax,
+    version,
+    nickname,
+    bootId: toHex(bootId) as BootId,
+    genesis: new Uint8Array(genesis),
+    endpoints,
+    port,
+    networks,
+  };
+}
+
+function goodbyeFrom({ reason, detail }: { reason: string; detail: string }): Envelope {
+  const known = GOODBYE_REASONS.find((one) => one === reason);
+  return { kind: 'goodbye', reason: known ?? 'stopping', detail: printable(detail) };
+}
+
+/** Foreign text goes into logs: one line, no control characters, bounded. */
+function printable(text: string): string {
+  return text.slice(0, TEXT_LENGTH_MAX).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}
