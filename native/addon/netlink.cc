@@ -19,12 +19,18 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kReplyBytesMax = 64 * 1024 * 1024;
 /** The acks of a full batch, and a burst of events while JavaScript is busy. The kernel charges about 1 KiB per ack. */
 constexpr int kRequestBufferBytes = 1024 * 1024;
+constexpr int kSendBufferBytes = 1024 * 1024;
 constexpr int kListenBufferBytes = 4 * 1024 * 1024;
 
 constexpr std::size_t align(std::size_t length) { return (length + 3) & ~std::size_t{3}; }
 
 bool setOption(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
+}
+
+/** Without CAP_NET_ADMIN the plain option gives as much as the system's limit allows. */
+bool setBuffer(int fd, int forced, int plain, int bytes) {
+  return setOption(fd, SOL_SOCKET, forced, bytes) || setOption(fd, SOL_SOCKET, plain, bytes);
 }
 
 /** Calls `visit(header, message)` for each whole message; stops at the first malformed one or when `visit` says false. */
@@ -125,10 +131,8 @@ Result<UniqueFd> openNetlink(int protocol, int namespaceFd, std::span<const int>
     if (!setOption(fd, SOL_NETLINK, option, 1)) return lastError("setsockopt");
   }
   const int bufferBytes = groups.empty() ? kRequestBufferBytes : kListenBufferBytes;
-  // Without CAP_NET_ADMIN the plain option gives as much as net.core.rmem_max allows.
-  if (!setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes) && !setOption(fd, SOL_SOCKET, SO_RCVBUF, bufferBytes)) {
-    return lastError("setsockopt");
-  }
+  if (!setBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, bufferBytes)) return lastError("setsockopt");
+  if (!setBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, kSendBufferBytes)) return lastError("setsockopt");
   for (const int group : groups) {
     if (!setOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)) return lastError("setsockopt");
   }

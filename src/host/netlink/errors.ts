@@ -1,7 +1,7 @@
 // Failures of netlink calls as FabricErrors: the operation, the errno's name and the kernel's own words (extended ack).
 // The predicates let idempotent callers accept "exists" and "is gone" without comparing texts.
 
-import { getSystemErrorName } from 'node:util';
+import { constants } from 'node:os';
 import { FabricError } from '../../base/errors.ts';
 
 export class NetlinkError extends FabricError {
@@ -20,13 +20,18 @@ export class NetlinkError extends FabricError {
   }
 }
 
+/** Two names share a number on Linux; the kernel's documentation uses these. */
+const PREFERRED = ['EOPNOTSUPP', 'EAGAIN'];
+const ERRNO_NAMES = new Map<number, string>([
+  ...Object.entries(constants.errno).map(([name, value]) => [value, name] as const),
+  ...Object.entries(constants.errno).flatMap(([name, value]) =>
+    PREFERRED.includes(name) ? [[value, name] as const] : [],
+  ),
+]);
+
 /** `17` → `EEXIST`; an unknown number stays a number. */
 export function errnoNameOf(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `errno ${errno}`;
-  }
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }
 
 /** EEXIST: the object is there already. */
