@@ -42,7 +42,12 @@ export function initiationHeader(senderIndex: number): Uint8Array {
 }
 
 /** With mac1, mac2 left zero. */
-export function writeInitiation(crypto: Crypto, mac1Key: Uint8Array, senderIndex: number, noise: Uint8Array): Uint8Array {
+export function writeInitiation(
+  crypto: Crypto,
+  mac1Key: Uint8Array,
+  senderIndex: number,
+  noise: Uint8Array,
+): Uint8Array {
   return seal(crypto, mac1Key, header(DatagramType.initiation).u32(senderIndex), noise);
 }
 

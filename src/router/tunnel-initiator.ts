@@ -137,13 +137,13 @@ export class TunnelInitiator {
       series.retryAtMs = nowMs + random.fraction() * QUICK_RETRY_MS;
       return;
     }
-    const { candidates } = peer;
-    const endpoint = candidates[series.attempts % Math.max(1, candidates.length)];
-    const handshake = endpoint === undefined ? 'no address of it is known' : this.#start(peer, series, nowMs);
-    if (endpoint === undefined || typeof handshake === 'string') {
-      this.#fail(peer, String(handshake));
+    const handshake = this.#start(peer, series, nowMs);
+    if (typeof handshake === 'string') {
+      this.#fail(peer, handshake);
       return;
     }
+    const { candidates } = peer;
+    const endpoint = candidates[series.attempts % candidates.length]!;
     this.#discard(series);
     series.handshake = handshake;
     series.attempts++;
@@ -158,6 +158,7 @@ export class TunnelInitiator {
   #start(peer: TunnelPeer, series: HandshakeSeries, nowMs: number): InitiatorHandshake | string {
     const { crypto, random, self, mtu, ciphers, capabilities = 0 } = this.#options;
     if (peer.staticKey === null) return 'its static key is not known yet: gossip has not brought its record';
+    if (peer.candidates.length === 0) return 'no address of it is known';
     // All endpoints under the newest token generation first: a peer that missed a rotation answers to the one before.
     const secrets = this.#options.secrets();
     const secret = secrets[Math.floor(series.attempts / peer.candidates.length) % Math.max(1, secrets.length)];

@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest';
+import type { PeerId } from '../../src/base/ids.ts';
+import type { PeerCounters } from '../../src/router/datapath.ts';
+import { HandshakeLoad } from '../../src/router/tunnel-load.ts';
+import { TUNNEL_LIMITS } from '../../src/router/tunnel-options.ts';
+import { rekeyTimeMs, retryDelayMs, TrafficWatch } from '../../src/router/tunnel-timing.ts';
+
+function counters(sent: number | null, dataReceived: number | null, received: number | null): PeerCounters {
+  const none = { txFrames: 0, txBytes: 0, rxFrames: 0, rxBytes: 0, drops: {} };
+  return {
+    peer: '0'.repeat(32) as PeerId,
+    ...none,
+    lastDataSentMs: sent,
+    lastDataReceivedMs: dataReceived,
+    lastReceivedMs: received,
+  };
+}
+
+describe('when to rekey and to retry', () => {
+  test.each([
+    ['the initiator without jitter', true, 0, 120_000],
+    ['the initiator with most jitter', true, 1, 110_000],
+    ['the responder', false, 0.5, 150_000],
+  ])('%s', (_, initiator, fraction, expected) => expect(rekeyTimeMs(0, initiator, fraction)).toBe(expected));
+
+  test.each([
+    ['first retry', 1, 1, false, 1_000],
+    ['second retry', 2, 1, false, 1_000],
+    ['third retry', 3, 1, false, 5_000],
+    ['third of four endpoints', 3, 4, false, 1_000],
+    ['after an earlier series failed', 1, 4, true, 5_000],
+  ])('%s', (_, attempts, endpoints, patient, expected) => {
+    expect(retryDelayMs({ attempts, endpoints, patient }, 0)).toBe(expected);
+    expect(retryDelayMs({ attempts, endpoints, patient }, 1)).toBe(expected + 333);
+  });
+});
+
+describe('the watch over traffic', () => {
+  test.each([
+    ['nothing happened', counters(null, null, null), false, false],
+    ['data came, nothing went', counters(null, 1_000, 1_000), true, false],
+    ['data went, nothing came', counters(1_000, null, null), false, true],
+    ['data came after ours', counters(1_000, 2_000, 2_000), true, false],
+    ['a keepalive came after ours', counters(1_000, 500, 2_000), false, false],
+  ])('%s', (_, now, keepalive, silent) => {
+    const watch = new TrafficWatch();
+    watch.observe(now);
+    expect(watch.keepaliveDue(10_999, now, null)).toBe(false);
+    expect(watch.keepaliveDue(20_000, now, null)).toBe(keepalive);
+    expect(watch.silent(15_999)).toBe(false);
+    expect(watch.silent(16_000)).toBe(silent);
+  });
+
+  test('the first unanswered datagram counts, not the last', () => {
+    const watch = new TrafficWatch();
+    for (let second = 1; second <= 16; second++) watch.observe(counters(second * 1_000, null, null));
+    expect(watch.silent(16_000)).toBe(true);
+    watch.observe(counters(16_000, null, 16_000));
+    expect(watch.silent(16_000)).toBe(false);
+  });
+
+  test('a keepalive settles what was owed, until more data comes', () => {
+    const watch = new TrafficWatch();
+    watch.observe(counters(null, 1_000, 1_000));
+    watch.keepaliveSent(11_000);
+    watch.observe(counters(null, 1_000, 1_000));
+    expect(watch.keepaliveDue(30_000, null, null)).toBe(false);
+    watch.observe(counters(null, 31_000, 31_000));
+    expect(watch.keepaliveDue(41_000, null, null)).toBe(true);
+  });
+
+  test('a new session starts afresh', () => {
+    const watch = new TrafficWatch();
+    watch.observe(counters(1_000, null, null));
+    watch.restart(17_000);
+    expect(watch.silent(17_000)).toBe(false);
+  });
+});
+
+describe('the load', () => {
+  const from = (number: number) => ({ ip: `198.51.100.${number}`, port: 1 });
+  const never = () => false;
+  const always = () => true;
+
+  test('below the threshold all are read; above, senders get a cookie until 2 s after the flood', () => {
+    const load = new HandshakeLoad({ ...TUNNEL_LIMITS, unprovenPerSecondMax: 3 });
+    const admissions = [0, 1, 2, 3, 1_500, 2_002].map((ms) => load.admitInitiation(ms, from(ms % 200), false, never));
+    expect(admissions).toEqual(['read', 'read', 'read', 'cookie', 'cookie', 'cookie']);
+    expect(load.admitInitiation(2_003, from(1), false, never)).toBe('read');
+  });
+
+  test('under load a proven address has its own limit, and all together one', () => {
+    const limits = { ...TUNNEL_LIMITS, perSourcePerSecondMax: 2, handshakesPerSecondMax: 3 };
+    const load = new HandshakeLoad(limits);
+    const admissions = [1, 1, 1, 2, 2].map((number) => load.admitInitiation(0, from(number), true, always));
+    expect(admissions).toEqual(['read', 'read', 'source-rate', 'read', 'work-limit']);
+    expect(load.admitInitiation(1_000, from(1), true, always)).toBe('read');
+  });
+
+  test('cookies are limited per address (a /64 of IPv6) and in all; the table is bounded', () => {
+    const load = new HandshakeLoad({ ...TUNNEL_LIMITS, cookiesPerSourcePerSecondMax: 1, cookiesPerSecondMax: 2 });
+    const ask = (ip: string) => load.admitInitiation(0, { ip, port: 1 }, true, never);
+    expect(ask('2001:db8::1')).toBe('cookie');
+    expect(ask('2001:db8::2')).toBe('cookie-limit');
+    expect(ask('2001:db8:0:1::1')).toBe('cookie');
+    for (let i = 0; i < 200; i++) expect(ask(`198.51.100.${i}`)).toBe('cookie-limit');
+    expect(load.sources).toBe(2);
+  });
+});

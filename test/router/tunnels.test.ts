@@ -1,0 +1,410 @@
+import { describe, expect, test } from 'vitest';
+import { nodeCrypto } from '../../src/host/node-crypto.ts';
+import { MemoryStore } from '../fakes/memory-store.ts';
+import { SECRET, SimHost, SimNetwork, twoHosts } from './tunnel-harness.ts';
+
+describe('a tunnel on demand', () => {
+  test('one side wants it, with the real cryptography: both send within two round trips', () => {
+    const { network, a, b } = twoHosts(1, { crypto: nodeCrypto });
+    expect(a.sendFrame(b)).toBe(false);
+    network.run(100);
+    expect(a.sendFrame(b)).toBe(true);
+    expect(b.sendFrame(a)).toBe(true);
+    network.run(100);
+    expect([a.delivered, b.delivered]).toEqual([1, 1]);
+    const status = a.status(b)!;
+    expect(status).toMatchObject({ state: 'established', reason: null, cipher: 'aes-256-gcm', pathMtu: 1500 });
+    expect(status.endpoint).toEqual(b.endpoint);
+    expect(status.handshakeRttMs).toBeGreaterThanOrEqual(10);
+    expect(b.status(a)).toMatchObject({ state: 'established', endpoint: a.endpoint, handshakeRttMs: null });
+  });
+
+  test('nothing is sent before somebody wants something', () => {
+    const { network } = twoHosts(2);
+    network.run(600_000);
+    expect(network.handshakes).toEqual([]);
+  });
+
+  test('sizes: an initiation fits 1,200 bytes, a cookie reply is smaller than any initiation', () => {
+    const long = new Uint8Array(1000).fill(65);
+    const { network, a, b } = twoHosts(3, { a: { change: { membership: () => long } } });
+    a.sendFrame(b);
+    expect(network.handshakes[0]!.bytes.length).toBeLessThanOrEqual(1200);
+    expect(network.handshakes[0]!.bytes.length).toBeGreaterThan(1000);
+  });
+
+  test('the responder sends nothing on a session before its first valid data', () => {
+    const { network, a, b } = twoHosts(4);
+    network.fate = (datagram) => (datagram instanceof Uint8Array ? 'deliver' : 'drop');
+    a.sendFrame(b);
+    network.run(500);
+    expect(a.hasSession(b)).toBe(true);
+    expect(b.hasSession(a)).toBe(false);
+    expect(b.status(a)).toMatchObject({ state: 'handshaking', endpoint: null });
+  });
+
+  test('a responder with frames waiting initiates itself when the confirmation is lost', () => {
+    const { network, a, b } = twoHosts(5);
+    network.fate = (datagram) => (datagram instanceof Uint8Array ? 'deliver' : 'drop');
+    a.sendFrame(b);
+    network.run(50);
+    b.sendFrame(a);
+    network.fate = () => 'deliver';
+    network.run(2_000);
+    expect(b.hasSession(a)).toBe(true);
+  });
+
+  test('the cipher is the first of the initiator, but ChaCha where either has slow AES', () => {
+    const slow = { change: { ciphers: ['chacha20-poly1305', 'aes-256-gcm'] as const } };
+    for (const setup of [{ a: slow }, { b: slow }, { a: slow, b: slow }]) {
+      const { network, a, b } = twoHosts(6, setup);
+      a.sendFrame(b);
+      network.run(100);
+      expect(a.status(b)!.cipher).toBe('chacha20-poly1305');
+      expect(b.status(a)!.cipher).toBe('chacha20-poly1305');
+    }
+  });
+
+  test('no common cipher: refused, counted, said in words', () => {
+    const { network, a, b } = twoHosts(7, {
+      a: { change: { ciphers: ['aes-256-gcm'] } },
+      b: { change: { ciphers: ['chacha20-poly1305'] } },
+    });
+    a.sendFrame(b);
+    network.run(500);
+    expect(b.tunnels.drops()['no-common-cipher']).toBe(1);
+    expect(b.status(a)!.reason).toContain('chacha20-poly1305');
+  });
+
+  test('the path MTU is the smaller one', () => {
+    const { network, a, b } = twoHosts(8, { b: { change: { mtu: 1400 } } });
+    a.sendFrame(b);
+    network.run(100);
+    expect([a.pathMtus.get(b.id), b.pathMtus.get(a.id)]).toEqual([1400, 1400]);
+  });
+
+  test('an initiator that gossip has not named is accepted and reported', () => {
+    const network = new SimNetwork(9);
+    const a = new SimHost(network, 1);
+    const b = new SimHost(network, 2);
+    a.knows(b);
+    a.sendFrame(b);
+    network.run(100);
+    expect(b.seen).toEqual([{ peer: a.id, endpoint: a.endpoint }]);
+    expect(b.sendFrame(a)).toBe(true);
+  });
+});
+
+describe('simultaneous initiation', () => {
+  test('1,000 seeds over a bad network: both can send and are heard', () => {
+    for (let seed = 0; seed < 1_000; seed++) {
+      const { network, a, b } = twoHosts(seed);
+      network.keepHandshakes = false;
+      network.minLatencyMs = 1;
+      network.maxLatencyMs = seed % 2 === 0 ? 5 : 300;
+      const loss = (seed % 5) * 0.08;
+      network.fate = () => {
+        const dice = network.random.fraction();
+        return dice < loss ? 'drop' : dice < loss + 0.1 ? 'twice' : 'deliver';
+      };
+      const offsetMs = seed % 3 === 0 ? 0 : network.random.fraction() * 20;
+      a.sendFrame(b);
+      network.after(offsetMs, () => b.sendFrame(a));
+      for (let second = 0; second < 40 && !(a.hasSession(b) && b.hasSession(a)); second++) {
+        network.run(1_000);
+        a.sendFrame(b);
+        b.sendFrame(a);
+      }
+      network.fate = () => 'deliver';
+      network.run(1_000);
+      const [heardByA, heardByB] = [a.delivered, b.delivered];
+      expect(a.sendFrame(b) && b.sendFrame(a), `seed ${seed}`).toBe(true);
+      network.run(1_000);
+      expect([a.delivered, b.delivered], `seed ${seed}`).toEqual([heardByA + 1, heardByB + 1]);
+      expect(Math.max(a.tunnels.sizes().indexes, b.tunnels.sizes().indexes), `seed ${seed}`).toBeLessThanOrEqual(6);
+    }
+  });
+});
+
+describe('loss of any one handshake message', () => {
+  test.each([
+    ['initiation', 0],
+    ['response', 1],
+    ['confirmation', 2],
+  ])('%s', (_, lost) => {
+    const { network, a, b } = twoHosts(11);
+    let sent = 0;
+    network.fate = () => (sent++ === lost ? 'drop' : 'deliver');
+    a.sendFrame(b);
+    network.run(1_500);
+    expect(a.sendFrame(b)).toBe(true);
+    network.run(50);
+    expect(b.sendFrame(a)).toBe(true);
+    network.run(50);
+    expect([a.delivered, b.delivered]).toEqual([1, 1]);
+  });
+});
+
+describe('24 hours', () => {
+  test.each([
+    ['both send', true, true, 0],
+    ['one sends', true, false, 0],
+    ['the responder alone sends', false, true, 0],
+    ['both send, 2 % of all datagrams are lost', true, true, 0.02],
+  ])('%s: no gap, no unreadable datagram, no nonce twice, keys replaced in time', (_, aSends, bSends, loss) => {
+    const { network, a, b } = twoHosts(12);
+    a.sendFrame(b);
+    network.run(1_000);
+    network.keepHandshakes = false;
+    network.fate = () => (network.random.fraction() < loss ? 'drop' : 'deliver');
+    const unsent = a.unsent + b.unsent;
+    let oldestMs = 0;
+    const stepMs = 1_700;
+    for (let passedMs = 0; passedMs < 86_400_000; passedMs += stepMs) {
+      if (aSends) a.sendFrame(b);
+      if (bSends) b.sendFrame(a);
+      network.run(stepMs);
+      oldestMs = Math.max(oldestMs, a.status(b)!.sessionAgeMs!, b.status(a)!.sessionAgeMs!);
+    }
+    expect(a.unsent + b.unsent).toBe(unsent);
+    expect(a.unreadable + b.unreadable).toBe(0);
+    expect(oldestMs).toBeLessThanOrEqual(loss === 0 ? 121_000 : 180_000);
+    expect(a.sessions.size).toBeLessThanOrEqual(5);
+  });
+
+  test('both sides initiated: the crossing sessions rekey without a gap', () => {
+    const { network, a, b } = twoHosts(13);
+    a.sendFrame(b);
+    b.sendFrame(a);
+    network.run(1_000);
+    const unsent = a.unsent + b.unsent;
+    for (let step = 0; step < 20_000; step++) {
+      a.sendFrame(b);
+      b.sendFrame(a);
+      network.run(50);
+    }
+    expect(a.unsent + b.unsent).toBe(unsent);
+    expect(a.unreadable + b.unreadable).toBe(0);
+  });
+});
+
+describe('time', () => {
+  test('an unused session ends after 180 s and its keys leave the datapath', () => {
+    const { network, a, b } = twoHosts(14);
+    a.sendFrame(b);
+    network.run(179_000);
+    expect(a.sessions.size).toBe(1);
+    network.run(2_000);
+    expect(a.sessions.size + b.sessions.size).toBe(0);
+    expect(a.status(b)).toMatchObject({ state: 'idle', reason: null });
+    expect(a.tunnels.sizes()).toMatchObject({ indexes: 0, active: 0 });
+  });
+
+  test('who receives and does not send answers with a keepalive after 10 s', () => {
+    const { network, a, b } = twoHosts(15);
+    a.sendFrame(b);
+    network.run(1_000);
+    a.sendFrame(b);
+    const keepalives: number[] = [];
+    const sentMs = network.clock.monotonicMs();
+    network.fate = (datagram, from) => {
+      if (!(datagram instanceof Uint8Array) && datagram.keepalive && from === b) {
+        keepalives.push(network.clock.monotonicMs() - sentMs);
+      }
+      return 'deliver';
+    };
+    network.run(30_000);
+    expect(keepalives.length).toBe(1);
+    expect(keepalives[0]).toBeGreaterThanOrEqual(10_000);
+    expect(keepalives[0]).toBeLessThanOrEqual(11_100);
+    expect(network.handshakes.length).toBe(2);
+  });
+
+  test('a peer that lost its sessions is found out 15 s after the first unanswered frame', () => {
+    const { network, a, b } = twoHosts(16);
+    a.sendFrame(b);
+    network.run(1_000);
+    b.start({ store: new MemoryStore() });
+    for (let second = 0; second < 20; second++) {
+      a.sendFrame(b);
+      network.run(1_000);
+    }
+    expect(network.handshakes.filter(({ from }) => from === a.endpoint).length).toBe(2);
+    expect(b.hasSession(a)).toBe(true);
+  });
+
+  test('persistent keepalives keep a quiet tunnel up', () => {
+    const { network, a, b } = twoHosts(17, { a: { change: { persistentKeepaliveMs: 25_000 } } });
+    a.sendFrame(b);
+    network.run(1_000_000);
+    expect(a.hasSession(b) && b.hasSession(a)).toBe(true);
+  });
+
+  test('nobody answers: 1 s, 1 s, then every 5 s, for 90 s; then failed, with the reason', () => {
+    const { network, a, b } = twoHosts(18);
+    b.stop();
+    a.sendFrame(b);
+    expect(a.status(b)).toMatchObject({ state: 'handshaking', reason: 'no answer from 192.0.2.2:6783 yet' });
+    network.run(200_000);
+    expect(network.handshakes.length).toBeGreaterThan(15);
+    expect(network.handshakes.length).toBeLessThan(22);
+    expect(a.status(b)!.state).toBe('failed');
+    expect(a.status(b)!.reason).toContain('no answer for 90 s from 192.0.2.2:6783');
+    expect(a.tunnels.sizes()).toMatchObject({ indexes: 0, active: 0 });
+    b.start();
+    a.sendFrame(b);
+    expect(a.status(b)!.reason).toContain('trying again');
+    network.run(100);
+    expect(a.status(b)).toMatchObject({ state: 'established', reason: null });
+  });
+
+  test('an exhausted session is replaced at once', () => {
+    const { network, a, b } = twoHosts(19);
+    a.sendFrame(b);
+    network.run(100);
+    const [before] = a.sessions.keys();
+    a.tunnels.sessionExhausted(before!);
+    network.run(100);
+    expect(a.sessions.size).toBe(2);
+    a.sendFrame(b);
+    expect(a.status(b)!.sessionAgeMs).toBeLessThan(100);
+  });
+});
+
+describe('endpoints', () => {
+  test('candidates are tried in turn, and the one that answers is kept', () => {
+    const network = new SimNetwork(20);
+    const a = new SimHost(network, 1);
+    const b = new SimHost(network, 2);
+    const dead = [
+      { ip: '198.51.100.1', port: 6783 },
+      { ip: '2001:db8::1', port: 6783 },
+    ];
+    a.knows(b, [...dead, b.endpoint]);
+    a.sendFrame(b);
+    network.run(3_000);
+    expect(network.handshakes.slice(0, 3).map(({ to }) => to.ip)).toEqual(['198.51.100.1', '2001:db8::1', '192.0.2.2']);
+    expect(a.status(b)!.endpoint).toEqual(b.endpoint);
+    network.run(200_000);
+    a.sendFrame(b);
+    expect(network.handshakes.at(-1)!.to).toEqual(b.endpoint);
+  });
+
+  test('a peer that moves is followed when its data comes from elsewhere', () => {
+    const { network, a, b } = twoHosts(21);
+    a.sendFrame(b);
+    network.run(100);
+    b.moveTo({ ip: '203.0.113.9', port: 40_000 });
+    b.sendFrame(a);
+    network.run(100);
+    expect(a.status(b)!.endpoint).toEqual(b.endpoint);
+    a.sendFrame(b);
+    network.run(100);
+    expect(b.delivered).toBe(1);
+  });
+
+  test.each([
+    ['no record from gossip', 'static key'],
+    ['a record without endpoints', 'no address'],
+  ])('%s: failed with the reason, and tried as soon as gossip tells', (what, reason) => {
+    const network = new SimNetwork(22);
+    const a = new SimHost(network, 1);
+    const b = new SimHost(network, 2);
+    if (what.includes('without')) a.knows(b, []);
+    a.sendFrame(b);
+    expect(a.status(b)!.state).toBe('failed');
+    expect(a.status(b)!.reason).toContain(reason);
+    network.run(5_000);
+    a.knows(b);
+    network.run(100);
+    expect(a.hasSession(b)).toBe(true);
+  });
+});
+
+describe('restarts', () => {
+  test('the initiator restarts with its clock a year back: its timestamps still increase', () => {
+    const { network, a, b } = twoHosts(23);
+    a.sendFrame(b);
+    network.run(1_000);
+    a.start();
+    network.clock.stepWall(-365 * 86_400_000);
+    a.knows(b);
+    a.sendFrame(b);
+    network.run(1_000);
+    expect(a.hasSession(b) && b.hasSession(a)).toBe(true);
+    expect(b.tunnels.drops().timestamp).toBe(0);
+  });
+
+  test('a restarted host initiates to its recent peers at once, before gossip', () => {
+    const { network, a, b } = twoHosts(24);
+    a.sendFrame(b);
+    network.run(1_000);
+    b.start();
+    network.run(1_000);
+    expect(b.hasSession(a)).toBe(true);
+    a.sendFrame(b);
+    network.run(100);
+    expect(b.delivered).toBe(1);
+  });
+
+  test('peers that are idle are not remembered as recent', () => {
+    const { network, a, b } = twoHosts(25);
+    a.sendFrame(b);
+    network.run(400_000);
+    expect(a.store.entries('tunnels-recent')).toEqual([]);
+  });
+
+  test('a store that cannot be written: existing tunnels go on, the reason is told', () => {
+    const { network, a, b } = twoHosts(26);
+    a.store.beforeCommit = () => {
+      throw new Error('disk full');
+    };
+    a.sendFrame(b);
+    expect(a.status(b)!.reason).toContain('cannot be written');
+    a.store.beforeCommit = () => {};
+    a.sendFrame(b);
+    network.run(100);
+    expect(a.hasSession(b)).toBe(true);
+  });
+});
+
+describe('leaving and rotation', () => {
+  test('removePeer ends sessions at once; a revoked peer cannot come back', () => {
+    const { network, a, b } = twoHosts(27);
+    a.sendFrame(b);
+    network.run(1_000);
+    b.revoked.add(a.id);
+    b.tunnels.removePeer(a.id);
+    expect(b.sessions.size).toBe(0);
+    expect(b.status(a)).toBeUndefined();
+    for (let second = 0; second < 60; second++) {
+      a.sendFrame(b);
+      network.run(1_000);
+    }
+    expect(b.sessions.size).toBe(0);
+    expect(b.delivered).toBe(0);
+    expect(b.tunnels.drops().membership).toBeGreaterThan(0);
+  });
+
+  test('a host that missed a rotation and one that made it shake hands during the grace', () => {
+    const newer = { ...SECRET, generation: 2, psk: new Uint8Array(32).fill(1), mac1Key: new Uint8Array(32).fill(2) };
+    for (const [first, second] of [
+      [[newer, SECRET], [SECRET]],
+      [[SECRET], [newer, SECRET]],
+    ]) {
+      const { network, a, b } = twoHosts(28, { a: { secrets: first! }, b: { secrets: second! } });
+      a.sendFrame(b);
+      network.run(3_000);
+      expect(a.hasSession(b) && b.hasSession(a)).toBe(true);
+    }
+  });
+
+  test('close ends everything', () => {
+    const { network, a, b } = twoHosts(29);
+    a.sendFrame(b);
+    network.run(100);
+    a.tunnels.close();
+    expect(a.sessions.size).toBe(0);
+    expect(a.tunnels.sizes()).toMatchObject({ indexes: 0, active: 0 });
+  });
+});
