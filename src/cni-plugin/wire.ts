@@ -123,7 +123,9 @@ function readBase64(value: unknown): Uint8Array | null {
   if (typeof value !== 'string' || value.length % 4 !== 0) return null;
   try {
     const binary = atob(value);
-    return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes;
   } catch {
     return null;
   }
