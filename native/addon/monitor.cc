@@ -49,6 +49,8 @@ class Monitor {
     uv_close(reinterpret_cast<uv_handle_t*>(&poll_), [](uv_handle_t* handle) {
       auto* monitor = static_cast<Monitor*>(handle->data);
       napi_remove_async_cleanup_hook(monitor->cleanup_);
+      // Now, and not when the JavaScript object, which shares us, is collected.
+      monitor->socket_ = UniqueFd();
       const auto last = std::move(monitor->self_);
     });
   }

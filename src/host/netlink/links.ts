@@ -122,11 +122,15 @@ export function createVethRequest(config: VethConfig, up: boolean): Request {
   return { bytes: writer.finish(), operation: `create the veth pair ${config.name} and ${peer.name}` };
 }
 
-/** Without MTU (set at creation a bridge would follow its ports' MTUs), alias, address generation and up. */
+/**
+ * Without MTU (set at creation, a bridge would follow its ports' MTUs), alias, address generation and up. VLAN filtering is
+ * off in a new bridge; a kernel without it refuses even to hear so.
+ */
 export function createBridgeRequest(config: BridgeConfig): Request {
   const writer = linkMessage(RTM_NEWLINK, CREATE, 0).attributeText(IFLA_IFNAME, config.name);
   if (config.mac !== undefined) writer.attribute(IFLA_ADDRESS, macToBytes(config.mac));
-  writeBridgeInfo(writer, config);
+  const { vlanFiltering, ...others } = config;
+  writeBridgeInfo(writer, vlanFiltering === true ? config : others);
   return { bytes: writer.finish(), operation: `create the bridge ${config.name}` };
 }
 

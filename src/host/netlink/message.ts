@@ -58,29 +58,35 @@ export class MessageWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), value);
+    const offset = this.#reserve(1);
+    this.#view.setUint8(offset, value);
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#reserve(2), value, LITTLE_ENDIAN);
+    const offset = this.#reserve(2);
+    this.#view.setUint16(offset, value, LITTLE_ENDIAN);
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), value, LITTLE_ENDIAN);
+    const offset = this.#reserve(4);
+    this.#view.setUint32(offset, value, LITTLE_ENDIAN);
     return this;
   }
 
   u16be(value: number): this {
-    this.#view.setUint16(this.#reserve(2), value);
+    const offset = this.#reserve(2);
+    this.#view.setUint16(offset, value);
     return this;
   }
 
   attribute(type: number, value: Uint8Array): this {
     if (value.length > ATTRIBUTE_BYTES_MAX) throw new RangeError(`netlink attribute of ${value.length} bytes`);
     this.u16(ATTRIBUTE_HEADER_BYTES + value.length).u16(type);
-    this.#bytes.set(value, this.#reserve(value.length));
+    // Reserving may replace the array: first that, then the copy.
+    const offset = this.#reserve(value.length);
+    this.#bytes.set(value, offset);
     return this.#align();
   }
 

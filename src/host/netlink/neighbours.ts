@@ -67,16 +67,13 @@ export function listNeighboursRequest(filter: { readonly index?: number; readonl
 }
 
 export function setFdbEntryRequest(config: FdbConfig): Request {
-  // NUD_NOARP is what `bridge fdb` calls static; NUD_PERMANENT would make the MAC one of the bridge's own.
-  const header = { family: AF_BRIDGE, index: config.index, state: NUD_NOARP, flags: tableOf(config) };
-  const writer = neighbourMessage(RTM_NEWNEIGH, REPLACE, header);
+  const writer = neighbourMessage(RTM_NEWNEIGH, REPLACE, fdbHeader(config));
   writer.attribute(NDA_LLADDR, macToBytes(config.mac));
   return { bytes: writer.finish(), operation: `set the forwarding entry ${config.mac} of the port ${config.index}` };
 }
 
 export function deleteFdbEntryRequest(config: FdbConfig): Request {
-  const header = { family: AF_BRIDGE, index: config.index, state: 0, flags: tableOf(config) };
-  const writer = neighbourMessage(RTM_DELNEIGH, NLM_F_REQUEST | NLM_F_ACK, header);
+  const writer = neighbourMessage(RTM_DELNEIGH, NLM_F_REQUEST | NLM_F_ACK, fdbHeader(config));
   writer.attribute(NDA_LLADDR, macToBytes(config.mac));
   return { bytes: writer.finish(), operation: `delete the forwarding entry ${config.mac} of the port ${config.index}` };
 }
@@ -132,6 +129,12 @@ function neighbourMessage(type: number, messageFlags: number, header: NeighbourH
   return writer.u8(header.family).u8(0).u16(0).u32(header.index).u16(header.state).u8(header.flags).u8(0);
 }
 
-function tableOf({ where = 'master' }: FdbConfig): number {
-  return where === 'master' ? NTF_MASTER : NTF_SELF;
+/**
+ * In a bridge NUD_NOARP is static, and NUD_PERMANENT would make the MAC one of the bridge's own. A device's own table knows
+ * only the latter.
+ */
+function fdbHeader({ index, where = 'master' }: FdbConfig): NeighbourHeader {
+  return where === 'master'
+    ? { family: AF_BRIDGE, index, state: NUD_NOARP, flags: NTF_MASTER }
+    : { family: AF_BRIDGE, index, state: NUD_PERMANENT, flags: NTF_SELF };
 }

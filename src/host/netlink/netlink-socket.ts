@@ -43,7 +43,8 @@ export class NetlinkSocket {
   #closed = false;
   #sequence = 0;
 
-  private constructor(socket: RawNetlinkSocket) {
+  /** Owns the socket. */
+  constructor(socket: RawNetlinkSocket) {
     this.#socket = socket;
   }
 

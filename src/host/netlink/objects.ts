@@ -90,14 +90,15 @@ export interface VethEnd {
   readonly name: string;
   readonly mac?: Mac;
   readonly mtu?: number;
-  readonly up?: boolean;
   readonly arp?: boolean;
-  /** Numbers of queues, 1 by default. */
+  /** Numbers of queues; the kernel's default is one per CPU. */
   readonly txQueues?: number;
   readonly rxQueues?: number;
 }
 
 export interface VethConfig extends VethEnd {
+  /** Of this end only: the kernel refuses to create the peer up. */
+  readonly up?: boolean;
   /** Set in the same request. */
   readonly master?: number;
   /** Set by a second request before the call ends. */

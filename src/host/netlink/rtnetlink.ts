@@ -115,7 +115,12 @@ export class Rtnetlink {
   }
 
   async setBridge(index: number, options: Partial<BridgeOptions>): Promise<void> {
-    await this.#do(setBridgeRequest(index, options));
+    const { vlanFiltering, ...others } = options;
+    const calls = [others, ...(vlanFiltering === undefined ? [] : [{ vlanFiltering }])]
+      .filter((some) => Object.keys(some).length > 0)
+      .map((some) => this.#do(setBridgeRequest(index, some)));
+    if (vlanFiltering === false) calls.push(unlessUnsupported(calls.pop()));
+    await Promise.all(calls);
   }
 
   async setLink(link: LinkRef, settings: LinkSettings): Promise<void> {
@@ -248,6 +253,15 @@ export class Rtnetlink {
       if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENODEV')) return [];
       throw error;
     }
+  }
+}
+
+/** A kernel without VLAN filtering refuses even to switch it off. */
+async function unlessUnsupported(call: Promise<void> | undefined): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!hasErrno(error, 'EOPNOTSUPP')) throw error;
   }
 }
 
