@@ -42,6 +42,7 @@ export interface ForwardingPlan {
 
 const IP4 = 'net/ipv4/conf';
 const IP6 = 'net/ipv6/conf';
+const UPLINK_KINDS: readonly string[] = ['bond', 'team', 'vlan'];
 
 /** `before` is what an earlier plan left behind, in this boot and this namespace. */
 export function planForwarding(
@@ -55,10 +56,11 @@ export function planForwarding(
     originals[path] = from;
     writes.push({ path, value: to });
   };
+  const bridgesBefore = now.interfaces.filter(({ kind }) => kind === 'bridge').map(({ name }) => name);
   let { ip4, ip6 } = before.guard;
 
   if (now.all4 === '0') {
-    ip4 ??= { forwardedFrom: now.interfaces.filter((i) => i.forwarding4 === '1').map((i) => i.name) };
+    ip4 ??= { forwardedFrom: now.interfaces.filter((i) => i.forwarding4 === '1').map((i) => i.name), bridgesBefore };
     // The kernel writes these three along with `all/forwarding`.
     if (now.default4 !== null) originals[`${IP4}/default/forwarding`] = now.default4;
     if (now.acceptRedirects4 !== null) originals[`${IP4}/all/accept_redirects`] = now.acceptRedirects4;
@@ -70,10 +72,10 @@ export function planForwarding(
 
   if (needs.ip6 && now.all6 !== null) {
     const switching = now.all6 === '0';
-    if (switching) ip6 ??= { forwardedFrom: [] };
+    if (switching) ip6 ??= { forwardedFrom: [], bridgesBefore };
     for (const uplink of now.interfaces) {
       if (ip6 === null || uplink.acceptRa !== '1') continue;
-      if (switching ? uplink.forwarding6 === '0' : isLateUplink(uplink, before.originals)) {
+      if (switching ? uplink.forwarding6 === '0' : mayBeUplink(uplink, before.originals)) {
         change(`${IP6}/${uplink.name}/accept_ra`, uplink.acceptRa, '2');
       }
     }
@@ -106,7 +108,9 @@ export function planRestore(originals: SysctlOriginals): readonly SysctlWrite[] 
  * Hardware and what stacks on it may lead to routers, also when plugged in after fabric started. Bridges and veths that
  * appear later belong to container runtimes: advertisements from there must not count (CVE-2020-13401).
  */
-function isLateUplink({ name, kind }: InterfaceSysctls, originals: SysctlOriginals): boolean {
-  const known = `${IP6}/${name}/accept_ra` in originals;
-  return known || kind === null || ['bond', 'team', 'vlan'].includes(kind);
+export function mayBeUplink(
+  { name, kind }: Pick<InterfaceSysctls, 'name' | 'kind'>,
+  originals: SysctlOriginals,
+): boolean {
+  return kind === null || UPLINK_KINDS.includes(kind) || `${IP6}/${name}/accept_ra` in originals;
 }

@@ -13,9 +13,15 @@ import { isInterfaceName, NFT_TABLE, networkInterfaces } from './names.ts';
 
 /** What stays dropped, as it was before fabric switched forwarding on. Null: that family was forwarded already. */
 export interface ForwardingGuard {
+  readonly ip4: FamilyGuard | null;
+  readonly ip6: FamilyGuard | null;
+}
+
+export interface FamilyGuard {
   /** Interfaces whose input was forwarded all the same (their own `forwarding` was on). */
-  readonly ip4: { readonly forwardedFrom: readonly string[] } | null;
-  readonly ip6: { readonly forwardedFrom: readonly string[] } | null;
+  readonly forwardedFrom: readonly string[];
+  /** Bridges of others at that time. One that came later belongs to software that would have switched forwarding on. */
+  readonly bridgesBefore: readonly string[];
 }
 
 export const NO_GUARD: ForwardingGuard = { ip4: null, ip6: null };
@@ -61,7 +67,7 @@ function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): stri
         `iifname ${anyOf(inside)} accept`,
         `oifname ${anyOf(inside)} ct state established,related accept`,
         `oifname ${anyOf(inside)} ct status dnat accept`,
-        ...guardRules(guard),
+        ...guardRules(guard, foreignBridges.filter(isQuotable)),
       ],
     },
     {
@@ -79,7 +85,7 @@ function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): stri
 }
 
 /** Forwarding that fabric switched on serves fabric only. */
-function guardRules(guard: ForwardingGuard): readonly string[] {
+function guardRules(guard: ForwardingGuard, foreignBridges: readonly string[]): readonly string[] {
   if (guard.ip4 === null && guard.ip6 === null) return [];
   // With br_netfilter, frames that others bridge pass here too, with one bridge as both interfaces: not ours to judge.
   const rules = ['iifname . oifname @bridged accept'];
@@ -88,8 +94,11 @@ function guardRules(guard: ForwardingGuard): readonly string[] {
     ['ipv6', guard.ip6],
   ] as const) {
     if (state === null) continue;
-    const inputs = state.forwardedFrom.filter(isQuotable).map((name) => `"${name}"`);
+    const late = foreignBridges.filter((name) => !state.bridgesBefore.includes(name));
+    const inputs = [...state.forwardedFrom.filter(isQuotable), ...late].map((name) => `"${name}"`);
+    const outputs = late.map((name) => `"${name}"`);
     if (inputs.length > 0) rules.push(`meta nfproto ${family} iifname { ${inputs.join(', ')} } accept`);
+    if (outputs.length > 0) rules.push(`meta nfproto ${family} oifname { ${outputs.join(', ')} } accept`);
     rules.push(`meta nfproto ${family} counter drop comment "was not forwarded before fabric"`);
   }
   return rules;

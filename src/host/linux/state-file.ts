@@ -8,7 +8,7 @@ import { FabricError } from '../../base/errors.ts';
 import { errnoName } from '../native.ts';
 import type { SysctlOriginals } from './forwarding-plan.ts';
 import { isObject } from './nft.ts';
-import type { ForwardingGuard } from './overlay-rules.ts';
+import type { FamilyGuard, ForwardingGuard } from './overlay-rules.ts';
 
 export interface HostState {
   /** Boot and network namespace that it was written in. */
@@ -89,9 +89,14 @@ export function parseHostState(text: string): HostState | null {
   return { place: value.place, originals, guard: { ip4, ip6 } };
 }
 
-function parseGuard(value: unknown): ForwardingGuard['ip4'] | undefined {
+/** Undefined: malformed. */
+function parseGuard(value: unknown): FamilyGuard | null | undefined {
   if (value === null) return null;
-  if (!isObject(value) || !Array.isArray(value.forwardedFrom)) return undefined;
-  const names = value.forwardedFrom.filter((name) => typeof name === 'string');
-  return names.length === value.forwardedFrom.length ? { forwardedFrom: names } : undefined;
+  if (!isObject(value)) return undefined;
+  const { forwardedFrom, bridgesBefore } = value;
+  return isTexts(forwardedFrom) && isTexts(bridgesBefore) ? { forwardedFrom, bridgesBefore } : undefined;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((text) => typeof text === 'string');
 }

@@ -1,0 +1,236 @@
+// Container interfaces: a veth pair with one end in the bridge, locked to one MAC, and the other in the container's
+// namespace. What a port may send is in the packet filter before the port is in the bridge, and leaves it after the port
+// is gone; a step that fails takes back all before it. The control plane announces addresses, so there is no gratuitous ARP
+// and no duplicate address detection.
+
+import { type Cidr, parseIp } from '../../base/address.ts';
+import type { Log } from '../../base/capabilities.ts';
+import { assert, FabricError } from '../../base/errors.ts';
+import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../host-network.ts';
+import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
+import type { Nfnetlink } from '../netlink/nfnetlink.ts';
+import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
+import { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
+import { type ContainerRoute, setUpContainerSide } from './container-side.ts';
+import { CONTAINER_ALIAS, isInterfaceName } from './names.ts';
+import { explainUnsupported, hostRoute, linkDifferences, sameBlock, unlessMissing } from './overlay-bridge.ts';
+import { MEMBER_PORT } from './port-veths.ts';
+
+export interface AddedContainer {
+  readonly host: Link;
+  readonly routes: readonly ContainerRoute[];
+}
+
+/** What the kernel shows of one port. */
+export interface PortView {
+  readonly link: Link;
+  readonly fdb: readonly FdbEntry[];
+  readonly routes: readonly Route[];
+}
+
+export interface ContainerPortsOptions {
+  readonly netlink: Rtnetlink;
+  /** A socket of its own for deletions: the kernel takes some 20 ms for each, and nobody else shall wait. */
+  readonly reaper: Rtnetlink;
+  readonly filter: Nfnetlink;
+  /** Puts back tables and sets that someone removed. */
+  readonly repairFilter: () => Promise<void>;
+  readonly log: Log;
+}
+
+export class ContainerPorts {
+  readonly #netlink: Rtnetlink;
+  readonly #reaper: Rtnetlink;
+  readonly #filter: Nfnetlink;
+  readonly #repairFilter: () => Promise<void>;
+  readonly #log: Log;
+
+  constructor({ netlink, reaper, filter, repairFilter, log }: ContainerPortsOptions) {
+    this.#netlink = netlink;
+    this.#reaper = reaper;
+    this.#filter = filter;
+    this.#repairFilter = repairFilter;
+    this.#log = log;
+  }
+
+  /** Rejects with `interface-exists`, `limit`, `netlink`, …; nothing is left behind then. */
+  async add(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<AddedContainer> {
+    if (!isInterfaceName(config.hostIfname) || (await this.#netlink.getLink(config.hostIfname)) !== null) {
+      throw new FabricError('interface-exists', { what: `can't make the interface ${config.hostIfname} on this host` });
+    }
+    const inside = Rtnetlink.open(config.namespaceFd);
+    try {
+      if ((await inside.getLink(config.ifname)) !== null) {
+        throw new FabricError('interface-exists', { what: `the container has an interface ${config.ifname} already` });
+      }
+      await this.#allow(config);
+      const host = await this.#orUndo(this.#createPair(network, bridge, config), () => this.#forget(config));
+      const work = this.#bringUp(bridge, host, config).then(() => setUpContainerSide(inside, network, config, host));
+      return { host, routes: await this.#orUndo(work, () => this.remove(config)) };
+    } finally {
+      inside.close();
+    }
+  }
+
+  /** Idempotent. The interface is down and off the bridge within a millisecond or two; the rest follows. */
+  async remove(port: PortIdentity): Promise<void> {
+    const link = await this.#netlink.getLink(port.hostIfname);
+    const ours = link !== null && isContainerPort(link) ? link : null;
+    if (ours !== null) await unlessMissing(this.#netlink.setLink(ours.index, { up: false, master: null }));
+    await Promise.all([
+      ...hostRoutes(port).map((dst) => unlessMissing(this.#netlink.deleteRoute({ dst }))),
+      this.#forget(port),
+    ]);
+    if (ours !== null) await unlessMissing(this.#reaper.deleteLink(ours.index));
+  }
+
+  /** Puts back what differs; true when something did. Rejects with `attachment-unknown` when the interface is gone. */
+  async adopt(network: OverlayNetworkConfig, bridge: Link, port: PortIdentity): Promise<boolean> {
+    const link = await this.#netlink.getLink(port.hostIfname);
+    if (link === null) {
+      throw new FabricError('attachment-unknown', {
+        what: `the interface ${port.hostIfname} is gone`,
+        why: 'its container ended',
+      });
+    }
+    await this.#allow(port);
+    const fdb = await this.#netlink.listFdb({ port: link.index });
+    return this.repair(network, bridge, port, { link, fdb, routes: [] });
+  }
+
+  /** Compares with what a dump showed and changes only what differs; anti-spoof elements are not looked at. */
+  async repair(
+    network: OverlayNetworkConfig,
+    bridge: Link,
+    port: PortIdentity,
+    { link, fdb, routes }: PortView,
+  ): Promise<boolean> {
+    const { index } = link;
+    const work: Promise<void>[] = [];
+    const settings = linkDifferences(link, { mtu: network.mtu, alias: CONTAINER_ALIAS, master: bridge.index });
+    if (settings !== null) work.push(this.#netlink.setLink(index, settings));
+    const flags = link.master === bridge.index ? wrongFlags(link) : ['all'];
+    if (flags.length > 0) work.push(this.#netlink.setBridgePort(index, MEMBER_PORT));
+    const entry = fdb.some((e) => e.index === index && e.mac === port.mac && e.state === 'static' && e.master !== null);
+    if (!entry || settings?.master !== undefined) work.push(this.#netlink.setFdbEntry({ index, mac: port.mac }));
+    for (const dst of hostRoutes(port)) {
+      if (routes.some((route) => sameBlock(route.dst, dst) && route.index === bridge.index)) continue;
+      work.push(this.#netlink.replaceRoute({ dst, index: bridge.index }));
+    }
+    if (!link.up) work.push(this.#netlink.setLink(index, { up: true }));
+    await Promise.all(work);
+    return work.length > 0;
+  }
+
+  /** Differences on the host's side, in words. */
+  async check(bridge: Link, port: PortIdentity): Promise<readonly string[]> {
+    const link = await this.#netlink.getLink(port.hostIfname);
+    if (link === null) return [`the host interface ${port.hostIfname} is gone`];
+    const [fdb, routes] = await Promise.all([
+      this.#netlink.listFdb({ port: link.index }),
+      this.#netlink.listRoutes({ index: bridge.index }),
+    ]);
+    const findings: string[] = [];
+    if (!link.up) findings.push(`${link.name} is down`);
+    if (link.master !== bridge.index) findings.push(`${link.name} is no port of ${bridge.name}`);
+    else findings.push(...wrongFlags(link).map((flag) => `${link.name}: the bridge port flag ${flag} is wrong`));
+    if (!fdb.some((entry) => entry.mac === port.mac && entry.state === 'static')) {
+      findings.push(`${bridge.name} has no forwarding entry for ${port.mac} on ${link.name}`);
+    }
+    for (const [i, dst] of hostRoutes(port).entries()) {
+      if (!routes.some((route) => sameBlock(route.dst, dst))) findings.push(`the host has no route to ${port.ips[i]}`);
+    }
+    return findings;
+  }
+
+  async #allow(port: PortIdentity): Promise<void> {
+    const changes = elementChanges('add', portElements(port));
+    try {
+      await this.#filter.setElementsAll(changes);
+    } catch (error) {
+      // Someone flushed the packet filter, and the watch has not come round yet.
+      if (!isMissing(error)) throw error;
+      await this.#repairFilter();
+      await this.#filter.setElementsAll(changes);
+    }
+  }
+
+  /** One transaction; element by element when one of them is gone already. */
+  async #forget(port: PortIdentity): Promise<void> {
+    const elements = portElements(port);
+    try {
+      await this.#filter.setElementsAll(elementChanges('delete', elements));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      for (const element of elements) {
+        await unlessMissing(this.#filter.setElementsAll(elementChanges('delete', [element])));
+      }
+    }
+  }
+
+  async #createPair(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<Link> {
+    try {
+      return await this.#netlink.createVeth({
+        name: config.hostIfname,
+        mtu: network.mtu,
+        master: bridge.index,
+        addressGeneration: false,
+        alias: CONTAINER_ALIAS,
+        peer: { name: config.ifname, mac: config.mac, mtu: network.mtu, namespaceFd: config.namespaceFd },
+      });
+    } catch (error) {
+      if (hasErrno(error, 'EXFULL')) {
+        const why = 'a Linux bridge has at most 1023 ports';
+        throw new FabricError('limit', { what: `the bridge ${bridge.name} is full`, why }, { cause: error });
+      }
+      if (isExists(error)) {
+        const what = `${config.hostIfname} or the container's ${config.ifname} exists already`;
+        throw new FabricError('interface-exists', { what }, { cause: error });
+      }
+      throw explainUnsupported(error, 'veth');
+    }
+  }
+
+  /** Flags and entry before the link is up; one system call for all. */
+  async #bringUp(bridge: Link, { index }: Link, config: PortIdentity): Promise<void> {
+    await Promise.all([
+      this.#netlink.setBridgePort(index, MEMBER_PORT),
+      this.#netlink.setFdbEntry({ index, mac: config.mac }),
+      ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
+      this.#netlink.setLink(index, { up: true }),
+    ]);
+  }
+
+  /** The first error is the one that counts; what its undoing leaves behind is in the log. */
+  async #orUndo<T>(work: Promise<T>, undo: () => Promise<void>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      await undo().catch((why: unknown) =>
+        this.#log.error('rolling back a container interface failed', { why: String(why) }),
+      );
+      throw error;
+    }
+  }
+}
+
+/** Ours by alias, or half made by a daemon that was killed: the alias comes before the link goes up. */
+export function isContainerPort({ kind, alias, up }: Link): boolean {
+  return kind === 'veth' && (alias === CONTAINER_ALIAS || (alias === '' && !up));
+}
+
+/** Names of the flags that are not as a member port's. */
+function wrongFlags({ port }: Link): readonly string[] {
+  return Object.entries(MEMBER_PORT).flatMap(([flag, value]) =>
+    port !== null && port[flag as keyof typeof port] === value ? [] : [flag],
+  );
+}
+
+function hostRoutes({ ips }: Pick<PortIdentity, 'ips'>): readonly Cidr[] {
+  return ips.map((text) => {
+    const ip = parseIp(text);
+    assert(ip !== null, `address of a container: ${text}`);
+    return hostRoute(ip);
+  });
+}

@@ -1,0 +1,144 @@
+// The container's end of its veth: addresses with the network's prefix, routes, and no ear for router advertisements
+// (CVE-2020-10749). Works through a netlink socket that was opened in the container's namespace; other interfaces and
+// routes of the container are never touched, and a default route is added only where its family has none.
+
+import {
+  type Cidr,
+  type Family,
+  formatCidr,
+  formatIp,
+  type IpAddress,
+  parseCidr,
+  parseIp,
+} from '../../base/address.ts';
+import { assert, FabricError } from '../../base/errors.ts';
+import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../host-network.ts';
+import { writeSysctl } from '../native.ts';
+import { type Link, ROUTE_TABLE_MAIN, type Route } from '../netlink/objects.ts';
+import type { Rtnetlink } from '../netlink/rtnetlink.ts';
+import { readSysctlIfAny } from './forwarding.ts';
+import { sameBlock } from './overlay-bridge.ts';
+
+export interface ContainerRoute {
+  readonly dst: string;
+  readonly gw: string;
+}
+
+/** `host` is the other end. Resolves with the routes that were set beyond the connected ones. */
+export async function setUpContainerSide(
+  inside: Rtnetlink,
+  network: OverlayNetworkConfig,
+  config: ContainerInterfaceConfig,
+  host: Link,
+): Promise<readonly ContainerRoute[]> {
+  const index = host.peerIndex;
+  assert(index !== null, 'a veth has a peer');
+  const addresses = config.ips.map(mustParse);
+  const routes = wantedRoutes(network, config, addresses, await inside.listRoutes({ table: ROUTE_TABLE_MAIN }));
+  await quietIpv6(config, addresses);
+  await Promise.all([
+    inside.setLink(index, { addressGeneration: true, up: true }),
+    ...addresses.map((ip) =>
+      inside.addAddress({ index, ip, prefix: prefixOf(network, ip.family), noDad: ip.family === 6 }),
+    ),
+    ...routes.map(({ dst, gateway }) => inside.addRoute({ dst, gateway, index })),
+  ]);
+  return routes.map(({ dst, gateway }) => ({ dst: formatCidr(dst), gw: formatIp(gateway) }));
+}
+
+/** Differences inside the namespace, in words. The MTU is left out: plugins behind us may lower it. */
+export async function checkContainerSide(
+  inside: Rtnetlink,
+  network: OverlayNetworkConfig,
+  config: ContainerInterfaceConfig,
+): Promise<readonly string[]> {
+  const link = await inside.getLink(config.ifname);
+  if (link === null) return [`the container has no interface ${config.ifname}`];
+  const [present, routes] = await Promise.all([
+    inside.listAddresses({ index: link.index }),
+    inside.listRoutes({ table: ROUTE_TABLE_MAIN }),
+  ]);
+  const findings: string[] = [];
+  if (!link.up) findings.push(`${config.ifname} is down`);
+  if (link.mac !== config.mac) findings.push(`${config.ifname} has the MAC ${link.mac}, not ${config.mac}`);
+  const addresses = config.ips.map(mustParse);
+  for (const ip of addresses) {
+    const prefix = prefixOf(network, ip.family);
+    const there = present.some((a) => a.ip.family === ip.family && a.ip.value === ip.value && a.prefix === prefix);
+    if (!there) findings.push(`${config.ifname} lacks the address ${formatIp(ip)}/${prefix}`);
+  }
+  // With no routes in sight, all that could be wanted are; a default route of others is as good as ours.
+  for (const { dst } of wantedRoutes(network, config, addresses, [])) {
+    if (!routes.some((route) => sameBlock(route.dst, dst)))
+      findings.push(`the container has no route to ${formatCidr(dst)}`);
+  }
+  return findings;
+}
+
+interface WantedRoute {
+  readonly dst: Cidr;
+  readonly gateway: IpAddress;
+}
+
+/** Throws FabricError `address-invalid` for a route that can't be: malformed, or of a family that the network lacks. */
+export function wantedRoutes(
+  network: OverlayNetworkConfig,
+  config: Pick<ContainerInterfaceConfig, 'defaultRoute' | 'routes'>,
+  addresses: readonly IpAddress[],
+  present: readonly Route[],
+): readonly WantedRoute[] {
+  const wanted: WantedRoute[] = config.routes.map(({ dst, gw }) => {
+    const block = parseCidr(dst);
+    const gateway = gw === null ? gatewayOf(network, block?.family ?? 4) : parseIp(gw);
+    if (block === null || gateway === null || gateway.family !== block.family) {
+      const what = `can't set the route ${dst}${gw === null ? '' : ` via ${gw}`}`;
+      throw new FabricError('address-invalid', {
+        what,
+        why: 'destination and gateway must be of one family of the network',
+      });
+    }
+    return { dst: block, gateway };
+  });
+  if (!config.defaultRoute) return wanted;
+  for (const family of [4, 6] as const) {
+    const gateway = gatewayOf(network, family);
+    const dst: Cidr = { family, base: 0n, prefix: 0 };
+    const there = [...present, ...wanted].some((route) => sameBlock(route.dst, dst));
+    const member = addresses.some((ip) => ip.family === family);
+    if (gateway !== null && member && !there) wanted.push({ dst, gateway });
+  }
+  return wanted;
+}
+
+/** Before the interface is up. Runtimes switch IPv6 off in new namespaces; an IPv6 address says that it is wanted. */
+async function quietIpv6(
+  { namespaceFd, ifname }: ContainerInterfaceConfig,
+  addresses: readonly IpAddress[],
+): Promise<void> {
+  const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
+  const current = await readSysctlIfAny(key('accept_ra'), namespaceFd);
+  if (current === null) return;
+  if (current !== '0') await writeSysctl(key('accept_ra'), '0', namespaceFd);
+  if (!addresses.some(({ family }) => family === 6)) return;
+  if ((await readSysctlIfAny(key('disable_ipv6'), namespaceFd)) === '1') {
+    await writeSysctl(key('disable_ipv6'), '0', namespaceFd);
+  }
+}
+
+function gatewayOf({ gateway, gateway6 }: OverlayNetworkConfig, family: Family): IpAddress | null {
+  if (family === 4) return mustParse(gateway);
+  return gateway6 === null ? null : mustParse(gateway6);
+}
+
+function prefixOf({ range, range6 }: OverlayNetworkConfig, family: Family): number {
+  if (family === 4) return range.prefix;
+  assert(range6 !== null, 'an IPv6 address is given only where the network has an IPv6 range');
+  return range6.prefix;
+}
+
+/** Addresses come from our own allocation: anything else is a bug. */
+function mustParse(text: string): IpAddress {
+  const ip = parseIp(text);
+  assert(ip !== null, `IP address: ${text}`);
+  return ip;
+}

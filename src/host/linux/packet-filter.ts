@@ -1,0 +1,107 @@
+// Keeps fabric's nftables as they should be: writes both tables, remembers how the kernel shows them, and writes them
+// again when they look different; and keeps the accept rules in chains of others. Elements of containers that were attached
+// by an earlier daemon survive every rewrite.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import type { Log } from '../../base/capabilities.ts';
+import { FabricError } from '../../base/errors.ts';
+import type { AntiSpoofElement } from './anti-spoof.ts';
+import { ForeignAccepts } from './foreign-accepts.ts';
+import { NFT_TABLE } from './names.ts';
+import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
+import { type OverlayRulesInput, overlayRules, removeOverlayRules } from './overlay-rules.ts';
+
+export class PacketFilter {
+  readonly #programs = new PacketFilterPrograms();
+  readonly #foreign: ForeignAccepts;
+  readonly #log: Log;
+  /** Of the last rewrite: the text without elements, and what the kernel then showed. */
+  #written: { readonly rules: string; readonly shown: string } | null = null;
+
+  constructor(log: Log) {
+    this.#log = log;
+    this.#foreign = new ForeignAccepts(this.#programs, log);
+  }
+
+  /** Rejects with FabricError when nftables can't be used at all. */
+  async preflight(): Promise<void> {
+    await this.#programs.list('tables');
+  }
+
+  /** True when something had to be written. The first call of a process always writes. */
+  async ensure(input: OverlayRulesInput): Promise<boolean> {
+    const rules = overlayRules({ ...input, elements: [] });
+    if (this.#written?.rules === rules) {
+      const listing = await this.#listing();
+      if (fingerprint(listing) === this.#written.shown && hasElements(listing, input.elements)) return false;
+    }
+    await this.#write(overlayRules(input));
+    this.#written = { rules, shown: fingerprint(await this.#listing()) };
+    return true;
+  }
+
+  /** See {@link ForeignAccepts.ensure}. */
+  ensureAccepted(interfaces: readonly string[]): Promise<boolean> {
+    return this.#foreign.ensure(interfaces);
+  }
+
+  async removeAccepted(interfaces: readonly string[]): Promise<void> {
+    await this.#foreign.remove(interfaces);
+  }
+
+  async removeTables(): Promise<void> {
+    this.#written = null;
+    await this.#programs.apply(removeOverlayRules());
+  }
+
+  hasElement(set: string, element: string): Promise<boolean> {
+    return this.#programs.hasElement('bridge', NFT_TABLE, set, element);
+  }
+
+  /** Ours are this process's threads (elements) and the programs that it runs (everything else). */
+  isOurThread(threadId: number): boolean {
+    return this.#programs.ran(threadId) || existsSync(`/proc/self/task/${threadId}`);
+  }
+
+  async #write(text: string): Promise<void> {
+    try {
+      await this.#programs.apply(text);
+    } catch (error) {
+      if (!(error instanceof FabricError) || error.code !== 'nftables') throw error;
+      // Another version's sets or chains of the same names may be of other types.
+      this.#log.warn('nftables refused an update of our tables; making them anew', { why: error.message });
+      await this.#programs.apply(`${removeOverlayRules()}${text}`);
+    }
+  }
+
+  async #listing(): Promise<NftListing> {
+    const tables = await Promise.all(
+      ['inet', 'bridge'].map((family) => this.#programs.list('table', family, NFT_TABLE)),
+    );
+    return tables.flatMap((table) => table ?? []);
+  }
+}
+
+/** Of all but what changes by itself: handles, counters, elements, and the program's version. */
+export function fingerprint(listing: NftListing): string {
+  const kept = listing.filter((object) => !('metainfo' in object));
+  const text = JSON.stringify(kept, (key, value: unknown) => {
+    if (key === 'handle' || key === 'elem') return undefined;
+    return key === 'counter' ? null : value;
+  });
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** False when a set has fewer elements than it must have: someone emptied it. */
+export function hasElements(listing: NftListing, elements: readonly AntiSpoofElement[]): boolean {
+  const wanted = new Map<string, number>();
+  for (const { set } of elements) wanted.set(set, (wanted.get(set) ?? 0) + 1);
+  for (const { set } of listing) {
+    if (!isObject(set) || typeof set.name !== 'string') continue;
+    const there = Array.isArray(set.elem) ? set.elem.length : 0;
+    if (there < (wanted.get(set.name) ?? 0)) return false;
+    wanted.delete(set.name);
+  }
+  return wanted.size === 0;
+}
