@@ -5,7 +5,7 @@
 //   version 1 = 1 | type 1 | body
 //   1 root     digest 8 | authors 4                                  "this is all I have"
 //   2 buckets  bitmap 32 | digest 8 of each set bucket               answer to a root that differs
-//   3 heads    bitmap 32 | head*                                     all my heads in the set buckets
+//   3 heads    head* | bitmap 32                                     all my heads in the set buckets
 //   4 have     flags 1 (1: fresh news) | head*                       "ask me for these"
 //   5 want     {author 16 | base 8 | flags 1 (1: graft)}*            base: what I have, 0 for the full map
 //   6 states   {flags 1 (1: pushed) | author 16 | version 8 | floor 8 | base 8 | signature 64
@@ -13,7 +13,7 @@
 //   7 prune    author 16 *                                           "your pushes of these come too late"
 //   8 bye                                                            "I stop now"
 //
-//   head = author 16 | version 8 | fingerprint 8; `*` repeats to the end of the message
+//   head = author 16 | version 8 | fingerprint 8; `*` repeats as far as the message reaches
 
 import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
 import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
@@ -145,9 +145,8 @@ function decodeBody(type: MessageType, reader: ByteReader, limits: GossipLimits)
     case 'buckets':
       return { type, digests: readBuckets(reader) };
     case 'heads': {
-      const buckets = reader.bytes(BITMAP_BYTES);
-      const heads = readAll(reader, limits.itemsMax, readHead);
-      return heads === null || reader.failed ? null : { type, buckets, heads };
+      const heads = readAll(reader, limits.itemsMax, readHead, BITMAP_BYTES);
+      return heads === null ? null : { type, heads, buckets: reader.bytes(BITMAP_BYTES) };
     }
     case 'have': {
       const fresh = (reader.u8() & FLAG) !== 0;
@@ -171,10 +170,15 @@ function decodeBody(type: MessageType, reader: ByteReader, limits: GossipLimits)
   }
 }
 
-/** Null as soon as one item is malformed or there are too many. */
-function readAll<T>(reader: ByteReader, countMax: number, read: (reader: ByteReader) => T | null): readonly T[] | null {
+/** Up to `tailBytes` before the end; null as soon as one item is malformed or there are too many. */
+function readAll<T>(
+  reader: ByteReader,
+  countMax: number,
+  read: (reader: ByteReader) => T | null,
+  tailBytes = 0,
+): readonly T[] | null {
   const items: T[] = [];
-  while (reader.remaining > 0) {
+  while (reader.remaining > tailBytes) {
     const item = items.length < countMax ? read(reader) : null;
     if (item === null || reader.failed) return null;
     items.push(item);

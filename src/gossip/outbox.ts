@@ -4,12 +4,11 @@
 
 import type { ByteWriter } from '../base/bytes.ts';
 import type { PeerId } from '../base/ids.ts';
-import { type AuthorTable, BUCKETS } from './author-table.ts';
+import type { AuthorTable } from './author-table.ts';
 import {
   BITMAP_BYTES,
   encodeBuckets,
   encodeRoot,
-  hasBit,
   type MessageType,
   openMessage,
   setBit,
@@ -37,7 +36,7 @@ export class Outbox {
   #root = false;
   #buckets = false;
   #bye = false;
-  readonly #headBuckets = new Uint8Array(BITMAP_BYTES);
+  readonly #headBuckets = new Set<number>();
   readonly #states = new Map<PeerId, { base: number; pushed: boolean }>();
   readonly #have = new Set<PeerId>();
   readonly #news = new Set<PeerId>();
@@ -63,7 +62,7 @@ export class Outbox {
   }
 
   heads(bucket: number): void {
-    setBit(this.#headBuckets, bucket);
+    this.#headBuckets.add(bucket);
   }
 
   /** The neighbour holds `base` of this author (0: nothing) and needs what is newer. */
@@ -190,22 +189,16 @@ export class Outbox {
 
   /** Whole buckets until the message is large enough: the bitmap says which ones it covers completely. */
   #drainHeads(): OutgoingMessage | null {
+    if (this.#headBuckets.size === 0) return null;
     const covered = new Uint8Array(BITMAP_BYTES);
-    const body = openMessage('heads');
-    const heads: Parameters<typeof writeHead>[1][] = [];
-    const headsTarget = this.#limits.messageBytesTarget / 32;
-    let any = false;
-    for (let bucket = 0; bucket < BUCKETS && heads.length < headsTarget; bucket++) {
-      if (!hasBit(this.#headBuckets, bucket)) continue;
-      this.#headBuckets[bucket >> 3]! &= ~(1 << (bucket & 7));
+    const heads = openMessage('heads');
+    for (const bucket of this.#headBuckets) {
+      if (heads.length >= this.#limits.messageBytesTarget) break;
+      this.#headBuckets.delete(bucket);
       setBit(covered, bucket);
-      heads.push(...this.#table.inBucket(bucket));
-      any = true;
+      for (const head of this.#table.inBucket(bucket)) writeHead(heads, head);
     }
-    if (!any) return null;
-    body.bytes(covered);
-    for (const head of heads) writeHead(body, head);
-    return { type: 'heads', bytes: body.finish() };
+    return { type: 'heads', bytes: heads.bytes(covered).finish() };
   }
 }
 

@@ -59,22 +59,23 @@ export const LEASE_PREFIX = 'lease/';
 /** Keys of an author's attachments. */
 export const ATTACHMENT_PREFIX = 'at/';
 
-/** `cidr` is canonical text, as in a LeaseRecord. */
-export function leaseKey(network: Vni, cidr: string): string {
-  return `${LEASE_PREFIX}${network}/${cidr}`;
+/** An author may publish several records of one block, of different epochs: what it got and what it gave. */
+export function leaseKey({ network, cidr, epoch }: Pick<LeaseRecord, 'network' | 'cidr' | 'epoch'>): string {
+  return `${LEASE_PREFIX}${network}/${epoch}/${cidr}`;
 }
 
 export function attachmentKey(network: Vni, mac: Mac): string {
   return `${ATTACHMENT_PREFIX}${network}/${mac}`;
 }
 
-export function parseLeaseKey(key: string): { network: Vni; cidr: string } | null {
-  const match = /^lease\/(\d{1,8})\/(.+)$/.exec(key);
+export function parseLeaseKey(key: string): Pick<LeaseRecord, 'network' | 'cidr' | 'epoch'> | null {
+  const match = /^lease\/(\d{1,8})\/(\d{1,16})\/(.+)$/.exec(key);
   const network = parseVni(Number(match?.[1]));
-  const cidr = parseCidr(match?.[2] ?? '');
-  if (network === null || cidr === null) return null;
-  const parsed = { network, cidr: formatCidr(cidr) };
-  return leaseKey(parsed.network, parsed.cidr) === key ? parsed : null;
+  const epoch = Number(match?.[2]);
+  const cidr = parseCidr(match?.[3] ?? '');
+  if (network === null || cidr === null || !Number.isSafeInteger(epoch) || epoch < 1) return null;
+  const parsed = { network, cidr: formatCidr(cidr), epoch };
+  return leaseKey(parsed) === key ? parsed : null;
 }
 
 export function parseAttachmentKey(key: string): { network: Vni; mac: Mac } | null {
@@ -114,7 +115,6 @@ export function decodePeer(value: Uint8Array): PeerRecord | null {
 export function encodeLease(record: LeaseRecord): Uint8Array {
   return encode(TYPES.lease, {
     owner: fromHex(record.owner),
-    epoch: record.epoch,
     giftId: fromHex(record.giftId),
     donor: fromHex(record.donor),
     signature: record.signature,
@@ -130,10 +130,8 @@ export function decodeLease(key: string, value: Uint8Array): LeaseRecord | null 
   const donor = parsePeerId(hexOf(fields.donor, PEER_ID_BYTES));
   const giftId: GiftId | null = parseGiftId(hexOf(fields.giftId, PEER_ID_BYTES));
   const signature = bytesOf(fields.signature, SIGNATURE_BYTES);
-  const epoch = Number(fields.epoch);
   if (owner === null || donor === null || giftId === null || signature === null) return null;
-  if (!Number.isSafeInteger(epoch) || epoch < 1) return null;
-  return { ...place, owner, epoch, giftId, donor, signature };
+  return { ...place, owner, giftId, donor, signature };
 }
 
 /** The value under {@link attachmentKey}. */

@@ -24,10 +24,9 @@ const MESSAGES = {
   Lease: {
     fields: {
       owner: { type: 'bytes', id: 1 },
-      epoch: { type: 'uint64', id: 2 },
-      giftId: { type: 'bytes', id: 3 },
-      donor: { type: 'bytes', id: 4 },
-      signature: { type: 'bytes', id: 5 },
+      giftId: { type: 'bytes', id: 2 },
+      donor: { type: 'bytes', id: 3 },
+      signature: { type: 'bytes', id: 4 },
     },
   },
   AttachmentKind: { values: { CONTAINER: 0, HOST: 1, FOREIGN: 2 } },

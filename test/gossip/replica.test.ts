@@ -1,0 +1,183 @@
+import { describe, expect, test } from 'vitest';
+import { utf8 } from '../../src/base/bytes.ts';
+import type { ClusterId, PeerId } from '../../src/base/ids.ts';
+import { type AuthorState, signState } from '../../src/gossip/author-state.ts';
+import { MemoryAuthorTable } from '../../src/gossip/author-table.ts';
+import { GOSSIP_LIMITS, type GossipLimits } from '../../src/gossip/limits.ts';
+import { decodeMessage, openMessage, type StateItem, writeState } from '../../src/gossip/messages.ts';
+import { nextVersion } from '../../src/gossip/own-map.ts';
+import { EMPTY_MAP } from '../../src/gossip/packed-map.ts';
+import { Replica } from '../../src/gossip/replica.ts';
+import { nodeCrypto } from '../../src/host/node-crypto.ts';
+import { MemoryStore } from '../fakes/memory-store.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { CLUSTER, identity } from './gossip-sim.ts';
+
+const US = identity(0);
+const THEM = identity(1);
+
+function replica(limits: Partial<GossipLimits> = {}, store = new MemoryStore()): Replica {
+  return new Replica({
+    self: US,
+    clusterId: CLUSTER,
+    crypto: nodeCrypto,
+    store,
+    log: new RecordingLog(),
+    limits: { ...GOSSIP_LIMITS, ...limits },
+    table: new MemoryAuthorTable(nodeCrypto),
+    acceptAuthor: (author) => author !== identity(13).peer,
+  });
+}
+
+/** The author's next state, signed with whatever key and for whatever cluster the test says. */
+function state(
+  records: Record<string, string | null>,
+  how: { from?: AuthorState; author?: number; signer?: number; cluster?: ClusterId; version?: number } = {},
+): AuthorState {
+  const author = identity(how.author ?? 1);
+  const base = how.from ?? { packed: EMPTY_MAP, version: (how.version ?? 1) - 1, floor: 0 };
+  const batch = new Map(Object.entries(records).map(([key, value]) => [key, value === null ? null : utf8(value)]));
+  const next = nextVersion(base, batch, { ...GOSSIP_LIMITS, tombstonesMin: 1 })!;
+  const { sign } = identity(how.signer ?? how.author ?? 1);
+  const unsigned = { ...next, author: author.peer, identityKey: author.identityKey };
+  return signState(nodeCrypto, how.cluster ?? CLUSTER, sign, unsigned);
+}
+
+function item(of: AuthorState, base = 0): StateItem {
+  const writer = openMessage('states');
+  writeState(writer, of, base, true);
+  const message = decodeMessage(writer.finish(), GOSSIP_LIMITS);
+  if (typeof message === 'string' || message.type !== 'states') throw new Error('the test made no state');
+  return message.items[0]!;
+}
+
+const FIRST = state({ a: '1', b: '1' });
+const SECOND = state({ b: '2', c: '2' }, { from: FIRST });
+
+describe('a state from a neighbour', () => {
+  test('full, then as a delta, then known', () => {
+    const ours = replica();
+    expect(ours.offer(item(FIRST)).kind).toBe('installed');
+    expect(ours.offer(item(SECOND, 1)).kind).toBe('installed');
+    expect(ours.table.get(THEM.peer)?.packed).toEqual(SECOND.packed);
+    expect(ours.offer(item(SECOND, 1)).kind).toBe('known');
+    expect(ours.offer(item(SECOND)).kind).toBe('known');
+    expect(ours.offer(item(FIRST)).kind).toBe('known');
+  });
+
+  test.each<[string, StateItem, object]>([
+    ['signed by somebody else', item(state({ a: '1' }, { signer: 2 })), { kind: 'invalid', reason: 'bad-signature' }],
+    [
+      'signed for another cluster',
+      item(state({ a: '1' }, { cluster: 'd2'.repeat(16) as ClusterId })),
+      { kind: 'invalid', reason: 'bad-signature' },
+    ],
+    [
+      'with a key that is not the author’s',
+      { ...item(FIRST), identityKey: identity(2).identityKey },
+      { kind: 'invalid', reason: 'bad-identity' },
+    ],
+    ['of another version', { ...item(FIRST), version: 9 }, { kind: 'invalid', reason: 'bad-signature' }],
+    ['with entries above its version', { ...item(SECOND), version: 1 }, { kind: 'invalid', reason: 'bad-map' }],
+    ['with changed entries', { ...item(FIRST), entries: SECOND.packed }, { kind: 'invalid', reason: 'bad-map' }],
+    ['with cut entries', { ...item(FIRST), entries: FIRST.packed.subarray(1) }, { kind: 'invalid', reason: 'bad-map' }],
+    ['a delta on what we lack', item(SECOND, 1), { kind: 'retry', reason: 'gap' }],
+    ['of an author that is not admitted', item(state({ a: '1' }, { author: 13 })), { kind: 'refused' }],
+  ])('%s is not installed', (_name, offered, verdict) => {
+    const ours = replica();
+    expect(ours.offer(offered)).toMatchObject(verdict);
+    expect(ours.table.size).toBe(0);
+  });
+
+  test('a delta on other content of the same version asks for the full map', () => {
+    const ours = replica();
+    ours.offer(item(state({ a: 'other' })));
+    expect(ours.offer(item(SECOND, 1))).toEqual({ kind: 'retry', reason: 'delta-mismatch' });
+    expect(ours.offer(item(SECOND)).kind).toBe('installed');
+  });
+
+  test('of two contents of one version the same one wins everywhere', () => {
+    const [x, y] = [state({ a: 'x' }), state({ a: 'y' })];
+    const [xThenY, yThenX] = [replica(), replica()];
+    for (const offered of [x, y]) xThenY.offer(item(offered));
+    for (const offered of [y, x]) yThenX.offer(item(offered));
+    expect(xThenY.table.root()).toEqual(yThenX.table.root());
+  });
+
+  test('a floor that rose past us makes the full map necessary, and deleted keys vanish', () => {
+    let theirs = FIRST;
+    for (let i = 0; i < 6; i++) {
+      theirs = state({ [`t${i}`]: 'x' }, { from: theirs });
+      theirs = state({ [`t${i}`]: null }, { from: theirs });
+    }
+    expect(theirs.floor).toBeGreaterThan(1);
+    const ours = replica();
+    ours.offer(item(FIRST));
+    expect(item(theirs, 1).base).toBe(0);
+    expect(ours.offer(item(theirs, 1)).kind).toBe('installed');
+    expect(ours.table.get(THEM.peer)?.packed).toEqual(theirs.packed);
+  });
+
+  test('a mad version of one author harms nobody else', () => {
+    const ours = replica();
+    ours.offer(item(state({ a: '1' }, { author: 2 })));
+    expect(ours.offer(item(state({ a: '1' }, { version: Number.MAX_SAFE_INTEGER }))).kind).toBe('installed');
+    expect(ours.offer(item(state({ a: '2' }, { author: 2, version: 2 }))).kind).toBe('installed');
+    expect(ours.write(new Map([['mine', utf8('1')]]))).not.toBeNull();
+    expect(ours.own?.version).toBe(1);
+  });
+
+  test.each<[string, Partial<GossipLimits>, object]>([
+    ['a map too large', { mapBytesMax: 20 }, { kind: 'invalid', reason: 'bad-map' }],
+    ['too many records', { entriesMax: 1 }, { kind: 'invalid', reason: 'bad-map' }],
+    ['too many authors', { authorsMax: 0 }, { kind: 'refused', reason: 'authors-max' }],
+    ['all maps together too large', { totalBytesMax: 10 }, { kind: 'refused', reason: 'total-bytes-max' }],
+  ])('%s is refused', (_name, limits, verdict) => {
+    const ours = replica(limits);
+    expect(ours.offer(item(FIRST))).toMatchObject(verdict);
+    expect(ours.table.bytes).toBe(0);
+  });
+});
+
+describe('the store', () => {
+  test('keeps others in batches and ourselves at once', () => {
+    const store = new MemoryStore();
+    const ours = replica({}, store);
+    ours.write(new Map([['mine', utf8('1')]]));
+    expect(store.commits).toBe(1);
+    for (let author = 1; author <= 10; author++) ours.offer(item(state({ a: '1' }, { author })));
+    expect(store.commits).toBe(1);
+    ours.saveSome();
+    expect(store.commits).toBe(2);
+    expect(ours.hasUnsaved).toBe(false);
+    const again = replica({}, new MemoryStore(store.snapshot()));
+    expect(again.table.root()).toEqual(ours.table.root());
+  });
+
+  test('a damaged state of another is dropped, reported and counted', () => {
+    const store = new MemoryStore();
+    const ours = replica({}, store);
+    ours.offer(item(FIRST));
+    ours.offer(item(state({ a: '1' }, { author: 2 })));
+    ours.saveSome();
+    damage(store, THEM.peer);
+    const again = replica({}, store);
+    expect(again.damagedAtStart).toBe(1);
+    expect(again.table.size).toBe(1);
+    expect(store.get('gossip-states', THEM.peer)).toBeUndefined();
+  });
+
+  test.each([0, 8, 20, 90, 130])('our own state damaged at byte %i is an error, never replaced', (at) => {
+    const store = new MemoryStore();
+    replica({}, store).write(new Map([['mine', utf8('a longer record of ours')]]));
+    damage(store, US.peer, at);
+    expect(() => replica({}, store)).toThrow(expect.objectContaining({ code: 'state-damaged' }));
+    expect(store.get('gossip-states', US.peer)).toBeDefined();
+  });
+});
+
+function damage(store: MemoryStore, peer: PeerId, at = 115): void {
+  const value = store.get('gossip-states', peer)!;
+  value[at]! ^= 0x40;
+  store.put('gossip-states', peer, value);
+}
