@@ -108,8 +108,9 @@ export class Holdings {
       const enough = totalSize(spare) > cidrSize({ ...this.plan.range, prefix: this.plan.leasePrefix });
       return (enough ? chooseBlock(this.plan, spare) : null) ?? 'none-free';
     }
-    const chosen = (wish === 'share' ? null : chooseBlock(this.plan, spare)) ?? chooseShare(this.plan, spare);
+    const chosen = (wish === 'any' ? chooseBlock(this.plan, spare) : null) ?? chooseShare(this.plan, spare);
     if (chosen !== null && usableSize(this.plan, chosen) < this.usable()) return chosen;
+    if (wish === 'share') return 'none-free'; // the asker comes back for `any` when nobody has a block to spare
     const used = this.pool.entries().map(([value]) => value);
     return chooseFragment(this.plan, chosen === null ? this.open() : [chosen], used) ?? 'none-free';
   }

@@ -1,5 +1,5 @@
 // The asking side of gifts: for each need one request at a time to one donor, repeated with the same gift id until it is
-// answered, then the next donor; a round asks a few of them and never waits for all. A round without success backs off.
+// answered, then the next donor; a round asks a few of them and never waits for all; without success it backs off.
 // Pure state machine: the caller chooses donors and sends.
 
 import type { Cidr, Family } from '../base/address.ts';
@@ -51,6 +51,8 @@ export interface SpaceRequestsOptions {
 
 interface Ask {
   need: Need;
+  /** What is asked for in this pass of the round: a share that nobody can give becomes any address. */
+  wish: Wish;
   current: { donor: PeerId; giftId: GiftId; sends: number; deadlineMs: number } | null;
   failures: Failure[];
   failedRounds: number;
@@ -75,10 +77,11 @@ export class SpaceRequests {
     let ask = this.#asks.get(need.key);
     if (ask === undefined) {
       if (this.#asks.size >= NEEDS_MAX) return false;
-      ask = { need, current: null, failures: [], failedRounds: 0, failedMs: 0, retryMs: 0 };
+      ask = { need, wish: need.wish, current: null, failures: [], failedRounds: 0, failedMs: 0, retryMs: 0 };
       this.#asks.set(need.key, ask);
     }
     if (ask.need.wish !== need.wish) ask.failures = []; // who refused the smaller wish is asked again
+    if (ask.need.wish !== need.wish || ask.current === null) ask.wish = need.wish;
     ask.need = need;
     if (ask.current === null && (now || this.#nowMs() >= ask.retryMs)) {
       ask.failures = [];
@@ -149,7 +152,8 @@ export class SpaceRequests {
     }
     current.sends++;
     current.deadlineMs = this.#nowMs() + REPLY_TIMEOUT_MS;
-    if (!this.#options.send(current.donor, ask.need, current.giftId)) this.#fail(ask, 'not-linked');
+    if (!this.#options.send(current.donor, { ...ask.need, wish: ask.wish }, current.giftId))
+      this.#fail(ask, 'not-linked');
   }
 
   #fail(ask: Ask, reason: Failure['reason']): void {
@@ -158,9 +162,18 @@ export class SpaceRequests {
     if (ask.current === null) this.#options.ended(ask.need);
   }
 
-  /** Sends to the next donor that was not asked in this round, or ends the round. */
+  /** Sends to the next donor that was not asked in this pass, starts the second pass, or ends the round. */
   #askNext(ask: Ask): void {
-    ask.current = null;
+    if (this.#sendNext(ask)) return;
+    if (ask.wish === 'share' && ask.failures.length > 0) {
+      ask.wish = 'any';
+      ask.failures = [];
+      if (this.#sendNext(ask)) return;
+    }
+    this.#endRound(ask);
+  }
+
+  #sendNext(ask: Ask): boolean {
     const asked = new Set(ask.failures.map(({ donor }) => donor));
     for (const donor of this.#options.donorsFor(ask.need)) {
       if (asked.size >= DONORS_MAX) break;
@@ -168,12 +181,16 @@ export class SpaceRequests {
       asked.add(donor);
       const giftId = this.#options.giftId();
       ask.current = { donor, giftId, sends: 1, deadlineMs: this.#nowMs() + REPLY_TIMEOUT_MS };
-      if (this.#options.send(donor, ask.need, giftId)) return;
+      if (this.#options.send(donor, { ...ask.need, wish: ask.wish }, giftId)) return true;
       ask.failures.push({ donor, reason: 'not-linked' });
-      ask.current = null;
     }
+    ask.current = null;
+    return false;
+  }
+
+  #endRound(ask: Ask): void {
     ask.failedMs = this.#nowMs();
-    if (asked.size === 0) {
+    if (ask.failures.length === 0) {
       ask.retryMs = ask.failedMs; // nobody to ask is no reason to wait once somebody is there
       return;
     }

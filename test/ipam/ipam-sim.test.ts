@@ -1,10 +1,10 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { AddressPool } from '../../src/ipam/address-pool.ts';
 import { Estate } from '../../src/ipam/estate.ts';
 import { Holdings } from '../../src/ipam/holdings.ts';
 import { LeaseView } from '../../src/ipam/lease-view.ts';
-import { AddressPool } from '../../src/ipam/address-pool.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
-import { Cluster, type ClusterOptions, ip } from './sim-cluster.ts';
+import { Cluster, type ClusterOptions, Violation } from './sim-cluster.ts';
 
 const SHAPES: readonly Omit<ClusterOptions, 'seed'>[] = [
   { hosts: 3, range: '10.32.0.0/24', leasePrefix: 28 },
@@ -66,8 +66,95 @@ function wantAny(cluster: Cluster, host: number, owner: string): void {
 }
 
 describe('a cluster under faults', () => {
-  const runs = SHAPES.flatMap((shape, index) => Array.from({ length: 12 }, (_, n) => ({ shape, seed: index * 100 + n + 1 })));
+  const runs = SHAPES.flatMap((shape, index) =>
+    Array.from({ length: 12 }, (_, n) => ({ shape, seed: index * 100 + n + 1 })),
+  );
   test.each(runs)('keeps its invariants: $shape.range, $shape.hosts hosts, seed $seed', ({ seed, shape }) => {
     run(seed, shape, 250);
+  });
+});
+
+/** Runs a method of the class as if its writes stayed in a volatile cache. */
+function loseWrites<T extends object, K extends keyof T & string>(prototype: T, method: K): void {
+  const original = prototype[method] as (...terms: unknown[]) => unknown;
+  const broken = function (this: T, ...terms: unknown[]): unknown {
+    const transaction = vi.spyOn(MemoryStore.prototype, 'transaction').mockImplementation(() => undefined as never);
+    try {
+      return original.apply(this, terms);
+    } finally {
+      transaction.mockRestore();
+    }
+  };
+  vi.spyOn(prototype, method as never).mockImplementation(broken as never);
+}
+
+describe('the checker catches broken variants', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const mutants: readonly (readonly [string, () => void])[] = [
+    ['a gift is answered before it is durable', () => loseWrites(Estate.prototype, 'give')],
+    ['an address is told before it is durable', () => loseWrites(AddressPool.prototype, 'takeNext')],
+    ['a received gift is not stored', () => loseWrites(Estate.prototype, 'adopt')],
+    [
+      'blocks in use are given away',
+      () => {
+        vi.spyOn(Holdings.prototype, 'spare').mockImplementation(function (this: Holdings) {
+          return this.owned();
+        });
+      },
+    ],
+    [
+      'an address in use is given on request',
+      () => {
+        vi.spyOn(AddressPool.prototype, 'usedWithin').mockReturnValue(0);
+      },
+    ],
+    [
+      'a repeated request gets a second gift',
+      () => {
+        vi.spyOn(Estate.prototype, 'giftTo').mockReturnValue(null);
+      },
+    ],
+    [
+      'a host allocates by what others say',
+      () => {
+        vi.spyOn(Estate.prototype, 'owns').mockReturnValue(true);
+      },
+    ],
+    [
+      'open blocks include what was given away',
+      () => {
+        vi.spyOn(Holdings.prototype, 'open').mockImplementation(function (this: Holdings) {
+          return [...this.pool.blocks];
+        });
+      },
+    ],
+    [
+      'an address that somebody holds is handed out on wish',
+      () => {
+        vi.spyOn(AddressPool.prototype, 'holderOf').mockReturnValue(null);
+      },
+    ],
+    [
+      'a proven gift is not taken',
+      () => {
+        vi.spyOn(LeaseView.prototype, 'proves').mockReturnValue(false);
+      },
+    ],
+  ];
+
+  test.each(mutants)('%s', (_name, mutate) => {
+    mutate();
+    const caught = SHAPES.flatMap((shape) => [1, 2, 3, 4].map((seed) => ({ shape, seed }))).some(({ shape, seed }) => {
+      try {
+        run(seed, shape, 250);
+        return false;
+      } catch (error) {
+        return error instanceof Violation;
+      }
+    });
+    expect(caught).toBe(true);
   });
 });

@@ -3,8 +3,8 @@
 // an oracle that knows every record; it throws on the first violation. Test code only.
 
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseIp } from '../../src/base/address.ts';
-import type { Crypto } from '../../src/base/capabilities.ts';
 import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
+import type { Crypto } from '../../src/base/capabilities.ts';
 import { DEFAULT_VNI, type PeerId } from '../../src/base/ids.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
@@ -31,6 +31,9 @@ function quickSignature(key: Uint8Array, message: Uint8Array): Uint8Array {
 
 /** Stands for a power cut: thrown out of whatever the host was doing. */
 export class PowerCut extends Error {}
+
+/** An invariant does not hold. */
+export class Violation extends Error {}
 
 interface AuthorMap {
   readonly version: number;
@@ -62,8 +65,9 @@ export class SimHost {
   readonly id: PeerId;
   store = new MemoryStore();
   ipam: Ipam | null = null;
-  /** What this host's gossip holds; survives crashes, as gossip's own store does. */
+  /** What this host's gossip holds; a crash may lose it, because gossip stores what it hears lazily. */
   maps = new Map<PeerId, AuthorMap>();
+  version = 0;
   /** Addresses that callers were told, by owner. */
   readonly held = new Map<string, IpAddress>();
   readonly conflicts: { ip: string; owner: string; holder: PeerId | null }[] = [];
@@ -149,6 +153,7 @@ export class Cluster {
   crash(index: number, snapshot?: StoreSnapshot): void {
     const host = this.hosts[index]!;
     host.ipam = null;
+    if (this.random.fraction() < 0.5) host.maps = new Map();
     host.store = new MemoryStore(snapshot ?? host.store.snapshot());
   }
 
@@ -196,6 +201,16 @@ export class Cluster {
     return true;
   }
 
+  /** Delivers the first message of a kind. */
+  deliverOnly(wanted: (payload: Payload) => boolean): void {
+    const at = this.inFlight.findIndex(({ payload }) => wanted(payload));
+    const [message] = this.inFlight.splice(at, 1);
+    const rest = this.inFlight;
+    this.inFlight = message === undefined ? [] : [message];
+    this.deliver();
+    this.inFlight = [...rest, ...this.inFlight];
+  }
+
   /** Everything under way arrives, in order; bounded. */
   drain(messagesMax = 20_000): void {
     for (let i = 0; i < messagesMax; i++) {
@@ -206,7 +221,7 @@ export class Cluster {
       this.deliver();
       this.inFlight = [...this.inFlight, ...rest];
     }
-    throw new Error('the cluster does not come to rest');
+    throw new Violation('the cluster does not come to rest');
   }
 
   tick(ms: number): void {
@@ -252,21 +267,25 @@ export class Cluster {
     return tries;
   }
 
-  /** Throws on: an address held twice or outside its host's blocks, two owners of a block, a lost block, a gift made twice. */
+  /** Throws on: an address held twice or outside its host's blocks, two owners of a block, a lost block, a request that got two. */
   check(): void {
     this.#checkAddresses();
-    this.#checkGiftIds();
+    const gifts = new Map<string, string>();
     const owned = this.hosts.map((host) => (host.ipam === null ? [] : ownBlocks(host.ipam, host.id)));
     for (const [family, trie] of this.truth()) {
       const { range } = this.plan.families.find((plan) => plan.family === family)!;
       trie.regions(range, (region, claims) => {
         let top: Claim | null = null;
         for (const claim of claims) if (top === null || isNewer(claim, top)) top = claim;
-        if (top === null) throw new Error(`${formatCidr(region)} was lost`);
+        if (top === null) throw new Violation(`${formatCidr(region)} was lost`);
+        const { giftId, donor: giver, cidr } = top.record;
+        const gift = gifts.get(`${giver} ${giftId}`) ?? cidr;
+        if (gift !== cidr) throw new Violation(`one request, two gifts: ${gift} and ${cidr}`);
+        gifts.set(`${giver} ${giftId}`, cidr);
         for (const [index, blocks] of owned.entries()) {
           const owns = blocks.some((block) => overlaps(block, region));
           if (owns && this.hosts[index]!.id !== top.record.owner) {
-            throw new Error(`host ${index} owns ${formatCidr(region)}, which went to ${top.record.owner}`);
+            throw new Violation(`host ${index} owns ${formatCidr(region)}, which went to ${top.record.owner}`);
           }
         }
         const recipient = this.hosts[this.indexOf(top.record.owner)]!;
@@ -274,7 +293,7 @@ export class Cluster {
         const known = [recipient, donor].some(
           ({ ipam }) => ipam === null || ipam.records().some(({ giftId }) => giftId === top!.record.giftId),
         );
-        if (!known) throw new Error(`${formatCidr(region)} is neither owned nor on its way`);
+        if (!known) throw new Violation(`${formatCidr(region)} is neither owned nor on its way`);
       });
     }
   }
@@ -287,12 +306,14 @@ export class Cluster {
       for (const host of this.hosts) {
         for (const block of ownBlocks(host.ipam!, host.id)) if (block.family === family) total += size(block);
       }
-      if (total !== size(range)) throw new Error(`${total} of ${size(range)} addresses are owned`);
-      this.truth().get(family)!.regions(range, (region) => {
-        const ip: IpAddress = { family, value: region.base };
-        const said = new Set(this.hosts.map((host) => host.ipam!.ownerOf(ip)));
-        if (said.size !== 1) throw new Error(`hosts differ about ${formatCidr(region)}`);
-      });
+      if (total !== size(range)) throw new Violation(`${total} of ${size(range)} addresses are owned`);
+      this.truth()
+        .get(family)!
+        .regions(range, (region) => {
+          const ip: IpAddress = { family, value: region.base };
+          const said = new Set(this.hosts.map((host) => host.ipam!.ownerOf(ip)));
+          if (said.size !== 1) throw new Violation(`hosts differ about ${formatCidr(region)}`);
+        });
     }
   }
 
@@ -303,26 +324,15 @@ export class Cluster {
       for (const { ip } of host.ipam?.reservations() ?? []) addresses.add(formatIp(ip));
       for (const text of addresses) {
         const other = holders.get(text);
-        if (other !== undefined) throw new Error(`${text} is held by hosts ${other} and ${index}`);
+        if (other !== undefined) throw new Violation(`${text} is held by hosts ${other} and ${index}`);
         holders.set(text, index);
       }
       if (host.ipam === null) continue;
       for (const [owner, ip] of host.held) {
         const kept = host.ipam.reservations().some((own) => own.owner === owner && formatIp(own.ip) === formatIp(ip));
-        if (!kept) throw new Error(`host ${index} forgot ${formatIp(ip)} of ${owner}`);
-        if (host.ipam.ownerOf(ip) !== host.id) throw new Error(`host ${index} holds ${formatIp(ip)} outside its blocks`);
-      }
-    }
-  }
-
-  #checkGiftIds(): void {
-    const gifts = new Map<string, string>();
-    for (const host of this.hosts) {
-      for (const { giftId, donor, cidr, owner } of host.ipam?.records() ?? []) {
-        const gift = `${cidr} to ${owner}`;
-        const before = gifts.get(`${donor} ${giftId}`);
-        if (before !== undefined && before !== gift) throw new Error(`one request, two gifts: ${before}, ${gift}`);
-        gifts.set(`${donor} ${giftId}`, gift);
+        if (!kept) throw new Violation(`host ${index} forgot ${formatIp(ip)} of ${owner}`);
+        if (host.ipam.ownerOf(ip) !== host.id)
+          throw new Violation(`host ${index} holds ${formatIp(ip)} outside its blocks`);
       }
     }
   }
@@ -349,7 +359,7 @@ export class Cluster {
   #publish(index: number, records: readonly LeaseRecord[]): void {
     this.#maybeCut();
     const host = this.hosts[index]!;
-    const version = (host.maps.get(host.id)?.version ?? 0) + 1;
+    const version = ++host.version;
     host.maps.set(host.id, { version, records });
     for (const other of this.hosts.keys()) {
       this.#send(index, other, { kind: 'gossip', author: host.id, map: { version, records } });
