@@ -1,5 +1,5 @@
-// One HTTP/1.1 connection to the daemon's unix socket, kept for all exchanges of a call: the daemon takes its closing as
-// the caller's hang-up and rolls back. Connecting takes at most 1 s, each answer at most 60 s.
+// One HTTP/1.1 connection to the daemon's unix socket, kept for all exchanges of a call: the daemon takes its closing
+// as the caller's hang-up and rolls back. Connecting takes at most 1 s, each answer at most 60 s.
 #pragma once
 
 #include <optional>

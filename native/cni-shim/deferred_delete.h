@@ -1,5 +1,6 @@
-// The record that a DEL leaves when no daemon answers: a file in `<state-dir>/cni-pending`, complete and durable before the
-// shim reports success, because the runtime never asks again. The daemon works it off (src/daemon/pending-deletes.ts).
+// The record that a DEL leaves when no daemon answers: a file in `<state-dir>/cni-pending`, complete and durable
+// before the shim reports success, because the runtime never asks again. The daemon works it off (src/daemon/pending-
+// deletes.ts).
 #pragma once
 
 #include <string>

@@ -31,7 +31,7 @@ void append_utf8(std::string* out, uint32_t code) {
   }
 }
 
-// Length of the well-formed UTF-8 sequence at the start (RFC 3629: no surrogates, no overlong forms), 0 when there is none.
+// Length of the well-formed UTF-8 sequence at the start (RFC 3629: no surrogates, no overlong forms), 0 without one.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);

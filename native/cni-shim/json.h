@@ -1,5 +1,6 @@
-// A pull reader and a string writer for JSON, as much as the shim needs: it looks at few members of a configuration and at
-// the daemon's answers, and skips the rest. Input is untrusted: no read past the end, nesting bounded, no exceptions.
+// A pull reader and a string writer for JSON, as much as the shim needs: it looks at few members of a configuration
+// and at the daemon's answers, and skips the rest. Input is untrusted: no read past the end, nesting bounded, no
+// exceptions.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
-// The CNI plugin that runtimes execute: hands CNI_* and stdin to the daemon over its unix socket and prints what it answers.
-// It exists because starting Node for each call costs more than a whole ADD. It decides nothing about CNI except what
-// must be answered when there is no daemon: VERSION, STATUS 50, a DEL recorded for later, and "try again later".
+// The CNI plugin that runtimes execute: hands CNI_* and stdin to the daemon over its unix socket and prints what it
+// answers. It exists because starting Node for each call costs more than a whole ADD. It decides nothing about CNI
+// except what must be answered when there is no daemon: VERSION, STATUS 50, a DEL recorded for later, and "try again
+// later".
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -101,7 +102,8 @@ int print(const Answer& answer) {
 // The daemon's answer, after running the plugins that it ordered; nothing with `error` set when it gave none.
 std::optional<Answer> ask_daemon(const Call& call, std::string* error) {
   DaemonConnection daemon;
-  const std::string run_dir = call.config.run_dir.empty() ? variable("FABRIC_RUN_DIR", kRunDirDefault) : call.config.run_dir;
+  const std::string run_dir =
+      call.config.run_dir.empty() ? variable("FABRIC_RUN_DIR", kRunDirDefault) : call.config.run_dir;
   if (!daemon.connect(run_dir)) {
     *error = daemon.error();
     return std::nullopt;
@@ -138,7 +140,8 @@ int defer_delete(const Call& call, const std::string& why) {
       call.config.state_dir.empty() ? variable("FABRIC_STATE_DIR", kStateDirDefault) : call.config.state_dir;
   const std::string error = record_deferred_delete(state_dir, format_deferred_delete(call.env, call.stdin_bytes));
   if (!error.empty()) {
-    return fail(call, kCodeIo, "fabric daemon not reachable, and the DEL can not be recorded for later", why + "; " + error);
+    return fail(call, kCodeIo, "fabric daemon not reachable, and the DEL can not be recorded for later",
+                why + "; " + error);
   }
   // The daemon runs no programs: a foreign IPAM plugin gives its address back here and now.
   const std::string& ipam = call.config.ipam_type;

@@ -1,6 +1,6 @@
-// What the shim reads and writes: the few members of a network configuration that it needs before it can reach the daemon,
-// the daemon's answers, requests, deferred DELs and CNI errors. Pure functions over untrusted bytes; src/cni-plugin/wire.ts
-// is the other side, docs/cni.md describes the forms.
+// What the shim reads and writes: the few members of a network configuration that it needs before it can reach the
+// daemon, the daemon's answers, requests, deferred DELs and CNI errors. Pure functions over untrusted bytes; src/cni-
+// plugin/wire.ts is the other side, docs/cni.md describes the forms.
 #pragma once
 
 #include <sys/types.h>

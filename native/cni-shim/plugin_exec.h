@@ -1,4 +1,5 @@
-// Runs a foreign CNI plugin from CNI_PATH, as the daemon orders for IPAM delegation: the daemon itself starts no program.
+// Runs a foreign CNI plugin from CNI_PATH, as the daemon orders for IPAM delegation: the daemon itself starts no
+// program.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// libFuzzer entry for every parser of the shim: configuration scan, answer, response head, JSON strings, base64. Built by
-// run.sh only. Beyond "no crash" it checks what must hold for all input; a broken property aborts.
+// libFuzzer entry for every parser of the shim: configuration scan, answer, response head, JSON strings, base64.
+// Built by run.sh only. Beyond "no crash" it checks what must hold for all input; a broken property aborts.
 
 #include <cstdint>
 #include <cstdlib>
