@@ -81,7 +81,7 @@ export const TUNNEL_LIMITS: TunnelLimits = {
 };
 
 export interface TunnelEvents {
-  /** A member that gossip has not named yet proved itself by a handshake. `endpoint` is where its datagram came from. */
+  /** A member that gossip has not named yet has a session with us and proved to receive at `endpoint`. */
   peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint }): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;

@@ -45,6 +45,8 @@ export class TunnelPeer {
   lastInitiationMs = Number.NEGATIVE_INFINITY;
   counters: PeerCounters | null = null;
   handshakeRttMs: number | null = null;
+  /** The smaller of both sides' MTU in the last handshake. */
+  agreedMtu: number | null = null;
   /** Why the last series failed or could not begin; null after a success. */
   failure: string | null = null;
   /** A whole series went unanswered since the last success: later ones try less often. */

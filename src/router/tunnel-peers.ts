@@ -80,7 +80,9 @@ export class TunnelPeers {
     const { datapath } = this.#options;
     peer.endpoint = session.endpoint;
     datapath.setEndpoint(peer.peer, session.endpoint);
-    datapath.setPathMtu(peer.peer, session.pathMtu);
+    // Only a change: a smaller path that was measured since the last handshake stays.
+    if (peer.agreedMtu !== session.pathMtu) datapath.setPathMtu(peer.peer, session.pathMtu);
+    peer.agreedMtu = session.pathMtu;
     datapath.useSession(session.localIndex);
     peer.traffic.restart(nowMs);
     peer.wantedMs = null;

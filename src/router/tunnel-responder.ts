@@ -130,9 +130,6 @@ export class TunnelResponder {
     });
     datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher, ...answer.keys });
     datapath.sendRaw(answer.datagram, from);
-    if (!peer.gossiped) {
-      this.#options.events.peerSeen({ peer: peer.peer, staticKey: handshake.remoteStatic, endpoint: from });
-    }
     return peer;
   }
 
@@ -145,6 +142,9 @@ export class TunnelResponder {
     const fields = { peer: peer.peer, endpoint: formatEndpoint(session.endpoint), cipher: session.cipher };
     if (rekey) this.#options.log.debug('tunnel has new keys', fields);
     else this.#options.log.info('tunnel established', fields);
+    if (!peer.gossiped && peer.staticKey !== null) {
+      this.#options.events.peerSeen({ peer: peer.peer, staticKey: peer.staticKey, endpoint: session.endpoint });
+    }
     return session;
   }
 
