@@ -3,7 +3,7 @@
 // reasons; verifyCertificate decides instead, and both sides can say what is wrong.
 
 import { constants } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import type { Crypto } from '../../base/capabilities.ts';
 import type { ClusterId, PeerId } from '../../base/ids.ts';
 import type { ClusterAuthority } from '../../base/membership.ts';
@@ -17,7 +17,8 @@ export interface MeshCredentials {
   /** Generations whose certificates are accepted. */
   readonly authorities: readonly ClusterAuthority[];
   readonly crypto: Crypto;
-  /** TLS 1.3 only, own certificate and key, no session tickets. */
+  /** TLS 1.3 only, own certificate and key, no session tickets; as options for servers, ready-made for clients. */
+  readonly tls: SecureContextOptions;
   readonly secureContext: SecureContext;
 }
 
@@ -32,13 +33,13 @@ export function makeMeshCredentials(
     generation: one.generation,
     caKey: crypto.ed25519Public(deriveClusterKeys(one, crypto).caSeed),
   }));
-  const secureContext = createSecureContext({
+  const tls: SecureContextOptions = {
     minVersion: 'TLSv1.3',
     // Naming our CA keeps Node from loading the public web's.
     ca: certificatePem(makeCaCertificate(token, caSeed, crypto)),
     cert: certificatePem(makeHostCertificate(token, { caSeed, identityKey: keys.identityKey }, crypto)),
     key: privateKeyPem(keys.identitySeed, keys.identityKey),
     secureOptions: constants.SSL_OP_NO_TICKET,
-  });
-  return { peer: keys.peer, clusterId, authorities, crypto, secureContext };
+  };
+  return { peer: keys.peer, clusterId, authorities, crypto, tls, secureContext: createSecureContext(tls) };
 }

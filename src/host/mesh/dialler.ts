@@ -160,6 +160,11 @@ export class Dialler {
     dial.destination.nextMs = nowMs;
   }
 
+  /** True until the dial's end was told. */
+  isDialling(id: number): boolean {
+    return this.#dials.has(id);
+  }
+
   /** The dials to start now. */
   tick(nowMs: number): readonly Dial[] {
     const dials: Dial[] = [];

@@ -17,6 +17,8 @@ export interface Wire {
   /** Sends what waits, then closes; destroy() follows by itself when that takes too long. */
   end(): void;
   destroy(): void;
+  /** Resolves when the connection beneath is closed. */
+  finished(): Promise<void>;
   /** Bytes that came from the other side so far: progress inside a long message counts as a sign of life. */
   bytesReceived(): number;
 }
@@ -79,6 +81,11 @@ export class GrpcWire implements Wire {
   destroy(): void {
     this.#ended = true;
     this.#socket.destroy();
+  }
+
+  finished(): Promise<void> {
+    if (this.#socket.closed) return Promise.resolve();
+    return new Promise((resolve) => this.#socket.once('close', () => resolve()));
   }
 
   bytesReceived(): number {

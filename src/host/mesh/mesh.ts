@@ -1,0 +1,394 @@
+// The mesh of one host: listens, dials, greets, and keeps exactly one link per peer. It joins the pure parts (Dialler,
+// LinkElection, judgeHello, Connection) to sockets and to one timer; what links carry is the business of gossip and ipam.
+// Invariants: a link's peer is proved by its certificate; no refusal ends the daemon; both sides report each refusal.
+
+import type { Clock, Log, Random } from '../../base/capabilities.ts';
+import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
+import { FabricError } from '../../base/errors.ts';
+import type { BootId, PeerId } from '../../base/ids.ts';
+import { CALLER_LIMITS, type CallerLimits } from './caller-limits.ts';
+import { type CloseReason, CONNECTION_LIMITS, Connection, type ConnectionLimits } from './connection.ts';
+import type { MeshCredentials } from './credentials.ts';
+import { dial, type ReachedHost } from './dial.ts';
+import type { DialTimes } from './dial-times.ts';
+import { type Address, type Dial, Dialler, type KnownPeer, type TargetStatus } from './dialler.ts';
+import type { Channel, Hello } from './envelope.ts';
+import { type GenesisReader, judgeHello } from './judge-hello.ts';
+import { Link } from './link.ts';
+import { LinkElection } from './link-election.ts';
+import { type AcceptedCall, Listener } from './listener.ts';
+import { cloneRefusal, closedEarly, type Refusal } from './refusal.ts';
+import type { Wire } from './wire.ts';
+
+export interface RefusalReport extends Refusal {
+  /** `HOST:PORT` as dialled, or the address that called us. */
+  readonly host: string;
+  /** Null when it could not prove who it is. */
+  readonly peer: PeerId | null;
+}
+
+export interface MeshEvents {
+  linkUp(link: Link): void;
+  /** `reason` says whether the peer left (`stopping`, `leaving`) or was lost. Fires once for each linkUp. */
+  linkDown(link: Link, reason: CloseReason, detail: string): void;
+  /** `bytes` may be kept. */
+  message(link: Link, channel: Channel, bytes: Uint8Array): void;
+  /** After a send() that returned false. */
+  writable(link: Link): void;
+  refused(report: RefusalReport): void;
+  /** Two live hosts use one identity: ours when `peer` is ourselves. */
+  clone(report: RefusalReport & { readonly peer: PeerId }): void;
+  /**
+   * A member let us in: before any linkUp. The genesis must be durable when this returns; a FabricError refuses the
+   * member that it came from, and the next one is tried.
+   */
+  admitted(genesis: Uint8Array): void;
+}
+
+/** What we say of ourselves. Without genesis we are a joiner. */
+export type MeshFacts = Omit<Hello, 'port'>;
+
+export interface MeshOptions {
+  readonly credentials: MeshCredentials;
+  readonly facts: MeshFacts;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly readGenesis: GenesisReader;
+  /** Why a proved peer is not let in all the same (removed, revoked); null: it is welcome. */
+  readonly bar?: (peer: PeerId) => Refusal | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly events: MeshEvents;
+  readonly callerLimits?: CallerLimits;
+  readonly connectionLimits?: ConnectionLimits;
+  readonly dialTimes?: DialTimes;
+}
+
+const TICK_MS = 200;
+
+export class Mesh {
+  readonly #options: MeshOptions;
+  readonly #self: PeerId;
+  readonly #dialler: Dialler;
+  readonly #listener: Listener;
+  readonly #connections = new Set<Connection>();
+  readonly #wires = new Set<Wire>();
+  /** The dials behind links and those that may become links. */
+  readonly #dialled = new Map<Link, Dial>();
+  readonly #elections = new Map<PeerId, LinkElection<Link>>();
+  readonly #drops = new Map<string, number>();
+  readonly #cancel = new AbortController();
+  #credentials: MeshCredentials;
+  #facts: MeshFacts;
+  #port = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #stopping = false;
+
+  constructor(options: MeshOptions) {
+    const { credentials, clock, random, dialTimes, events } = options;
+    this.#options = options;
+    this.#self = credentials.peer;
+    this.#credentials = credentials;
+    this.#facts = options.facts;
+    this.#dialler = new Dialler({ self: this.#self, random, ...(dialTimes && { times: dialTimes }) });
+    this.#listener = new Listener({
+      listen: options.listen,
+      credentials,
+      clock,
+      limits: options.callerLimits ?? CALLER_LIMITS,
+      events: {
+        accepted: (call) => this.#accepted(call),
+        refused: (host, refusal) => this.#report(refusal, host, null, events.refused),
+        drop: (reason) => this.#drop(reason),
+      },
+    });
+  }
+
+  /** Resolves with the bound port once it listens. Rejects with `port-in-use` or `usage`. Called once. */
+  async start(): Promise<number> {
+    this.#port = await this.#listener.start();
+    this.#timer = setInterval(() => this.tick(), TICK_MS);
+    this.tick();
+    return this.#port;
+  }
+
+  /** Says goodbye on every link (`leaving` is for good) and closes everything; no event fires after it resolves. */
+  async stop(reason: 'stopping' | 'leaving' = 'stopping'): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#cancel.abort();
+    this.#listener.close();
+    for (const connection of [...this.#connections]) connection.close(reason);
+    await Promise.all([...this.#wires].map((wire) => wire.finished()));
+    await this.#listener.stop();
+  }
+
+  /** An operator's or remembered host to dial; repeats dial again at once. False when there are too many. */
+  addTarget(address: Address): boolean {
+    const added = this.#dialler.addTarget(address, this.#options.clock.monotonicMs());
+    this.#dialDue();
+    return added;
+  }
+
+  /** False when there was none. A link to it stays. */
+  removeTarget(address: Address): boolean {
+    return this.#dialler.removeTarget(address);
+  }
+
+  /** All peers that gossip knows with their endpoints; those that are not linked get dialled. */
+  setKnownPeers(peers: readonly KnownPeer[]): void {
+    this.#dialler.setKnownPeers(peers, this.#options.clock.monotonicMs());
+    this.#dialDue();
+  }
+
+  /** What later Hellos say; existing links stay. */
+  updateFacts(change: Partial<Omit<MeshFacts, 'bootId'>>): void {
+    this.#facts = { ...this.#facts, ...change };
+  }
+
+  /** After a rotation; existing links stay. */
+  updateCredentials(credentials: MeshCredentials): void {
+    this.#credentials = credentials;
+    this.#listener.updateCredentials(credentials);
+  }
+
+  links(): readonly Link[] {
+    return [...this.#elections.values()].flatMap((election) => election.current ?? []);
+  }
+
+  link(peer: PeerId): Link | null {
+    return this.#elections.get(peer)?.current ?? null;
+  }
+
+  targets(): readonly TargetStatus[] {
+    return this.#dialler.targets();
+  }
+
+  /** Dropped connections and messages since start, by reason. */
+  drops(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#drops);
+  }
+
+  /** Runs by itself every 200 ms; public for tests that move the clock. */
+  tick(): void {
+    for (const connection of [...this.#connections]) connection.tick();
+    for (const [peer, election] of [...this.#elections]) {
+      election.tick();
+      if (election.idle) this.#elections.delete(peer);
+    }
+    this.#dialDue();
+  }
+
+  #dialDue(): void {
+    if (this.#timer === null || this.#stopping) return;
+    for (const due of this.#dialler.tick(this.#options.clock.monotonicMs())) void this.#dial(due);
+  }
+
+  async #dial(due: Dial): Promise<void> {
+    const result = await dial(due, this.#credentials, this.#cancel.signal);
+    if (this.#stopping) {
+      if ('wire' in result) result.wire.destroy();
+    } else if ('refusal' in result) {
+      this.#dialler.dialFailed(due.id, result.refusal, this.#options.clock.monotonicMs());
+      this.#report(result.refusal, nameOf(due), null, this.#options.events.refused);
+    } else {
+      this.#reached(due, result);
+    }
+  }
+
+  #reached(due: Dial, { wire, certified, at }: ReachedHost): void {
+    this.#greet({ wire, certified, name: nameOf(due), dialled: due, from: at, settled: () => {} });
+  }
+
+  #accepted({ wire, certified, from, settled }: AcceptedCall): void {
+    if (this.#stopping) wire.destroy();
+    else this.#greet({ wire, certified, name: from.ip, dialled: null, from, settled });
+  }
+
+  #greet(meeting: Meeting): void {
+    const { wire, certified, name, dialled } = meeting;
+    const { clock, events } = this.#options;
+    let link: Link | null = null;
+    const connection = new Connection({
+      wire,
+      certified,
+      name,
+      dialled: dialled !== null,
+      clock,
+      limits: this.#options.connectionLimits ?? CONNECTION_LIMITS,
+      drop: (reason) => this.#drop(reason),
+      events: {
+        greeted: (hello) => {
+          meeting.settled();
+          link = this.#judge(meeting, connection, hello);
+          if (link !== null) this.#electionOf(link.peer).greeted(link);
+        },
+        welcomed: () => {
+          if (link !== null) this.#electionOf(link.peer).welcomed(link);
+        },
+        message: (channel, bytes) => {
+          if (link !== null) events.message(link, channel, bytes);
+        },
+        writable: () => {
+          if (link !== null) events.writable(link);
+        },
+        closed: (reason, detail) => {
+          this.#connections.delete(connection);
+          meeting.settled();
+          this.#closedDial(meeting, reason, detail);
+          if (link === null) return;
+          this.#dialled.delete(link);
+          this.#electionOf(link.peer).closed(link, reason, detail);
+        },
+      },
+    });
+    this.#connections.add(connection);
+    this.#wires.add(wire);
+    void wire.finished().then(() => this.#wires.delete(wire));
+    connection.start(this.#hello());
+  }
+
+  #hello(): Hello {
+    return { ...this.#facts, port: this.#port };
+  }
+
+  /** A link to be, or null when this connection comes to nothing and has been told so. */
+  #judge(meeting: Meeting, connection: Connection, hello: Hello): Link | null {
+    const { peer } = meeting.certified;
+    const party = { name: meeting.name, dialled: meeting.dialled !== null };
+    const { readGenesis, events, clock } = this.#options;
+    const context = { self: this.#self, own: this.#hello(), readGenesis, peer, party };
+    const verdict = judgeHello(hello, context);
+    const refuse = (refusal: Refusal): null => {
+      this.#failDial(meeting, refusal);
+      this.#report(refusal, meeting.name, peer, events.refused);
+      connection.close('refused', refusal.why);
+      return null;
+    };
+    switch (verdict.verdict) {
+      case 'self':
+        if (meeting.dialled !== null) this.#dialler.dialReachedSelf(meeting.dialled.id, clock.monotonicMs());
+        connection.close('self');
+        return null;
+      case 'clone':
+        this.#failDial(meeting, verdict.refusal);
+        this.#reportClone(verdict.refusal, meeting.name, peer);
+        connection.close('clone', verdict.refusal.why);
+        return null;
+      case 'refused':
+        return refuse(verdict.refusal);
+      case 'welcome': {
+        const barred = this.#options.bar?.(peer) ?? (verdict.admit === null ? null : this.#admit(verdict.admit, party));
+        if (barred !== null) return refuse(barred);
+        const endpoint = meeting.dialled !== null ? meeting.from : makeEndpoint(meeting.from.ip, hello.port)!;
+        this.#dialler.observe(peer, endpoint);
+        const link = new Link({ connection, hello, protocol: verdict.protocol, endpoint, clock });
+        if (meeting.dialled !== null) this.#dialled.set(link, meeting.dialled);
+        return link;
+      }
+    }
+  }
+
+  #admit(genesis: Uint8Array, party: { readonly name: string }): Refusal | null {
+    try {
+      this.#options.events.admitted(genesis);
+    } catch (error) {
+      if (!(error instanceof FabricError)) throw error;
+      const { why = error.message, fix = '' } = error.explanation;
+      return { code: error.code, what: `can't join through ${party.name}`, why, fix };
+    }
+    this.#facts = { ...this.#facts, genesis };
+    this.#options.log.info('joined the cluster', { host: party.name, cluster: this.#credentials.clusterId });
+    return null;
+  }
+
+  #electionOf(peer: PeerId): LinkElection<Link> {
+    const known = this.#elections.get(peer);
+    if (known !== undefined) return known;
+    const { clock } = this.#options;
+    const election = new LinkElection<Link>({
+      self: this.#self,
+      peer,
+      clock,
+      events: {
+        up: (link) => this.#linkUp(link),
+        down: (link, reason, detail) => this.#linkDown(link, reason, detail),
+        clone: (newcomer, boots) => this.#peerCloned(newcomer, boots),
+      },
+    });
+    this.#elections.set(peer, election);
+    return election;
+  }
+
+  #linkUp(link: Link): void {
+    const due = this.#dialled.get(link);
+    if (due !== undefined) this.#dialler.dialReached(due.id, link.peer, this.#options.clock.monotonicMs());
+    this.#dialler.linkUp(link.peer);
+    this.#options.log.info('link up', fieldsOf(link));
+    this.#options.events.linkUp(link);
+  }
+
+  #linkDown(link: Link, reason: CloseReason, detail: string): void {
+    this.#dialler.linkDown(link.peer, this.#options.clock.monotonicMs());
+    this.#options.log.info('link down', { ...fieldsOf(link), kind: reason, ...(detail !== '' && { detail }) });
+    this.#options.events.linkDown(link, reason, detail);
+  }
+
+  #peerCloned(newcomer: Link, boots: readonly [BootId, BootId]): void {
+    const name = formatEndpoint(newcomer.endpoint);
+    this.#reportClone(cloneRefusal({ name, dialled: newcomer.dialled }, newcomer.peer, boots), name, newcomer.peer);
+  }
+
+  #failDial({ dialled }: Meeting, refusal: Refusal): void {
+    if (dialled !== null) this.#dialler.dialFailed(dialled.id, refusal, this.#options.clock.monotonicMs());
+  }
+
+  /** A dial that ended without a verdict of ours: a duplicate has served its purpose, the rest failed. */
+  #closedDial(meeting: Meeting, reason: CloseReason, detail: string): void {
+    const { dialled, certified, name } = meeting;
+    if (dialled === null || !this.#dialler.isDialling(dialled.id)) return;
+    if (reason === 'duplicate' || reason === 'replaced') {
+      this.#dialler.dialReached(dialled.id, certified.peer, this.#options.clock.monotonicMs());
+      return;
+    }
+    if (this.#stopping) return;
+    const refusal = closedEarly({ name, dialled: true }, detail === '' ? reason : detail);
+    this.#failDial(meeting, refusal);
+    this.#report(refusal, name, certified.peer, this.#options.events.refused);
+  }
+
+  #reportClone(refusal: Refusal, host: string, peer: PeerId): void {
+    this.#report(refusal, host, peer, (report) => this.#options.events.clone({ ...report, peer }));
+  }
+
+  #report(refusal: Refusal, host: string, peer: PeerId | null, tell: (report: RefusalReport) => void): void {
+    const { code, what, why, fix } = refusal;
+    this.#options.log.warn(what, { code, host, peer, why, fix });
+    tell({ code, what, why, fix, host, peer });
+  }
+
+  #drop(reason: string): void {
+    this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
+  }
+}
+
+/** Two hosts before they are linked. */
+interface Meeting {
+  readonly wire: Wire;
+  readonly certified: ReachedHost['certified'];
+  /** For people. */
+  readonly name: string;
+  /** Null when the other side called. */
+  readonly dialled: Dial | null;
+  readonly from: Endpoint;
+  readonly settled: () => void;
+}
+
+function nameOf({ host, port }: Address): string {
+  return formatEndpoint({ ip: host, port });
+}
+
+function fieldsOf(link: Link): Record<string, string> {
+  return { peer: link.peer, nickname: link.hello.nickname, endpoint: formatEndpoint(link.endpoint) };
+}
