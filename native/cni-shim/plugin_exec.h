@@ -15,8 +15,8 @@ struct PluginOutcome {
   std::string err;
 };
 
-// The plugin gets this process's environment with `env` over it, and `stdin_bytes`. It may take 60 s. What keeps it from
-// running is an outcome too: exit code 127 and a CNI error on its stdout. `name` must be a plain name.
+// The plugin gets this process's environment with `env` over it, and `stdin_bytes`. It may take 60 s. What keeps it
+// from running is an outcome too: exit code 127 and a CNI error on its stdout. `name` must be a plain name.
 PluginOutcome run_plugin(std::string_view name, const Variables& env, std::string_view stdin_bytes);
 
 }  // namespace fabric
