@@ -362,6 +362,18 @@ describe('restarts', () => {
     expect(b.delivered).toBe(1);
   });
 
+  test('renew replaces a session that the peer is known to have lost', () => {
+    const { network, a, b } = twoHosts(30);
+    a.tunnels.renew(b.id);
+    a.sendFrame(b);
+    network.run(1_000);
+    b.start({ store: new MemoryStore() });
+    a.tunnels.renew(b.id);
+    network.run(100);
+    expect(b.hasSession(a)).toBe(true);
+    expect(network.handshakes.filter(({ from }) => from === a.endpoint).length).toBe(2);
+  });
+
   test('peers that are idle are not remembered as recent', () => {
     const { network, a, b } = twoHosts(25);
     a.sendFrame(b);
