@@ -19,9 +19,7 @@ export interface ApiCall {
   /** The parsed JSON body; undefined when there was none. */
   readonly body: unknown;
   readonly query: URLSearchParams;
-  /** Aborted when the caller hangs up before the answer. */
-  readonly cancelled: AbortSignal;
-  /** Aborted when the connection closes: for what goes on over several calls of one connection (cni-route.ts). */
+  /** Fires when the caller's connection closes; the same signal for all calls of one connection. */
   readonly closed: AbortSignal;
   /** Descriptor of the connection, for SO_PEERCRED. */
   readonly socketFd: number;
@@ -93,22 +91,19 @@ export class LocalApi {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const hangUp = new AbortController();
-    response.on('close', () => {
-      if (!response.writableFinished) hangUp.abort();
-    });
     try {
       const url = new URL(request.url ?? '/', 'http://fabric');
       const handler = this.#routes[`${request.method} ${url.pathname}`];
       if (handler === undefined) {
-        return answer(response, 404, {
+        answer(response, 404, {
           error: { code: 'usage', what: `there is no ${request.method} ${url.pathname}` },
         });
+        return;
       }
       const body = await readJson(request);
       const socketFd = descriptorOf(request.socket);
       const closed = this.#closed.get(request.socket) ?? AbortSignal.abort();
-      const value = await handler({ body, query: url.searchParams, cancelled: hangUp.signal, closed, socketFd });
+      const value = await handler({ body, query: url.searchParams, closed, socketFd });
       answer(response, 200, value ?? {});
     } catch (error) {
       this.#fail(request, response, error);
@@ -118,7 +113,8 @@ export class LocalApi {
   #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (error instanceof FabricError) {
       const status = error.code === 'usage' ? 400 : 409;
-      return answer(response, status, { error: { code: error.code, ...error.explanation } });
+      answer(response, status, { error: { code: error.code, ...error.explanation } });
+      return;
     }
     this.#log.error('a local API call failed', { path: request.url, reason: String((error as Error).stack ?? error) });
     answer(response, 500, {

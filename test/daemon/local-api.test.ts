@@ -72,16 +72,16 @@ describe('the local API', () => {
     expect(await client.get('/v1/ok')).toEqual({});
   });
 
-  test('a caller that hangs up cancels its call', async () => {
-    let cancelled: AbortSignal | undefined;
+  test('a caller that hangs up closes its call', async () => {
+    let closed: AbortSignal | undefined;
     const client = await serve({
       'GET /v1/slow': (call) => {
-        cancelled = call.cancelled;
-        return new Promise((resolve) => call.cancelled.addEventListener('abort', resolve));
+        closed = call.closed;
+        return new Promise((resolve) => call.closed.addEventListener('abort', resolve));
       },
     });
     await expect(client.get('/v1/slow', { timeoutMs: 50 })).rejects.toMatchObject({ code: 'timeout' });
-    await expect.poll(() => cancelled?.aborted).toBe(true);
+    await expect.poll(() => closed?.aborted).toBe(true);
   });
 
   test('nobody listening is daemon-unreachable', async () => {

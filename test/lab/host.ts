@@ -99,9 +99,9 @@ export class LabHost {
     );
   }
 
-  /** The daemon's process id inside the host's PID namespace, by its own socket. */
+  /** The daemon's process id inside the host's PID namespace. */
   async daemonPid(): Promise<number> {
-    const { stdout } = await this.run(['cat', '/run/fabric/fabric.pid']);
+    const { stdout } = await this.run(['cat', '/var/lib/fabric/fabric.pid']);
     return Number(stdout);
   }
 

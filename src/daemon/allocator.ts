@@ -1,0 +1,52 @@
+// Waits for what address management can't answer at once: asks again each time that leases changed, up to a limit.
+
+import { formatIp, parseIp } from '../base/address.ts';
+import { FabricError } from '../base/errors.ts';
+import type { AllocationRequest, AllocationResult } from '../ipam/types.ts';
+
+/** A gift is one round trip; a donor that does not answer is given up and another asked within this time. */
+const WAIT_MS = 10_000;
+
+export class Allocator {
+  readonly #allocate: (request: AllocationRequest) => AllocationResult;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(allocate: (request: AllocationRequest) => AllocationResult) {
+    this.#allocate = allocate;
+  }
+
+  /** Leases changed: everyone who waits asks again. */
+  changed(): void {
+    for (const again of [...this.#waiting]) again();
+  }
+
+  /** Resolves to the address's canonical text, durable; rejects with `address-…` or `timeout`. */
+  allocate(request: { owner: string; family: 4 | 6; wanted: string | null }): Promise<string> {
+    const { owner, family } = request;
+    const wanted = request.wanted === null ? null : parseIp(request.wanted);
+    const ask = () => this.#allocate(wanted === null ? { owner, family } : { owner, family, wanted });
+    return new Promise((resolve, reject) => {
+      let why = '';
+      const finish = (): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(attempt);
+      };
+      const attempt = (): void => {
+        const result = ask();
+        if (result.status === 'wait') {
+          why = result.why;
+          return;
+        }
+        finish();
+        if (result.status === 'ok') resolve(formatIp(result.ip));
+        else reject(result.error);
+      };
+      const timer = setTimeout(() => {
+        finish();
+        reject(new FabricError('timeout', { what: `no IPv${family} address within ${WAIT_MS / 1000} s`, why }));
+      }, WAIT_MS);
+      this.#waiting.add(attempt);
+      attempt();
+    });
+  }
+}

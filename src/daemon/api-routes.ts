@@ -1,0 +1,164 @@
+// The calls of the local API (docs/openapi.json): what the CLI asks for and the CNI plugin's door. Every body is checked here;
+// before this host is a member of a cluster only status, token, connect, forget, stop and reset are there.
+
+import type { Clock, Log, Random, Store } from '../base/capabilities.ts';
+import { parseHostPort } from '../base/endpoint.ts';
+import { FabricError } from '../base/errors.ts';
+import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import { CniRoute, cniApiRoutes } from './cni-route.ts';
+import type { ApiRoutes } from './local-api.ts';
+import type { Member } from './member.ts';
+import type { PendingDeletes } from './pending-deletes.ts';
+import type { Status } from './status-types.ts';
+
+export interface ApiPorts {
+  status(): Status;
+  token(): string;
+  connect(address: { readonly host: string; readonly port: number }): void;
+  /** False when that host was not dialled anyway. */
+  forget(address: { readonly host: string; readonly port: number }): boolean;
+  /** Durable. */
+  setExposed(exposed: boolean): void;
+  stop(): void;
+  reset(force: boolean): Promise<void>;
+  peerPid(socketFd: number): number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface MemberApi {
+  readonly member: Member;
+  readonly store: Store;
+  readonly pendingDeletes: PendingDeletes;
+}
+
+/** Whom `fabric attach` attaches for; CNI networks have owners of their own. */
+const CLI_OWNER = 'cli';
+
+export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
+  const always: ApiRoutes = {
+    'GET /v1/status': () => ports.status(),
+    'GET /v1/token': () => ({ token: ports.token() }),
+    'POST /v1/connect': ({ body }) => ports.connect(hostOf(body)),
+    'POST /v1/forget': ({ body }) => {
+      const address = hostOf(body);
+      if (ports.forget(address)) return;
+      throw new FabricError('peer-unknown', {
+        what: `${address.host} is not among the hosts to dial`,
+        fix: 'See fabric status',
+      });
+    },
+    'POST /v1/stop': () => void setImmediate(() => ports.stop()),
+    'POST /v1/reset': ({ body }) => ports.reset(objectOf(body).force === true),
+  };
+  return membership === undefined ? always : { ...always, ...memberRoutes(ports, membership) };
+}
+
+function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): ApiRoutes {
+  const cni = new CniRoute({
+    backend: member.attachments,
+    random: ports.random,
+    clock: ports.clock,
+    log: ports.log,
+    beforeAdd: () => pendingDeletes.workOff(),
+  });
+  return {
+    ...cniApiRoutes(cni, ports.peerPid),
+    'POST /v1/attach': async ({ body, closed, socketFd }) => {
+      const { namespace, ifname, name, ips } = objectOf(body);
+      const handle = namespaceOf(namespace, ports.peerPid(socketFd));
+      const attachment = await member.attachments.attach(
+        {
+          ...attachmentKeyOf(handle, ifname),
+          namespace: handle,
+          owner: CLI_OWNER,
+          ips: listOf(ips),
+          ipamPlugin: null,
+          mac: null,
+          name: typeof name === 'string' ? name.slice(0, 255) : '',
+          defaultRoute: true,
+          routes: [],
+        },
+        closed,
+      );
+      return { addresses: attachment.addresses.map(({ address }) => address) };
+    },
+    'POST /v1/detach': async ({ body, socketFd }) => {
+      const { namespace, ifname } = objectOf(body);
+      const key = attachmentKeyOf(namespaceOf(namespace, ports.peerPid(socketFd)), ifname);
+      if (member.attachments.find(key) === null) {
+        throw new FabricError('attachment-unknown', {
+          what: `that namespace has no ${key.ifname} that fabric attach made`,
+          fix: 'See fabric ps',
+        });
+      }
+      await member.attachments.detach(key);
+    },
+    'POST /v1/expose': async () => {
+      ports.setExposed(true);
+      return { addresses: await member.place.expose() };
+    },
+    'POST /v1/hide': async () => {
+      ports.setExposed(false);
+      await member.place.hide();
+    },
+  };
+}
+
+function hostOf(body: unknown): { host: string; port: number } {
+  const { host } = objectOf(body);
+  const address = typeof host === 'string' ? parseHostPort(host) : null;
+  if (address === null) throw malformed(`${String(host)} is no host`);
+  return address;
+}
+
+/** `fabric attach` knows no container id: the namespace's inode stands for it. */
+function attachmentKeyOf(namespace: NamespaceHandle, ifname: unknown) {
+  if (typeof ifname !== 'string' || !/^[^\s/:]{1,15}$/.test(ifname) || ifname === '.' || ifname === '..') {
+    throw malformed(`${String(ifname)} is no interface name`);
+  }
+  return { network: DEFAULT_NETWORK_NAME, containerId: `netns-${namespace.ino}`, ifname };
+}
+
+/** The pid must be the caller's own, by the kernel's word: nobody names another process's descriptors. */
+function namespaceOf(value: unknown, callerPid: number): NamespaceHandle {
+  const { pid, fd, dev, ino, path } = objectOf(value);
+  const isId = (id: unknown): id is string => typeof id === 'string' && /^\d{1,20}$/.test(id);
+  if (
+    typeof fd !== 'number' ||
+    !Number.isInteger(fd) ||
+    fd < 0 ||
+    !isId(dev) ||
+    !isId(ino) ||
+    typeof path !== 'string'
+  ) {
+    throw malformed('the namespace is malformed');
+  }
+  if (pid !== callerPid) {
+    throw new FabricError('namespace-invalid', {
+      what: 'the namespace is refused',
+      why: `the caller is process ${callerPid}, the request says ${String(pid)}`,
+      fix: 'Run the command in the PID namespace of the fabric daemon',
+    });
+  }
+  return { pid: callerPid, fd, dev: BigInt(dev), ino: BigInt(ino), path };
+}
+
+function listOf(value: unknown): readonly string[] {
+  if (value === undefined) return [];
+  if (!Array.isArray(value) || value.length > 16 || !value.every((item) => typeof item === 'string')) {
+    throw malformed('the addresses are malformed');
+  }
+  return value;
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed('the request is no object');
+  return value as Record<string, unknown>;
+}
+
+function malformed(what: string): FabricError {
+  return new FabricError('usage', { what });
+}

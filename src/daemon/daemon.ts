@@ -1,0 +1,399 @@
+// The daemon of one host, from its first launch to its end. Outside a cluster it is a joiner: only the mesh and the local API
+// run, nothing is durable. Admission (or creation) makes its state durable at once and a Member of it; a later start begins
+// there. Order at start: lock and state, kernel check, local API, listen, member, network.
+
+import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { formatCidr, parseCidr } from '../base/address.ts';
+import { toHex } from '../base/bytes.ts';
+import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
+import { FabricError } from '../base/errors.ts';
+import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
+import type { Genesis } from '../base/records.ts';
+import { formatToken, generateToken, parseToken, type Token } from '../base/token.ts';
+import { encodeGenesis } from '../gossip/record-codec.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/identity-file.ts';
+import { makeMeshCredentials } from '../host/mesh/credentials.ts';
+import { Mesh, type RefusalReport } from '../host/mesh/mesh.ts';
+import type { StateDir } from '../host/state-dir.ts';
+import { ETHERNET_BYTES } from '../router/frame.ts';
+import { overheadBytes } from '../router/wire-format.ts';
+import { type ApiPorts, apiRoutes } from './api-routes.ts';
+import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
+import type { LaunchOptions } from './launch-options.ts';
+import { LocalApi } from './local-api.ts';
+import { Member } from './member.ts';
+import { openNamespace, peerPid } from './namespaces.ts';
+import { PendingDeletes } from './pending-deletes.ts';
+import { leaveCluster } from './reset.ts';
+import { loadSettings, mergeSettings, type Settings, saveSettings } from './settings.ts';
+import { buildStatus } from './status.ts';
+import type { Status } from './status-types.ts';
+import { VERSION } from './version.ts';
+
+const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
+const UNDERLAY_MTU_DEFAULT = 1500;
+
+export interface DaemonCapabilities {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Log;
+  readonly host: HostNetwork;
+  readonly stateDir: StateDir;
+}
+
+/** How it ended: `stopped` keeps everything for the next launch, `reset` has removed it. */
+export type DaemonEnd = 'stopped' | 'reset';
+
+export class Daemon {
+  readonly #options: LaunchOptions;
+  readonly #caps: DaemonCapabilities;
+  readonly #bootId: BootId;
+  readonly #startedMs: number;
+  readonly #api: LocalApi;
+  readonly #ended: Promise<DaemonEnd>;
+  #end: (end: DaemonEnd) => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
+  #settings: Settings;
+  #token: Token | null = null;
+  #keys: HostKeys | null = null;
+  #mesh: Mesh | null = null;
+  #member: Member | null = null;
+  #pendingDeletes: PendingDeletes | null = null;
+  #underlayMtu = UNDERLAY_MTU_DEFAULT;
+  #ready: () => void = () => undefined;
+  #stopping = false;
+  /** True when this launch made a new cluster. */
+  created = false;
+
+  constructor(options: LaunchOptions, capabilities: DaemonCapabilities) {
+    this.#options = options;
+    this.#caps = capabilities;
+    this.#bootId = toHex(capabilities.random.bytes(8)) as BootId;
+    this.#startedMs = capabilities.clock.monotonicMs();
+    this.#settings = mergeSettings(options, null, hostname());
+    this.#ended = new Promise((resolve, reject) => {
+      this.#end = resolve;
+      this.#fail = reject;
+    });
+    this.#ended.catch(() => undefined); // reported by whoever awaits ended()
+    this.#api = new LocalApi({ runDir: options.runDir, log: capabilities.log, routes: apiRoutes(this.#apiPorts()) });
+  }
+
+  /** Resolves when the daemon is over; rejects when it can't go on. */
+  ended(): Promise<DaemonEnd> {
+    return this.#ended;
+  }
+
+  /** Resolves once this host is a member with a working network. Rejects with FabricError when it can't become one. */
+  async start(): Promise<void> {
+    const { stateDir, host, crypto, random, log } = this.#caps;
+    const state = stateDir.resume();
+    const ready = new Promise<void>((resolve) => {
+      this.#ready = resolve;
+    });
+    if (state === null) this.#token = this.#firstToken();
+    else this.#refuseForeignToken(state.identity);
+    await this.#api.listen();
+    const underlay = await host.underlayAddresses();
+    this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
+    if (state !== null) {
+      const { identity, store } = state;
+      const genesis = this.#genesisOf(identity);
+      refuseContradictions(this.#options, genesis);
+      this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
+      saveSettings(store, this.#settings);
+      await this.#openMesh(identity.keys, identity.token, identity.genesis);
+      this.#becomeMember(identity, genesis, store);
+    } else if (this.#options.joins.length > 0) {
+      await this.#openMesh(generateHostKeys(random, crypto), this.#token!, new Uint8Array(0));
+      log.info('joining', { host: this.#options.joins.map(({ host: name }) => name).join(' ') });
+    } else await this.#create(generateHostKeys(random, crypto));
+    for (const target of this.#settings.targets) this.#mesh!.addTarget(target);
+    await Promise.race([ready, this.#ended]);
+  }
+
+  /** Ends the daemon; idempotent. */
+  async stop(end: DaemonEnd = 'stopped'): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await this.#pendingDeletes?.stop();
+    await this.#mesh?.stop(end === 'reset' ? 'leaving' : 'stopping');
+    await this.#member?.stop();
+    if (this.#member === null) await this.#caps.host.close();
+    if (end === 'reset') {
+      await this.#caps.host.remove();
+      this.#caps.stateDir.erase();
+    }
+    await this.#api.close();
+    this.#caps.stateDir.close();
+    this.#end(end);
+  }
+
+  /** The line that the next host needs, with the address that this one advertises. */
+  joinLine(): string {
+    const endpoint = this.#member?.endpoints[0];
+    const address = endpoint === undefined ? 'THIS-HOST' : endpoint.ip;
+    const port = endpoint === undefined || endpoint.port === 6783 ? '' : `:${endpoint.port}`;
+    const target = address.includes(':') && port !== '' ? `[${address}]${port}` : `${address}${port}`;
+    return `fabric launch --join ${target} --token-file -`;
+  }
+
+  tokenText(): string {
+    const token = this.#token;
+    if (token === null) throw new FabricError('token-missing', { what: 'this host has no token yet' });
+    return formatToken(token, this.#caps.crypto);
+  }
+
+  get clusterId(): string | null {
+    return this.#token?.clusterId ?? null;
+  }
+
+  status(): Status {
+    return buildStatus({
+      self: this.#keys?.peer ?? '',
+      clusterId: this.#member === null ? null : this.clusterId,
+      settings: this.#settings,
+      uptimeMs: this.#caps.clock.monotonicMs() - this.#startedMs,
+      version: VERSION,
+      mtu: this.#member?.mtu ?? null,
+      member: this.#member,
+      mesh: this.#mesh,
+      nowMs: this.#caps.clock.monotonicMs(),
+    });
+  }
+
+  /** The token of a host that belongs to no cluster yet, by the rules of DESIGN §1. */
+  #firstToken(): Token {
+    const { token, joins, init } = this.#options;
+    const { crypto, random } = this.#caps;
+    if (joins.length > 0) {
+      if (token !== null) return parseToken(token, crypto);
+      throw new FabricError('token-missing', {
+        what: "--join needs the cluster's token",
+        fix: "Run 'fabric token' on a member and pass it: --token-file FILE, or --token-file - and paste it",
+      });
+    }
+    if (token === null) return generateToken(random);
+    if (init) return parseToken(token, crypto);
+    throw new FabricError('usage', {
+      what: 'a token was given without --join',
+      why: 'it is not clear whether this host shall join a cluster or make the first of one',
+      fix: 'Say --join HOST, or --init when this is the first host',
+    });
+  }
+
+  #refuseForeignToken(identity: HostIdentity): void {
+    this.#token = identity.token;
+    const { token } = this.#options;
+    if (token === null) return;
+    const given = parseToken(token, this.#caps.crypto);
+    if (given.clusterId === identity.token.clusterId) return;
+    throw new FabricError('state-contradiction', {
+      what: `the token is of cluster ${given.clusterId}, this host belongs to ${identity.token.clusterId}`,
+      fix: 'Leave that cluster first with fabric reset, or launch without a token to resume',
+    });
+  }
+
+  #genesisOf({ genesis, token }: HostIdentity): Genesis {
+    const read = readGenesis(genesis, token.clusterId, this.#caps.crypto);
+    if (read !== null) return read;
+    throw new FabricError('state-damaged', {
+      what: `the genesis in ${this.#options.stateDir} is damaged`,
+      fix: 'Restore the state directory from a backup, or remove this host with fabric reset --force',
+    });
+  }
+
+  async #create(keys: HostKeys): Promise<void> {
+    const { random, crypto, stateDir } = this.#caps;
+    const token = this.#token!;
+    const mtu = this.#underlayMtu - overheadBytes(4) - ETHERNET_BYTES;
+    const genesis = createGenesis({ options: this.#options, clusterId: token.clusterId, keys, mtu }, random, crypto);
+    await this.#refuseOverlap(genesis);
+    const encoded = encodeGenesis(genesis);
+    await this.#openMesh(keys, token, encoded);
+    const identity: HostIdentity = { keys, token, genesis: encoded };
+    const store = stateDir.admit(identity);
+    saveSettings(store, this.#settings);
+    this.created = true;
+    this.#becomeMember(identity, genesis, store);
+  }
+
+  async #refuseOverlap(genesis: Genesis): Promise<void> {
+    for (const text of [genesis.range, genesis.range6]) {
+      if (text === null) continue;
+      const routes = await this.#caps.host.overlappingRoutes(parseCidr(text)!);
+      if (routes.length === 0) continue;
+      const flag = text.includes(':') ? '--range6' : '--range';
+      throw new FabricError('range-overlap', {
+        what: `the range ${text} overlaps a route of this host`,
+        why: routes.join(', '),
+        fix:
+          this.#options.joins.length > 0
+            ? "The cluster's range can't be used on this host: remove that route first"
+            : `Choose another with ${flag}`,
+      });
+    }
+  }
+
+  async #openMesh(keys: HostKeys, token: Token, genesis: Uint8Array): Promise<void> {
+    const { crypto, clock, random, log } = this.#caps;
+    this.#keys = keys;
+    this.#token = token;
+    const settings = this.#settings;
+    this.#mesh = new Mesh({
+      credentials: makeMeshCredentials({ keys, token }, crypto),
+      facts: {
+        ...PROTOCOL,
+        version: VERSION,
+        nickname: settings.nickname,
+        bootId: this.#bootId,
+        genesis,
+        endpoints: await this.#endpoints(),
+        networks: [DEFAULT_VNI],
+      },
+      listen: { host: this.#listenAddress(), port: settings.port },
+      readGenesis: (bytes) => readGenesis(bytes, token.clusterId, crypto),
+      clock,
+      random,
+      log,
+      events: {
+        linkUp: (link) => this.#member?.linkUp(link.peer),
+        linkDown: (link, reason) => this.#member?.linkDown(link.peer, reason === 'stopping' || reason === 'leaving'),
+        message: (link, channel, bytes) => this.#member?.message(link.peer, channel, bytes),
+        writable: (link) => this.#member?.writable(link.peer),
+        refused: (report) => this.#refused(report),
+        clone: (report) => this.#cloned(report),
+        admitted: (bytes) => this.#admitted(bytes),
+      },
+    });
+    await this.#mesh.start();
+  }
+
+  #refused({ host, peer, code, what, why, fix }: RefusalReport): void {
+    this.#caps.log.warn(what, { host, peer, code, why, fix });
+  }
+
+  #cloned({ host, peer, why }: RefusalReport): void {
+    this.#caps.log.error('two live hosts use one identity', { host, peer, why });
+    if (peer === this.#keys?.peer) this.#member?.cloneDetected(host);
+  }
+
+  /** A member let us in: everything is durable when this returns. */
+  #admitted(bytes: Uint8Array): void {
+    const token = this.#token!;
+    const genesis = readGenesis(bytes, token.clusterId, this.#caps.crypto);
+    if (genesis === null) throw new FabricError('cluster-mismatch', { what: 'the genesis is not valid' });
+    refuseContradictions(this.#options, genesis);
+    const identity: HostIdentity = { keys: this.#keys!, token, genesis: bytes };
+    const store = this.#caps.stateDir.admit(identity);
+    saveSettings(store, this.#settings);
+    this.#becomeMember(identity, genesis, store);
+  }
+
+  #becomeMember(identity: HostIdentity, genesis: Genesis, store: Store): void {
+    const { clock, random, crypto, log, host } = this.#caps;
+    const mesh = this.#mesh!;
+    this.#member = new Member({
+      identity,
+      genesis,
+      bootId: this.#bootId,
+      store,
+      settings: this.#settings,
+      clock,
+      random,
+      crypto,
+      log,
+      host,
+      mesh: {
+        send: (peer, channel, bytes) => mesh.link(peer)?.send(channel, bytes) ?? false,
+        setKnownPeers: (peers) => mesh.setKnownPeers(peers),
+        linkedPeers: () => mesh.links().map(({ peer }) => peer),
+      },
+      underlayMtu: this.#underlayMtu,
+      listen: this.#listenAddress(),
+      endpoints: () => this.#endpoints(),
+      openNamespace,
+    });
+    if (this.created) this.#member.createCluster();
+    void this.#startMember(genesis, store);
+  }
+
+  async #startMember(genesis: Genesis, store: Store): Promise<void> {
+    const member = this.#member!;
+    try {
+      if (!this.created) await this.#refuseOverlap(genesis);
+      await member.start();
+      this.#pendingDeletes = new PendingDeletes({
+        stateDir: this.#options.stateDir,
+        backend: member.attachments,
+        log: this.#caps.log,
+      });
+      await this.#pendingDeletes.start();
+      this.#api.setRoutes(apiRoutes(this.#apiPorts(), { member, store, pendingDeletes: this.#pendingDeletes }));
+      this.#ready();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #endpoints(): Promise<readonly Endpoint[]> {
+    const { advertise, port, listen } = this.#settings;
+    const specific = listen !== null && listen !== '::' && listen !== '0.0.0.0' ? [listen] : [];
+    const found = [...advertise, ...specific];
+    if (found.length === 0) found.push(...(await this.#caps.host.underlayAddresses()).map(({ ip }) => ip));
+    return found.flatMap((ip) => makeEndpoint(ip, port) ?? []);
+  }
+
+  #listenAddress(): string {
+    return this.#settings.listen ?? (existsSync('/proc/net/if_inet6') ? '::' : '0.0.0.0');
+  }
+
+  #apiPorts(): ApiPorts {
+    return {
+      status: () => this.status(),
+      token: () => this.tokenText(),
+      connect: (address) => this.#connect(address),
+      forget: (address) => this.#forget(address),
+      setExposed: (exposed) => this.#remember({ exposed }),
+      stop: () => void this.stop('stopped').catch(this.#fail),
+      reset: (force) => this.#reset(force),
+      peerPid,
+      clock: this.#caps.clock,
+      random: this.#caps.random,
+      log: this.#caps.log,
+    };
+  }
+
+  #connect(address: { readonly host: string; readonly port: number }): void {
+    const targets = this.#settings.targets.filter(({ host, port }) => host !== address.host || port !== address.port);
+    this.#remember({ targets: [...targets, address] });
+    this.#mesh?.addTarget(address);
+  }
+
+  #forget(address: { readonly host: string; readonly port: number }): boolean {
+    const targets = this.#settings.targets.filter(({ host, port }) => host !== address.host || port !== address.port);
+    const known = targets.length < this.#settings.targets.length;
+    this.#remember({ targets });
+    return (this.#mesh?.removeTarget(address) ?? false) || known;
+  }
+
+  #remember(change: Partial<Settings>): void {
+    this.#settings = { ...this.#settings, ...change };
+    if (this.#member !== null) saveSettings(this.#member.store, this.#settings);
+  }
+
+  async #reset(force: boolean): Promise<void> {
+    if (this.#member !== null) {
+      await leaveCluster({ member: this.#member, mesh: this.#mesh!, log: this.#caps.log, force });
+    }
+    setImmediate(() => void this.stop('reset').catch(this.#fail));
+  }
+}
+
+export function describeRanges({ range, range6 }: Pick<Genesis, 'range' | 'range6'>): string {
+  return [range, range6].flatMap((text) => (text === null ? [] : [formatCidr(parseCidr(text)!)])).join(' and ');
+}

@@ -1,0 +1,120 @@
+// Holds the datapath of this host: makes it, starts it, and makes a new one when it failed (its port was deleted, its socket
+// broke). The control side talks to the slot and never notices; sessions end with a datapath, so tunnels shake hands anew.
+
+import type { Log } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { Datapath, DatapathEvents, DatapathStats, SessionKeys, TableChange } from '../router/datapath.ts';
+import type { TunnelDatapath } from '../router/tunnel-options.ts';
+
+const RETRY_FIRST_MS = 200;
+const RETRY_MAX_MS = 10_000;
+const NO_STATS: DatapathStats = { peers: [], drops: {}, framesIn: 0, framesOut: 0 };
+
+export interface DatapathSlotPorts {
+  readonly log: Log;
+  /** Makes port and datapath, not started. */
+  make(): Promise<Datapath>;
+  readonly events: Omit<DatapathEvents, 'failed'>;
+  /** All tables as of now, for a fresh datapath. */
+  tables(): readonly TableChange[];
+  /** Sessions of the old datapath are gone. */
+  replaced(): void;
+}
+
+export class DatapathSlot implements TunnelDatapath {
+  readonly #ports: DatapathSlotPorts;
+  #current: Datapath | null = null;
+  #stopped = false;
+  #retryMs = RETRY_FIRST_MS;
+  #timer: NodeJS.Timeout | null = null;
+  /** Why there is no working datapath, in words; null when there is one. */
+  failure: string | null = 'not started yet';
+
+  constructor(ports: DatapathSlotPorts) {
+    this.#ports = ports;
+  }
+
+  /** Rejects with the FabricError of the first start; later failures are retried for ever. */
+  async start(): Promise<void> {
+    const datapath = await this.#ports.make();
+    await datapath.start({ ...this.#ports.events, failed: (reason) => this.#failed(reason) });
+    if (this.#stopped) return datapath.stop();
+    this.#current = datapath;
+    this.failure = null;
+    datapath.applyTables(this.#ports.tables());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#current?.stop();
+    this.#current = null;
+  }
+
+  stats(): DatapathStats {
+    return this.#current?.stats() ?? NO_STATS;
+  }
+
+  applyTables(changes: readonly TableChange[]): void {
+    this.#current?.applyTables(changes);
+  }
+
+  addSession(keys: SessionKeys): void {
+    this.#current?.addSession(keys);
+  }
+
+  useSession(localIndex: number): void {
+    this.#current?.useSession(localIndex);
+  }
+
+  removeSession(localIndex: number): void {
+    this.#current?.removeSession(localIndex);
+  }
+
+  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
+    this.#current?.setEndpoint(peer, endpoint);
+  }
+
+  setPathMtu(peer: PeerId, bytes: number): void {
+    this.#current?.setPathMtu(peer, bytes);
+  }
+
+  sendRaw(datagram: Uint8Array, to: Endpoint): void {
+    this.#current?.sendRaw(datagram, to);
+  }
+
+  sendKeepalive(peer: PeerId): void {
+    this.#current?.sendKeepalive(peer);
+  }
+
+  removePeer(peer: PeerId): void {
+    this.#current?.removePeer(peer);
+  }
+
+  #failed(reason: string): void {
+    this.#current = null;
+    this.failure = reason;
+    this.#ports.log.error('datapath failed', { reason });
+    this.#ports.replaced();
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => void this.#retry(), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+  }
+
+  async #retry(): Promise<void> {
+    try {
+      await this.start();
+      this.#retryMs = RETRY_FIRST_MS;
+      this.#ports.log.info('datapath works again');
+    } catch (error) {
+      this.failure = (error as Error).message;
+      this.#ports.log.error('datapath does not start', { reason: this.failure });
+      this.#retryLater();
+    }
+  }
+}

@@ -1,0 +1,124 @@
+// What gossip says, as plain values: every author's peer record, leases and attachments, decoded once and kept up to date.
+// It tells the parts that need it what changed (routes, leases, tunnels, dialler) and knows nothing of how they use it.
+// Records that do not decode are from newer versions or broken: they are counted and ignored.
+
+import { equalBytes } from '../base/bytes.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import {
+  ATTACHMENT_PREFIX,
+  decodeAttachment,
+  decodeLease,
+  decodePeer,
+  LEASE_PREFIX,
+  PEER_KEY,
+} from '../gossip/record-codec.ts';
+
+export interface DirectoryEvents {
+  peerChanged(author: PeerId, record: PeerRecord): void;
+  peerGone(author: PeerId): void;
+  leaseAdded(author: PeerId, record: LeaseRecord): void;
+  leaseGone(author: PeerId, record: LeaseRecord): void;
+  attachmentAdded(author: PeerId, record: AttachmentRecord): void;
+  attachmentGone(author: PeerId, record: AttachmentRecord): void;
+}
+
+interface Author {
+  peer: PeerRecord | null;
+  readonly leases: Map<string, LeaseRecord>;
+  readonly attachments: Map<string, AttachmentRecord>;
+}
+
+export class Directory {
+  readonly #identityKeyMatches: (author: PeerId, identityKey: Uint8Array) => boolean;
+  readonly #events: DirectoryEvents;
+  readonly #authors = new Map<PeerId, Author>();
+  /** Keys of every host ever seen: lease chains need those of hosts that are gone. */
+  readonly #identityKeys = new Map<PeerId, Uint8Array>();
+  undecodable = 0;
+
+  constructor(identityKeyMatches: (author: PeerId, identityKey: Uint8Array) => boolean, events: DirectoryEvents) {
+    this.#identityKeyMatches = identityKeyMatches;
+    this.#events = events;
+  }
+
+  /** Changes of one author's map, in the order in which gossip reports them. */
+  apply(author: PeerId, changes: Iterable<{ readonly key: string; readonly value: Uint8Array | null }>): void {
+    const entry = this.#authors.get(author) ?? { peer: null, leases: new Map(), attachments: new Map() };
+    this.#authors.set(author, entry);
+    for (const { key, value } of changes) {
+      if (key === PEER_KEY) this.#applyPeer(author, entry, value);
+      else if (key.startsWith(LEASE_PREFIX)) this.#applyLease(author, entry, key, value);
+      else if (key.startsWith(ATTACHMENT_PREFIX)) this.#applyAttachment(author, entry, key, value);
+    }
+    if (entry.peer === null && entry.leases.size === 0 && entry.attachments.size === 0) this.#authors.delete(author);
+  }
+
+  peer(author: PeerId): PeerRecord | null {
+    return this.#authors.get(author)?.peer ?? null;
+  }
+
+  /** Every host that says who it is. */
+  peers(): readonly (readonly [PeerId, PeerRecord])[] {
+    const known: [PeerId, PeerRecord][] = [];
+    for (const [author, { peer }] of this.#authors) if (peer !== null) known.push([author, peer]);
+    return known;
+  }
+
+  attachments(author: PeerId): readonly AttachmentRecord[] {
+    return [...(this.#authors.get(author)?.attachments.values() ?? [])];
+  }
+
+  identityKeyOf(author: PeerId): Uint8Array | null {
+    return this.#identityKeys.get(author) ?? null;
+  }
+
+  learnIdentityKey(author: PeerId, identityKey: Uint8Array): void {
+    this.#identityKeys.set(author, identityKey);
+  }
+
+  #applyPeer(author: PeerId, entry: Author, value: Uint8Array | null): void {
+    const record = value === null ? null : decodePeer(value);
+    if (record === null) {
+      if (value !== null) this.undecodable++;
+      if (entry.peer !== null) this.#events.peerGone(author);
+      entry.peer = null;
+      return;
+    }
+    if (!this.#identityKeyMatches(author, record.identityKey)) {
+      this.undecodable++;
+      return;
+    }
+    const known = this.#identityKeys.get(author);
+    if (known === undefined || !equalBytes(known, record.identityKey))
+      this.learnIdentityKey(author, record.identityKey);
+    entry.peer = record;
+    this.#events.peerChanged(author, record);
+  }
+
+  #applyLease(author: PeerId, entry: Author, key: string, value: Uint8Array | null): void {
+    const before = entry.leases.get(key);
+    const record = value === null ? null : decodeLease(key, value);
+    if (value !== null && record === null) this.undecodable++;
+    if (record === null) {
+      entry.leases.delete(key);
+      if (before !== undefined) this.#events.leaseGone(author, before);
+      return;
+    }
+    entry.leases.set(key, record);
+    this.#events.leaseAdded(author, record);
+  }
+
+  #applyAttachment(author: PeerId, entry: Author, key: string, value: Uint8Array | null): void {
+    const before = entry.attachments.get(key);
+    const record = value === null ? null : decodeAttachment(key, value);
+    if (value !== null && record === null) this.undecodable++;
+    if (record === null) {
+      entry.attachments.delete(key);
+      if (before !== undefined) this.#events.attachmentGone(author, before);
+      return;
+    }
+    entry.attachments.set(key, record);
+    this.#events.attachmentAdded(author, record);
+  }
+}

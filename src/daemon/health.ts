@@ -1,0 +1,73 @@
+// Is the network healthy, and if not, what is wrong, why, and what to do: judged from facts that status shows anyway.
+
+import type { Mesh } from '../host/mesh/mesh.ts';
+import type { Member } from './member.ts';
+import type { Problem } from './status-types.ts';
+
+export function findProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
+  if (member === null) return [notJoined(mesh)];
+  const problems: Problem[] = [];
+  const add = (code: string, what: string, why: string, fix: string) => problems.push({ code, what, why, fix });
+  const { cloneFault, networkFault, slot, place } = member;
+  if (cloneFault !== null) {
+    add('identity-clone', 'this host allocates no addresses', cloneFault, 'Run fabric reset on the copy');
+  }
+  if (networkFault !== null) {
+    add('kernel-network', "the host's network is not as fabric needs it", networkFault, 'See the log; fabric retries');
+  }
+  if (slot.failure !== null) {
+    add('datapath', 'no frame crosses between hosts', slot.failure, 'See the log; fabric retries by itself');
+  }
+  const obstacle = cloneFault === null ? member.ipam.obstacle() : null;
+  if (obstacle !== null) {
+    const {
+      what,
+      why = 'no free address in the blocks of this host',
+      fix = 'Detach containers, or connect peers that own free blocks',
+    } = obstacle.explanation;
+    add(obstacle.code, what, why, fix);
+  }
+  if (place.obstacle !== null) {
+    add(
+      'host-address',
+      'this host has no address on the overlay',
+      place.obstacle,
+      'Run fabric expose, or fabric hide to do without',
+    );
+  }
+  for (const tunnel of member.tunnels.statuses()) {
+    if (tunnel.state !== 'failed' || !member.isAlive(tunnel.peer)) continue;
+    const nickname = member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer;
+    add(
+      'tunnel-failed',
+      `no tunnel to ${nickname}`,
+      tunnel.reason ?? 'its handshakes are not answered',
+      `Check that UDP ${tunnel.endpoint?.port ?? 6783} passes both ways between the hosts`,
+    );
+  }
+  for (const route of member.routes.list()) {
+    if (route.state !== 'refused' && route.state !== 'duplicate') continue;
+    const claim = `${route.mac} ${route.ips.join(' ')}`;
+    add(
+      'claim-refused',
+      `a claim of ${route.peer} is not believed`,
+      `${claim}: ${route.reason}`,
+      'See fabric status routes',
+    );
+  }
+  return problems;
+}
+
+function notJoined(mesh: Mesh | null): Problem {
+  const failing = mesh?.targets().find(({ lastError }) => lastError !== null);
+  const error = failing?.lastError;
+  if (failing === undefined || error == null) {
+    return {
+      code: 'joining',
+      what: 'this host has not joined its cluster yet',
+      why: 'no answer so far',
+      fix: 'Wait, or check --join',
+    };
+  }
+  return { code: error.code, what: error.what, why: error.why, fix: error.fix };
+}

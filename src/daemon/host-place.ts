@@ -1,0 +1,75 @@
+// The host's own place in the overlay: an address of its lease on host0, announced like a container's. On by default; `hide`
+// takes it away and `expose` brings it back, both remembered. The address stays reserved while hidden.
+
+import type { Log, Random, Store } from '../base/capabilities.ts';
+import { DEFAULT_VNI, type Mac, macFromBytes, parseMac } from '../base/ids.ts';
+import type { AttachmentRecord } from '../base/records.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import { linkLocalOf } from './link-local.ts';
+
+const SPACE = 'host-place';
+const MAC_KEY = 'mac';
+/** The owner string of the host's addresses; no attachment's key has this form. */
+export const HOST_OWNER = 'host';
+
+export interface HostPlacePorts {
+  readonly store: Store;
+  readonly random: Random;
+  readonly log: Log;
+  readonly host: HostNetwork;
+  readonly hasIpv6: boolean;
+  readonly nickname: string;
+  allocate(request: { readonly owner: string; readonly family: 4 | 6; readonly wanted: null }): Promise<string>;
+  publish(record: AttachmentRecord): void;
+  withdraw(mac: Mac): void;
+}
+
+export class HostPlace {
+  readonly #ports: HostPlacePorts;
+  readonly mac: Mac;
+  /** The host's addresses while it is exposed, canonical text. */
+  ips: readonly string[] = [];
+  /** Why the host has no address yet although it should; null: it has, or is hidden. */
+  obstacle: string | null = null;
+
+  constructor(ports: HostPlacePorts) {
+    this.#ports = ports;
+    this.mac = rememberedMac(ports.store, ports.random);
+  }
+
+  /** Idempotent; resolves to the addresses. */
+  async expose(): Promise<readonly string[]> {
+    const { host, nickname, hasIpv6 } = this.#ports;
+    const ip = await this.#ports.allocate({ owner: HOST_OWNER, family: 4, wanted: null });
+    const ip6 = hasIpv6 ? await this.#ports.allocate({ owner: HOST_OWNER, family: 6, wanted: null }) : null;
+    await host.exposeHost({ mac: this.mac, ip, ip6 });
+    this.ips = ip6 === null ? [ip] : [ip, ip6];
+    this.#ports.publish({
+      network: DEFAULT_VNI,
+      mac: this.mac,
+      ips: [...this.ips, linkLocalOf(this.mac)],
+      sequence: 0,
+      name: nickname,
+      kind: 'host',
+    });
+    this.obstacle = null;
+    return this.ips;
+  }
+
+  async hide(): Promise<void> {
+    this.#ports.withdraw(this.mac);
+    this.ips = [];
+    await this.#ports.host.hideHost();
+  }
+}
+
+function rememberedMac(store: Store, random: Random): Mac {
+  const known = store.get(SPACE, MAC_KEY);
+  const mac = known === undefined ? null : parseMac(new TextDecoder().decode(known));
+  if (mac !== null) return mac;
+  const bytes = random.bytes(6);
+  bytes[0] = (bytes[0]! & 0xfc) | 0x02; // locally administered, not a group
+  const fresh = macFromBytes(bytes);
+  store.put(SPACE, MAC_KEY, new TextEncoder().encode(fresh));
+  return fresh;
+}

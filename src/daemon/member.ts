@@ -1,0 +1,567 @@
+// This host as a member of its cluster: wires gossip, leases, routes, tunnels, datapath, the kernel's network and the
+// attachments to each other. The cores know nothing of one another; every value that passes between them passes here.
+//
+//      mesh links ──▶ gossip ──▶ directory ──▶ leases, routes, tunnels ──▶ datapath
+//                       ▲                                                    │
+//   attachments ──▶ own records ◀── leases                     events ◀──────┘
+
+import { parseIp } from '../base/address.ts';
+import type { AeadCipher, Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import { FabricError } from '../base/errors.ts';
+import { type BootId, DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import { issueMembership, peerIdOf, verifyMembership } from '../base/membership.ts';
+import type { AttachmentRecord, Genesis } from '../base/records.ts';
+import { deriveClusterKeys } from '../base/token.ts';
+import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import { Gossip } from '../gossip/gossip.ts';
+import { PeerLiveness } from '../gossip/peer-liveness.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import type { HostIdentity } from '../host/identity-file.ts';
+import { Ipam } from '../ipam/ipam.ts';
+import type { TableChange } from '../router/datapath.ts';
+import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
+import { Routes } from '../router/routes.ts';
+import { Tunnels } from '../router/tunnels.ts';
+import { Allocator } from './allocator.ts';
+import { AttachmentStore } from './attachment-store.ts';
+import { Attachments, type OpenNamespace, recordOf } from './attachments.ts';
+import { DatapathSlot } from './datapath-slot.ts';
+import { Directory } from './directory.ts';
+import { type NetworkFacts, networkFacts } from './genesis.ts';
+import { HOST_OWNER, HostPlace } from './host-place.ts';
+import { OwnRecords } from './own-records.ts';
+import type { Settings } from './settings.ts';
+import { Ticker } from './ticker.ts';
+import { VERSION } from './version.ts';
+
+const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
+const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
+/** Addresses of the host come and go (DHCP, NICs): looked at this often. */
+const ENDPOINTS_REFRESH_MS = 30_000;
+
+export type Channel = 'gossip' | 'lease';
+
+/** What the member needs of the mesh's links. */
+export interface MeshPort {
+  /** False when the link would block or is not there. */
+  send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
+  setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
+  linkedPeers(): readonly PeerId[];
+}
+
+export interface MemberOptions {
+  readonly identity: HostIdentity;
+  readonly genesis: Genesis;
+  readonly bootId: BootId;
+  readonly store: Store;
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Log;
+  readonly host: HostNetwork;
+  readonly mesh: MeshPort;
+  /** MTU of the underlay interface, bytes. */
+  readonly underlayMtu: number;
+  /** Local address of the UDP socket. */
+  readonly listen: string;
+  endpoints(): Promise<readonly Endpoint[]>;
+  openNamespace(handle: NamespaceHandle): OpenNamespace;
+}
+
+export class Member {
+  readonly facts: NetworkFacts;
+  readonly gossip: Gossip;
+  readonly ipam: Ipam;
+  readonly routes: Routes;
+  readonly tunnels: Tunnels;
+  readonly slot: DatapathSlot;
+  readonly directory: Directory;
+  readonly liveness: PeerLiveness;
+  readonly attachments: Attachments;
+  readonly attachmentEntries: AttachmentStore;
+  readonly place: HostPlace;
+  /** Why the kernel's network is not as it should be, in words; null when it is. */
+  networkFault: string | null = null;
+  /** Set while this host's identity lives elsewhere too: nothing is allocated. */
+  cloneFault: string | null = null;
+  readonly #options: MemberOptions;
+  readonly #self: PeerId;
+  readonly #own: OwnRecords;
+  readonly #allocator: Allocator;
+  readonly #gossipTicker: Ticker;
+  readonly #ipamTicker: Ticker;
+  readonly #tunnelTicker: Ticker;
+  readonly #livenessTicker: Ticker;
+  #endpoints: readonly Endpoint[] = [];
+  #reconsider: NodeJS.Immediate | null = null;
+  #knownPeersDue: NodeJS.Immediate | null = null;
+  #refreshTimer: NodeJS.Timeout | null = null;
+  #reconciling: Promise<void> | null = null;
+  #started = false;
+
+  /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
+  constructor(options: MemberOptions) {
+    const { identity, genesis, store, clock, random, crypto, log, host } = options;
+    const { keys, token } = identity;
+    this.#options = options;
+    this.#self = keys.peer;
+    this.facts = networkFacts(genesis, crypto);
+    const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
+
+    this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#livenessChanged(peer) });
+    this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
+      peerChanged: (author) => this.#peerChanged(author),
+      peerGone: (author) => this.#peerGone(author),
+      leaseAdded: (author, record) => this.ipam.observe(author, record),
+      leaseGone: (author, record) => this.ipam.withdraw(author, record),
+      attachmentAdded: (author, record) => this.routes.claim(author, record),
+      attachmentGone: (author, record) => this.routes.withdraw(author, record.network, record.mac),
+    });
+    this.directory.learnIdentityKey(keys.peer, keys.identityKey);
+    this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
+    this.gossip = new Gossip({
+      self: { peer: keys.peer, identityKey: keys.identityKey, sign },
+      clusterId: token.clusterId,
+      clock,
+      random,
+      crypto,
+      store,
+      log,
+      acceptAuthor: () => true,
+      events: {
+        changed: (author, changes) => this.directory.apply(author, changes),
+        ownStateNewer: (version) => this.#ownStateNewer(version),
+        left: (peer) => this.liveness.goodbye(peer),
+      },
+    });
+    this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
+    this.ipam = new Ipam({
+      self: keys.peer,
+      plan: this.facts.plan,
+      sign,
+      identityKeyOf: (peer) => this.directory.identityKeyOf(peer),
+      crypto,
+      clock,
+      random,
+      store,
+      log,
+      send: (peer, bytes) => options.mesh.send(peer, 'lease', bytes),
+      candidates: () => options.mesh.linkedPeers(),
+      events: {
+        recordsChanged: (records) => this.#own.replaceLeases(records),
+        conflict: ({ ip, owner, holder }) =>
+          log.error('an address of ours belongs to another host now', { ip: String(ip.value), owner, peer: holder }),
+        changed: () => this.#leasesChanged(),
+      },
+    });
+    this.#allocator = new Allocator((request) => {
+      const result = this.ipam.allocate(request);
+      this.#ipamTicker.wake();
+      return result;
+    });
+    this.slot = new DatapathSlot({
+      log,
+      make: () => this.#makeDatapath(),
+      events: {
+        handshake: (datagram, from) => this.tunnels.handleDatagram(datagram, from),
+        sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
+        sessionConfirmed: (localIndex) => this.tunnels.sessionConfirmed(localIndex),
+        roamed: (peer, endpoint) => this.tunnels.roamed(peer, endpoint),
+        sessionExhausted: (localIndex) => this.tunnels.sessionExhausted(localIndex),
+        learned: (network, mac, ip) =>
+          log.debug('a device that fabric did not attach speaks on the bridge', { network, mac, ip }),
+      },
+      tables: () => [...this.routes.tables(), this.#floodList()],
+      replaced: () => this.tunnels.close(),
+    });
+    this.routes = new Routes({
+      self: keys.peer,
+      networks: [
+        {
+          network: DEFAULT_VNI,
+          range: this.facts.v4.range,
+          range6: this.facts.v6?.range ?? null,
+          gatewayMac: this.facts.gatewayMac,
+          gatewayIps: this.#gatewayIps(),
+        },
+      ],
+      ownerOf: (_network, text) => {
+        const ip = parseIp(text);
+        return ip === null ? null : this.ipam.ownerOf(ip);
+      },
+      isAlive: (peer) => this.isAlive(peer),
+      apply: (changes) => this.slot.applyTables(changes),
+    });
+    this.tunnels = this.#makeTunnels();
+    const claims = {
+      publish: (record: AttachmentRecord) => this.#publishClaim(record),
+      withdraw: (mac: Mac) => this.#withdrawClaim(mac),
+      allocate: (request: { owner: string; family: 4 | 6; wanted: string | null }) => this.#allocator.allocate(request),
+    };
+    this.place = new HostPlace({
+      ...claims,
+      store,
+      random,
+      log,
+      host,
+      hasIpv6: this.facts.v6 !== null,
+      nickname: options.settings.nickname,
+    });
+    this.attachmentEntries = new AttachmentStore(store);
+    this.attachments = new Attachments({
+      ...claims,
+      self: keys.peer,
+      clock,
+      random,
+      crypto,
+      log,
+      entries: this.attachmentEntries,
+      host,
+      network: {
+        range: this.facts.v4.range,
+        range6: this.facts.v6?.range ?? null,
+        gateway: this.facts.gateway,
+        gateway6: this.facts.gateway6,
+        bridge: options.settings.bridge,
+        mtu: genesis.mtu,
+      },
+      openNamespace: options.openNamespace,
+      release: (owner) => void this.ipam.release(owner),
+      macTaken: (mac) => mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null,
+      readiness: () => this.readiness(),
+    });
+    this.#gossipTicker = new Ticker(() => this.gossip.tick());
+    this.#ipamTicker = new Ticker(() => this.ipam.tick());
+    this.#tunnelTicker = new Ticker(() => this.tunnels.tick(this.slot.stats().peers));
+    this.#livenessTicker = new Ticker(() => this.liveness.tick());
+  }
+
+  /** Founds the address space: for the cluster's creator, once, before {@link start}. */
+  createCluster(): void {
+    this.ipam.createCluster();
+  }
+
+  /** Kernel network, datapath, then what ran before. Rejects with the FabricError of the first thing that fails. */
+  async start(): Promise<void> {
+    const { host, settings, log } = this.#options;
+    this.#loadDirectory();
+    for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
+      ticker.wake();
+    await this.refreshEndpoints();
+    await host.ensure({
+      network: DEFAULT_VNI,
+      bridge: settings.bridge,
+      range: this.facts.v4.range,
+      range6: this.facts.v6?.range ?? null,
+      gateway: this.facts.gateway,
+      gateway6: this.facts.gateway6,
+      gatewayMac: this.facts.gatewayMac,
+      mtu: this.#options.genesis.mtu,
+    });
+    await this.slot.start();
+    this.#own.replaceAttachments(
+      this.attachmentEntries
+        .all()
+        .filter(({ state }) => state === 'attached')
+        .map(recordOf),
+    );
+    await this.attachments.reconcile({ starting: true });
+    this.#started = true;
+    await host.watch(() => this.#kernelChanged());
+    this.#refreshTimer = setInterval(() => void this.#refreshQuietly(), ENDPOINTS_REFRESH_MS);
+    if (settings.exposed) {
+      this.place.obstacle = 'the host waits for its address';
+      this.place.expose().catch((error: Error) => {
+        this.place.obstacle = error.message;
+        log.error('the host has no address on the overlay', { reason: error.message });
+      });
+    } else await host.hideHost();
+  }
+
+  /** Ends what runs in this process; the kernel's network stays as it is. */
+  async stop(): Promise<void> {
+    this.#started = false;
+    if (this.#refreshTimer !== null) clearInterval(this.#refreshTimer);
+    for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
+      ticker.stop();
+    if (this.#reconsider !== null) clearImmediate(this.#reconsider);
+    if (this.#knownPeersDue !== null) clearImmediate(this.#knownPeersDue);
+    await this.#reconciling;
+    this.tunnels.close();
+    await this.slot.stop();
+    this.gossip.persistAll();
+    await this.#options.host.close();
+  }
+
+  /** For `reset`: withdraws what others keep of this host. */
+  withdrawRecords(): void {
+    this.#own.withdrawAllButLeases();
+  }
+
+  releaseHostPlace(): void {
+    this.ipam.release(HOST_OWNER);
+  }
+
+  linkUp(peer: PeerId): void {
+    this.liveness.linkUp(peer);
+    this.gossip.linkUp(peer, { send: (bytes) => this.#options.mesh.send(peer, 'gossip', bytes) });
+    this.ipam.linked(peer);
+    this.#gossipTicker.wake(this.gossip.dueMs());
+    this.#ipamTicker.wake();
+    this.#livenessTicker.wake();
+  }
+
+  /** `left`: it said goodbye, so nobody has to suspect it first. */
+  linkDown(peer: PeerId, left: boolean): void {
+    this.liveness.linkDown(peer);
+    if (left) this.liveness.goodbye(peer);
+    this.gossip.linkDown(peer);
+    this.#livenessTicker.wake();
+  }
+
+  message(peer: PeerId, channel: Channel, bytes: Uint8Array): void {
+    this.liveness.heard(peer);
+    if (channel === 'gossip') {
+      this.gossip.receive(peer, bytes);
+      this.#gossipTicker.wake(this.gossip.dueMs());
+    } else {
+      this.ipam.receive(peer, bytes);
+      this.#ipamTicker.wake();
+    }
+  }
+
+  writable(peer: PeerId): void {
+    this.gossip.writable(peer);
+  }
+
+  isAlive(peer: PeerId): boolean {
+    return this.liveness.view(peer)?.state !== 'dead';
+  }
+
+  /** Null when a container can be attached now. */
+  readiness(): { readonly reason: string; readonly degraded: boolean } | null {
+    if (this.cloneFault !== null) return { reason: this.cloneFault, degraded: false };
+    if (!this.#started) return { reason: 'the daemon is still starting', degraded: false };
+    if (this.slot.failure !== null)
+      return { reason: `the datapath does not work: ${this.slot.failure}`, degraded: true };
+    return null;
+  }
+
+  /** A host with our identity and another boot id is alive: neither may allocate (DESIGN: clones). */
+  cloneDetected(where: string): void {
+    this.cloneFault = `another host with this host's identity is alive at ${where}`;
+    this.ipam.setAllocating(
+      new FabricError('identity-clone', {
+        what: 'no address is allocated',
+        why: this.cloneFault,
+        fix: 'Run `fabric reset` on the copy, so that it joins with an identity of its own',
+      }),
+    );
+  }
+
+  /** Publishes who this host is, when that changed. */
+  async refreshEndpoints(): Promise<void> {
+    const { identity, settings, bootId } = this.#options;
+    this.#endpoints = await this.#options.endpoints();
+    this.#own.publishPeer({
+      ...PROTOCOL,
+      nickname: settings.nickname,
+      version: VERSION,
+      bootId,
+      identityKey: identity.keys.identityKey,
+      staticKey: identity.keys.staticKey,
+      endpoints: this.#endpoints,
+      networks: [DEFAULT_VNI],
+    });
+  }
+
+  get store(): Store {
+    return this.#options.store;
+  }
+
+  /** Overlay MTU in bytes. */
+  get mtu(): number {
+    return this.#options.genesis.mtu;
+  }
+
+  get bridge(): string {
+    return this.#options.settings.bridge;
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints;
+  }
+
+  #gatewayIps(): readonly string[] {
+    const { gateway, gateway6 } = this.facts;
+    return gateway6 === null ? [gateway] : [gateway, gateway6];
+  }
+
+  #makeTunnels(): Tunnels {
+    const { identity, crypto, clock, random, store, log, underlayMtu } = this.#options;
+    const { keys, token } = identity;
+    const clusterKeys = deriveClusterKeys(token, crypto);
+    const authority = { generation: token.generation, caKey: crypto.ed25519Public(clusterKeys.caSeed) };
+    const membership = issueMembership(
+      {
+        clusterId: token.clusterId,
+        generation: token.generation,
+        caSeed: clusterKeys.caSeed,
+        identitySeed: keys.identitySeed,
+        staticKey: keys.staticKey,
+      },
+      crypto,
+    );
+    return new Tunnels({
+      self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
+      membership: () => membership,
+      secrets: () => [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }],
+      verifyMembership: (credential) =>
+        verifyMembership(credential, { clusterId: token.clusterId, authorities: [authority], crypto }),
+      crypto,
+      clock,
+      random,
+      store,
+      log,
+      datapath: this.slot,
+      ciphers: CIPHERS,
+      mtu: underlayMtu,
+      events: {
+        peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
+        wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
+      },
+    });
+  }
+
+  async #makeDatapath(): Promise<PcapDatapath> {
+    const { host, settings, genesis, underlayMtu, listen, clock, log } = this.#options;
+    const { portName } = await host.ensureDatapathPort();
+    return new PcapDatapath(
+      {
+        portName,
+        network: DEFAULT_VNI,
+        listen: { ip: listen, port: settings.port },
+        mtu: genesis.mtu,
+        pathMtu: underlayMtu,
+        gatewayMac: this.facts.gatewayMac,
+        gatewayIps: this.#gatewayIps(),
+      },
+      { clock, log },
+    );
+  }
+
+  /** What gossip kept over the restart. */
+  #loadDirectory(): void {
+    for (const author of this.gossip.authors()) {
+      const entries = this.gossip.entries(author).map(([key, value]) => ({ key, value }));
+      this.directory.apply(author, entries);
+    }
+    this.#own.replaceLeases(this.ipam.records());
+  }
+
+  /** Our own records came back newer than we knew them: leases are believed, claims of unknown containers are not ours any more. */
+  #ownStateNewer(version: number): void {
+    this.#options.log.warn('peers hold newer records of this host than its own state: adopting them', { version });
+    const entries = this.gossip.entries(this.#self).map(([key, value]) => ({ key, value }));
+    this.directory.apply(this.#self, entries);
+    setImmediate(() => {
+      this.#own.replaceLeases(this.ipam.records());
+      this.#own.replaceAttachments(this.#ownClaims());
+      void this.#refreshQuietly();
+    });
+  }
+
+  #ownClaims(): readonly AttachmentRecord[] {
+    return this.directory
+      .attachments(this.#self)
+      .filter(({ mac, kind }) => (kind === 'host' ? mac === this.place.mac : this.#isOurs(mac)));
+  }
+
+  #isOurs(mac: Mac): boolean {
+    return this.attachmentEntries.all().some((entry) => entry.mac === mac && entry.state !== 'detaching');
+  }
+
+  #publishClaim(record: AttachmentRecord): void {
+    this.#own.publishAttachment(record);
+    this.routes.claim(this.#self, record);
+  }
+
+  #withdrawClaim(mac: Mac): void {
+    this.#own.withdrawAttachment(DEFAULT_VNI, mac);
+    this.routes.withdraw(this.#self, DEFAULT_VNI, mac);
+  }
+
+  #peerChanged(author: PeerId): void {
+    if (author === this.#self) return;
+    const { staticKey, endpoints } = this.directory.peer(author)!;
+    this.liveness.known(author);
+    this.tunnels.setPeer(author, { staticKey, endpoints });
+    this.#tellMesh();
+    this.#livenessTicker.wake();
+  }
+
+  #peerGone(author: PeerId): void {
+    this.tunnels.removePeer(author);
+    this.liveness.forget(author);
+    this.#tellMesh();
+    this.slot.applyTables([this.#floodList()]);
+  }
+
+  #livenessChanged(peer: PeerId): void {
+    const view = this.liveness.view(peer);
+    const nickname = this.directory.peer(peer)?.nickname ?? null;
+    this.#options.log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
+    this.routes.reconsider(peer);
+    this.slot.applyTables([this.#floodList()]);
+  }
+
+  #floodList(): TableChange {
+    const peers = this.directory
+      .peers()
+      .filter(([peer, { networks }]) => peer !== this.#self && networks.includes(DEFAULT_VNI) && this.isAlive(peer))
+      .map(([peer]) => peer);
+    return { kind: 'flood', network: DEFAULT_VNI, peers };
+  }
+
+  /** Many records arrive at once: the dialler is told once. */
+  #tellMesh(): void {
+    this.#knownPeersDue ??= setImmediate(() => {
+      this.#knownPeersDue = null;
+      const peers = this.directory.peers().filter(([peer]) => peer !== this.#self);
+      this.#options.mesh.setKnownPeers(peers.map(([peer, { endpoints }]) => ({ peer, endpoints })));
+    });
+  }
+
+  /** Claims may be valid now that were not; once per turn, because leases change in bursts. */
+  #leasesChanged(): void {
+    this.#reconsider ??= setImmediate(() => {
+      this.#reconsider = null;
+      this.routes.reconsiderAll();
+      this.#allocator.changed();
+    });
+  }
+
+  #kernelChanged(): void {
+    if (!this.#started || this.#reconciling !== null) return;
+    this.#reconciling = this.attachments
+      .reconcile({ starting: false })
+      .catch((error: Error) => {
+        this.networkFault = error.message;
+        this.#options.log.error('the kernel and the attachments could not be compared', { reason: error.message });
+      })
+      .finally(() => {
+        this.#reconciling = null;
+      });
+  }
+
+  async #refreshQuietly(): Promise<void> {
+    try {
+      await this.refreshEndpoints();
+      this.networkFault = null;
+    } catch (error) {
+      this.networkFault = (error as Error).message;
+    }
+  }
+}

@@ -1,0 +1,25 @@
+// Opens a container's network namespace from another process: `/proc/PID/fd/FD`, so that the daemon may live in another mount
+// namespace than the runtime. What is opened must be the very namespace (device and inode) that the caller meant.
+
+import { FabricError } from '../base/errors.ts';
+import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import { NetworkNamespace, peerCredentials } from '../host/native.ts';
+import type { OpenNamespace } from './attachments.ts';
+
+/** Throws FabricError `namespace-invalid`. */
+export function openNamespace(handle: NamespaceHandle): OpenNamespace {
+  const namespace = NetworkNamespace.open(`/proc/${handle.pid}/fd/${handle.fd}`);
+  if (!namespace.equals(handle)) {
+    namespace.close();
+    throw new FabricError('namespace-invalid', {
+      what: `the network namespace ${handle.path} is not what the caller opened`,
+      why: 'its device and inode differ: the descriptor was reused',
+    });
+  }
+  return { fd: namespace.fd, close: () => namespace.close() };
+}
+
+/** The pid at the other end of a unix socket, by the kernel's word. */
+export function peerPid(socketFd: number): number {
+  return peerCredentials(socketFd).pid;
+}

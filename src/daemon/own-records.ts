@@ -1,0 +1,80 @@
+// What this host publishes: one place that turns leases, attachments and the peer record into entries of our gossip map and
+// writes only differences. Every write is durable (gossip's own promise) before anybody else can see it.
+
+import { equalBytes } from '../base/bytes.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type { Gossip } from '../gossip/gossip.ts';
+import {
+  ATTACHMENT_PREFIX,
+  attachmentKey,
+  encodeAttachment,
+  encodeLease,
+  encodePeer,
+  LEASE_PREFIX,
+  leaseKey,
+  PEER_KEY,
+} from '../gossip/record-codec.ts';
+
+export class OwnRecords {
+  readonly #gossip: Gossip;
+  readonly #self: PeerId;
+  readonly #wrote: () => void;
+
+  /** `wrote` is called after each change: gossip has something to send. */
+  constructor(gossip: Gossip, self: PeerId, wrote: () => void) {
+    this.#gossip = gossip;
+    this.#self = self;
+    this.#wrote = wrote;
+  }
+
+  publishPeer(record: PeerRecord): void {
+    this.#write(new Map([[PEER_KEY, encodePeer(record)]]));
+  }
+
+  publishAttachment(record: AttachmentRecord): void {
+    this.#write(new Map([[attachmentKey(record.network, record.mac), encodeAttachment(record)]]));
+  }
+
+  withdrawAttachment(network: Vni, mac: Mac): void {
+    this.#write(new Map([[attachmentKey(network, mac), null]]));
+  }
+
+  /** Makes the lease part of our map equal to `records`. */
+  replaceLeases(records: readonly LeaseRecord[]): void {
+    this.#replace(LEASE_PREFIX, new Map(records.map((record) => [leaseKey(record), encodeLease(record)])));
+  }
+
+  /** Makes the attachment part of our map equal to `records`. */
+  replaceAttachments(records: readonly AttachmentRecord[]): void {
+    const wanted = records.map(
+      (record) => [attachmentKey(record.network, record.mac), encodeAttachment(record)] as const,
+    );
+    this.#replace(ATTACHMENT_PREFIX, new Map(wanted));
+  }
+
+  /** This host leaves for good: nothing of it remains but the lease records that prove what it gave. */
+  withdrawAllButLeases(): void {
+    const changes = new Map<string, null>();
+    for (const [key] of this.#gossip.entries(this.#self)) if (!key.startsWith(LEASE_PREFIX)) changes.set(key, null);
+    this.#write(changes);
+  }
+
+  #replace(prefix: string, wanted: ReadonlyMap<string, Uint8Array>): void {
+    const changes = new Map<string, Uint8Array | null>(wanted);
+    for (const [key] of this.#gossip.entries(this.#self, prefix)) if (!wanted.has(key)) changes.set(key, null);
+    this.#write(changes);
+  }
+
+  #write(changes: ReadonlyMap<string, Uint8Array | null>): void {
+    const real = new Map([...changes].filter(([key, value]) => !this.#stands(key, value)));
+    if (real.size === 0) return;
+    this.#gossip.batch(real);
+    this.#wrote();
+  }
+
+  #stands(key: string, value: Uint8Array | null): boolean {
+    const now = this.#gossip.get(this.#self, key);
+    return now === null || value === null ? now === value : equalBytes(now, value);
+  }
+}

@@ -1,0 +1,101 @@
+// Leaving a cluster for good: containers are cut off, addresses freed, blocks given to a peer that confirms them, records
+// withdrawn. With --force also when nobody takes the blocks: they come back by `rmpeer` then.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import type { Mesh } from '../host/mesh/mesh.ts';
+import { nodeCrypto } from '../host/node-crypto.ts';
+import { StateDir } from '../host/state-dir.ts';
+import type { Member } from './member.ts';
+
+const CONFIRM_MS = 5_000;
+const POLL_MS = 50;
+
+interface Leaving {
+  readonly member: Member;
+  readonly mesh: Mesh;
+  readonly log: Log;
+  readonly force: boolean;
+}
+
+/** Rejects with `peer-unreachable` when blocks of ours would be lost and `force` does not say so be it. */
+export async function leaveCluster({ member, mesh, log, force }: Leaving): Promise<void> {
+  const others = member.directory.peers().filter(([peer]) => mesh.link(peer) !== null || member.isAlive(peer));
+  const heir = mesh.links()[0]?.peer ?? null;
+  const isAlone = others.every(([peer]) => peer === member.attachments.self);
+  if (heir === null && !isAlone && !force) {
+    throw new FabricError('peer-unreachable', {
+      what: 'no peer takes the address blocks of this host',
+      why: 'none is linked now',
+      fix: 'Connect one first, or say --force and run fabric rmpeer on another host later',
+    });
+  }
+  for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
+  await member.place.hide();
+  member.releaseHostPlace();
+  if (heir !== null) await giveLeasesBack(member, heir, log, force);
+  member.withdrawRecords();
+  await delay(POLL_MS); // the withdrawal leaves before the goodbye closes the links
+}
+
+async function giveLeasesBack(member: Member, heir: PeerId, log: Log, force: boolean): Promise<void> {
+  const given = member.ipam.surrender(heir);
+  const deadlineMs = performance.now() + CONFIRM_MS;
+  while (!given.every((record) => member.ipam.isConfirmed(record))) {
+    if (performance.now() > deadlineMs) {
+      if (!force) {
+        throw new FabricError('timeout', {
+          what: 'the address blocks of this host were not taken over in time',
+          why: `${heir} has not confirmed them`,
+          fix: 'Try again, or say --force and run fabric rmpeer on another host later',
+        });
+      }
+      log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
+      return;
+    }
+    await delay(POLL_MS);
+  }
+}
+
+/** `fabric reset` without a running daemon: nobody can be told, so it wants --force when there is a cluster to tell. */
+export async function resetOffline({
+  stateDir,
+  runDir,
+  force,
+}: {
+  stateDir: string;
+  runDir: string;
+  force: boolean;
+}): Promise<void> {
+  const state = StateDir.open({ path: stateDir, crypto: nodeCrypto });
+  try {
+    if (!force && hasMembership(state)) {
+      throw new FabricError('daemon-unreachable', {
+        what: `no fabric daemon runs with ${runDir}, so the address blocks can't be given back`,
+        fix: 'Start it with fabric launch and reset then, or say --force and run fabric rmpeer on another host',
+      });
+    }
+    await makeHostNetwork(stateDir).then((host) => host.remove());
+    state.erase();
+  } finally {
+    state.close();
+  }
+}
+
+/** Damaged state counts as membership: only --force gives it up. */
+function hasMembership(state: StateDir): boolean {
+  try {
+    return state.resume() !== null;
+  } catch (error) {
+    if (error instanceof FabricError) return true;
+    throw error;
+  }
+}
+
+async function makeHostNetwork(stateDir: string): Promise<HostNetwork> {
+  const { openHostNetwork } = await import('./open-host-network.ts');
+  return openHostNetwork(stateDir);
+}

@@ -1,0 +1,48 @@
+// What this host remembers of its command line, so that a second launch needs no flags: a JSON entry in the store. Flags given
+// again replace what is remembered; what the cluster fixed for ever (ranges, MTU) is in the genesis, not here.
+
+import type { Store } from '../base/capabilities.ts';
+import type { LaunchOptions } from './launch-options.ts';
+import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
+
+export interface Settings {
+  readonly nickname: string;
+  readonly listen: string | null;
+  readonly advertise: readonly string[];
+  readonly port: number;
+  readonly bridge: string;
+  /** False after `fabric hide`. */
+  readonly exposed: boolean;
+  /** Hosts that the operator named, as `host` and `port`. */
+  readonly targets: readonly { readonly host: string; readonly port: number }[];
+}
+
+const SPACE = 'settings';
+const KEY = 'settings';
+
+export function loadSettings(store: Store): Settings | null {
+  const bytes = store.get(SPACE, KEY);
+  return bytes === undefined ? null : (JSON.parse(new TextDecoder().decode(bytes)) as Settings);
+}
+
+/** Durable when it returns. */
+export function saveSettings(store: Store, settings: Settings): void {
+  store.put(SPACE, KEY, new TextEncoder().encode(JSON.stringify(settings)));
+}
+
+/** Flags first, then what is remembered, then the defaults. */
+export function mergeSettings(options: LaunchOptions, remembered: Settings | null, hostname: string): Settings {
+  const targets = [...(remembered?.targets ?? [])];
+  for (const join of options.joins) {
+    if (!targets.some(({ host, port }) => host === join.host && port === join.port)) targets.push(join);
+  }
+  return {
+    nickname: options.nickname ?? remembered?.nickname ?? hostname,
+    listen: options.listen ?? remembered?.listen ?? null,
+    advertise: options.advertise.length > 0 ? options.advertise : (remembered?.advertise ?? []),
+    port: options.port ?? remembered?.port ?? PORT_DEFAULT,
+    bridge: options.bridge ?? remembered?.bridge ?? BRIDGE_DEFAULT,
+    exposed: remembered?.exposed ?? true,
+    targets,
+  };
+}

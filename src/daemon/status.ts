@@ -1,0 +1,166 @@
+// Builds `fabric status --json` from the live parts. Reads only; every call is a fresh picture.
+
+import { formatCidr } from '../base/address.ts';
+import { formatEndpoint } from '../base/endpoint.ts';
+import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
+import type { Mesh } from '../host/mesh/mesh.ts';
+import type { PeerCounters } from '../router/datapath.ts';
+import { findProblems } from './health.ts';
+import type { Member } from './member.ts';
+import type { Settings } from './settings.ts';
+import {
+  type AttachmentRow,
+  type LeaseRow,
+  type PeerRow,
+  type RouteRow,
+  STATUS_API_VERSION,
+  type Status,
+  type TargetRow,
+  type TunnelRow,
+} from './status-types.ts';
+
+export interface StatusFacts {
+  readonly self: PeerId | '';
+  readonly clusterId: string | null;
+  readonly settings: Settings;
+  readonly uptimeMs: number;
+  readonly version: string;
+  readonly mtu: number | null;
+  readonly member: Member | null;
+  readonly mesh: Mesh | null;
+  readonly nowMs: number;
+}
+
+/** Names are DNS's business, which is not there yet; the domain is fixed already. */
+const DOMAIN = 'fabric.internal';
+
+export function buildStatus(facts: StatusFacts): Status {
+  const { member, mesh, settings } = facts;
+  const problems = findProblems(member, mesh);
+  return {
+    apiVersion: STATUS_API_VERSION,
+    health: { ok: problems.length === 0, problems },
+    self: {
+      id: facts.self,
+      nickname: settings.nickname,
+      version: facts.version,
+      clusterId: facts.clusterId,
+      uptimeMs: Math.round(facts.uptimeMs),
+    },
+    datapath: { name: 'pcap', mtu: facts.mtu, encryption: 'required' },
+    networks: member === null ? [] : [networkRow(member)],
+    peers: member === null ? [] : peerRows(member, mesh, facts),
+    tunnels: member === null ? [] : tunnelRows(member),
+    routes: member === null ? [] : routeRows(member),
+    leases: member === null ? [] : leaseRows(member),
+    attachments: member === null ? [] : attachmentRows(member),
+    dns: [],
+    targets: targetRows(mesh),
+  };
+}
+
+function networkRow(member: Member): Status['networks'][number] {
+  const { v4, v6, gateway } = member.facts;
+  return {
+    name: DEFAULT_NETWORK_NAME,
+    id: DEFAULT_VNI,
+    range: formatCidr(v4.range),
+    range6: v6 === null ? null : formatCidr(v6.range),
+    gateway,
+    domain: DOMAIN,
+    bridge: member.bridge,
+  };
+}
+
+function peerRows(member: Member, mesh: Mesh | null, { self, nowMs }: StatusFacts): PeerRow[] {
+  return member.directory
+    .peers()
+    .filter(([id]) => id !== self)
+    .map(([id, record]) => {
+      const link = mesh?.link(id) ?? null;
+      const endpoint = link?.endpoint ?? record.endpoints[0] ?? null;
+      return {
+        id,
+        nickname: record.nickname,
+        endpoint: endpoint === null ? null : formatEndpoint(endpoint),
+        state: member.liveness.view(id)?.state ?? 'dead',
+        lastSeenMs: link !== null ? Math.max(0, Math.round(nowMs - link.heardMs)) : member.liveness.lastSeenMs(id),
+      };
+    })
+    .sort((a, b) => (a.nickname < b.nickname ? -1 : a.nickname > b.nickname ? 1 : a.id < b.id ? -1 : 1));
+}
+
+function tunnelRows(member: Member): TunnelRow[] {
+  const stats = new Map<PeerId, PeerCounters>(member.slot.stats().peers.map((counters) => [counters.peer, counters]));
+  return member.tunnels.statuses().map((tunnel) => {
+    const counters = stats.get(tunnel.peer);
+    return {
+      peer: tunnel.peer,
+      nickname: member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer,
+      endpoint: tunnel.endpoint === null ? null : formatEndpoint(tunnel.endpoint),
+      state: tunnel.state,
+      encrypted: true,
+      datapath: 'pcap',
+      cipher: tunnel.cipher,
+      mtu: tunnel.pathMtu,
+      rttMs: tunnel.handshakeRttMs,
+      txBytes: counters?.txBytes ?? 0,
+      rxBytes: counters?.rxBytes ?? 0,
+      txFrames: counters?.txFrames ?? 0,
+      rxFrames: counters?.rxFrames ?? 0,
+      drops: counters?.drops ?? {},
+      reason: tunnel.reason,
+    };
+  });
+}
+
+function routeRows(member: Member): RouteRow[] {
+  const { v4, v6 } = member.facts;
+  const withPrefix = (ip: string) =>
+    `${ip}/${ip.includes(':') ? (ip.startsWith('fe80:') ? 64 : (v6?.range.prefix ?? 128)) : v4.range.prefix}`;
+  return member.routes.list().map((route) => ({
+    network: DEFAULT_NETWORK_NAME,
+    mac: route.mac,
+    ips: route.ips.map(withPrefix),
+    peer: route.peer,
+    local: route.local,
+    sequence: route.sequence,
+    state: route.state,
+    reason: route.reason,
+  }));
+}
+
+function leaseRows(member: Member): LeaseRow[] {
+  return member.ipam.leases().map((lease) => ({
+    network: DEFAULT_NETWORK_NAME,
+    cidr: formatCidr(lease.cidr),
+    peer: lease.peer,
+    epoch: lease.epoch,
+    used: lease.used,
+    size: lease.size,
+    state: lease.state,
+    expiresAt: lease.expiresAt,
+  }));
+}
+
+function attachmentRows(member: Member): AttachmentRow[] {
+  const { v4, v6 } = member.facts;
+  return member.attachmentEntries.all().map((entry) => ({
+    network: entry.key.network,
+    containerId: entry.key.containerId,
+    ifname: entry.key.ifname,
+    mac: entry.mac,
+    ips: entry.ips.map((ip) => `${ip}/${ip.includes(':') ? v6!.range.prefix : v4.range.prefix}`),
+    name: entry.name,
+    hostIfname: entry.hostIfname,
+    state: entry.state,
+  }));
+}
+
+function targetRows(mesh: Mesh | null): TargetRow[] {
+  return (mesh?.targets() ?? []).map(({ host, port, state, lastError }) => ({
+    host: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+    state,
+    error: lastError === null ? null : `${lastError.what}: ${lastError.why}`,
+  }));
+}
