@@ -107,7 +107,10 @@ export class TunnelInitiator {
     if (result === 'payload' || !series.offered.includes(result.payload.cipher)) {
       peer.trouble = `the answer from ${formatEndpoint(from)} makes no sense to this version of fabric`;
       this.#discard(series);
-      if (result !== 'payload') for (const key of Object.values(result.keys)) key.fill(0);
+      if (result !== 'payload') {
+        result.keys.sendKey.fill(0);
+        result.keys.receiveKey.fill(0);
+      }
       return 'payload';
     }
     handshake.wipe();
