@@ -75,14 +75,18 @@ export class ContainerPorts {
 
   /** Idempotent. The interface is down and off the bridge within a millisecond or two; the rest follows. */
   async remove(port: PortIdentity): Promise<void> {
-    const link = await this.#netlink.getLink(port.hostIfname);
-    const ours = link !== null && isContainerPort(link) ? link : null;
-    if (ours !== null) await unlessMissing(this.#netlink.setLink(ours.index, { up: false, master: null }));
+    const index = await this.#takeDown(port.hostIfname);
     await Promise.all([
       ...hostRoutes(port).map((dst) => unlessMissing(this.#netlink.deleteRoute({ dst }))),
       this.#forget(port),
     ]);
-    if (ours !== null) await unlessMissing(this.#reaper.deleteLink(ours.index));
+    if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
+  }
+
+  /** For an interface of ours about which nothing more is known. */
+  async removeInterface(hostIfname: string): Promise<void> {
+    const index = await this.#takeDown(hostIfname);
+    if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
   }
 
   /** Puts back what differs; true when something did. Rejects with `attachment-unknown` when the interface is gone. */
@@ -142,6 +146,14 @@ export class ContainerPorts {
       if (!routes.some((route) => sameBlock(route.dst, dst))) findings.push(`the host has no route to ${port.ips[i]}`);
     }
     return findings;
+  }
+
+  /** The index of what is to be deleted; null when there is no such interface of ours. */
+  async #takeDown(hostIfname: string): Promise<number | null> {
+    const link = await this.#netlink.getLink(hostIfname);
+    if (link === null || !isContainerPort(link)) return null;
+    await unlessMissing(this.#netlink.setLink(link.index, { up: false, master: null }));
+    return link.index;
   }
 
   async #allow(port: PortIdentity): Promise<void> {

@@ -4,9 +4,11 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { formatIp, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { FabricError } from '../../base/errors.ts';
-import type { AntiSpoofElement } from './anti-spoof.ts';
+import { parseMac } from '../../base/ids.ts';
+import type { AntiSpoofElement, AntiSpoofSet, PortIdentity } from './anti-spoof.ts';
 import { ForeignAccepts } from './foreign-accepts.ts';
 import { NFT_TABLE } from './names.ts';
 import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
@@ -59,6 +61,11 @@ export class PacketFilter {
     return this.#programs.hasElement('bridge', NFT_TABLE, set, element);
   }
 
+  /** What a port may send, as an earlier daemon allowed it; null when the sets do not know its name. */
+  async findPort(hostIfname: string): Promise<PortIdentity | null> {
+    return portInSets(await this.#listing(), hostIfname);
+  }
+
   /** Ours are this process's threads (elements) and the programs that it runs (everything else). */
   isOurThread(threadId: number): boolean {
     return this.#programs.ran(threadId) || existsSync(`/proc/self/task/${threadId}`);
@@ -91,6 +98,20 @@ export function fingerprint(listing: NftListing): string {
     return key === 'counter' ? null : value;
   });
   return createHash('sha256').update(text).digest('hex');
+}
+
+/** Reads the elements `"ifname" . mac` and `"ifname" . mac . ip` of one interface. */
+export function portInSets(listing: NftListing, hostIfname: string): PortIdentity | null {
+  const fields = (name: AntiSpoofSet): readonly (readonly unknown[])[] =>
+    listing
+      .flatMap(({ set }) => (isObject(set) && set.name === name && Array.isArray(set.elem) ? set.elem : []))
+      .flatMap((element) => (isObject(element) && Array.isArray(element.concat) ? [element.concat] : []))
+      .filter(([ifname]) => ifname === hostIfname);
+  const [text] = fields('source_macs').map(([, mac]) => mac);
+  const mac = typeof text === 'string' ? parseMac(text) : null;
+  if (mac === null) return null;
+  const ips = [...fields('source_ips'), ...fields('source_ip6s')].map(([, , ip]) => parseIp(String(ip)));
+  return { hostIfname, mac, ips: ips.filter((ip) => ip !== null).map(formatIp) };
 }
 
 /** False when a set has fewer elements than it must have: someone emptied it. */

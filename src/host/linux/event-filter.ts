@@ -1,0 +1,73 @@
+// Tells netlink events that may be somebody's change of our objects from the many that are not, most of them our own work:
+// deletions of what shall be there, links of ours that look wrong, and new interfaces that matter to forwarding.
+// A wrong "yes" costs a look that finds nothing; a wrong "no" leaves damage until the next look.
+
+import type { Cidr } from '../../base/address.ts';
+import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
+import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../netlink/objects.ts';
+import type { PortIdentity } from './anti-spoof.ts';
+import { mayBeUplink } from './forwarding-plan.ts';
+import type { NetworkInterfaces } from './names.ts';
+import { sameBlock } from './overlay-bridge.ts';
+
+/** What stood after the last look. */
+export interface ExpectedObjects {
+  readonly names: NetworkInterfaces;
+  readonly bridge: Link;
+  readonly config: OverlayNetworkConfig;
+  readonly access: HostAccess | null;
+  /** Interfaces of others that were there. */
+  readonly foreign: readonly Link[];
+}
+
+type LivePorts = readonly { readonly port: PortIdentity }[];
+
+export class EventFilter {
+  #expected: ExpectedObjects | null = null;
+  #foreign = new Set<number>();
+
+  expect(expected: ExpectedObjects): void {
+    this.#expected = expected;
+    this.#foreign = new Set(expected.foreign.map(({ index }) => index));
+  }
+
+  isRelevant(event: NetlinkEvent, ports: LivePorts): boolean {
+    if (this.#expected === null) return false;
+    switch (event.kind) {
+      case 'link':
+        return this.#isRelevantLink(event.link, event.deleted, ports, this.#expected);
+      case 'bridge-port':
+        return event.deleted && event.master === this.#expected.bridge.index;
+      case 'address':
+        return event.deleted && !this.#foreign.has(event.address.index);
+      case 'route':
+        return event.deleted && (event.route.protocol === ROUTE_PROTOCOL || this.#isRange(event.route.dst));
+      case 'fdb':
+        return event.deleted && this.#isOurMac(event.entry.mac, ports, this.#expected);
+      case 'neighbour':
+        return false;
+      case 'overrun':
+      case 'failed':
+        return true;
+    }
+  }
+
+  #isRelevantLink(link: Link, deleted: boolean, ports: LivePorts, { names, bridge, config }: ExpectedObjects): boolean {
+    const wrong = deleted || !link.up || link.mtu !== config.mtu;
+    if (link.name === names.bridge) return wrong || link.mac !== config.gatewayMac;
+    if (link.name === names.host || link.name === names.portFar) return wrong;
+    const isPort = link.name === names.portNear || link.name === names.hostPort;
+    if (isPort || ports.some(({ port }) => port.hostIfname === link.name)) return wrong || link.master !== bridge.index;
+    const isNew = !deleted && !this.#foreign.has(link.index);
+    return isNew && (link.kind === 'bridge' || mayBeUplink(link, {}));
+  }
+
+  #isRange(dst: Cidr): boolean {
+    const { range, range6 } = this.#expected!.config;
+    return sameBlock(dst, range) || (range6 !== null && sameBlock(dst, range6));
+  }
+
+  #isOurMac(mac: string, ports: LivePorts, { access }: ExpectedObjects): boolean {
+    return mac === access?.mac || ports.some(({ port }) => port.mac === mac);
+  }
+}

@@ -1,0 +1,346 @@
+// HostNetwork on Linux: holds what shall be (network, host access, datapath port, container ports) and makes the kernel's
+// objects follow, by the steps of the other files here. One repair runs at a time and looks before it writes, so that
+// `ensure` may be called at any time and the watch ends when all is well. Works on the namespace that its process runs in.
+
+import { readFileSync } from 'node:fs';
+import type { Cidr } from '../../base/address.ts';
+import type { Log } from '../../base/capabilities.ts';
+import { assert, FabricError } from '../../base/errors.ts';
+import type { Mac } from '../../base/ids.ts';
+import type {
+  ContainerInterfaceConfig,
+  ContainerPort,
+  HostAccess,
+  HostNetwork,
+  OverlayNetworkConfig,
+} from '../host-network.ts';
+import { Nfnetlink } from '../netlink/nfnetlink.ts';
+import type { Link } from '../netlink/objects.ts';
+import { Rtnetlink } from '../netlink/rtnetlink.ts';
+import {
+  type AntiSpoofElement,
+  elementChanges,
+  elementText,
+  ownedMac,
+  type PortIdentity,
+  portElements,
+} from './anti-spoof.ts';
+import { ChangeWatch } from './change-watch.ts';
+import { ContainerPorts, isContainerPort } from './container-ports.ts';
+import { checkContainerSide } from './container-side.ts';
+import { EventFilter } from './event-filter.ts';
+import { Forwarding, readSysctlIfAny } from './forwarding.ts';
+import { type NetworkInterfaces, networkInterfaces } from './names.ts';
+import { ensureBridge, unlessMissing } from './overlay-bridge.ts';
+import { PacketFilter } from './packet-filter.ts';
+import { ensureDatapathPort, ensureHostInterface, removeVeth } from './port-veths.ts';
+import { removeAll } from './removal.ts';
+import { HostStateFile } from './state-file.ts';
+import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
+
+/** CAP_NET_ADMIN's bit in /proc/self/status. */
+const CAP_NET_ADMIN = 1n << 12n;
+
+export interface LinuxHostNetworkOptions {
+  readonly log: Log;
+  /** A file of its own, such as `<state-dir>/host-network.json`: sysctls as they were before fabric changed them. */
+  readonly statePath: string;
+}
+
+/** What {@link LinuxHostNetwork.ensure} was told, and what follows from it. */
+interface Overlay {
+  readonly config: OverlayNetworkConfig;
+  readonly names: NetworkInterfaces;
+  readonly bridge: Link;
+}
+
+export class LinuxHostNetwork implements HostNetwork {
+  readonly #log: Log;
+  readonly #netlink = Rtnetlink.open();
+  readonly #reaper = Rtnetlink.open();
+  readonly #nfnetlink = Nfnetlink.open();
+  readonly #filter: PacketFilter;
+  readonly #forwarding: Forwarding;
+  readonly #containers: ContainerPorts;
+  readonly #events = new EventFilter();
+  /** By host interface; `live` once its interface stands. Bounded by the 1023 ports of a bridge. */
+  readonly #ports = new Map<string, { readonly port: PortIdentity; live: boolean }>();
+  #overlay: Overlay | null = null;
+  #access: HostAccess | null = null;
+  #wantsDatapathPort = false;
+  #watch: ChangeWatch | null = null;
+  /** The tail of the queue of repairs. */
+  #busy: Promise<unknown> = Promise.resolve();
+
+  constructor({ log, statePath }: LinuxHostNetworkOptions) {
+    this.#log = log;
+    this.#filter = new PacketFilter(log);
+    this.#forwarding = new Forwarding(new HostStateFile(statePath), log);
+    this.#containers = new ContainerPorts({
+      netlink: this.#netlink,
+      reaper: this.#reaper,
+      filter: this.#nfnetlink,
+      repairFilter: () => this.#exclusive(() => this.#ensureAll(this.#configured().config)).then(() => undefined),
+      log,
+    });
+  }
+
+  /**
+   * What can be known before anything is changed. Rejects with FabricError `not-root` or `kernel-feature-missing`; kinds of
+   * interfaces that the kernel lacks show in {@link ensure} with the same code.
+   */
+  async preflight(): Promise<void> {
+    const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+    if ((BigInt(`0x${capabilities}`) & CAP_NET_ADMIN) === 0n) {
+      throw new FabricError('not-root', {
+        what: "fabric can't change this host's network",
+        why: 'it lacks CAP_NET_ADMIN',
+        fix: 'Run it as root: sudo fabric launch',
+      });
+    }
+    await this.#filter.preflight();
+  }
+
+  async ensure(config: OverlayNetworkConfig): Promise<void> {
+    await this.#exclusive(() => this.#ensureAll(config));
+  }
+
+  async ensureDatapathPort(): Promise<{ readonly portName: string }> {
+    const { names } = this.#configured();
+    this.#wantsDatapathPort = true;
+    await this.#exclusive(() => this.#ensurePorts());
+    return { portName: names.portFar };
+  }
+
+  async exposeHost(access: HostAccess): Promise<void> {
+    const { config } = this.#configured();
+    this.#access = access;
+    await this.#exclusive(() => this.#ensureAll(config));
+  }
+
+  async hideHost(): Promise<void> {
+    const { names } = this.#configured();
+    const access = this.#access;
+    this.#access = null;
+    await this.#exclusive(async () => {
+      await removeVeth(this.#netlink, names.host);
+      if (access === null) return;
+      await unlessMissing(this.#nfnetlink.setElementsAll(elementChanges('delete', [ownedMac(access.mac)])));
+    });
+  }
+
+  async addContainer(config: ContainerInterfaceConfig): Promise<{
+    readonly hostMac: Mac;
+    readonly bridgeMac: Mac;
+    readonly routes: readonly { dst: string; gw: string }[];
+  }> {
+    const overlay = this.#configured();
+    const entry = { port: identityOf(config), live: false };
+    if (this.#ports.has(config.hostIfname)) {
+      throw new FabricError('interface-exists', { what: `the interface ${config.hostIfname} is in use` });
+    }
+    this.#ports.set(config.hostIfname, entry);
+    try {
+      const { host, routes } = await this.#containers.add(overlay.config, overlay.bridge, config);
+      assert(host.mac !== null, 'a veth has a MAC');
+      entry.live = true;
+      return { hostMac: host.mac, bridgeMac: overlay.config.gatewayMac, routes };
+    } catch (error) {
+      this.#ports.delete(config.hostIfname);
+      throw error;
+    }
+  }
+
+  async removeContainer({ hostIfname, mac, ips }: Parameters<HostNetwork['removeContainer']>[0]): Promise<void> {
+    // First, so that neither the watch nor a rewrite of the packet filter brings anything back.
+    this.#ports.delete(hostIfname);
+    await this.#settled();
+    const port = mac === null ? await this.#filter.findPort(hostIfname) : { hostIfname, mac, ips };
+    if (port === null) await this.#containers.removeInterface(hostIfname);
+    else await this.#containers.remove(port);
+  }
+
+  async checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]> {
+    const { config: network, bridge } = this.#configured();
+    const inside = Rtnetlink.open(config.namespaceFd);
+    try {
+      const [outer, inner, filter] = await Promise.all([
+        this.#containers.check(bridge, config),
+        checkContainerSide(inside, network, config),
+        this.#checkAntiSpoof(config),
+      ]);
+      return [...outer, ...inner, ...filter];
+    } finally {
+      inside.close();
+    }
+  }
+
+  async listContainerPorts(): Promise<readonly ContainerPort[]> {
+    const { bridge } = this.#configured();
+    const links = await this.#netlink.listLinks({ master: bridge.index });
+    return links.filter(isContainerPort).map(({ name, index, up, peerIndex }) => ({
+      hostIfname: name,
+      ifindex: index,
+      up,
+      alive: peerIndex !== null,
+    }));
+  }
+
+  async adoptContainer(port: PortIdentity): Promise<void> {
+    const { config, bridge } = this.#configured();
+    const entry = { port: identityOf(port), live: true };
+    await this.#containers.adopt(config, bridge, entry.port);
+    this.#ports.set(port.hostIfname, entry);
+  }
+
+  async watch(changed: () => void): Promise<void> {
+    assert(this.#watch === null, 'the host network is watched once');
+    const watch = new ChangeWatch({
+      log: this.#log,
+      isRelevant: (event) =>
+        this.#events.isRelevant(
+          event,
+          [...this.#ports.values()].filter(({ live }) => live),
+        ),
+      isOurThread: (threadId) => this.#filter.isOurThread(threadId),
+      look: async () => {
+        if (await this.#exclusive(() => this.#repair())) changed();
+      },
+    });
+    watch.open();
+    this.#watch = watch;
+  }
+
+  async overlappingRoutes(range: Cidr): Promise<readonly string[]> {
+    const [links, routes] = await Promise.all([this.#netlink.listLinks(), this.#netlink.listRoutes()]);
+    return overlappingRoutes(range, links, routes);
+  }
+
+  async underlayAddresses(): Promise<readonly { readonly ip: string; readonly mtu: number }[]> {
+    const [links, addresses, routes] = await Promise.all([
+      this.#netlink.listLinks(),
+      this.#netlink.listAddresses(),
+      this.#netlink.listRoutes(),
+    ]);
+    return rankUnderlay({ links, addresses, routes });
+  }
+
+  async close(): Promise<void> {
+    await this.#watch?.close();
+    await this.#settled();
+    for (const socket of [this.#netlink, this.#reaper, this.#nfnetlink]) socket.close();
+  }
+
+  /** Also when this process never called {@link ensure}: what is ours is known by alias, protocol and table name. */
+  async remove(): Promise<void> {
+    await this.#watch?.close();
+    this.#watch = null;
+    this.#ports.clear();
+    this.#overlay = null;
+    await this.#exclusive(() => removeAll(this.#netlink, this.#filter, this.#forwarding));
+  }
+
+  /** The whole target state; true when something differed. The packet filter stands before anything is forwarded. */
+  async #ensureAll(config: OverlayNetworkConfig): Promise<boolean> {
+    const names = networkInterfaces(config.bridge);
+    const needs = { ip6: config.range6 !== null };
+    if (needs.ip6) await requireIpv6();
+    const links = await this.#netlink.listLinks();
+    const foreign = links.filter((link) => !isOurs(link, links) && !link.loopback);
+    const forwarding = await this.#forwarding.prepare(foreign, needs);
+    const changes = [
+      await this.#filter.ensure({
+        networks: [config],
+        guard: forwarding.guard,
+        foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
+        elements: this.#elements(),
+      }),
+    ];
+    const { bridge, changed } = await ensureBridge(this.#netlink, config);
+    this.#overlay = { config, names, bridge };
+    this.#events.expect({ names, bridge, config, access: this.#access, foreign });
+    changes.push(changed, await this.#ensurePorts(), await forwarding.enable());
+    changes.push(await this.#filter.ensureAccepted([names.bridge, names.host]));
+    return changes.includes(true);
+  }
+
+  async #ensurePorts(): Promise<boolean> {
+    const { config, names, bridge } = this.#configured();
+    const changes: boolean[] = [];
+    if (this.#wantsDatapathPort) changes.push(await ensureDatapathPort(this.#netlink, names, bridge, config));
+    if (this.#access !== null) {
+      changes.push(await ensureHostInterface(this.#netlink, names, bridge, config, this.#access));
+    }
+    return changes.includes(true);
+  }
+
+  /** True when something was put back, or a container's interface vanished. */
+  async #repair(): Promise<boolean> {
+    if (this.#overlay === null) return false;
+    const changes = [await this.#ensureAll(this.#overlay.config)];
+    const { config, bridge } = this.#overlay;
+    const [links, fdb, routes] = await Promise.all([
+      this.#netlink.listLinks({ kind: 'veth' }),
+      this.#netlink.listFdb({ bridge: bridge.index }),
+      this.#netlink.listRoutes({ index: bridge.index }),
+    ]);
+    const byName = new Map(links.map((link) => [link.name, link]));
+    for (const [name, entry] of this.#ports) {
+      if (!entry.live) continue;
+      const link = byName.get(name);
+      if (link === undefined) {
+        // Reported once; the daemon says what becomes of it.
+        entry.live = false;
+        changes.push(true);
+        continue;
+      }
+      changes.push(await this.#containers.repair(config, bridge, entry.port, { link, fdb, routes }));
+    }
+    const changed = changes.includes(true);
+    if (changed) this.#log.info('put back what others changed in the host network');
+    return changed;
+  }
+
+  #elements(): readonly AntiSpoofElement[] {
+    const ports = [...this.#ports.values()].flatMap(({ port }) => portElements(port));
+    return this.#access === null ? ports : [...ports, ownedMac(this.#access.mac)];
+  }
+
+  async #checkAntiSpoof(config: PortIdentity): Promise<readonly string[]> {
+    const [first] = portElements(config);
+    assert(first !== undefined, 'a port has elements');
+    const there = await this.#filter.hasElement(first.set, elementText(first));
+    return there ? [] : [`${config.hostIfname} is not protected against spoofing`];
+  }
+
+  #configured(): Overlay {
+    assert(this.#overlay !== null, 'ensure() comes before anything else');
+    return this.#overlay;
+  }
+
+  /** One after the other, whatever became of the one before. */
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#busy.then(work, work);
+    this.#busy = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Resolves when the repair under way, if any, has ended. */
+  async #settled(): Promise<void> {
+    await this.#busy;
+  }
+}
+
+/** Without the other keys of a longer object, which a map must not keep alive. */
+function identityOf({ hostIfname, mac, ips }: PortIdentity): PortIdentity {
+  return { hostIfname, mac, ips };
+}
+
+async function requireIpv6(): Promise<void> {
+  if ((await readSysctlIfAny('net/ipv6/conf/all/forwarding')) !== null) return;
+  throw new FabricError('kernel-feature-missing', {
+    what: 'this kernel has no IPv6',
+    why: 'it is switched off at boot or not built in',
+    fix: 'Launch with --range6 off, or boot without ipv6.disable=1',
+  });
+}
