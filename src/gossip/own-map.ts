@@ -5,7 +5,16 @@
 import { ByteWriter, equalBytes } from '../base/bytes.ts';
 import { FabricError } from '../base/errors.ts';
 import type { GossipLimits } from './limits.ts';
-import { applyDelta, inspectMap, isKey, lookUp, type MapShape, packEntry, tombstoneVersions } from './packed-map.ts';
+import {
+  applyDelta,
+  EMPTY_MAP,
+  inspectMap,
+  isKey,
+  lookUp,
+  type MapShape,
+  packEntry,
+  tombstoneVersions,
+} from './packed-map.ts';
 
 /** A null value deletes the key. The last change of a key wins. */
 export type Batch = ReadonlyMap<string, Uint8Array | null>;
@@ -27,7 +36,7 @@ export function nextVersion(
   if (delta.length === 0) return null;
   const full = applyDelta(current.packed, delta, current.floor);
   const floor = risenFloor(full, current.floor, version, limits);
-  const packed = floor === current.floor ? full : applyDelta(full, new Uint8Array(0), floor);
+  const packed = floor === current.floor ? full : applyDelta(full, EMPTY_MAP, floor);
   const shape = inspectMap(packed, { version, floor, ...limits });
   if (shape === null || packed.length > limits.mapBytesMax) {
     throw new FabricError('limit', {
@@ -58,7 +67,8 @@ function packBatch(packed: Uint8Array, version: number, batch: Batch, limits: Go
 /** Never reaches `version` itself, so that whoever has the version before this one still gets a delta when possible. */
 function risenFloor(packed: Uint8Array, floor: number, version: number, limits: GossipLimits): number {
   const tombstones = tombstoneVersions(packed);
+  if (tombstones.length <= limits.tombstonesMin) return floor;
   const live = inspectMap(packed, { version, floor, ...limits })?.live ?? 0;
-  if (tombstones.length <= Math.max(limits.tombstonesMin, live)) return floor;
+  if (tombstones.length <= live) return floor;
   return Math.max(floor, Math.min(tombstones[tombstones.length >> 1]!, version - 1));
 }
