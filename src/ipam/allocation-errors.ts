@@ -56,7 +56,7 @@ export function inUse(ip: IpAddress, holder: string): FabricError {
 }
 
 export function invalid(what: string, why: string): FabricError {
-  return new FabricError('address-invalid', { what, why, fix: 'Choose an address inside the network’s range' });
+  return new FabricError('address-invalid', { what, why, fix: 'Choose an address inside the range of the network' });
 }
 
 export function limit(family: Family): FabricError {

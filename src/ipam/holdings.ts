@@ -15,7 +15,7 @@ import { type FamilyPlan, usableSize } from './plan.ts';
  * A block that we find ourselves to own though we did not ask for it may be one that we passed on and forgot (an old copy
  * of our state): it is not used until gossip had this long to say so.
  */
-export const SETTLE_MS = 10_000;
+export const SETTLE_MS = 5_000;
 /** The next lease block is opened or asked for when this share of the open ones is in use. */
 const LOW_NUMERATOR = 4n;
 const LOW_DENOMINATOR = 5n;

@@ -254,7 +254,7 @@ export class Ipam {
     const holder = side.pool.holderOf(ip.value);
     if (holder !== null && holder !== owner) return failed(inUse(ip, holder));
     if (this.#estate.owns(ip)) {
-      if (side.isSettling(ip.value)) return { status: 'wait', why: 'its block was found in others’ records just now' };
+      if (side.isSettling(ip.value)) return { status: 'wait', why: 'its block turned up in gossip just now' };
       if (holder === null && side.pool.full) return failed(limit(family));
       if (holder === null) side.pool.take(owner, ip.value);
       this.#maintain();
@@ -274,7 +274,7 @@ export class Ipam {
   }
 
   #askAndWait(side: Holdings): AllocationResult {
-    if (side.settling().length > 0) return { status: 'wait', why: 'a block was found in others’ records just now' };
+    if (side.settling().length > 0) return { status: 'wait', why: 'a block of this host turned up in gossip just now' };
     const need = this.#need(side, side.owned().length === 0 ? 'share' : 'any');
     return this.#await(need, () => this.#exhausted(side));
   }

@@ -278,10 +278,11 @@ export class Cluster {
         let top: Claim | null = null;
         for (const claim of claims) if (top === null || isNewer(claim, top)) top = claim;
         if (top === null) throw new Violation(`${formatCidr(region)} was lost`);
-        const { giftId, donor: giver, cidr } = top.record;
-        const gift = gifts.get(`${giver} ${giftId}`) ?? cidr;
+        const { giftId, donor: giver, owner, cidr } = top.record;
+        const request = `${giver} ${owner} ${giftId}`;
+        const gift = gifts.get(request) ?? cidr;
         if (gift !== cidr) throw new Violation(`one request, two gifts: ${gift} and ${cidr}`);
-        gifts.set(`${giver} ${giftId}`, cidr);
+        gifts.set(request, cidr);
         for (const [index, blocks] of owned.entries()) {
           const owns = blocks.some((block) => overlaps(block, region));
           if (owns && this.hosts[index]!.id !== top.record.owner) {
