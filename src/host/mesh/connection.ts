@@ -48,7 +48,7 @@ const MEASURE_MS = 10_000;
 export interface ConnectionEvents {
   /** The other side's Hello; ours has been sent. */
   greeted(hello: Hello): void;
-  /** The deciding side chose this connection. */
+  /** The other side's Welcome. */
   welcomed(): void;
   message(channel: Channel, bytes: Uint8Array): void;
   writable(): void;
@@ -130,6 +130,11 @@ export class Connection {
     return this.#closed;
   }
 
+  /** True when the other side said goodbye first. */
+  get endedByPeer(): boolean {
+    return this.#farewell !== null;
+  }
+
   /** Clock.monotonicMs of the last sign of life. */
   get heardMs(): number {
     return this.#heardMs;
@@ -151,11 +156,15 @@ export class Connection {
     this.#write({ kind: 'hello', hello: own });
   }
 
-  /** This connection is the link from now on; the deciding side tells the other. */
-  promote(options: { readonly welcome: boolean }): void {
+  /** Tells the other side that its Hello is fine; what that means for the link is LinkElection's affair. */
+  welcome(): void {
+    if (!this.#closed) this.#write({ kind: 'welcome' });
+  }
+
+  /** This connection is the link from now on. */
+  promote(): void {
     assert(this.#hello !== null && !this.#closed, 'only a greeted connection becomes a link');
     this.#up = true;
-    if (options.welcome) this.#write({ kind: 'welcome' });
     this.ping();
   }
 

@@ -47,9 +47,9 @@ function judgeGenesis(
 ): { readonly admit: Uint8Array | null } | { readonly refusal: Refusal } {
   const member = own.genesis.length > 0;
   if (theirs.length === 0) return member ? { admit: null } : { refusal: bothJoining(party) };
+  if (equalBytes(theirs, own.genesis)) return { admit: null };
   const read = readGenesis(theirs);
   if (read === null) return { refusal: genesisForged(party) };
   if (!member) return { admit: theirs };
-  const same = equalBytes(theirs, own.genesis) || readGenesis(own.genesis)?.genesisId === read.genesisId;
-  return same ? { admit: null } : { refusal: genesisRefusal(party) };
+  return readGenesis(own.genesis)?.genesisId === read.genesisId ? { admit: null } : { refusal: genesisRefusal(party) };
 }

@@ -82,9 +82,13 @@ export class Link implements Contender {
     this.#connection.ping();
   }
 
-  promote(options: { readonly welcome: boolean }): void {
+  welcome(): void {
+    this.#connection.welcome();
+  }
+
+  promote(): void {
     this.#upMs = this.#clock.monotonicMs();
-    this.#connection.promote(options);
+    this.#connection.promote();
   }
 
   close(reason: GoodbyeReason, detail = ''): void {

@@ -2,67 +2,22 @@
 // LinkElection, judgeHello, Connection) to sockets and to one timer; what links carry is the business of gossip and ipam.
 // Invariants: a link's peer is proved by its certificate; no refusal ends the daemon; both sides report each refusal.
 
-import type { Clock, Log, Random } from '../../base/capabilities.ts';
 import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
-import { FabricError } from '../../base/errors.ts';
+import { assert, FabricError } from '../../base/errors.ts';
 import type { BootId, PeerId } from '../../base/ids.ts';
-import { CALLER_LIMITS, type CallerLimits } from './caller-limits.ts';
-import { type CloseReason, CONNECTION_LIMITS, Connection, type ConnectionLimits } from './connection.ts';
+import { CALLER_LIMITS } from './caller-limits.ts';
+import { type CloseReason, CONNECTION_LIMITS, Connection } from './connection.ts';
 import type { MeshCredentials } from './credentials.ts';
 import { dial, type ReachedHost } from './dial.ts';
-import type { DialTimes } from './dial-times.ts';
 import { type Address, type Dial, Dialler, type KnownPeer, type TargetStatus } from './dialler.ts';
-import type { Channel, Hello } from './envelope.ts';
-import { type GenesisReader, judgeHello } from './judge-hello.ts';
+import type { Hello } from './envelope.ts';
+import { type HelloContext, judgeHello } from './judge-hello.ts';
 import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
 import { type AcceptedCall, Listener } from './listener.ts';
+import type { MeshFacts, MeshOptions, RefusalReport } from './mesh-ports.ts';
 import { cloneRefusal, closedEarly, type Refusal } from './refusal.ts';
 import type { Wire } from './wire.ts';
-
-export interface RefusalReport extends Refusal {
-  /** `HOST:PORT` as dialled, or the address that called us. */
-  readonly host: string;
-  /** Null when it could not prove who it is. */
-  readonly peer: PeerId | null;
-}
-
-export interface MeshEvents {
-  linkUp(link: Link): void;
-  /** `reason` says whether the peer left (`stopping`, `leaving`) or was lost. Fires once for each linkUp. */
-  linkDown(link: Link, reason: CloseReason, detail: string): void;
-  /** `bytes` may be kept. */
-  message(link: Link, channel: Channel, bytes: Uint8Array): void;
-  /** After a send() that returned false. */
-  writable(link: Link): void;
-  refused(report: RefusalReport): void;
-  /** Two live hosts use one identity: ours when `peer` is ourselves. */
-  clone(report: RefusalReport & { readonly peer: PeerId }): void;
-  /**
-   * A member let us in: before any linkUp. The genesis must be durable when this returns; a FabricError refuses the
-   * member that it came from, and the next one is tried.
-   */
-  admitted(genesis: Uint8Array): void;
-}
-
-/** What we say of ourselves. Without genesis we are a joiner. */
-export type MeshFacts = Omit<Hello, 'port'>;
-
-export interface MeshOptions {
-  readonly credentials: MeshCredentials;
-  readonly facts: MeshFacts;
-  readonly listen: { readonly host: string; readonly port: number };
-  readonly readGenesis: GenesisReader;
-  /** Why a proved peer is not let in all the same (removed, revoked); null: it is welcome. */
-  readonly bar?: (peer: PeerId) => Refusal | null;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly events: MeshEvents;
-  readonly callerLimits?: CallerLimits;
-  readonly connectionLimits?: ConnectionLimits;
-  readonly dialTimes?: DialTimes;
-}
 
 const TICK_MS = 200;
 
@@ -225,7 +180,8 @@ export class Mesh {
           if (link !== null) this.#electionOf(link.peer).greeted(link);
         },
         welcomed: () => {
-          if (link !== null) this.#electionOf(link.peer).welcomed(link);
+          if (link !== null && this.#mayEnter(meeting, connection, link.hello))
+            this.#electionOf(link.peer).welcomed(link);
         },
         message: (channel, bytes) => {
           if (link !== null) events.message(link, channel, bytes);
@@ -236,6 +192,7 @@ export class Mesh {
         closed: (reason, detail) => {
           this.#connections.delete(connection);
           meeting.settled();
+          if (connection.endedByPeer && reason === 'clone') this.#weAreCloned(meeting, detail);
           this.#closedDial(meeting, reason, detail);
           if (link === null) return;
           this.#dialled.delete(link);
@@ -255,17 +212,9 @@ export class Mesh {
 
   /** A link to be, or null when this connection comes to nothing and has been told so. */
   #judge(meeting: Meeting, connection: Connection, hello: Hello): Link | null {
+    const { clock, bar } = this.#options;
     const { peer } = meeting.certified;
-    const party = { name: meeting.name, dialled: meeting.dialled !== null };
-    const { readGenesis, events, clock } = this.#options;
-    const context = { self: this.#self, own: this.#hello(), readGenesis, peer, party };
-    const verdict = judgeHello(hello, context);
-    const refuse = (refusal: Refusal): null => {
-      this.#failDial(meeting, refusal);
-      this.#report(refusal, meeting.name, peer, events.refused);
-      connection.close('refused', refusal.why);
-      return null;
-    };
+    const verdict = judgeHello(hello, this.#contextOf(meeting));
     switch (verdict.verdict) {
       case 'self':
         if (meeting.dialled !== null) this.#dialler.dialReachedSelf(meeting.dialled.id, clock.monotonicMs());
@@ -277,10 +226,14 @@ export class Mesh {
         connection.close('clone', verdict.refusal.why);
         return null;
       case 'refused':
-        return refuse(verdict.refusal);
+        this.#refuse(meeting, connection, verdict.refusal);
+        return null;
       case 'welcome': {
-        const barred = this.#options.bar?.(peer) ?? (verdict.admit === null ? null : this.#admit(verdict.admit, party));
-        if (barred !== null) return refuse(barred);
+        const barred = bar?.(peer) ?? null;
+        if (barred !== null) {
+          this.#refuse(meeting, connection, barred);
+          return null;
+        }
         const endpoint = meeting.dialled !== null ? meeting.from : makeEndpoint(meeting.from.ip, hello.port)!;
         this.#dialler.observe(peer, endpoint);
         const link = new Link({ connection, hello, protocol: verdict.protocol, endpoint, clock });
@@ -290,16 +243,43 @@ export class Mesh {
     }
   }
 
-  #admit(genesis: Uint8Array, party: { readonly name: string }): Refusal | null {
+  /** The other side welcomes us: a joiner becomes a member now, unless another member was quicker and differs. */
+  #mayEnter(meeting: Meeting, connection: Connection, hello: Hello): boolean {
+    const verdict = judgeHello(hello, this.#contextOf(meeting));
+    assert(verdict.verdict === 'welcome' || verdict.verdict === 'refused', 'who greets twice is the same');
+    if (verdict.verdict === 'welcome' && verdict.admit === null) return true;
+    const refusal = verdict.verdict === 'refused' ? verdict.refusal : this.#admit(verdict.admit!, meeting);
+    if (refusal !== null) this.#refuse(meeting, connection, refusal);
+    return refusal === null;
+  }
+
+  #contextOf({ name, dialled, certified }: Meeting): HelloContext {
+    const party = { name, dialled: dialled !== null };
+    return {
+      self: this.#self,
+      own: this.#hello(),
+      readGenesis: this.#options.readGenesis,
+      peer: certified.peer,
+      party,
+    };
+  }
+
+  #refuse(meeting: Meeting, connection: Connection, refusal: Refusal): void {
+    this.#failDial(meeting, refusal);
+    this.#report(refusal, meeting.name, meeting.certified.peer, this.#options.events.refused);
+    connection.close('refused', refusal.why);
+  }
+
+  #admit(genesis: Uint8Array, { name }: Meeting): Refusal | null {
     try {
       this.#options.events.admitted(genesis);
     } catch (error) {
       if (!(error instanceof FabricError)) throw error;
       const { why = error.message, fix = '' } = error.explanation;
-      return { code: error.code, what: `can't join through ${party.name}`, why, fix };
+      return { code: error.code, what: `can't join through ${name}`, why, fix };
     }
     this.#facts = { ...this.#facts, genesis };
-    this.#options.log.info('joined the cluster', { host: party.name, cluster: this.#credentials.clusterId });
+    this.#options.log.info('joined the cluster', { host: name, cluster: this.#credentials.clusterId });
     return null;
   }
 
@@ -356,6 +336,15 @@ export class Mesh {
     const refusal = closedEarly({ name, dialled: true }, detail === '' ? reason : detail);
     this.#failDial(meeting, refusal);
     this.#report(refusal, name, certified.peer, this.#options.events.refused);
+  }
+
+  /** Another host found that two of us live. */
+  #weAreCloned(meeting: Meeting, detail: string): void {
+    const what = `${meeting.name} turned us away`;
+    const fix = "If this disk is a copy of another host's: run 'fabric reset --force' here and join again";
+    const refusal: Refusal = { code: 'identity-clone', what, why: detail, fix };
+    this.#failDial(meeting, refusal);
+    this.#reportClone(refusal, meeting.name, this.#self);
   }
 
   #reportClone(refusal: Refusal, host: string, peer: PeerId): void {

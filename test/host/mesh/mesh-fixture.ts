@@ -8,7 +8,8 @@ import { generateHostKeys, type HostKeys } from '../../../src/host/identity-file
 import type { ConnectionLimits } from '../../../src/host/mesh/connection.ts';
 import { makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
 import type { Link } from '../../../src/host/mesh/link.ts';
-import { Mesh, type MeshFacts, type MeshOptions, type RefusalReport } from '../../../src/host/mesh/mesh.ts';
+import { Mesh } from '../../../src/host/mesh/mesh.ts';
+import type { MeshFacts, MeshOptions, RefusalReport } from '../../../src/host/mesh/mesh-ports.ts';
 import { nodeCrypto } from '../../../src/host/node-crypto.ts';
 import { nodeRandom } from '../../../src/host/node-random.ts';
 import { SystemClock } from '../../../src/host/system-clock.ts';

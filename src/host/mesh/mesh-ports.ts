@@ -1,0 +1,57 @@
+// What Mesh is given and what it tells: its options and events. The daemon implements the events on gossip, ipam and status;
+// they run inside Mesh's own callbacks, may call any method of Mesh, and must not throw (except as `admitted` says).
+
+import type { Clock, Log, Random } from '../../base/capabilities.ts';
+import type { PeerId } from '../../base/ids.ts';
+import type { CallerLimits } from './caller-limits.ts';
+import type { CloseReason, ConnectionLimits } from './connection.ts';
+import type { MeshCredentials } from './credentials.ts';
+import type { DialTimes } from './dial-times.ts';
+import type { Channel, Hello } from './envelope.ts';
+import type { GenesisReader } from './judge-hello.ts';
+import type { Link } from './link.ts';
+import type { Refusal } from './refusal.ts';
+
+export interface RefusalReport extends Refusal {
+  /** `HOST:PORT` as dialled, or the address that called us. */
+  readonly host: string;
+  /** Null when it could not prove who it is. */
+  readonly peer: PeerId | null;
+}
+
+export interface MeshEvents {
+  linkUp(link: Link): void;
+  /** `reason` says whether the peer left (`stopping`, `leaving`) or was lost. Fires once for each linkUp. */
+  linkDown(link: Link, reason: CloseReason, detail: string): void;
+  /** `bytes` may be kept. */
+  message(link: Link, channel: Channel, bytes: Uint8Array): void;
+  /** After a send() that returned false. */
+  writable(link: Link): void;
+  refused(report: RefusalReport): void;
+  /** Two live hosts use one identity: ours when `peer` is ourselves. */
+  clone(report: RefusalReport & { readonly peer: PeerId }): void;
+  /**
+   * A member let us in: before any linkUp. The genesis must be durable when this returns; a FabricError refuses the
+   * member that it came from, and the next one is tried.
+   */
+  admitted(genesis: Uint8Array): void;
+}
+
+/** What we say of ourselves. Without genesis we are a joiner. */
+export type MeshFacts = Omit<Hello, 'port'>;
+
+export interface MeshOptions {
+  readonly credentials: MeshCredentials;
+  readonly facts: MeshFacts;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly readGenesis: GenesisReader;
+  /** Why a proved peer is not let in all the same (removed, revoked); null: it is welcome. */
+  readonly bar?: (peer: PeerId) => Refusal | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly events: MeshEvents;
+  readonly callerLimits?: CallerLimits;
+  readonly connectionLimits?: ConnectionLimits;
+  readonly dialTimes?: DialTimes;
+}
