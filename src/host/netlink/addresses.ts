@@ -37,9 +37,9 @@ const IFADDR_BYTES = 8;
 
 export function addAddressRequest(config: AddressConfig, onExisting: 'refuse' | 'replace'): Request {
   const flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | (onExisting === 'refuse' ? NLM_F_EXCL : NLM_F_REPLACE);
-  const writer = addressMessage(RTM_NEWADDR, flags, config);
   const { noDad = false, noPrefixRoute = false } = config;
-  writer.attributeU32(IFA_FLAGS, (noDad ? IFA_F_NODAD : 0) | (noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0));
+  const own = (noDad ? IFA_F_NODAD : 0) | (noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0);
+  const writer = addressMessage(RTM_NEWADDR, flags, config, own);
   return { bytes: writer.finish(), operation: `add the address ${describe(config)}` };
 }
 
@@ -88,18 +88,17 @@ export function parseAddress({ payload }: Message): Address | null {
 
 function addressMessage(
   type: number,
-  flags: number,
+  messageFlags: number,
   { index, ip, prefix, scope = 'global' }: Pick<AddressConfig, 'index' | 'ip' | 'prefix' | 'scope'>,
+  flags = 0,
 ): MessageWriter {
   const bytes = ipToBytes(ip);
-  return new MessageWriter(type, flags)
-    .u8(familyNumber(ip.family))
-    .u8(prefix)
-    .u8(0)
-    .u8(scopeNumber(scope))
-    .u32(index)
-    .attribute(IFA_LOCAL, bytes)
-    .attribute(IFA_ADDRESS, bytes);
+  const writer = new MessageWriter(type, messageFlags);
+  writer.u8(familyNumber(ip.family)).u8(prefix).u8(0).u8(scopeNumber(scope)).u32(index);
+  writer.attribute(IFA_LOCAL, bytes);
+  // The header has room for 8 flags only.
+  if (flags !== 0) writer.attributeU32(IFA_FLAGS, flags);
+  return writer.attribute(IFA_ADDRESS, bytes);
 }
 
 function describe({ index, ip, prefix }: Pick<AddressConfig, 'index' | 'ip' | 'prefix'>): string {

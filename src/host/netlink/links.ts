@@ -71,8 +71,8 @@ const IFLA_BR_MCAST_SNOOPING = 23;
 /** IFLA_BRPORT_*: one byte each. */
 const PORT_FLAGS: Readonly<Record<keyof BridgePortFlags, number>> = {
   hairpin: 4,
-  learning: 8,
   unicastFlood: 9,
+  learning: 8,
   multicastFlood: 27,
   broadcastFlood: 30,
   neighSuppress: 32,

@@ -262,7 +262,8 @@ function repeatedBytes(message: Message): number {
 }
 
 function aligned(length: number): number {
-  return (length + 3) & ~3;
+  // Not by a mask on the sum: a length of 2^31 and more would become negative.
+  return length + (-length & 3);
 }
 
 function viewOf(bytes: Uint8Array): DataView {

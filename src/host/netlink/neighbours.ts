@@ -30,6 +30,7 @@ const NDA_VLAN = 5;
 const NDA_IFINDEX = 8;
 const NDA_MASTER = 9;
 
+const NUD_REACHABLE = 0x02;
 const NUD_NOARP = 0x40;
 const NUD_PERMANENT = 0x80;
 const NTF_SELF = 0x02;
@@ -130,11 +131,11 @@ function neighbourMessage(type: number, messageFlags: number, header: NeighbourH
 }
 
 /**
- * In a bridge NUD_NOARP is static, and NUD_PERMANENT would make the MAC one of the bridge's own. A device's own table knows
+ * As `bridge fdb` does: in a bridge NUD_NOARP is static, and NUD_PERMANENT would make the MAC one of the bridge's own. A device's own table knows
  * only the latter.
  */
 function fdbHeader({ index, where = 'master' }: FdbConfig): NeighbourHeader {
   return where === 'master'
-    ? { family: AF_BRIDGE, index, state: NUD_NOARP, flags: NTF_MASTER }
+    ? { family: AF_BRIDGE, index, state: NUD_NOARP | NUD_REACHABLE, flags: NTF_MASTER }
     : { family: AF_BRIDGE, index, state: NUD_PERMANENT, flags: NTF_SELF };
 }

@@ -41,11 +41,12 @@ export class NetlinkSocket {
   readonly #waiting: Job[] = [];
   #running = false;
   #closed = false;
-  #sequence = 0;
+  #sequence: number;
 
-  /** Owns the socket. */
-  constructor(socket: RawNetlinkSocket) {
+  /** Owns the socket. Messages are numbered from `sequence` + 1, modulo 2^32. */
+  constructor(socket: RawNetlinkSocket, sequence = 0) {
     this.#socket = socket;
+    this.#sequence = sequence;
   }
 
   /** In the namespace of `namespaceFd` (needed only during this call), or in the process's own. Throws NetlinkError. */

@@ -150,8 +150,8 @@ function routeMessage(type: number, messageFlags: number, key: RouteKey, header:
     .u32(header.flags);
   if (dst.prefix > 0) writer.attribute(RTA_DST, ipToBytes({ family: dst.family, value: dst.base }));
   if (gateway !== undefined) writeGateway(writer, dst.family, gateway);
-  if (index !== undefined) writer.attributeU32(RTA_OIF, index);
   if (metric !== undefined) writer.attributeU32(RTA_PRIORITY, metric);
+  if (index !== undefined) writer.attributeU32(RTA_OIF, index);
   if (table >= 256) writer.attributeU32(RTA_TABLE, table);
   return writer;
 }
