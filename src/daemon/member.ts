@@ -11,7 +11,7 @@ import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type BootId, DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import { issueMembership, peerIdOf, verifyMembership } from '../base/membership.ts';
-import type { AttachmentRecord, Genesis } from '../base/records.ts';
+import type { AttachmentRecord, Genesis, PeerRecord } from '../base/records.ts';
 import { deriveClusterKeys } from '../base/token.ts';
 import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import { Gossip } from '../gossip/gossip.ts';
@@ -112,7 +112,7 @@ export class Member {
 
     this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#livenessChanged(peer) });
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
-      peerChanged: (author) => this.#peerChanged(author),
+      peerChanged: (author, before) => this.#peerChanged(author, before),
       peerGone: (author) => this.#peerGone(author),
       leaseAdded: (author, record) => this.ipam.observe(author, record),
       leaseGone: (author, record) => this.ipam.withdraw(author, record),
@@ -133,7 +133,6 @@ export class Member {
       events: {
         changed: (author, changes) => this.directory.apply(author, changes),
         ownStateNewer: (version) => this.#ownStateNewer(version),
-        left: (peer) => this.liveness.goodbye(peer),
       },
     });
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
@@ -414,10 +413,11 @@ export class Member {
       },
       crypto,
     );
+    const secrets = [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }];
     return new Tunnels({
       self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
       membership: () => membership,
-      secrets: () => [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }],
+      secrets: () => secrets,
       verifyMembership: (credential) =>
         verifyMembership(credential, { clusterId: token.clusterId, authorities: [authority], crypto }),
       crypto,
@@ -493,9 +493,10 @@ export class Member {
     this.routes.withdraw(this.#self, DEFAULT_VNI, mac);
   }
 
-  #peerChanged(author: PeerId): void {
+  #peerChanged(author: PeerId, before: PeerRecord | null): void {
     if (author === this.#self) return;
-    const { staticKey, endpoints } = this.directory.peer(author)!;
+    const { staticKey, endpoints, bootId } = this.directory.peer(author)!;
+    if (before !== null && before.bootId !== bootId) this.tunnels.renew(author); // it restarted: its sessions are gone
     this.liveness.known(author);
     this.tunnels.setPeer(author, { staticKey, endpoints });
     this.#tellMesh();

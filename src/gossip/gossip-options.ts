@@ -26,8 +26,6 @@ export interface GossipEvents {
    * clone of this host lives. It has been adopted, durably, before this call: the next write continues from `version`.
    */
   ownStateNewer(version: number): void;
-  /** A neighbour said goodbye; its link will close. */
-  left(peer: PeerId): void;
 }
 
 export interface GossipOptions {

@@ -186,12 +186,6 @@ export class Gossip {
     this.#flush();
   }
 
-  /** Tells all neighbours that we stop; close the links once they have taken it. */
-  leave(): void {
-    for (const { outbox } of this.#links.values()) outbox.bye();
-    this.#flush();
-  }
-
   /**
    * The operator's `rmpeer`: drops an author's records and refuses its return up to the version known now, durably. It is
    * acceptAuthor that refuses it for ever. A host does not forget itself.
@@ -269,9 +263,6 @@ export class Gossip {
         break;
       case 'prune':
         for (const author of message.authors) this.#tree.prune(author, peer);
-        break;
-      case 'bye':
-        this.#events.left(peer);
         break;
     }
   }

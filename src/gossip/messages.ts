@@ -11,7 +11,6 @@
 //   6 states   {flags 1 (1: pushed) | author 16 | version 8 | floor 8 | base 8 | signature 64
 //              | identity key 32 only if base is 0 | length 4 | entries}*
 //   7 prune    author 16 *                                           "your pushes of these come too late"
-//   8 bye                                                            "I stop now"
 //
 //   head = author 16 | version 8 | fingerprint 8; `*` repeats as far as the message reaches
 
@@ -54,8 +53,7 @@ export type GossipMessage =
   | { readonly type: 'have'; readonly fresh: boolean; readonly heads: readonly HeadRef[] }
   | { readonly type: 'want'; readonly wants: readonly Want[] }
   | { readonly type: 'states'; readonly items: readonly StateItem[] }
-  | { readonly type: 'prune'; readonly authors: readonly PeerId[] }
-  | { readonly type: 'bye' };
+  | { readonly type: 'prune'; readonly authors: readonly PeerId[] };
 
 export type MessageType = GossipMessage['type'];
 
@@ -71,7 +69,7 @@ export function setBit(bitmap: Bitmap, bucket: number): void {
   bitmap[bucket >> 3]! |= 1 << (bucket & 7);
 }
 
-const TYPES: readonly MessageType[] = ['root', 'buckets', 'heads', 'have', 'want', 'states', 'prune', 'bye'];
+const TYPES: readonly MessageType[] = ['root', 'buckets', 'heads', 'have', 'want', 'states', 'prune'];
 const FLAG = 1;
 
 /** Opens a message; the caller appends its items with the functions below and calls `finish()`. */
@@ -165,8 +163,6 @@ function decodeBody(type: MessageType, reader: ByteReader, limits: GossipLimits)
       const authors = readAll(reader, limits.itemsMax, readAuthor);
       return authors === null ? null : { type, authors };
     }
-    case 'bye':
-      return { type };
   }
 }
 

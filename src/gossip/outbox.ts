@@ -35,7 +35,6 @@ export class Outbox {
   readonly #limits: OutboxLimits;
   #root = false;
   #buckets = false;
-  #bye = false;
   readonly #headBuckets = new Set<number>();
   readonly #states = new Map<PeerId, { base: number; pushed: boolean }>();
   readonly #have = new Set<PeerId>();
@@ -55,10 +54,6 @@ export class Outbox {
 
   buckets(): void {
     this.#buckets = true;
-  }
-
-  bye(): void {
-    this.#bye = true;
   }
 
   heads(bucket: number): void {
@@ -109,10 +104,6 @@ export class Outbox {
 
   /** The next message, or null when there is nothing to say. What it says is no longer intended. */
   next(): OutgoingMessage | null {
-    if (this.#bye) {
-      this.#bye = false;
-      return { type: 'bye', bytes: openMessage('bye').finish() };
-    }
     if (this.#root) {
       this.#root = false;
       return { type: 'root', bytes: encodeRoot(this.#table.root(), this.#table.size) };

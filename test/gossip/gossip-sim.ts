@@ -48,7 +48,6 @@ export class SimHost {
   /** The records as the change events tell them: must equal what the replica says. */
   readonly view = new Map<PeerId, Map<string, string>>();
   readonly ownNewer: number[] = [];
-  readonly left: PeerId[] = [];
   up = true;
 
   constructor(
@@ -68,7 +67,6 @@ export class SimHost {
       events: {
         changed: (author, changes) => this.#changed(author, changes),
         ownStateNewer: (version) => this.ownNewer.push(version),
-        left: (peer) => this.left.push(peer),
       },
       ...options,
     });

@@ -162,7 +162,6 @@ function validMessages(): Uint8Array[] {
   const { outbox } = outboxWith(ONE, TWO);
   outbox.root();
   outbox.buckets();
-  outbox.bye();
   outbox.heads(Number.parseInt(ONE.author.slice(0, 2), 16));
   outbox.state(TWO.author, 0, true);
   outbox.have(ONE.author);
