@@ -36,6 +36,14 @@ export function exhausted(options: {
   });
 }
 
+export function stillAsking(family: Family): FabricError {
+  return new FabricError('address-exhausted', {
+    what: `this host has no free IPv${family} address yet`,
+    why: 'a peer is being asked for address space',
+    fix: 'Wait a second; `fabric status leases` shows who owns what',
+  });
+}
+
 export function wantedRefused(ip: IpAddress, holder: PeerId | null, failures: readonly Failure[]): FabricError {
   const last = failures.at(-1);
   if (last?.reason === 'in-use') return inUse(ip, `peer ${last.donor}`);

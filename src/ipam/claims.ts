@@ -16,6 +16,8 @@ export interface Claim {
 
 /** Two thousand years of a gift per minute; keeps epochs inside 32 bits for every encoding. */
 export const EPOCH_MAX = 0xffff_ffff;
+/** A gift to us above this is not taken: its donor is broken or hostile, and we could not pass the block on for ever. */
+export const EPOCH_TAKEN_MAX = 0x7fff_ffff;
 const SIGNATURE_BYTES = 64;
 
 /** Null when the record is malformed, of another network or outside its range. The signature is not looked at. */

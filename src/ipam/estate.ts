@@ -16,6 +16,8 @@ import type { AddressPlan } from './plan.ts';
 
 /** Beyond this the host refuses to cut its space into more pieces. */
 export const ESTATE_RECORDS_MAX = 4096;
+/** Single addresses are given away up to this, so that there is always room for whole blocks. */
+const EXACT_GIFTS_BELOW = ESTATE_RECORDS_MAX / 2;
 /** Above this many records, owned neighbours are joined under one record that the host gives to itself. */
 export const COALESCE_ABOVE = 64;
 
@@ -106,9 +108,9 @@ export class Estate {
     this.#commit(plan.families.map(({ range }) => this.#sign(range, { owner: self, epoch: 1 })));
   }
 
-  /** True when a gift would be refused for want of room in our records. */
-  get full(): boolean {
-    return this.#claims.size >= ESTATE_RECORDS_MAX;
+  /** False when one more record would be too many. */
+  hasRoom({ exact }: { exact: boolean }): boolean {
+    return this.#claims.size < (exact ? EXACT_GIFTS_BELOW : ESTATE_RECORDS_MAX);
   }
 
   /** Gives a block that we own entirely; durable when it returns. The caller has checked that nothing in it is in use. */
@@ -180,10 +182,10 @@ export class Estate {
     const before = this.#claims;
     const all = new Map([...before, ...added.map((claim) => [claim.key, claim] as const)]);
     const kept = relevant([...all.values()], plan, this.#options.self);
+    const fresh = [...kept].filter((claim) => !before.has(claim.key));
+    if (fresh.length === 0) return;
     store.transaction(() => {
-      for (const claim of kept) {
-        if (!before.has(claim.key)) store.put(this.#space, storeKey(claim), encodeLeaseRecord(claim.record));
-      }
+      for (const claim of fresh) store.put(this.#space, storeKey(claim), encodeLeaseRecord(claim.record));
       for (const claim of before.values()) if (!kept.has(claim)) store.delete(this.#space, storeKey(claim));
     });
     this.#replace([...kept]);

@@ -8,7 +8,7 @@ import type { Crypto, Log } from '../base/capabilities.ts';
 import { assert } from '../base/errors.ts';
 import { type GiftId, PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
-import { type Claim, isNewer } from './claims.ts';
+import { type Claim, EPOCH_TAKEN_MAX, isNewer } from './claims.ts';
 import type { Estate } from './estate.ts';
 import { type LeaseMessage, PROOF_STEPS_MAX, type ProofStep, type Refusal, type Wish } from './lease-message.ts';
 import type { ClaimAuthor, LeaseView } from './lease-view.ts';
@@ -63,7 +63,8 @@ export class LeaseExchange {
       return;
     }
     const newcomer = !view.regions(family).some(({ owner }) => owner === peer);
-    const refusal: Refusal | null = peer === self ? 'not-owner' : estate.full ? 'limit' : null;
+    const refusal: Refusal | null =
+      peer === self ? 'not-owner' : estate.hasRoom({ exact: wish === 'exact' }) ? null : 'limit';
     const chosen = refusal ?? choose(family, wish, exact, newcomer);
     if (typeof chosen === 'string') send(peer, { kind: 'refuse', giftId, reason: chosen });
     else this.give([chosen], peer, () => giftId);
@@ -133,7 +134,8 @@ export class LeaseExchange {
       this.#offers.delete(claim.key);
       const expected = expects(giftId);
       if (!view.proves(claim)) this.#keepOffer(claim);
-      else if (estate.full && !expected) drop('gift-limit');
+      else if (epoch > EPOCH_TAKEN_MAX) drop('gift-epoch');
+      else if (!expected && !estate.hasRoom({ exact: false })) drop('gift-limit');
       else if (estate.adopt(claim)) {
         log.info('address block received', { cidr, donor, epoch });
         received(claim, expected);

@@ -9,7 +9,7 @@ import { assert, FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { AddressPool } from './address-pool.ts';
-import { exhausted, inUse, invalid, limit, wantedRefused } from './allocation-errors.ts';
+import { exhausted, inUse, invalid, limit, stillAsking, wantedRefused } from './allocation-errors.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings } from './holdings.ts';
@@ -212,7 +212,9 @@ export class Ipam {
   obstacle(): FabricError | null {
     if (this.#stopped !== null) return this.#stopped;
     const side = this.#holdings.find((candidate) => !candidate.hasFree());
-    return side === undefined ? null : this.#exhausted(side);
+    if (side === undefined) return null;
+    const asking = this.#requests.state(needKey(side)).state === 'asking' || side.settling().length > 0;
+    return asking ? stillAsking(side.plan.family) : this.#exhausted(side);
   }
 
   ready(): boolean {
@@ -306,7 +308,7 @@ export class Ipam {
   }
 
   #need(side: Holdings, wish: Need['wish']): Need {
-    return { key: `IPv${side.plan.family}`, family: side.plan.family, wish, exact: null };
+    return { key: needKey(side), family: side.plan.family, wish, exact: null };
   }
 
   /** For an exact address its owner; else linked peers, those with the most space first, equals in random order. */
@@ -350,7 +352,7 @@ export class Ipam {
 
   #exhausted(side: Holdings): FabricError {
     const { family } = side.plan;
-    const state = this.#requests.state(this.#need(side, 'any').key);
+    const state = this.#requests.state(needKey(side));
     const failures = state.state === 'failed' ? state.failures : [];
     return exhausted({ family, self: this.#options.self, regions: this.#view.regions(family), failures });
   }
@@ -370,4 +372,8 @@ export class Ipam {
   #drop(reason: string): void {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }
+}
+
+function needKey(side: Holdings): string {
+  return `IPv${side.plan.family}`;
 }
