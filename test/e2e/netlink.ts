@@ -1,9 +1,13 @@
 // The addon and the netlink clients on the real kernel, in network namespaces of their own: every operation, read back both
 // through our dumps and through `ip -j`, `bridge -j` and `nft -j` as independent oracles. Needs root.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { Worker } from 'node:worker_threads';
 import { type Test, test } from 'tap';
 import { type Cidr, type IpAddress, parseCidr, parseIp } from '../../src/base/address.ts';
 import { type Mac, macToBytes, parseMac } from '../../src/base/ids.ts';
@@ -635,4 +639,58 @@ test('nothing leaks and our own namespace stays', async (t) => {
     t.equal(readlinkSync(`/proc/self/task/${task}/ns/net`), `net:[${before.ino}]`, `thread ${task}`);
   }
   t.equal(run('ip', '-j', 'link'), ownLinks, 'our own links are as before');
+});
+
+test('what nobody closes is closed with its object, and memory does not grow', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const here = space(t);
+  await upVeth(here);
+  const settle = async () => {
+    for (let i = 0; i < 5; i++) {
+      collect();
+      await wait(5);
+    }
+  };
+  const round = async (clients: number) => {
+    for (let i = 0; i < clients; i++) {
+      const client = Rtnetlink.open(here.namespace.fd);
+      await Promise.all([client.listLinks(), client.getLink('a'), readOffloads('a', here.namespace.fd)]);
+    }
+    await settle();
+  };
+  await round(300);
+  const descriptors = openDescriptors().length;
+  const residentBytes = process.memoryUsage.rss();
+  for (let i = 0; i < 5; i++) await round(300);
+  t.ok(openDescriptors().length <= descriptors + 5, 'descriptors', { found: openDescriptors() });
+  const grownMiB = (process.memoryUsage.rss() - residentBytes) / 2 ** 20;
+  t.ok(grownMiB < 16, `resident memory grew by ${grownMiB.toFixed(1)} MiB over 1,500 clients`);
+});
+
+test('an environment that ends takes its monitors and exchanges along', async (t) => {
+  const here = space(t);
+  const monitor = new URL('../../src/host/netlink/monitor.js', import.meta.url).href;
+  const client = new URL('../../src/host/netlink/rtnetlink.js', import.meta.url).href;
+  const busy = (fd: number, then: string) => `
+    Promise.all([import('${monitor}'), import('${client}')]).then(([{ RtnetlinkMonitor }, { Rtnetlink }]) => {
+      RtnetlinkMonitor.open(['links', 'routes'], () => {}, ${fd});
+      const netlinks = Array.from({ length: 8 }, () => Rtnetlink.open(${fd}));
+      for (let i = 0; i < 200; i++) void netlinks[i % 8].listLinks();
+      setImmediate(() => ${then});
+    });`;
+  const child = spawn(process.execPath, ['--eval', busy(3, 'process.exit(7)')], {
+    stdio: ['ignore', 'ignore', 'inherit', here.namespace.fd],
+  });
+  t.same(await once(child, 'exit'), [7, null], 'process.exit with exchanges under way');
+
+  const before = openDescriptors().filter((path) => path.startsWith('socket:')).length;
+  for (let i = 0; i < 3; i++) {
+    const worker = new Worker(busy(here.namespace.fd, "require('node:worker_threads').parentPort.postMessage(1)"), {
+      eval: true,
+    });
+    await once(worker, 'message');
+    await worker.terminate();
+  }
+  t.equal(openDescriptors().filter((path) => path.startsWith('socket:')).length, before);
 });
