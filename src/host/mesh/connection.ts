@@ -44,6 +44,8 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 /** The RTT is measured at least this often, also on a busy link. */
 const MEASURE_MS = 10_000;
+/** A pause between two ticks that means that this process did not run; they come every 200 ms. */
+const STALL_MIN_MS = 1_000;
 
 export interface ConnectionEvents {
   /** The other side's Hello; ours has been sent. */
@@ -223,9 +225,9 @@ export class Connection {
 
   /** When it was us who did not run (a paused VM, a blocked loop), the silence is not the other side's. */
   #excuseStall(nowMs: number): void {
-    const stallMs = nowMs - this.#tickedMs - this.#limits.pingAfterMs;
+    const pauseMs = nowMs - this.#tickedMs;
     this.#tickedMs = nowMs;
-    if (stallMs > 0) this.#heardMs = Math.min(nowMs, this.#heardMs + stallMs + this.#limits.pingAfterMs);
+    if (pauseMs >= STALL_MIN_MS) this.#heardMs = Math.min(nowMs, this.#heardMs + pauseMs);
   }
 
   #receive(bytes: Uint8Array): void {

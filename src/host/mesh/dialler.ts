@@ -243,6 +243,8 @@ export class Dialler {
     if (this.#dials.size >= DIALS_MAX) return;
     const addresses = this.#addressesOf(entry);
     const address = addresses[entry.index % addresses.length]!;
+    const key = keyOf(address);
+    for (const underWay of this.#dials.values()) if (keyOf(underWay.address) === key) return; // shared or forgotten meanwhile
     const id = this.#nextDialId++;
     entry.dial = id;
     entry.attempts++;
