@@ -6,7 +6,6 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -165,10 +164,6 @@ function ensureNativeBuild(stamp) {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   run(process.execPath, ['-e', "require('./native/build/Release/fabric_addon.node')"]);
-  mkdirSync(dirname(shim), { recursive: true });
-  copyFileSync(join(root, 'native/build/Release/fabric-cni'), `${shim}.new`);
-  chmodSync(`${shim}.new`, 0o755);
-  renameSync(`${shim}.new`, shim);
   stamp.native = key;
   writeStamp(stamp);
 }

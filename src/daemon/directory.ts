@@ -15,7 +15,8 @@ import {
 } from '../gossip/record-codec.ts';
 
 export interface DirectoryEvents {
-  peerChanged(author: PeerId, record: PeerRecord): void;
+  /** `before` is null for a host that is new or was gone. */
+  peerChanged(author: PeerId, before: PeerRecord | null): void;
   peerGone(author: PeerId): void;
   leaseAdded(author: PeerId, record: LeaseRecord): void;
   leaseGone(author: PeerId, record: LeaseRecord): void;
@@ -92,8 +93,9 @@ export class Directory {
     const known = this.#identityKeys.get(author);
     if (known === undefined || !equalBytes(known, record.identityKey))
       this.learnIdentityKey(author, record.identityKey);
+    const before = entry.peer;
     entry.peer = record;
-    this.#events.peerChanged(author, record);
+    this.#events.peerChanged(author, before);
   }
 
   #applyLease(author: PeerId, entry: Author, key: string, value: Uint8Array | null): void {

@@ -97,7 +97,16 @@ export interface Status {
     readonly clusterId: string | null;
     readonly uptimeMs: number;
   };
-  readonly datapath: { readonly name: DatapathName; readonly mtu: number | null; readonly encryption: 'required' };
+  readonly datapath: {
+    readonly name: DatapathName;
+    readonly mtu: number | null;
+    readonly encryption: 'required';
+    /** Frames that entered from the bridge and that were delivered to it, since start. */
+    readonly framesIn: number;
+    readonly framesOut: number;
+    /** Drops that belong to no peer, by reason (docs/drops.md). */
+    readonly drops: Readonly<Record<string, number>>;
+  };
   readonly networks: readonly {
     readonly name: string;
     readonly id: number;

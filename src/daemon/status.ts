@@ -47,7 +47,7 @@ export function buildStatus(facts: StatusFacts): Status {
       clusterId: facts.clusterId,
       uptimeMs: Math.round(facts.uptimeMs),
     },
-    datapath: { name: 'pcap', mtu: facts.mtu, encryption: 'required' },
+    datapath: datapathFacts(facts),
     networks: member === null ? [] : [networkRow(member)],
     peers: member === null ? [] : peerRows(member, mesh, facts),
     tunnels: member === null ? [] : tunnelRows(member),
@@ -57,6 +57,11 @@ export function buildStatus(facts: StatusFacts): Status {
     dns: [],
     targets: targetRows(mesh),
   };
+}
+
+function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
+  const { framesIn = 0, framesOut = 0, drops = {} } = member?.slot.stats() ?? {};
+  return { name: 'pcap', mtu, encryption: 'required', framesIn, framesOut, drops };
 }
 
 function networkRow(member: Member): Status['networks'][number] {
