@@ -1,0 +1,54 @@
+// Devices on our bridge that fabric did not attach (a virtual machine's tap, a NIC that an operator added): the datapath
+// reports their MACs, this host announces them, so that their frames are no unknown unicast anywhere. An entry ages out and
+// is learned again while the device speaks; there are at most a few hundred, so that nobody floods the cluster's records.
+
+import type { Clock } from '../base/capabilities.ts';
+import type { Mac, Vni } from '../base/ids.ts';
+import type { AttachmentRecord } from '../base/records.ts';
+
+const DEVICES_MAX = 256;
+/** As the ageing time of a Linux bridge. */
+const AGE_MS = 300_000;
+
+export interface ForeignDevicesPorts {
+  readonly clock: Clock;
+  publish(record: AttachmentRecord): void;
+  withdraw(mac: Mac): void;
+  /** True when a host or container already holds this MAC. */
+  macTaken(mac: Mac): boolean;
+}
+
+export class ForeignDevices {
+  readonly #ports: ForeignDevicesPorts;
+  /** In the order in which they were learned, so that the oldest is first. */
+  readonly #learnedMs = new Map<Mac, number>();
+  /** MACs that came when the table was full. */
+  refused = 0;
+
+  constructor(ports: ForeignDevicesPorts) {
+    this.#ports = ports;
+  }
+
+  /** Their addresses are not announced: only leases say who holds an address. */
+  learned(network: Vni, mac: Mac): void {
+    if (this.#learnedMs.has(mac) || this.#ports.macTaken(mac)) return;
+    if (this.#learnedMs.size >= DEVICES_MAX) {
+      this.refused++;
+      return;
+    }
+    this.#learnedMs.set(mac, this.#ports.clock.monotonicMs());
+    this.#ports.publish({ network, mac, ips: [], sequence: 0, name: '', kind: 'foreign' });
+  }
+
+  /** Withdraws what is too old; returns the milliseconds until the next one is. */
+  tick(): number {
+    const nowMs = this.#ports.clock.monotonicMs();
+    for (const [mac, learnedMs] of this.#learnedMs) {
+      const leftMs = learnedMs + AGE_MS - nowMs;
+      if (leftMs > 0) return leftMs;
+      this.#learnedMs.delete(mac);
+      this.#ports.withdraw(mac);
+    }
+    return AGE_MS;
+  }
+}

@@ -1,0 +1,45 @@
+import { describe, expect, test } from 'vitest';
+import { DEFAULT_VNI, type Mac } from '../../src/base/ids.ts';
+import { ForeignDevices } from '../../src/daemon/foreign-devices.ts';
+import { ManualClock } from '../fakes/manual-clock.ts';
+
+const mac = (n: number) =>
+  `0a:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}` as Mac;
+
+function setUp(taken: readonly Mac[] = []) {
+  const clock = new ManualClock();
+  const announced = new Set<Mac>();
+  const devices = new ForeignDevices({
+    clock,
+    publish: (record) => void announced.add(record.mac),
+    withdraw: (gone) => void announced.delete(gone),
+    macTaken: (candidate) => taken.includes(candidate),
+  });
+  return { clock, announced, devices };
+}
+
+describe('foreign devices', () => {
+  test('are announced once and age out', () => {
+    const { clock, announced, devices } = setUp();
+    devices.learned(DEFAULT_VNI, mac(1));
+    clock.advance(200_000);
+    devices.learned(DEFAULT_VNI, mac(2));
+    expect(devices.tick()).toBe(100_000);
+    clock.advance(100_000);
+    devices.tick();
+    expect([...announced]).toEqual([mac(2)]);
+  });
+
+  test("never take a container's or host's MAC", () => {
+    const { announced, devices } = setUp([mac(1)]);
+    devices.learned(DEFAULT_VNI, mac(1));
+    expect(announced.size).toBe(0);
+  });
+
+  test('are bounded and counted', () => {
+    const { announced, devices } = setUp();
+    for (let n = 0; n < 300; n++) devices.learned(DEFAULT_VNI, mac(n));
+    expect(announced.size).toBe(256);
+    expect(devices.refused).toBe(44);
+  });
+});
