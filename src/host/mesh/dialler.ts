@@ -44,6 +44,8 @@ const TARGETS_MAX = 256;
 const ADDRESSES_PER_PEER_MAX = 8;
 const SELF_ADDRESSES_MAX = 256;
 const DIALS_MAX = 8;
+/** Beyond it the oldest is forgotten, and told once more. */
+const FAILURES_MAX = 1_024;
 
 interface Destination extends Backoff {
   addresses: readonly Address[];
@@ -67,6 +69,8 @@ export class Dialler {
   /** Addresses that turned out to be ourselves. */
   readonly #selfAddresses = new Set<string>();
   readonly #dials = new Map<number, { readonly destination: Destination; readonly address: Address }>();
+  /** Why each address failed last, so that the same is not told twice. */
+  readonly #failures = new Map<string, string>();
   #nextDialId = 1;
   #rareMs = 0;
 
@@ -78,7 +82,7 @@ export class Dialler {
 
   /** False when there are too many. Repeats are idempotent, but dial again at once. */
   addTarget(address: Address, nowMs: number): boolean {
-    const key = keyOf(address);
+    const key = addressKey(address);
     const known = this.#targets.get(key);
     if (known !== undefined) {
       known.nextMs = nowMs;
@@ -91,7 +95,7 @@ export class Dialler {
 
   /** False when there was none. A link to the peer behind it stays. */
   removeTarget(address: Address): boolean {
-    return this.#targets.delete(keyOf(address));
+    return this.#targets.delete(addressKey(address));
   }
 
   /** The peers that gossip knows, replacing what it knew before. */
@@ -135,27 +139,30 @@ export class Dialler {
     const dial = this.#endDial(id);
     if (dial === null) return;
     const { destination: entry, address } = dial;
-    const target = this.#targets.get(keyOf(address));
+    this.#failures.delete(addressKey(address));
+    const target = this.#targets.get(addressKey(address));
     if (target !== undefined) target.peer = peer;
     if (entry.peer !== peer)
       this.#retry(entry, nowMs); // the address now is another host's
     else entry.nextMs = nowMs + this.#times.baseMs; // until linkUp says more
   }
 
-  dialFailed(id: number, refusal: Refusal, nowMs: number): void {
+  /** True when this address failed in another way before, or not at all: worth telling. */
+  dialFailed(id: number, refusal: Refusal, nowMs: number): boolean {
     const dial = this.#endDial(id);
-    if (dial === null) return;
+    if (dial === null) return false;
     dial.destination.lastError = refusal;
-    const target = this.#targets.get(keyOf(dial.address));
+    const target = this.#targets.get(addressKey(dial.address));
     if (target !== undefined) target.lastError = refusal;
     this.#retry(dial.destination, nowMs);
+    return this.#isNews(addressKey(dial.address), refusal.why);
   }
 
   /** The dial reached this very process: no failure, and never dialled again. */
   dialReachedSelf(id: number, nowMs: number): void {
     const dial = this.#endDial(id);
     if (dial === null) return;
-    if (this.#selfAddresses.size < SELF_ADDRESSES_MAX) this.#selfAddresses.add(keyOf(dial.address));
+    if (this.#selfAddresses.size < SELF_ADDRESSES_MAX) this.#selfAddresses.add(addressKey(dial.address));
     dial.destination.lastError = null;
     dial.destination.nextMs = nowMs;
   }
@@ -202,7 +209,7 @@ export class Dialler {
   }
 
   #stateOf(entry: Destination, active: Destination): TargetState {
-    if (this.#selfAddresses.has(keyOf(entry.addresses[0]!))) return 'self';
+    if (this.#selfAddresses.has(addressKey(entry.addresses[0]!))) return 'self';
     if (entry.peer !== null && this.#linked.has(entry.peer)) return 'linked';
     return active.dial === null ? 'waiting' : 'dialling';
   }
@@ -234,7 +241,7 @@ export class Dialler {
       if (observed !== undefined) all.push(observed);
       for (const target of this.#targets.values()) if (target.peer === entry.peer) all.push(...target.addresses);
     }
-    const distinct = new Map(all.map((address) => [keyOf(address), address]));
+    const distinct = new Map(all.map((address) => [addressKey(address), address]));
     for (const key of distinct.keys()) if (this.#selfAddresses.has(key)) distinct.delete(key);
     return [...distinct.values()].slice(0, ADDRESSES_PER_PEER_MAX);
   }
@@ -243,8 +250,8 @@ export class Dialler {
     if (this.#dials.size >= DIALS_MAX) return;
     const addresses = this.#addressesOf(entry);
     const address = addresses[entry.index % addresses.length]!;
-    const key = keyOf(address);
-    for (const underWay of this.#dials.values()) if (keyOf(underWay.address) === key) return; // shared or forgotten meanwhile
+    const key = addressKey(address);
+    for (const underWay of this.#dials.values()) if (addressKey(underWay.address) === key) return; // shared or forgotten meanwhile
     const id = this.#nextDialId++;
     entry.dial = id;
     entry.attempts++;
@@ -273,6 +280,15 @@ export class Dialler {
     entry.nextMs = nowMs + retryDelayMs({ entry, capMs, times: this.#times, random: this.#random });
   }
 
+  #isNews(key: string, why: string): boolean {
+    if (this.#failures.get(key) === why) return false;
+    this.#failures.delete(key);
+    this.#failures.set(key, why);
+    const [oldest] = this.#failures.keys();
+    if (this.#failures.size > FAILURES_MAX && oldest !== undefined) this.#failures.delete(oldest);
+    return true;
+  }
+
   /** Both sides learn of each other at once: the smaller id dials first, so that few dials cross. */
   #headStartMs(peer: PeerId): number {
     const { headStartMs, jitterMs } = this.#times;
@@ -284,6 +300,7 @@ function destination(addresses: readonly Address[], peer: PeerId | null, nextMs:
   return { addresses, peer, nextMs, index: 0, round: 0, attempts: 0, dial: null, lastError: null };
 }
 
-function keyOf({ host, port }: Address): string {
+/** `host:port`, equal for equal addresses. */
+export function addressKey({ host, port }: Address): string {
   return formatEndpoint({ ip: host.toLowerCase(), port });
 }

@@ -133,7 +133,8 @@ function fieldsOf(envelope: Envelope): Record<string, unknown> {
       const endpoints = hello.endpoints
         .slice(0, ENDPOINTS_MAX)
         .map(({ ip, port }) => ({ ip: ipToBytes(parseIp(ip)!), port }));
-      return { hello: { ...hello, bootId: fromHex(hello.bootId), endpoints } };
+      const nickname = hello.nickname.slice(0, TEXT_LENGTH_MAX);
+      return { hello: { ...hello, nickname, bootId: fromHex(hello.bootId), endpoints } };
     }
     case 'welcome':
       return { welcome: {} };
@@ -171,8 +172,8 @@ function helloFrom(fields: HelloFields): Hello | null {
   return {
     protocolMin,
     protocolMax,
-    version,
-    nickname,
+    version: printable(version),
+    nickname: printable(nickname),
     bootId: toHex(bootId) as BootId,
     genesis: new Uint8Array(genesis),
     endpoints,

@@ -1,9 +1,12 @@
 // The gRPC side of proto/mesh.proto: path, options and pass-through codecs. Messages stay bytes here, because grpc-js ends a
 // call whose message can't be decoded, and a bad message must never end a link; Connection decodes and counts.
 
-import type { ChannelOptions, MethodDefinition } from '@grpc/grpc-js';
+import { type ChannelOptions, logVerbosity, type MethodDefinition, setLogVerbosity } from '@grpc/grpc-js';
 import { MESSAGE_BYTES_MAX } from './connection.ts';
 import { MESH_SERVICE } from './envelope.ts';
+
+/** It would write to standard error past our log; what matters reaches us as events. */
+setLogVerbosity(logVerbosity.NONE);
 
 const passThrough = (bytes: Buffer): Buffer => bytes;
 

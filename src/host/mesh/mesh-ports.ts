@@ -27,6 +27,7 @@ export interface MeshEvents {
   message(link: Link, channel: Channel, bytes: Uint8Array): void;
   /** After a send() that returned false. */
   writable(link: Link): void;
+  /** Each caller's refusal; a dial's only when the reason differs from the last one at that address. */
   refused(report: RefusalReport): void;
   /** Two live hosts use one identity: ours when `peer` is ourselves. */
   clone(report: RefusalReport & { readonly peer: PeerId }): void;

@@ -145,8 +145,8 @@ export class Mesh {
     if (this.#stopping) {
       if ('wire' in result) result.wire.destroy();
     } else if ('refusal' in result) {
-      this.#dialler.dialFailed(due.id, result.refusal, this.#options.clock.monotonicMs());
-      this.#report(result.refusal, nameOf(due), null, this.#options.events.refused);
+      const news = this.#dialler.dialFailed(due.id, result.refusal, this.#options.clock.monotonicMs());
+      if (news) this.#report(result.refusal, nameOf(due), null, this.#options.events.refused);
     } else {
       this.#reached(due, result);
     }
@@ -192,8 +192,7 @@ export class Mesh {
         closed: (reason, detail) => {
           this.#connections.delete(connection);
           meeting.settled();
-          if (connection.endedByPeer && reason === 'clone') this.#weAreCloned(meeting, detail);
-          this.#closedDial(meeting, reason, detail);
+          this.#ended(meeting, connection, reason, detail);
           if (link === null) return;
           this.#dialled.delete(link);
           this.#electionOf(link.peer).closed(link, reason, detail);
@@ -221,8 +220,7 @@ export class Mesh {
         connection.close('self');
         return null;
       case 'clone':
-        this.#failDial(meeting, verdict.refusal);
-        this.#reportClone(verdict.refusal, meeting.name, peer);
+        if (this.#failDial(meeting, verdict.refusal)) this.#reportClone(verdict.refusal, meeting.name, peer);
         connection.close('clone', verdict.refusal.why);
         return null;
       case 'refused':
@@ -265,8 +263,7 @@ export class Mesh {
   }
 
   #refuse(meeting: Meeting, connection: Connection, refusal: Refusal): void {
-    this.#failDial(meeting, refusal);
-    this.#report(refusal, meeting.name, meeting.certified.peer, this.#options.events.refused);
+    if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
     connection.close('refused', refusal.why);
   }
 
@@ -320,22 +317,24 @@ export class Mesh {
     this.#reportClone(cloneRefusal({ name, dialled: newcomer.dialled }, newcomer.peer, boots), name, newcomer.peer);
   }
 
-  #failDial({ dialled }: Meeting, refusal: Refusal): void {
-    if (dialled !== null) this.#dialler.dialFailed(dialled.id, refusal, this.#options.clock.monotonicMs());
+  /** True when it is worth telling: any caller's failure, and a dial's that differs from its last. */
+  #failDial({ dialled }: Meeting, refusal: Refusal): boolean {
+    return dialled === null || this.#dialler.dialFailed(dialled.id, refusal, this.#options.clock.monotonicMs());
   }
 
-  /** A dial that ended without a verdict of ours: a duplicate has served its purpose, the rest failed. */
-  #closedDial(meeting: Meeting, reason: CloseReason, detail: string): void {
+  /** A connection that ended without a verdict of ours: a duplicate has served its purpose, the rest failed. */
+  #ended(meeting: Meeting, connection: Connection, reason: CloseReason, detail: string): void {
     const { dialled, certified, name } = meeting;
-    if (dialled === null || !this.#dialler.isDialling(dialled.id)) return;
-    if (reason === 'duplicate' || reason === 'replaced') {
+    if (connection.endedByPeer && reason === 'clone') this.#weAreCloned(meeting, detail);
+    const open =
+      dialled === null ? connection.endedByPeer && reason === 'refused' : this.#dialler.isDialling(dialled.id);
+    if (!open || this.#stopping) return;
+    if (dialled !== null && (reason === 'duplicate' || reason === 'replaced')) {
       this.#dialler.dialReached(dialled.id, certified.peer, this.#options.clock.monotonicMs());
       return;
     }
-    if (this.#stopping) return;
-    const refusal = closedEarly({ name, dialled: true }, detail === '' ? reason : detail);
-    this.#failDial(meeting, refusal);
-    this.#report(refusal, name, certified.peer, this.#options.events.refused);
+    const refusal = closedEarly({ name, dialled: dialled !== null }, detail === '' ? reason : detail);
+    if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
   }
 
   /** Another host found that two of us live. */
@@ -343,8 +342,11 @@ export class Mesh {
     const what = `${meeting.name} turned us away`;
     const fix = "If this disk is a copy of another host's: run 'fabric reset --force' here and join again";
     const refusal: Refusal = { code: 'identity-clone', what, why: detail, fix };
-    this.#failDial(meeting, refusal);
-    this.#reportClone(refusal, meeting.name, this.#self);
+    if (this.#failDial(meeting, refusal)) this.#reportClone(refusal, meeting.name, this.#self);
+  }
+
+  #reportRefusal({ name, certified }: Meeting, refusal: Refusal): void {
+    this.#report(refusal, name, certified.peer, this.#options.events.refused);
   }
 
   #reportClone(refusal: Refusal, host: string, peer: PeerId): void {
@@ -353,7 +355,7 @@ export class Mesh {
 
   #report(refusal: Refusal, host: string, peer: PeerId | null, tell: (report: RefusalReport) => void): void {
     const { code, what, why, fix } = refusal;
-    this.#options.log.warn(what, { code, host, peer, why, fix });
+    this.#options.log.warn('no link', { code, host, peer, what, why, fix });
     tell({ code, what, why, fix, host, peer });
   }
 

@@ -77,7 +77,7 @@ describe('mesh envelope', () => {
   test.each<[string, Partial<Hello>]>([
     ['no protocol', { protocolMin: 0 }],
     ['protocols upside down', { protocolMin: 3 }],
-    ['a long nickname', { nickname: 'x'.repeat(300) }],
+    ['a long version', { version: 'x'.repeat(300) }],
     ['a short boot id', { bootId: '0102' as BootId }],
     ['a huge genesis', { genesis: new Uint8Array(5_000) }],
     ['port 0', { port: 0 }],

@@ -44,6 +44,8 @@ export class TestHost {
   readonly refusals: RefusalReport[] = [];
   readonly clones: RefusalReport[] = [];
   readonly admissions: Uint8Array[] = [];
+  /** Set by a test: may refuse to make the admission durable. */
+  admit: () => void = () => {};
   writables = 0;
   port = 0;
 
@@ -80,7 +82,10 @@ export class TestHost {
         writable: () => this.writables++,
         refused: (report) => this.refusals.push(report),
         clone: (report) => this.clones.push(report),
-        admitted: (genesis) => this.admissions.push(genesis),
+        admitted: (genesis) => {
+          this.admit();
+          this.admissions.push(genesis);
+        },
       },
       ...(setup.connectionLimits && { connectionLimits: setup.connectionLimits }),
       ...setup.options,
