@@ -8,6 +8,7 @@
 // - When the interface vanishes or goes down, libuv stops polling and nobody says so: a wake-up that brings no frame shows it.
 // - `close` frees ring and descriptor only at the next dispatch that meets a frame, and none may ever come: a second session
 //   and one frame in each direction (a pause frame's address, which no bridge forwards) make that happen at once.
+// - A session's poll handle lies inside the native object and stays in libuv's list: collecting the object crashes the process.
 
 import pcap from 'pcap';
 import type { Clock } from '../../base/capabilities.ts';
@@ -19,6 +20,11 @@ const SNAP_BYTES = 262_144;
 const RING_BYTES = 8 * 1024 * 1024;
 /** Zero asks npm pcap for libpcap's immediate mode: each frame wakes us at once. */
 const IMMEDIATE = 0;
+/**
+ * No filter at all: the far end sends only what we inject, and a packet socket is not shown what it sent itself. An `inbound`
+ * filter would lose the first frame and report an empty wake-up: libpcap runs that one in user space, without packet types.
+ */
+const EVERYTHING = '';
 /** Our tuning: how long sockets and timers may wait for a flood of frames. TCP stops by itself long before. */
 const DISPATCH_MAX_MS = 50;
 /** The time is looked at once in so many frames. */
@@ -33,12 +39,17 @@ Object.assign(pcap, { warningHandler: () => {} });
 /** What npm pcap's typings leave out: the native session under the event emitter, called by name from its JavaScript. */
 interface NativeSession {
   dispatch(packet: Buffer, header: Buffer): number;
+  /** What libuv's poll calls; absent: nothing. */
+  read_callback: (() => void) | undefined;
 }
 interface SessionInside {
   readonly session: NativeSession;
   readonly buf: Buffer;
   readonly header: Buffer;
 }
+
+/** Never collected, see above: a few hundred bytes for each time that a port was opened. */
+const nativeSessions: NativeSession[] = [];
 
 export class PcapPort implements FramePort {
   readonly #name: string;
@@ -80,7 +91,7 @@ export class PcapPort implements FramePort {
   }
 
   #listen(): Capture {
-    return new Capture(this.#name, `inbound or ether proto ${BELL_ETHER_TYPE}`, RING_BYTES, {
+    return new Capture(this.#name, EVERYTHING, RING_BYTES, {
       begin: () => {
         this.#framesInDispatch = 0;
         this.#tooLong = false;
@@ -142,6 +153,7 @@ class Capture {
     this.#inside = this.#session as unknown as SessionInside;
     const native = this.#inside.session;
     assert(typeof native?.dispatch === 'function', 'npm pcap 3.1 keeps its native session in `session`');
+    nativeSessions.push(native);
     this.#dispatch = native.dispatch.bind(native);
     native.dispatch = (packet, header) => this.#read(packet, header, events);
     if (events !== null) {
@@ -182,14 +194,21 @@ class Capture {
     this.#reading = true;
     const result = this.#dispatch(packet, header);
     this.#reading = false;
-    if (result === BREAK) this.#freed = true;
+    if (result === BREAK) this.#letGo();
     else if (!this.#closed) events?.end(woken);
     return result;
   }
 
   /** Frees the session if a frame is there for the dispatch to meet. */
   #free(): void {
-    if (!this.#freed && this.#dispatch(this.#inside.buf, this.#inside.header) === BREAK) this.#freed = true;
+    if (!this.#freed && this.#dispatch(this.#inside.buf, this.#inside.header) === BREAK) this.#letGo();
+  }
+
+  /** What is kept of the native session keeps nothing else. */
+  #letGo(): void {
+    this.#freed = true;
+    this.#inside.session.read_callback = undefined;
+    this.#inside.session.dispatch = () => 0;
   }
 
   /** A second session and this one show each other a frame: a socket does not see what it sends itself. */
