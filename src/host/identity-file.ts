@@ -2,17 +2,7 @@
 // admission, is written atomically (temporary file, fsync, rename, fsync of the directory) with mode 0600, and what can't be
 // read back whole is `state-damaged`: a host never takes a new identity because it could not read the old one.
 
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { concatBytes, equalBytes, fromHex, toHex, utf8 } from '../base/bytes.ts';
 import type { Crypto, Random } from '../base/capabilities.ts';
@@ -72,10 +62,6 @@ export function writeIdentityFile(path: string, identity: HostIdentity, crypto: 
   }
   renameSync(temporary, path);
   fsyncDirectory(dirname(path));
-}
-
-export function identityFileExists(path: string): boolean {
-  return existsSync(path);
 }
 
 function hostKeysOf(identitySeed: Uint8Array, staticSecret: Uint8Array, crypto: Crypto): HostKeys {

@@ -192,7 +192,8 @@ function makeDirectory(path: string): void {
 function takeLock(directory: string): Database.Database {
   const path = join(directory, 'fabric.lock');
   const pidPath = join(directory, 'fabric.pid');
-  closeSync(openSync(path, 'a', 0o600));
+  // Only where it is missing: closing any other descriptor of the file would let this process's lock go (POSIX).
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) closeSync(openSync(path, 'a', 0o600));
   const lock = new Database(path, { timeout: 0 });
   try {
     lock.exec('BEGIN EXCLUSIVE');

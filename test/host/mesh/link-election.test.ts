@@ -274,7 +274,7 @@ class World {
 
 describe('two elections over a slow network', () => {
   test('any number of crossing connections ends in the same one on both sides, without flapping', () => {
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < 100; seed++) {
       const world = new World(seed);
       const count = 1 + world.random.below(4);
       for (let n = 0; n < count; n++) {
