@@ -129,8 +129,8 @@ export class Daemon {
       await this.#caps.host.remove();
       this.#caps.stateDir.erase();
     }
-    await this.#api.close();
     this.#caps.stateDir.close();
+    await this.#api.close(); // last: who waits for the end waits for the socket to be gone
     this.#end(end);
   }
 

@@ -1,6 +1,7 @@
 // `fabric stop`, `reset`, `expose` and `hide`.
 
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { FabricError } from '../../base/errors.ts';
 import type { Status } from '../../daemon/status-types.ts';
 import { DaemonClient } from '../client.ts';
@@ -11,8 +12,32 @@ interface Where {
   readonly stateDir: string;
 }
 
+/** A daemon that ends says goodbye to its peers and writes its last state; both have limits of their own. */
+const END_MS_MAX = 20_000;
+const POLL_MS = 20;
+
+/** Returns when the daemon is gone, so that the next launch finds its state free. */
 export async function stop({ runDir }: Where): Promise<void> {
-  await new DaemonClient(runDir).post('/v1/stop');
+  const client = new DaemonClient(runDir);
+  await client.post('/v1/stop');
+  await ended(client);
+}
+
+async function ended(client: DaemonClient): Promise<void> {
+  const deadlineMs = performance.now() + END_MS_MAX;
+  while (performance.now() < deadlineMs) {
+    try {
+      await client.get('/v1/status', { timeoutMs: END_MS_MAX });
+    } catch (error) {
+      if (error instanceof FabricError && error.code === 'daemon-unreachable') return;
+      throw error;
+    }
+    await delay(POLL_MS);
+  }
+  throw new FabricError('timeout', {
+    what: `the daemon has not ended after ${END_MS_MAX / 1000} s`,
+    fix: 'See its log; kill -9 harms nothing: all that matters is durable',
+  });
 }
 
 export async function expose({ runDir }: Where): Promise<void> {
@@ -49,8 +74,10 @@ export async function reset({
     });
   }
   if (yes !== true) await confirm('Leave the cluster and remove all that fabric made on this host?');
-  if (running) await client.post('/v1/reset', { force: force === true });
-  else {
+  if (running) {
+    await client.post('/v1/reset', { force: force === true });
+    await ended(client);
+  } else {
     const { resetOffline } = await import('../../daemon/reset.ts');
     await resetOffline({ stateDir, runDir, force: force === true });
   }
