@@ -6,70 +6,35 @@
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
 import { parseIp } from '../base/address.ts';
-import type { AeadCipher, Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { type BootId, DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
-import { issueMembership, peerIdOf, verifyMembership } from '../base/membership.ts';
-import type { AttachmentRecord, Genesis, PeerRecord } from '../base/records.ts';
-import { deriveClusterKeys } from '../base/token.ts';
-import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import { peerIdOf } from '../base/membership.ts';
+import type { AttachmentRecord } from '../base/records.ts';
 import { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
-import type { HostNetwork } from '../host/host-network.ts';
-import type { HostIdentity } from '../host/identity-file.ts';
 import { Ipam } from '../ipam/ipam.ts';
-import type { TableChange } from '../router/datapath.ts';
 import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
 import { Routes } from '../router/routes.ts';
-import { Tunnels } from '../router/tunnels.ts';
+import type { Tunnels } from '../router/tunnels.ts';
 import { Allocator } from './allocator.ts';
 import { AttachmentStore } from './attachment-store.ts';
-import { Attachments, type OpenNamespace, recordOf } from './attachments.ts';
+import { Attachments, recordOf } from './attachments.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { type NetworkFacts, networkFacts } from './genesis.ts';
 import { HOST_OWNER, HostPlace } from './host-place.ts';
+import type { Channel, MemberOptions } from './member-options.ts';
+import { openTunnels } from './open-tunnels.ts';
+import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
-import type { Settings } from './settings.ts';
+import { PeerUpkeep } from './peer-upkeep.ts';
+import { Reconciler } from './reconciler.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
 
-const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
 const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
-/** Addresses of the host come and go (DHCP, NICs): looked at this often. */
-const ENDPOINTS_REFRESH_MS = 30_000;
-
-export type Channel = 'gossip' | 'lease';
-
-/** What the member needs of the mesh's links. */
-export interface MeshPort {
-  /** False when the link would block or is not there. */
-  send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
-  setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
-  linkedPeers(): readonly PeerId[];
-}
-
-export interface MemberOptions {
-  readonly identity: HostIdentity;
-  readonly genesis: Genesis;
-  readonly bootId: BootId;
-  readonly store: Store;
-  readonly settings: Settings;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly crypto: Crypto;
-  readonly log: Log;
-  readonly host: HostNetwork;
-  readonly mesh: MeshPort;
-  /** MTU of the underlay interface, bytes. */
-  readonly underlayMtu: number;
-  /** Local address of the UDP socket. */
-  readonly listen: string;
-  endpoints(): Promise<readonly Endpoint[]>;
-  openNamespace(handle: NamespaceHandle): OpenNamespace;
-}
-
 export class Member {
   readonly facts: NetworkFacts;
   readonly gossip: Gossip;
@@ -82,23 +47,19 @@ export class Member {
   readonly attachments: Attachments;
   readonly attachmentEntries: AttachmentStore;
   readonly place: HostPlace;
-  /** Why the kernel's network is not as it should be, in words; null when it is. */
-  networkFault: string | null = null;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
   cloneFault: string | null = null;
   readonly #options: MemberOptions;
-  readonly #self: PeerId;
   readonly #own: OwnRecords;
+  readonly #presence: OwnPresence;
   readonly #allocator: Allocator;
   readonly #gossipTicker: Ticker;
   readonly #ipamTicker: Ticker;
   readonly #tunnelTicker: Ticker;
   readonly #livenessTicker: Ticker;
-  #endpoints: readonly Endpoint[] = [];
+  readonly #peers: PeerUpkeep;
+  readonly #reconciler: Reconciler;
   #reconsider: NodeJS.Immediate | null = null;
-  #knownPeersDue: NodeJS.Immediate | null = null;
-  #refreshTimer: NodeJS.Timeout | null = null;
-  #reconciling: Promise<void> | null = null;
   #started = false;
 
   /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
@@ -106,14 +67,16 @@ export class Member {
     const { identity, genesis, store, clock, random, crypto, log, host } = options;
     const { keys, token } = identity;
     this.#options = options;
-    this.#self = keys.peer;
     this.facts = networkFacts(genesis, crypto);
     const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
 
-    this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#livenessChanged(peer) });
+    this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#peers.livenessChanged(peer) });
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
-      peerChanged: (author, before) => this.#peerChanged(author, before),
-      peerGone: (author) => this.#peerGone(author),
+      peerChanged: (author, before) => {
+        this.#peers.recordChanged(author, before);
+        this.#livenessTicker.wake();
+      },
+      peerGone: (author) => this.#peers.recordGone(author),
       leaseAdded: (author, record) => this.ipam.observe(author, record),
       leaseGone: (author, record) => this.ipam.withdraw(author, record),
       attachmentAdded: (author, record) => this.routes.claim(author, record),
@@ -132,7 +95,7 @@ export class Member {
       acceptAuthor: () => true,
       events: {
         changed: (author, changes) => this.directory.apply(author, changes),
-        ownStateNewer: (version) => this.#ownStateNewer(version),
+        ownStateNewer: (version) => this.#presence.adoptNewer(version),
       },
     });
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
@@ -172,7 +135,7 @@ export class Member {
         learned: (network, mac, ip) =>
           log.debug('a device that fabric did not attach speaks on the bridge', { network, mac, ip }),
       },
-      tables: () => [...this.routes.tables(), this.#floodList()],
+      tables: () => [...this.routes.tables(), this.#peers.floodList()],
       replaced: () => this.tunnels.close(),
     });
     this.routes = new Routes({
@@ -190,13 +153,46 @@ export class Member {
         const ip = parseIp(text);
         return ip === null ? null : this.ipam.ownerOf(ip);
       },
-      isAlive: (peer) => this.isAlive(peer),
+      isAlive: (peer) => this.#peers.isAlive(peer),
       apply: (changes) => this.slot.applyTables(changes),
     });
-    this.tunnels = this.#makeTunnels();
+    this.tunnels = openTunnels(options, {
+      datapath: this.slot,
+      wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
+    });
+    this.#peers = new PeerUpkeep({
+      self: keys.peer,
+      log,
+      directory: this.directory,
+      liveness: this.liveness,
+      tunnels: this.tunnels,
+      routes: this.routes,
+      slot: this.slot,
+      mesh: options.mesh,
+    });
+    this.#presence = new OwnPresence({
+      self: keys.peer,
+      log,
+      records: this.#own,
+      gossip: this.gossip,
+      directory: this.directory,
+      routes: this.routes,
+      peerRecord: {
+        ...PROTOCOL,
+        nickname: options.settings.nickname,
+        version: VERSION,
+        bootId: options.bootId,
+        identityKey: keys.identityKey,
+        staticKey: keys.staticKey,
+        networks: [DEFAULT_VNI],
+      },
+      endpoints: () => options.endpoints(),
+      leases: () => this.ipam.records(),
+      isOurs: (claim) => this.#isOurs(claim),
+    });
     const claims = {
-      publish: (record: AttachmentRecord) => this.#publishClaim(record),
-      withdraw: (mac: Mac) => this.#withdrawClaim(mac),
+      publish: (record: AttachmentRecord) => this.#presence.publishClaim(record),
+      withdraw: (mac: Mac) => this.#presence.withdrawClaim(mac),
       allocate: (request: { owner: string; family: 4 | 6; wanted: string | null }) => this.#allocator.allocate(request),
     };
     this.place = new HostPlace({
@@ -231,6 +227,10 @@ export class Member {
       macTaken: (mac) => mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null,
       readiness: () => this.readiness(),
     });
+    this.#reconciler = new Reconciler(
+      () => this.attachments.reconcile({ starting: false }),
+      (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
+    );
     this.#gossipTicker = new Ticker(() => this.gossip.tick());
     this.#ipamTicker = new Ticker(() => this.ipam.tick());
     this.#tunnelTicker = new Ticker(() => this.tunnels.tick(this.slot.stats().peers));
@@ -248,7 +248,7 @@ export class Member {
     this.#loadDirectory();
     for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
       ticker.wake();
-    await this.refreshEndpoints();
+    await this.#presence.refresh();
     await host.ensure({
       network: DEFAULT_VNI,
       bridge: settings.bridge,
@@ -268,8 +268,8 @@ export class Member {
     );
     await this.attachments.reconcile({ starting: true });
     this.#started = true;
-    await host.watch(() => this.#kernelChanged());
-    this.#refreshTimer = setInterval(() => void this.#refreshQuietly(), ENDPOINTS_REFRESH_MS);
+    await host.watch(() => this.#reconciler.request());
+    this.#presence.watch();
     if (settings.exposed) {
       this.place.obstacle = 'the host waits for its address';
       this.place.expose().catch((error: Error) => {
@@ -282,12 +282,12 @@ export class Member {
   /** Ends what runs in this process; the kernel's network stays as it is. */
   async stop(): Promise<void> {
     this.#started = false;
-    if (this.#refreshTimer !== null) clearInterval(this.#refreshTimer);
+    this.#presence.stop();
     for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
       ticker.stop();
     if (this.#reconsider !== null) clearImmediate(this.#reconsider);
-    if (this.#knownPeersDue !== null) clearImmediate(this.#knownPeersDue);
-    await this.#reconciling;
+    this.#peers.stop();
+    await this.#reconciler.stop();
     this.tunnels.close();
     await this.slot.stop();
     this.gossip.persistAll();
@@ -336,7 +336,12 @@ export class Member {
   }
 
   isAlive(peer: PeerId): boolean {
-    return this.liveness.view(peer)?.state !== 'dead';
+    return this.#peers.isAlive(peer);
+  }
+
+  /** Why the kernel's network is not as it should be, in words; null when it is. */
+  get networkFault(): string | null {
+    return this.#reconciler.fault ?? this.#presence.fault;
   }
 
   /** Null when a container can be attached now. */
@@ -360,22 +365,6 @@ export class Member {
     );
   }
 
-  /** Publishes who this host is, when that changed. */
-  async refreshEndpoints(): Promise<void> {
-    const { identity, settings, bootId } = this.#options;
-    this.#endpoints = await this.#options.endpoints();
-    this.#own.publishPeer({
-      ...PROTOCOL,
-      nickname: settings.nickname,
-      version: VERSION,
-      bootId,
-      identityKey: identity.keys.identityKey,
-      staticKey: identity.keys.staticKey,
-      endpoints: this.#endpoints,
-      networks: [DEFAULT_VNI],
-    });
-  }
-
   get store(): Store {
     return this.#options.store;
   }
@@ -390,49 +379,12 @@ export class Member {
   }
 
   get endpoints(): readonly Endpoint[] {
-    return this.#endpoints;
+    return this.#presence.endpoints;
   }
 
   #gatewayIps(): readonly string[] {
     const { gateway, gateway6 } = this.facts;
     return gateway6 === null ? [gateway] : [gateway, gateway6];
-  }
-
-  #makeTunnels(): Tunnels {
-    const { identity, crypto, clock, random, store, log, underlayMtu } = this.#options;
-    const { keys, token } = identity;
-    const clusterKeys = deriveClusterKeys(token, crypto);
-    const authority = { generation: token.generation, caKey: crypto.ed25519Public(clusterKeys.caSeed) };
-    const membership = issueMembership(
-      {
-        clusterId: token.clusterId,
-        generation: token.generation,
-        caSeed: clusterKeys.caSeed,
-        identitySeed: keys.identitySeed,
-        staticKey: keys.staticKey,
-      },
-      crypto,
-    );
-    const secrets = [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }];
-    return new Tunnels({
-      self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
-      membership: () => membership,
-      secrets: () => secrets,
-      verifyMembership: (credential) =>
-        verifyMembership(credential, { clusterId: token.clusterId, authorities: [authority], crypto }),
-      crypto,
-      clock,
-      random,
-      store,
-      log,
-      datapath: this.slot,
-      ciphers: CIPHERS,
-      mtu: underlayMtu,
-      events: {
-        peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
-        wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
-      },
-    });
   }
 
   async #makeDatapath(): Promise<PcapDatapath> {
@@ -461,78 +413,9 @@ export class Member {
     this.#own.replaceLeases(this.ipam.records());
   }
 
-  /** Our own records came back newer than we knew them: leases are believed, claims of unknown containers are not ours any more. */
-  #ownStateNewer(version: number): void {
-    this.#options.log.warn('peers hold newer records of this host than its own state: adopting them', { version });
-    const entries = this.gossip.entries(this.#self).map(([key, value]) => ({ key, value }));
-    this.directory.apply(this.#self, entries);
-    setImmediate(() => {
-      this.#own.replaceLeases(this.ipam.records());
-      this.#own.replaceAttachments(this.#ownClaims());
-      void this.#refreshQuietly();
-    });
-  }
-
-  #ownClaims(): readonly AttachmentRecord[] {
-    return this.directory
-      .attachments(this.#self)
-      .filter(({ mac, kind }) => (kind === 'host' ? mac === this.place.mac : this.#isOurs(mac)));
-  }
-
-  #isOurs(mac: Mac): boolean {
+  #isOurs({ mac, kind }: AttachmentRecord): boolean {
+    if (kind === 'host') return mac === this.place.mac;
     return this.attachmentEntries.all().some((entry) => entry.mac === mac && entry.state !== 'detaching');
-  }
-
-  #publishClaim(record: AttachmentRecord): void {
-    this.#own.publishAttachment(record);
-    this.routes.claim(this.#self, record);
-  }
-
-  #withdrawClaim(mac: Mac): void {
-    this.#own.withdrawAttachment(DEFAULT_VNI, mac);
-    this.routes.withdraw(this.#self, DEFAULT_VNI, mac);
-  }
-
-  #peerChanged(author: PeerId, before: PeerRecord | null): void {
-    if (author === this.#self) return;
-    const { staticKey, endpoints, bootId } = this.directory.peer(author)!;
-    if (before !== null && before.bootId !== bootId) this.tunnels.renew(author); // it restarted: its sessions are gone
-    this.liveness.known(author);
-    this.tunnels.setPeer(author, { staticKey, endpoints });
-    this.#tellMesh();
-    this.#livenessTicker.wake();
-  }
-
-  #peerGone(author: PeerId): void {
-    this.tunnels.removePeer(author);
-    this.liveness.forget(author);
-    this.#tellMesh();
-    this.slot.applyTables([this.#floodList()]);
-  }
-
-  #livenessChanged(peer: PeerId): void {
-    const view = this.liveness.view(peer);
-    const nickname = this.directory.peer(peer)?.nickname ?? null;
-    this.#options.log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
-    this.routes.reconsider(peer);
-    this.slot.applyTables([this.#floodList()]);
-  }
-
-  #floodList(): TableChange {
-    const peers = this.directory
-      .peers()
-      .filter(([peer, { networks }]) => peer !== this.#self && networks.includes(DEFAULT_VNI) && this.isAlive(peer))
-      .map(([peer]) => peer);
-    return { kind: 'flood', network: DEFAULT_VNI, peers };
-  }
-
-  /** Many records arrive at once: the dialler is told once. */
-  #tellMesh(): void {
-    this.#knownPeersDue ??= setImmediate(() => {
-      this.#knownPeersDue = null;
-      const peers = this.directory.peers().filter(([peer]) => peer !== this.#self);
-      this.#options.mesh.setKnownPeers(peers.map(([peer, { endpoints }]) => ({ peer, endpoints })));
-    });
   }
 
   /** Claims may be valid now that were not; once per turn, because leases change in bursts. */
@@ -542,27 +425,5 @@ export class Member {
       this.routes.reconsiderAll();
       this.#allocator.changed();
     });
-  }
-
-  #kernelChanged(): void {
-    if (!this.#started || this.#reconciling !== null) return;
-    this.#reconciling = this.attachments
-      .reconcile({ starting: false })
-      .catch((error: Error) => {
-        this.networkFault = error.message;
-        this.#options.log.error('the kernel and the attachments could not be compared', { reason: error.message });
-      })
-      .finally(() => {
-        this.#reconciling = null;
-      });
-  }
-
-  async #refreshQuietly(): Promise<void> {
-    try {
-      await this.refreshEndpoints();
-      this.networkFault = null;
-    } catch (error) {
-      this.networkFault = (error as Error).message;
-    }
   }
 }

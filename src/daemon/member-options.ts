@@ -1,0 +1,41 @@
+// What a Member is made of: who this host is, the capabilities it works with, and its doors to kernel and mesh.
+
+import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import type { BootId, PeerId } from '../base/ids.ts';
+import type { Genesis } from '../base/records.ts';
+import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import type { HostIdentity } from '../host/identity-file.ts';
+import type { OpenNamespace } from './attachments.ts';
+import type { Settings } from './settings.ts';
+
+export type Channel = 'gossip' | 'lease';
+
+/** What the member needs of the mesh's links. */
+export interface MeshPort {
+  /** False when the link would block or is not there. */
+  send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
+  setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
+  linkedPeers(): readonly PeerId[];
+}
+
+export interface MemberOptions {
+  readonly identity: HostIdentity;
+  readonly genesis: Genesis;
+  readonly bootId: BootId;
+  readonly store: Store;
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Log;
+  readonly host: HostNetwork;
+  readonly mesh: MeshPort;
+  /** MTU of the underlay interface, bytes. */
+  readonly underlayMtu: number;
+  /** Local address of the UDP socket. */
+  readonly listen: string;
+  endpoints(): Promise<readonly Endpoint[]>;
+  openNamespace(handle: NamespaceHandle): OpenNamespace;
+}

@@ -1,0 +1,52 @@
+// Makes the control side of this host's tunnels from its identity: the membership that it shows in message 1 of a handshake,
+// the secrets of the token's generation, and the check of what others show.
+
+import type { AeadCipher } from '../base/capabilities.ts';
+import { issueMembership, verifyMembership } from '../base/membership.ts';
+import { deriveClusterKeys } from '../base/token.ts';
+import type { TunnelDatapath } from '../router/tunnel-options.ts';
+import { Tunnels } from '../router/tunnels.ts';
+import type { MemberOptions } from './member-options.ts';
+
+const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
+
+/** `wake`: the tunnels want their tick within so many milliseconds. */
+export function openTunnels(
+  options: MemberOptions,
+  { datapath, wake }: { readonly datapath: TunnelDatapath; readonly wake: (withinMs: number) => void },
+): Tunnels {
+  const { identity, crypto, clock, random, store, log, underlayMtu } = options;
+  const { keys, token } = identity;
+  const clusterKeys = deriveClusterKeys(token, crypto);
+  const authority = { generation: token.generation, caKey: crypto.ed25519Public(clusterKeys.caSeed) };
+  const membership = issueMembership(
+    {
+      clusterId: token.clusterId,
+      generation: token.generation,
+      caSeed: clusterKeys.caSeed,
+      identitySeed: keys.identitySeed,
+      staticKey: keys.staticKey,
+    },
+    crypto,
+  );
+  const secrets = [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }];
+  return new Tunnels({
+    self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
+    membership: () => membership,
+    secrets: () => secrets,
+    verifyMembership: (credential) =>
+      verifyMembership(credential, { clusterId: token.clusterId, authorities: [authority], crypto }),
+    crypto,
+    clock,
+    random,
+    store,
+    log,
+    datapath,
+    ciphers: CIPHERS,
+    mtu: underlayMtu,
+    events: {
+      peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
+      wake,
+    },
+  });
+}

@@ -1,0 +1,91 @@
+// Keeps true what this host says of itself: its endpoints come and go with addresses and NICs, its containers attach and
+// detach, and peers may hold newer records of it than its own state does (an old copy of the state directory).
+
+import type { Log } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type { Gossip } from '../gossip/gossip.ts';
+import type { Routes } from '../router/routes.ts';
+import type { Directory } from './directory.ts';
+import type { OwnRecords } from './own-records.ts';
+
+/** Addresses of the host come and go (DHCP, NICs): looked at this often. */
+const ENDPOINTS_REFRESH_MS = 30_000;
+
+export interface OwnPresencePorts {
+  readonly self: PeerId;
+  readonly log: Log;
+  readonly records: OwnRecords;
+  readonly gossip: Pick<Gossip, 'entries'>;
+  readonly directory: Pick<Directory, 'apply' | 'attachments'>;
+  readonly routes: Pick<Routes, 'claim' | 'withdraw'>;
+  /** All of the peer record but its endpoints. */
+  readonly peerRecord: Omit<PeerRecord, 'endpoints'>;
+  endpoints(): Promise<readonly Endpoint[]>;
+  /** The leases that this host publishes now. */
+  leases(): readonly LeaseRecord[];
+  /** True when that claim is of something that is on this host. */
+  isOurs(claim: AttachmentRecord): boolean;
+}
+
+export class OwnPresence {
+  readonly #ports: OwnPresencePorts;
+  #timer: NodeJS.Timeout | null = null;
+  endpoints: readonly Endpoint[] = [];
+  /** Why the host's addresses could not be read, in words; null when they could. */
+  fault: string | null = null;
+
+  constructor(ports: OwnPresencePorts) {
+    this.#ports = ports;
+  }
+
+  /** From now on changes of the host's addresses are published. */
+  watch(): void {
+    this.#timer = setInterval(() => void this.#refreshQuietly(), ENDPOINTS_REFRESH_MS);
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+  }
+
+  /** Publishes who this host is, when that changed. */
+  async refresh(): Promise<void> {
+    this.endpoints = await this.#ports.endpoints();
+    this.#ports.records.publishPeer({ ...this.#ports.peerRecord, endpoints: this.endpoints });
+  }
+
+  publishClaim(record: AttachmentRecord): void {
+    this.#ports.records.publishAttachment(record);
+    this.#ports.routes.claim(this.#ports.self, record);
+  }
+
+  withdrawClaim(mac: Mac): void {
+    this.#ports.records.withdrawAttachment(DEFAULT_VNI, mac);
+    this.#ports.routes.withdraw(this.#ports.self, DEFAULT_VNI, mac);
+  }
+
+  /** Our own records came back newer than we knew them: leases are believed, claims of what is not here are not. */
+  adoptNewer(version: number): void {
+    const { self, log, gossip, directory, records } = this.#ports;
+    log.warn('peers hold newer records of this host than its own state: adopting them', { version });
+    directory.apply(
+      self,
+      gossip.entries(self).map(([key, value]) => ({ key, value })),
+    );
+    setImmediate(() => {
+      records.replaceLeases(this.#ports.leases());
+      records.replaceAttachments(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
+      void this.#refreshQuietly();
+    });
+  }
+
+  async #refreshQuietly(): Promise<void> {
+    try {
+      await this.refresh();
+      this.fault = null;
+    } catch (error) {
+      this.fault = (error as Error).message;
+    }
+  }
+}

@@ -1,0 +1,90 @@
+// What news of a peer mean for the rest of this host: its record (new, changed, gone) and its liveness become tunnels, flood
+// lists, valid routes and targets of the dialler. Keeps no state of its own but what is due.
+
+import type { Log } from '../base/capabilities.ts';
+import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
+import type { PeerRecord } from '../base/records.ts';
+import type { PeerLiveness } from '../gossip/peer-liveness.ts';
+import type { TableChange } from '../router/datapath.ts';
+import type { Routes } from '../router/routes.ts';
+import type { Tunnels } from '../router/tunnels.ts';
+import type { DatapathSlot } from './datapath-slot.ts';
+import type { Directory } from './directory.ts';
+import type { MeshPort } from './member-options.ts';
+
+export interface PeerUpkeepPorts {
+  readonly self: PeerId;
+  readonly log: Log;
+  readonly directory: Pick<Directory, 'peer' | 'peers'>;
+  readonly liveness: Pick<PeerLiveness, 'known' | 'forget' | 'view'>;
+  readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
+  readonly routes: Pick<Routes, 'reconsider'>;
+  readonly slot: Pick<DatapathSlot, 'applyTables'>;
+  readonly mesh: Pick<MeshPort, 'setKnownPeers'>;
+}
+
+export class PeerUpkeep {
+  readonly #ports: PeerUpkeepPorts;
+  #knownPeersDue: NodeJS.Immediate | null = null;
+
+  constructor(ports: PeerUpkeepPorts) {
+    this.#ports = ports;
+  }
+
+  /** `before` is null for a host that is new or was gone. */
+  recordChanged(author: PeerId, before: PeerRecord | null): void {
+    const { self, directory, tunnels, liveness, slot } = this.#ports;
+    if (author === self) return;
+    const { staticKey, endpoints, bootId } = directory.peer(author)!;
+    if (before !== null && before.bootId !== bootId) tunnels.renew(author); // it restarted: its sessions are gone
+    liveness.known(author);
+    tunnels.setPeer(author, { staticKey, endpoints });
+    slot.applyTables([this.floodList()]); // its link may have come up before its record said what networks it has
+    this.#tellMesh();
+  }
+
+  recordGone(author: PeerId): void {
+    const { tunnels, liveness, slot } = this.#ports;
+    tunnels.removePeer(author);
+    liveness.forget(author);
+    this.#tellMesh();
+    slot.applyTables([this.floodList()]);
+  }
+
+  livenessChanged(peer: PeerId): void {
+    const { directory, liveness, log, routes, slot } = this.#ports;
+    const view = liveness.view(peer);
+    const nickname = directory.peer(peer)?.nickname ?? null;
+    log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
+    routes.reconsider(peer);
+    slot.applyTables([this.floodList()]);
+  }
+
+  isAlive(peer: PeerId): boolean {
+    return this.#ports.liveness.view(peer)?.state !== 'dead';
+  }
+
+  /** Who gets a copy of each broadcast frame now. */
+  floodList(): TableChange {
+    const { self, directory } = this.#ports;
+    const peers = directory
+      .peers()
+      .filter(([peer, { networks }]) => peer !== self && networks.includes(DEFAULT_VNI) && this.isAlive(peer))
+      .map(([peer]) => peer);
+    return { kind: 'flood', network: DEFAULT_VNI, peers };
+  }
+
+  stop(): void {
+    if (this.#knownPeersDue !== null) clearImmediate(this.#knownPeersDue);
+  }
+
+  /** Many records arrive at once: the dialler is told once. */
+  #tellMesh(): void {
+    this.#knownPeersDue ??= setImmediate(() => {
+      this.#knownPeersDue = null;
+      const { self, directory, mesh } = this.#ports;
+      const peers = directory.peers().filter(([peer]) => peer !== self);
+      mesh.setKnownPeers(peers.map(([peer, { endpoints }]) => ({ peer, endpoints })));
+    });
+  }
+}

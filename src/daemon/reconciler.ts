@@ -1,0 +1,48 @@
+// Runs one piece of work at a time, and once more when it was asked for meanwhile: what changed during a run may have come
+// after that run had looked. Keeps the last failure in words until a run succeeds.
+
+export class Reconciler {
+  readonly #work: () => Promise<void>;
+  readonly #failed: (reason: string) => void;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #stopped = false;
+  /** Why the last run failed; null when it did not. */
+  fault: string | null = null;
+
+  constructor(work: () => Promise<void>, failed: (reason: string) => void) {
+    this.#work = work;
+    this.#failed = failed;
+  }
+
+  /** Returns at once. */
+  request(): void {
+    if (this.#stopped) return;
+    if (this.#running !== null) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  /** Resolves when a run under way is over; no other follows. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    do {
+      this.#again = false;
+      try {
+        await this.#work();
+        this.fault = null;
+      } catch (error) {
+        this.fault = (error as Error).message;
+        this.#failed(this.fault);
+      }
+    } while (this.#again && !this.#stopped);
+  }
+}
