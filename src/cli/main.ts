@@ -150,4 +150,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0); // `fabric status | head` is no failure
 });
-process.exitCode = await main();
+// A dial that no host answers holds its socket for minutes after the daemon has stopped; output to pipes is synchronous here.
+process.exit(await main());
