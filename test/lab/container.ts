@@ -28,10 +28,21 @@ export class LabContainer {
   }
 
   async create(): Promise<void> {
-    await this.host.run(['ip', 'netns', 'add', this.name]);
-    await this.run(['ip', 'link', 'set', 'lo', 'up']);
+    await this.createNamespace();
     const { stdout } = await this.cni('ADD');
     this.result = JSON.parse(stdout) as CniResult;
+  }
+
+  async createNamespace(): Promise<void> {
+    await this.host.run(['ip', 'netns', 'add', this.name]);
+    await this.run(['ip', 'link', 'set', 'lo', 'up']);
+  }
+
+  /** CNI ADD that may fail, as it does when the daemon dies: false then, and `result` is null. */
+  async tryAdd(options: { readonly stdin?: Record<string, unknown> } = {}): Promise<boolean> {
+    const { status, stdout } = await this.cni('ADD', { mayFail: true, ...options });
+    this.result = status === 0 ? (JSON.parse(stdout) as CniResult) : null;
+    return status === 0;
   }
 
   /** The container ends: DEL, then the namespace goes. */

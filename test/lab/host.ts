@@ -57,9 +57,10 @@ export class LabHost {
     return ['nsenter', '-t', String(this.pid), '-n', '-m', '-p', '--'];
   }
 
-  /** The fabric command of this checkout. */
+  /** The fabric command of this checkout; without NODE_OPTIONS, through which tap would load itself into it. */
   fabric(args: readonly string[], options: ExecOptions = {}): Promise<Result> {
-    return this.run([process.execPath, join(CHECKOUT, 'bin/fabric'), ...args], { timeoutMs: 60_000, ...options });
+    const command = ['env', '-u', 'NODE_OPTIONS', process.execPath, join(CHECKOUT, 'bin/fabric')];
+    return this.run([...command, ...args], { timeoutMs: 60_000, ...options });
   }
 
   /** Launches the daemon in the background; the first of a cluster without `join`. Returns when it is ready. */
@@ -115,13 +116,20 @@ export class LabHost {
 
   /** A network namespace attached to the overlay by CNI ADD. */
   async container(name: string, options: { conf?: Record<string, unknown> } = {}): Promise<LabContainer> {
-    const container = new LabContainer({
-      host: this,
-      name,
-      id: `${name}-${randomBytes(4).toString('hex')}`,
-      conf: options.conf ?? {},
-    });
+    const container = this.#newContainer(name, options);
     await container.create();
+    return container;
+  }
+
+  /** A network namespace that nothing is attached to yet. */
+  async namespace(name: string, options: { conf?: Record<string, unknown> } = {}): Promise<LabContainer> {
+    const container = this.#newContainer(name, options);
+    await container.createNamespace();
+    return container;
+  }
+
+  #newContainer(name: string, { conf = {} }: { conf?: Record<string, unknown> }): LabContainer {
+    const container = new LabContainer({ host: this, name, id: `${name}-${randomBytes(4).toString('hex')}`, conf });
     this.#containers.push(container);
     return container;
   }
