@@ -6,7 +6,7 @@ import { type Cidr, cidrOf, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
 import type { Mac } from '../../base/ids.ts';
 import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
-import { readOffloads, setOffloads } from '../native.ts';
+import { type Offloads, readOffloads, setOffloads } from '../native.ts';
 import {
   type BridgePortFlags,
   type Link,
@@ -49,9 +49,10 @@ export const OVERLAY_PORT: BridgePortFlags = {
 };
 
 /**
- * The near end is the bridge port, the far end is the datapath's. Offloads are off on the near end only: what leaves the
- * bridge there is segmented and has its checksums completed by the kernel, and containers keep theirs. The far end has no
- * address and no ARP; the packet filter drops what the IP stack would see there, after packet sockets have seen it.
+ * The near end is the bridge port, the far end is the datapath's. Offloads are off on the near end, so that what leaves the
+ * bridge there is segmented and has its checksums completed by the kernel, and containers keep theirs; on the far end the
+ * large-frame offloads are off, because packet sockets size their rings by them. The far end has no address and no ARP; the
+ * packet filter drops what the IP stack would see there, after packet sockets have seen it.
  */
 export async function ensureDatapathPort(
   netlink: Rtnetlink,
@@ -75,7 +76,8 @@ export async function ensureDatapathPort(
   if (await ensureSysctl(`net/ipv6/conf/${names.portFar}/disable_ipv6`, '1')) changed = true;
   if (await repairLink(netlink, names.portNear, near)) changed = true;
   if (await ensurePortFlags(netlink, names.portNear, OVERLAY_PORT)) changed = true;
-  if (await ensureNoOffloads(names.portNear)) changed = true;
+  if (await ensureOffloads(names.portNear, { txChecksum: false, tso: false, gso: false })) changed = true;
+  if (await ensureOffloads(names.portFar, { tso: false, gso: false, gro: false })) changed = true;
   for (const name of [names.portFar, names.portNear]) {
     if (await ensureUp(netlink, name)) changed = true;
   }
@@ -186,11 +188,11 @@ async function ensurePrefixRoutes(
   return missing.length > 0;
 }
 
-async function ensureNoOffloads(name: string): Promise<boolean> {
+async function ensureOffloads(name: string, wanted: Offloads): Promise<boolean> {
   const now = await readOffloads(name);
-  if (!now.txChecksum && !now.tso && !now.gso) return false;
-  await setOffloads(name, { txChecksum: false, tso: false, gso: false });
-  return true;
+  const same = Object.entries(wanted).every(([key, value]) => now[key as keyof Offloads] === value);
+  if (!same) await setOffloads(name, wanted);
+  return !same;
 }
 
 async function existing(netlink: Rtnetlink, name: string): Promise<Link> {
