@@ -1,6 +1,7 @@
 // What a host's kernel holds for its network, as plain sorted values that can be compared: links, addresses, routes, rules,
 // FDB, nftables and the network sysctls. What changes by itself (indexes, handles, counters, lifetimes) is left out.
 
+import { eventually } from './exec.ts';
 import type { LabHost } from './host.ts';
 
 export type KernelState = Readonly<Record<string, readonly string[]>>;
@@ -19,7 +20,11 @@ const JSON_DUMPS: Readonly<Record<string, readonly string[]>> = {
 const VOLATILE =
   /^(ifindex|link_index|link|link_netnsid|handle|index|packets|bytes|expires|age|used|metainfo|valid_life_time|preferred_life_time)$|_timer$/;
 
+/** Waits until the kernel has checked its IPv6 addresses for duplicates: they and their routes come and go till then. */
 export async function kernelState(host: LabHost): Promise<KernelState> {
+  await eventually('no IPv6 address is tentative', async () => {
+    return (await host.run(['ip', '-6', 'address', 'show', 'tentative'])).stdout === '';
+  });
   const state: Record<string, readonly string[]> = {};
   for (const [name, command] of Object.entries(JSON_DUMPS)) {
     const { stdout } = await host.run(command);

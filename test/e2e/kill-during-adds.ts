@@ -1,0 +1,118 @@
+// `kill -9` of a daemon while 20 CNI ADDs are under way, again and again, at another moment each time: after the restart no
+// address is there twice, nothing is left of what was half done, and the containers that were attached before talk again
+// within 3 s. 5 rounds; with FABRIC_LONG=kill-during-adds 50. A failing round names its seed.
+
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Test, test } from 'tap';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+import type { LabContainer } from '../lab/container.ts';
+import { eventually } from '../lab/exec.ts';
+import type { LabHost } from '../lab/host.ts';
+import { type KernelState, kernelState } from '../lab/kernel-state.ts';
+import { Lab } from '../lab/lab.ts';
+
+const ROUNDS = process.env.FABRIC_LONG === 'kill-during-adds' ? 50 : 5;
+const ADDS = 20;
+const TALK_WITHIN_MS = 3_000;
+
+interface Scene {
+  readonly host: LabHost;
+  readonly other: LabHost;
+  /** Attached before the first round, on the host that is killed. */
+  readonly survivors: readonly LabContainer[];
+  readonly remote: LabContainer;
+  /** Namespaces that each round attaches. */
+  readonly candidates: readonly LabContainer[];
+  /** What 20 ADDs at once take when nobody kills anything. */
+  readonly batchMs: number;
+}
+
+test('kill -9 of a daemon while 20 ADDs are under way', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const host = await lab.host('a');
+  const other = await lab.host('b');
+  await host.launch();
+  await other.launch({ join: host, token: await host.token() });
+  const survivors = [await host.container('s0'), await host.container('s1')];
+  const remote = await other.container('r0');
+  const candidates: LabContainer[] = [];
+  for (let i = 0; i < ADDS; i++) candidates.push(await host.namespace(`n${i}`));
+  await eventually('the containers talk', () => remote.pings(survivors[0]!.ip));
+  const clean = await kernelState(host);
+  const startedMs = performance.now();
+  const undisturbed = await Promise.all(candidates.map((container) => container.tryAdd()));
+  const batchMs = performance.now() - startedMs;
+  t.ok(undisturbed.every(Boolean), `${ADDS} ADDs at once took ${batchMs.toFixed(0)} ms`);
+  for (const container of candidates) await container.cni('DEL');
+  const scene: Scene = { host, other, survivors, remote, candidates, batchMs };
+  for (let round = 0; round < ROUNDS; round++) {
+    // Spread over the whole batch: each round's kill falls into its own slice.
+    const random = new SeededRandom(round);
+    const killAfterMs = ((round + random.fraction()) / ROUNDS) * batchMs;
+    await t.test(`round ${round}`, (subtest) => killRound(subtest, scene, { random, killAfterMs, clean }));
+  }
+});
+
+interface Round {
+  readonly random: SeededRandom;
+  readonly killAfterMs: number;
+  /** The kernel before any round. */
+  readonly clean: KernelState;
+}
+
+async function killRound(t: Test, scene: Scene, { random, killAfterMs, clean }: Round): Promise<void> {
+  const { host, other, survivors, remote, candidates } = scene;
+  const pid = await host.daemonPid();
+  const adds = candidates.map((container) => container.tryAdd());
+  await delay(killAfterMs);
+  await host.run(['kill', '-KILL', String(pid)]);
+  const outcomes = await Promise.all(adds);
+  const failed = candidates.filter((_, index) => !outcomes[index]);
+  const added = candidates.filter((_, index) => outcomes[index]);
+  // A runtime deletes what it could not add: some at once, while no daemon runs, some later.
+  const early = failed.filter(() => random.below(2) === 0);
+  for (const container of early) await container.cni('DEL');
+
+  const startedMs = performance.now();
+  await host.launch();
+  const launchedMs = performance.now() - startedMs;
+  await eventually('the survivors talk again', () => survivors[0]!.pings(remote.ip), { everyMs: 20 });
+  const talkedMs = performance.now() - startedMs;
+  t.comment(
+    `killed after ${killAfterMs.toFixed(0)} ms: ${added.length} added; launched in ${launchedMs.toFixed(0)} ms, talked after ${talkedMs.toFixed(0)} ms`,
+  );
+  t.ok(talkedMs <= TALK_WITHIN_MS, `the survivors talk again ${talkedMs.toFixed(0)} ms after the restart`);
+  t.ok(await remote.pings(survivors[1]!.ip), 'and in the other direction');
+
+  for (const container of failed.filter((one) => !early.includes(one))) await container.cni('DEL');
+  const expected = [...survivors, ...added];
+  const status = await host.status();
+  t.same(
+    status.attachments.map(({ containerId }) => containerId).sort(),
+    expected.map(({ id }) => id).sort(),
+    'attached is what was answered, and no more',
+  );
+  const ips = [...expected, remote].flatMap((container) => [container.ip, container.ip6]);
+  t.equal(new Set(ips).size, ips.length, 'no address is there twice');
+  for (const container of added) t.ok(await remote.pings(container.ip), `${container.name} is reached`);
+  for (const container of failed) {
+    const { status: found } = await container.run(['ip', 'link', 'show', 'eth0'], { mayFail: true });
+    t.not(found, 0, `${container.name} has no interface`);
+  }
+
+  for (const container of added) await container.cni('DEL');
+  t.same(await kernelState(host), clean, 'the kernel is as it was: interfaces, routes, FDB, nftables, sysctls');
+  const left = await host.status();
+  t.same(left.attachments.map(({ containerId }) => containerId).sort(), survivors.map(({ id }) => id).sort());
+  const used = left.leases.filter(({ peer, cidr }) => peer === left.self.id && !cidr.includes(':'));
+  t.equal(
+    used.reduce((sum, lease) => sum + (lease.used ?? 0), 0),
+    survivors.length + 1,
+    'addresses are held for the containers and the host alone',
+  );
+  await eventually('the other host knows no more than the survivors and the host', async () => {
+    const routes = (await other.status()).routes.filter(({ local }) => !local);
+    return routes.length === survivors.length + 1;
+  });
+}
