@@ -2,7 +2,7 @@
 // environment and configuration that a runtime gives it.
 
 import { CNI_PLUGIN } from './checkout.ts';
-import type { ExecOptions, Result } from './exec.ts';
+import { type ExecOptions, exec, type Result } from './exec.ts';
 import type { LabHost } from './host.ts';
 
 const CONF = { cniVersion: '1.0.0', name: 'fabric', type: 'fabric' };
@@ -66,7 +66,11 @@ export class LabContainer {
 
   /** Inside the container's network namespace. */
   run(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
-    return this.host.run(['ip', 'netns', 'exec', this.name, ...command], options);
+    return exec([...this.enter(), ...command], options);
+  }
+
+  enter(): readonly string[] {
+    return [...this.host.enter(), 'ip', 'netns', 'exec', this.name];
   }
 
   get ip(): string {

@@ -25,6 +25,11 @@ export interface HostOptions {
   readonly ipv4Only?: boolean;
 }
 
+export interface Capture {
+  /** Ends it; returns the file's path. */
+  stop(): Promise<string>;
+}
+
 export class Lab {
   readonly directory: string;
   readonly hosts: LabHost[] = [];
@@ -136,26 +141,19 @@ export class Lab {
   }
 
   /** Captures every frame on the switch into a pcap file until `stop`, which returns the file's path. */
-  async capture(name: string): Promise<{ stop(): Promise<string> }> {
+  capture(name: string): Promise<Capture> {
+    return this.#capture(this.#switchPid, 'underlay', name);
+  }
+
+  /** The same on an interface of a host. */
+  captureIn(host: LabHost, ifname: string, name: string): Promise<Capture> {
+    return this.#capture(host.pid, ifname, name);
+  }
+
+  async #capture(pid: number, ifname: string, name: string): Promise<Capture> {
     const file = join(this.directory, `${name}.pcap`);
-    const child = this.spawn([
-      'nsenter',
-      '-t',
-      String(this.#switchPid),
-      '-n',
-      '--',
-      'tcpdump',
-      '-i',
-      'underlay',
-      '-U',
-      '-s',
-      '0',
-      '-B',
-      '32768',
-      '-w',
-      file,
-      '--immediate-mode',
-    ]);
+    const tcpdump = ['tcpdump', '-i', ifname, '-U', '-s', '0', '-B', '32768', '--immediate-mode', '-w', file];
+    const child = this.spawn(['nsenter', '-t', String(pid), '-n', '--', ...tcpdump]);
     let said = '';
     child.stderr!.on('data', (chunk: Buffer) => {
       said += chunk.toString('utf8');
@@ -170,11 +168,8 @@ export class Lab {
   }
 
   /** A process of the lab's, ended with it. */
-  spawn(command: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env },
-    });
+  spawn(command: readonly string[], { stdin = 'ignore' }: { stdin?: 'ignore' | 'pipe' } = {}): ChildProcess {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { stdio: [stdin, 'pipe', 'pipe'] });
     this.#children.push(child);
     return child;
   }
