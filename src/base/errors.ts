@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'state-contradiction'
   | 'state-damaged'
   | 'state-locked'
+  | 'syncing'
   | 'address-exhausted'
   | 'address-in-use'
   | 'address-foreign'

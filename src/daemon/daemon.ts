@@ -26,6 +26,7 @@ import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { LocalApi } from './local-api.ts';
 import { Member } from './member.ts';
+import type { MemberOptions } from './member-options.ts';
 import { openNamespace, peerPid } from './namespaces.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
@@ -108,7 +109,7 @@ export class Daemon {
       this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
       saveSettings(store, this.#settings);
       await this.#openMesh(identity.keys, identity.token, identity.genesis);
-      this.#becomeMember(identity, genesis, store);
+      this.#becomeMember({ identity, genesis, store, resumed: true });
     } else if (this.#options.joins.length > 0) {
       await this.#openMesh(generateHostKeys(random, crypto), this.#token!, new Uint8Array(0));
       log.info('joining', { host: this.#options.joins.map(({ host: name }) => name).join(' ') });
@@ -220,7 +221,7 @@ export class Daemon {
     const store = stateDir.admit(identity);
     saveSettings(store, this.#settings);
     this.created = true;
-    this.#becomeMember(identity, genesis, store);
+    this.#becomeMember({ identity, genesis, store, resumed: false });
   }
 
   async #refuseOverlap(genesis: Genesis): Promise<void> {
@@ -292,17 +293,15 @@ export class Daemon {
     const identity: HostIdentity = { keys: this.#keys!, token, genesis: bytes };
     const store = this.#caps.stateDir.admit(identity);
     saveSettings(store, this.#settings);
-    this.#becomeMember(identity, genesis, store);
+    this.#becomeMember({ identity, genesis, store, resumed: false });
   }
 
-  #becomeMember(identity: HostIdentity, genesis: Genesis, store: Store): void {
+  #becomeMember(state: Pick<MemberOptions, 'identity' | 'genesis' | 'store' | 'resumed'>): void {
     const { clock, random, crypto, log, host } = this.#caps;
     const mesh = this.#mesh!;
     this.#member = new Member({
-      identity,
-      genesis,
+      ...state,
       bootId: this.#bootId,
-      store,
       settings: this.#settings,
       clock,
       random,
@@ -320,7 +319,7 @@ export class Daemon {
       openNamespace,
     });
     if (this.created) this.#member.createCluster();
-    void this.#startMember(genesis, store);
+    void this.#startMember(state.genesis, state.store);
   }
 
   async #startMember(genesis: Genesis, store: Store): Promise<void> {

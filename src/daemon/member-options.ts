@@ -24,6 +24,8 @@ export interface MemberOptions {
   readonly identity: HostIdentity;
   readonly genesis: Genesis;
   readonly bootId: BootId;
+  /** True when this host was a member before this start. */
+  readonly resumed: boolean;
   readonly store: Store;
   readonly settings: Settings;
   readonly clock: Clock;

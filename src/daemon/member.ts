@@ -5,6 +5,7 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
@@ -20,9 +21,10 @@ import { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import { Allocator } from './allocator.ts';
 import { AttachmentStore } from './attachment-store.ts';
-import { Attachments, recordOf } from './attachments.ts';
+import { Attachments } from './attachments.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
+import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts } from './genesis.ts';
 import { HOST_OWNER, HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
@@ -31,10 +33,15 @@ import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
+import { SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
 
+/** How long a launch waits for the host's own address before it goes on without. */
+const EXPOSE_WAIT_MS = 1_000;
+
 const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
+
 export class Member {
   readonly facts: NetworkFacts;
   readonly gossip: Gossip;
@@ -57,6 +64,9 @@ export class Member {
   readonly #ipamTicker: Ticker;
   readonly #tunnelTicker: Ticker;
   readonly #livenessTicker: Ticker;
+  readonly #foreignTicker: Ticker;
+  readonly #foreign: ForeignDevices;
+  readonly #gate: SyncGate;
   readonly #peers: PeerUpkeep;
   readonly #reconciler: Reconciler;
   #reconsider: NodeJS.Immediate | null = null;
@@ -118,6 +128,9 @@ export class Member {
         changed: () => this.#leasesChanged(),
       },
     });
+    this.#gate = new SyncGate(() => {
+      if (this.cloneFault === null) this.ipam.setAllocating(null);
+    });
     this.#allocator = new Allocator((request) => {
       const result = this.ipam.allocate(request);
       this.#ipamTicker.wake();
@@ -132,8 +145,10 @@ export class Member {
         sessionConfirmed: (localIndex) => this.tunnels.sessionConfirmed(localIndex),
         roamed: (peer, endpoint) => this.tunnels.roamed(peer, endpoint),
         sessionExhausted: (localIndex) => this.tunnels.sessionExhausted(localIndex),
-        learned: (network, mac, ip) =>
-          log.debug('a device that fabric did not attach speaks on the bridge', { network, mac, ip }),
+        learned: (network, mac) => {
+          this.#foreign.learned(network, mac);
+          this.#foreignTicker.wake();
+        },
       },
       tables: () => [...this.routes.tables(), this.#peers.floodList()],
       replaced: () => this.tunnels.close(),
@@ -193,7 +208,10 @@ export class Member {
     const claims = {
       publish: (record: AttachmentRecord) => this.#presence.publishClaim(record),
       withdraw: (mac: Mac) => this.#presence.withdrawClaim(mac),
-      allocate: (request: { owner: string; family: 4 | 6; wanted: string | null }) => this.#allocator.allocate(request),
+      allocate: async (request: { owner: string; family: 4 | 6; wanted: string | null }) => {
+        await this.#gate.opened;
+        return this.#allocator.allocate(request);
+      },
     };
     this.place = new HostPlace({
       ...claims,
@@ -204,6 +222,9 @@ export class Member {
       hasIpv6: this.facts.v6 !== null,
       nickname: options.settings.nickname,
     });
+    const macTaken = (mac: Mac): boolean =>
+      mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null;
+    this.#foreign = new ForeignDevices({ ...claims, clock, macTaken });
     this.attachmentEntries = new AttachmentStore(store);
     this.attachments = new Attachments({
       ...claims,
@@ -224,7 +245,7 @@ export class Member {
       },
       openNamespace: options.openNamespace,
       release: (owner) => void this.ipam.release(owner),
-      macTaken: (mac) => mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null,
+      macTaken,
       readiness: () => this.readiness(),
     });
     this.#reconciler = new Reconciler(
@@ -235,6 +256,7 @@ export class Member {
     this.#ipamTicker = new Ticker(() => this.ipam.tick());
     this.#tunnelTicker = new Ticker(() => this.tunnels.tick(this.slot.stats().peers));
     this.#livenessTicker = new Ticker(() => this.liveness.tick());
+    this.#foreignTicker = new Ticker(() => this.#foreign.tick());
   }
 
   /** Founds the address space: for the cluster's creator, once, before {@link start}. */
@@ -244,10 +266,10 @@ export class Member {
 
   /** Kernel network, datapath, then what ran before. Rejects with the FabricError of the first thing that fails. */
   async start(): Promise<void> {
-    const { host, settings, log } = this.#options;
+    const { host, settings } = this.#options;
     this.#loadDirectory();
-    for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
-      ticker.wake();
+    this.#startGate();
+    for (const ticker of this.#tickers()) ticker.wake();
     await this.#presence.refresh();
     await host.ensure({
       network: DEFAULT_VNI,
@@ -260,31 +282,23 @@ export class Member {
       mtu: this.#options.genesis.mtu,
     });
     await this.slot.start();
-    this.#own.replaceAttachments(
-      this.attachmentEntries
-        .all()
-        .filter(({ state }) => state === 'attached')
-        .map(recordOf),
-    );
+    for (const claim of this.directory.attachments(this.attachments.self)) {
+      if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.mac);
+    }
     await this.attachments.reconcile({ starting: true });
     this.#started = true;
     await host.watch(() => this.#reconciler.request());
     this.#presence.watch();
-    if (settings.exposed) {
-      this.place.obstacle = 'the host waits for its address';
-      this.place.expose().catch((error: Error) => {
-        this.place.obstacle = error.message;
-        log.error('the host has no address on the overlay', { reason: error.message });
-      });
-    } else await host.hideHost();
+    if (settings.exposed) await this.#expose();
+    else await host.hideHost();
   }
 
   /** Ends what runs in this process; the kernel's network stays as it is. */
   async stop(): Promise<void> {
     this.#started = false;
     this.#presence.stop();
-    for (const ticker of [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker])
-      ticker.stop();
+    for (const ticker of this.#tickers()) ticker.stop();
+    this.#gate.stop();
     if (this.#reconsider !== null) clearImmediate(this.#reconsider);
     this.#peers.stop();
     await this.#reconciler.stop();
@@ -305,6 +319,7 @@ export class Member {
 
   linkUp(peer: PeerId): void {
     this.liveness.linkUp(peer);
+    this.#gate.linkUp();
     this.gossip.linkUp(peer, { send: (bytes) => this.#options.mesh.send(peer, 'gossip', bytes) });
     this.ipam.linked(peer);
     this.#gossipTicker.wake(this.gossip.dueMs());
@@ -380,6 +395,33 @@ export class Member {
 
   get endpoints(): readonly Endpoint[] {
     return this.#presence.endpoints;
+  }
+
+  #tickers(): readonly Ticker[] {
+    return [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker, this.#foreignTicker];
+  }
+
+  #startGate(): void {
+    const hasPeers = this.#options.resumed && this.directory.peers().some(([peer]) => peer !== this.attachments.self);
+    if (hasPeers && !this.#gate.isOpen) {
+      this.ipam.setAllocating(
+        new FabricError('syncing', {
+          what: 'no address is given out yet',
+          why: 'this host has to hear from a peer first',
+        }),
+      );
+    }
+    this.#gate.start({ hasPeers });
+  }
+
+  /** Usually done at once; a joiner's first lease may take longer than a launch should wait. */
+  async #expose(): Promise<void> {
+    this.place.obstacle = 'the host waits for its address';
+    const exposed = this.place.expose().catch((error: Error) => {
+      this.place.obstacle = error.message;
+      this.#options.log.error('the host has no address on the overlay', { reason: error.message });
+    });
+    await Promise.race([exposed, delay(EXPOSE_WAIT_MS)]);
   }
 
   #gatewayIps(): readonly string[] {
