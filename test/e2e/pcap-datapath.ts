@@ -104,13 +104,14 @@ class Host {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
   readonly #waiting: ((line: string) => void)[] = [];
-  readonly exited: Promise<number | null>;
+  /** Exit code or signal. */
+  readonly exited: Promise<number | string | null>;
 
   constructor(namespace: string, side: Side, underlay: string) {
     const self = fileURLToPath(import.meta.url);
     const args = ['netns', 'exec', namespace, process.execPath, ...process.execArgv, self, 'host', side, underlay];
     this.#child = spawn('ip', args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    this.exited = new Promise((resolve) => this.#child.once('exit', (code) => resolve(code)));
+    this.exited = new Promise((resolve) => this.#child.once('exit', (code, signal) => resolve(code ?? signal)));
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
       const next = this.#waiting.shift();
       if (next === undefined) this.#lines.push(line);

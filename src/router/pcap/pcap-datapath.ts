@@ -121,6 +121,8 @@ export class PcapDatapath implements Datapath {
       receiveFailed: () => this.#drops.count('receive-failed'),
     });
     this.#events = events;
+    // Endpoints that were set before the socket knew its address family
+    for (const link of this.#links.values()) this.setEndpoint(link.peer, link.endpoint);
     try {
       this.#port.open({
         frame: (bytes, wireBytes) => this.#fromPort(bytes, wireBytes),
