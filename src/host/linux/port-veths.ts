@@ -73,7 +73,8 @@ export async function ensureDatapathPort(
   });
   let changed = made;
   if (await repairLink(netlink, names.portFar, far)) changed = true;
-  if (await ensureSysctl(`net/ipv6/conf/${names.portFar}/disable_ipv6`, '1')) changed = true;
+  if (await ensureMute(names.portFar)) changed = true;
+  if (await ensureMute(names.portNear)) changed = true;
   if (await repairLink(netlink, names.portNear, near)) changed = true;
   if (await ensurePortFlags(netlink, names.portNear, OVERLAY_PORT)) changed = true;
   if (await ensureOffloads(names.portNear, { txChecksum: false, tso: false, gso: false })) changed = true;
@@ -101,6 +102,7 @@ export async function ensureHostInterface(
     peer: { name: names.hostPort, mtu: config.mtu },
   });
   const port: LinkSettings = { mtu: config.mtu, master: bridge.index, alias, addressGeneration: false };
+  if (await ensureMute(names.hostPort)) changed = true;
   if (await repairLink(netlink, names.hostPort, port)) changed = true;
   if (await ensurePortFlags(netlink, names.hostPort, MEMBER_PORT)) changed = true;
   if (await ensureFdb(netlink, names.hostPort, access.mac)) changed = true;
@@ -172,6 +174,11 @@ async function ensureUp(netlink: Rtnetlink, name: string): Promise<boolean> {
   const link = await existing(netlink, name);
   if (!link.up) await netlink.setLink(link.index, { up: true });
   return !link.up;
+}
+
+/** An interface that only carries others' frames says nothing itself: IPv6 would report multicast groups from its own MAC. */
+function ensureMute(name: string): Promise<boolean> {
+  return ensureSysctl(`net/ipv6/conf/${name}/disable_ipv6`, '1');
 }
 
 /** The kernel makes them with the addresses; someone may have deleted them since. */
