@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { createServer as createHttpServer, get } from 'node:http';
 import { connect, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
@@ -54,7 +55,7 @@ const SILENCE_MAX_MS = 20_000;
 const received: Datagram[] = [];
 const sockets = new Map<string, Socket>();
 
-async function listen(httpBody: string): Promise<void> {
+async function listen({ ifname, httpBody }: { ifname: string; httpBody: string }): Promise<void> {
   const sink = createServer({ allowHalfOpen: true }, (connection) => {
     const hash = createHash('sha256');
     connection.on('data', (chunk) => hash.update(chunk));
@@ -65,21 +66,29 @@ async function listen(httpBody: string): Promise<void> {
   const http = createHttpServer((_request, response) => response.end(httpBody));
   await new Promise<void>((resolve) => http.listen({ port: 80, host: '::' }, resolve));
   for (const family of [4, 6] as const) {
-    for (const port of [UDP_PORT, MDNS_PORT]) sockets.set(`${family} ${port}`, await openUdp(family, port));
+    for (const port of [UDP_PORT, MDNS_PORT]) sockets.set(`${family} ${port}`, await openUdp({ family, port, ifname }));
   }
 }
 
-async function openUdp(family: 4 | 6, port: number): Promise<Socket> {
+async function openUdp(facts: { family: 4 | 6; port: number; ifname: string }): Promise<Socket> {
+  const { family, port, ifname } = facts;
   const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', reuseAddr: true, ipv6Only: family === 6 });
   socket.on('message', (bytes, from) => received.push({ port, from: from.address, text: bytes.toString('latin1') }));
   await new Promise<void>((resolve) => socket.bind({ port, address: family === 4 ? '0.0.0.0' : '::' }, resolve));
   if (family === 4) socket.setBroadcast(true);
   if (port === MDNS_PORT) {
-    socket.addMembership(MDNS_GROUPS[family], family === 4 ? undefined : '::%eth0');
+    const multicastInterface = family === 4 ? ip4Of(ifname) : `::%${ifname}`;
+    socket.addMembership(MDNS_GROUPS[family], multicastInterface);
+    socket.setMulticastInterface(multicastInterface);
     socket.setMulticastLoopback(false);
-    if (family === 6) socket.setMulticastInterface('::%eth0');
   }
   return socket;
+}
+
+function ip4Of(ifname: string): string {
+  const found = networkInterfaces()[ifname]?.find((address) => address.family === 'IPv4');
+  if (found === undefined) throw new Error(`${ifname} has no IPv4 address`);
+  return found.address;
 }
 
 async function run(command: Command): Promise<unknown> {
@@ -150,11 +159,11 @@ function fetchBody(url: string): Promise<string> {
   });
 }
 
-async function serve(httpBody: string): Promise<void> {
+async function serve(options: { ifname: string; httpBody: string }): Promise<void> {
   const say = (answer: Answer | { readonly ready: true }): void => {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   };
-  await listen(httpBody);
+  await listen(options);
   say({ ready: true });
   for await (const line of createInterface({ input: process.stdin })) {
     const { id, command } = JSON.parse(line) as Call;
@@ -166,4 +175,7 @@ async function serve(httpBody: string): Promise<void> {
   process.exit(0);
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await serve(process.argv[2] ?? '');
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const [, , ifname = 'eth0', httpBody = ''] = process.argv;
+  await serve({ ifname, httpBody });
+}

@@ -44,9 +44,13 @@ export class Traffic {
     });
   }
 
-  /** Listens when this resolves. `httpBody` is what it serves on port 80. */
-  static async start(lab: Lab, place: Place, httpBody: string): Promise<Traffic> {
-    const command = [...place.enter(), process.execPath, AGENT, httpBody];
+  /** Listens when this resolves. `httpBody` is what it serves on port 80; multicast goes by `ifname`. */
+  static async start(
+    lab: Lab,
+    place: Place,
+    { httpBody, ifname = 'eth0' }: { httpBody: string; ifname?: string },
+  ): Promise<Traffic> {
+    const command = [...place.enter(), process.execPath, AGENT, ifname, httpBody];
     const traffic = new Traffic(place, lab.spawn(command, { stdin: 'pipe' }));
     await traffic.#ready;
     return traffic;
