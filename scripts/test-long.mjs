@@ -1,0 +1,78 @@
+// `npm run test:long -- PART`: a part of the tests at full length, which `npm test` runs shortened. Without an argument the
+// parts are listed. What it showed goes, dated, to docs/results/; the last line is the sum of the part's subtests.
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { bootstrap, isRoot, root } from './bootstrap.mjs';
+
+/** Each part is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
+const PARTS = {
+  'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
+  partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
+};
+
+function list() {
+  process.stdout.write('usage: npm run test:long -- PART\n\n');
+  for (const [name, { what }] of Object.entries(PARTS)) process.stdout.write(`  ${name.padEnd(18)} ${what}\n`);
+}
+
+/** Runs the file, shows and keeps its output; counts the subtests that hold assertions of their own (indented by four). */
+async function run(part) {
+  const { timeoutS } = PARTS[part];
+  const file = join('dist/test/e2e', `${part}.js`);
+  if (!existsSync(join(root, file))) throw new Error(`${file} is not built`);
+  const tap = join(root, 'node_modules/.bin/tap');
+  const child = spawn(tap, ['run', '--reporter=tap', `--timeout=${timeoutS}`, file], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part },
+  });
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  const lines = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    lines.push(line);
+    const subtest = /^ {4}(not )?ok \d+/.exec(line);
+    if (subtest === null) continue;
+    if (/ # (SKIP|TODO)/i.test(line)) sum.skipped++;
+    else if (subtest[1]) sum.failed++;
+    else sum.passed++;
+  }
+  const status = await new Promise((resolve) => child.once('close', resolve));
+  if (status !== 0 && sum.failed === 0) sum.failed = 1;
+  return { sum, lines };
+}
+
+function keep(part, lines, verdict) {
+  const date = new Date().toISOString();
+  const folder = join(root, 'docs/results');
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, `${date.slice(0, 10)}-${part}.txt`);
+  const head = [
+    `test:long ${part}: ${PARTS[part].what}`,
+    `${date}, Linux ${release()}, Node ${process.versions.node}, ${cpus().length} cores`,
+  ];
+  writeFileSync(file, `${[...head, '', ...lines, '', verdict].join('\n')}\n`);
+  process.stdout.write(`kept in ${file}\n`);
+}
+
+const part = process.argv[2];
+if (part === undefined) list();
+else if (!Object.hasOwn(PARTS, part)) {
+  list();
+  process.stderr.write(`\nthere is no part ${part}\n`);
+  process.exitCode = 2;
+} else if (!isRoot) {
+  process.stderr.write(`these tests make network namespaces: sudo npm run test:long -- ${part}\n`);
+  process.exitCode = 2;
+} else {
+  bootstrap();
+  const { sum, lines } = await run(part);
+  const verdict = `${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`;
+  keep(part, lines, verdict);
+  process.stdout.write(`${verdict}\n`);
+  process.exitCode = sum.failed > 0 ? 1 : 0;
+}
