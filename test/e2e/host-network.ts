@@ -68,7 +68,10 @@ async function scenarios(): Promise<void> {
   const before = hostState();
 
   /** Runs `work` on a complete host, then removes everything and compares. */
-  async function onHost(t: Test, work: (host: LinuxHostNetwork, changes: () => number) => Promise<void>): Promise<void> {
+  async function onHost(
+    t: Test,
+    work: (host: LinuxHostNetwork, changes: () => number) => Promise<void>,
+  ): Promise<void> {
     const start = hostState();
     const host = open();
     try {
@@ -140,20 +143,24 @@ async function scenarios(): Promise<void> {
   });
 
   await t.test('a forward chain that drops, as an administrator makes it', async (t) => {
-    run('nft', ['add table inet admin; add chain inet admin fwd { type filter hook forward priority 10; policy drop; }']);
-    run('nft', ['add table ip reject; add chain ip reject fwd { type filter hook forward priority 10; policy accept; }']);
-    run('nft', ['add rule ip reject fwd iifname "f0" accept; add rule ip reject fwd counter reject']);
+    run('nft', [
+      'add table inet admin; add chain inet admin forwarded { type filter hook forward priority 10; policy drop; }',
+    ]);
+    run('nft', [
+      'add table ip rejects; add chain ip rejects forwarded { type filter hook forward priority 10; policy accept; }',
+    ]);
+    run('nft', ['add rule ip rejects forwarded iifname "f0" accept; add rule ip rejects forwarded counter reject']);
     await onHost(t, async (_host, changes) => {
       t.ok(c1.namespace.pings('10.32.0.12'), 'bridged');
       t.ok(c1.namespace.pings(OUTSIDE.ip), 'routed');
       t.ok(c1.namespace.pings(OUTSIDE.ip6), 'routed, IPv6');
       t.notOk(router.pings('10.32.0.11'), 'but nothing from outside');
       const seen = changes();
-      run('nft', ['flush chain inet admin fwd']);
+      run('nft', ['flush chain inet admin forwarded']);
       await eventually(() => c1.namespace.pings(OUTSIDE.ip) && changes() > seen);
       t.pass('accepted again after a flush');
     });
-    run('nft', ['delete table inet admin; delete table ip reject']);
+    run('nft', ['delete table inet admin; delete table ip rejects']);
   });
 
   const iptables = attempt('iptables-nft', ['--version']).status === 0;
@@ -166,6 +173,7 @@ async function scenarios(): Promise<void> {
       t.match(run('iptables-nft', ['-S', 'DOCKER-USER']), /-i fabric0 .*-j ACCEPT/, 'iptables still reads its table');
       const seen = changes();
       run('iptables-nft', ['-F', 'DOCKER-USER']);
+      run('iptables-nft', ['-A', 'DOCKER-USER', '-j', 'RETURN']);
       await eventually(() => c1.namespace.pings(OUTSIDE.ip) && changes() > seen);
       t.pass('accepted again after a flush');
     });
@@ -200,7 +208,10 @@ async function scenarios(): Promise<void> {
       t.notOk(arrives(isArp, arpFrame(lie)), "ARP with another's MAC inside");
       const nd = { source: c1.config.mac, destination: ALL_NODES_MAC, from: 'fd00:1::11', to: 'ff02::1' };
       const isNa = 'icmpv6 type nd-neighbor-advert';
-      t.ok(arrives(isNa, icmp6Frame(nd, neighbourAdvertisement('fd00:1::11', c1.config.mac))), 'an honest advertisement');
+      t.ok(
+        arrives(isNa, icmp6Frame(nd, neighbourAdvertisement('fd00:1::11', c1.config.mac))),
+        'an honest advertisement',
+      );
       const stolen = neighbourAdvertisement('fd00:1::1', c1.config.mac);
       t.notOk(arrives(isNa, icmp6Frame(nd, stolen)), 'an advertisement for the gateway');
       t.notOk(arrives(isNa, icmp6Frame({ ...nd, from: 'fd00:1::12' }, stolen)), 'in the name of another');
@@ -224,9 +235,17 @@ async function scenarios(): Promise<void> {
       t.ok(out('ether type arp arp daddr ip 10.32.0.50', ask('10.32.0.50')), 'ARP for an address elsewhere leaves');
       c1.namespace.run('ip', 'neigh', 'flush', 'all');
       t.notOk(out('ether type arp arp daddr ip 10.32.0.1', ask('10.32.0.1')), 'ARP for the gateway stays');
-      t.notOk(out(`ether saddr ${GATEWAY_MAC}`, () => void pings('10.32.0.11')), "the gateway's own frames stay");
+      t.notOk(
+        out(`ether saddr ${GATEWAY_MAC}`, () => void pings('10.32.0.11')),
+        "the gateway's own frames stay",
+      );
 
-      const elsewhere = { source: mac('02:00:00:00:09:09'), destination: c2.config.mac, from: '10.32.9.9', to: '10.32.0.12' };
+      const elsewhere = {
+        source: mac('02:00:00:00:09:09'),
+        destination: c2.config.mac,
+        from: '10.32.9.9',
+        to: '10.32.0.12',
+      };
       const arrives = (match: string, frame: Uint8Array): boolean => {
         const counter = new ArrivalCounter(c2.namespace.name, 'eth0', match);
         const [program, ...args] = injectCommand('fabric0q', [frame]);
@@ -237,8 +256,16 @@ async function scenarios(): Promise<void> {
       };
       t.ok(arrives('udp dport 7777', udp4Frame(elsewhere)), 'a frame of another host arrives');
       t.notOk(arrives('udp dport 7777', udp4Frame({ ...elsewhere, source: GATEWAY_MAC })), 'not from the gateway MAC');
-      t.notOk(arrives('udp dport 7777', udp4Frame({ ...elsewhere, source: c1.config.mac })), 'not from a MAC that lives here');
-      const claim = { operation: 2, senderMac: mac('02:00:00:00:09:09'), senderIp: '10.32.0.1', targetIp: '10.32.0.12' } as const;
+      t.notOk(
+        arrives('udp dport 7777', udp4Frame({ ...elsewhere, source: c1.config.mac })),
+        'not from a MAC that lives here',
+      );
+      const claim = {
+        operation: 2,
+        senderMac: mac('02:00:00:00:09:09'),
+        senderIp: '10.32.0.1',
+        targetIp: '10.32.0.12',
+      } as const;
       t.notOk(arrives('ether type arp', arpFrame(claim)), 'not ARP in the name of the gateway');
       const offloads = run('ethtool', ['-k', 'fabric0p']);
       t.match(offloads, /tx-checksumming: off/);
@@ -266,7 +293,10 @@ async function scenarios(): Promise<void> {
         run(program!, args);
         await eventually(() => changes() > seen);
         t.same(rulesOfHost(), rules, `${what}: the rules are whole`);
-        t.ok(c1.namespace.pings('10.32.0.1') && c1.namespace.pings('10.32.0.12') && pings('10.32.0.11'), `${what}: works`);
+        t.ok(
+          c1.namespace.pings('10.32.0.1') && c1.namespace.pings('10.32.0.12') && pings('10.32.0.11'),
+          `${what}: works`,
+        );
         t.ok(c1.namespace.pings(OUTSIDE.ip), `${what}: outside, too`);
       }
       const quiet = changes();
@@ -287,10 +317,13 @@ async function scenarios(): Promise<void> {
     await second.ensure(NETWORK);
     t.ok(c1.namespace.pings('10.32.0.12'), 'before they are adopted');
     const ports = await second.listContainerPorts();
-    t.same(ports.map(({ hostIfname, alive }) => ({ hostIfname, alive })), [
-      { hostIfname: 'fbc1', alive: true },
-      { hostIfname: 'fbc2', alive: true },
-    ]);
+    t.same(
+      ports.map(({ hostIfname, alive }) => ({ hostIfname, alive })),
+      [
+        { hostIfname: 'fbc1', alive: true },
+        { hostIfname: 'fbc2', alive: true },
+      ],
+    );
     await second.adoptContainer(c1.config);
     t.same(await check(second, c1), []);
     await second.removeContainer({ hostIfname: 'fbc2', mac: null, ips: [] });
@@ -306,12 +339,14 @@ async function scenarios(): Promise<void> {
     await onHost(t, async (host) => {
       const c3 = makeContainer(3);
       const start = { ...hostState(), inside: c3.namespace.run('ip', 'route') };
-      c3.namespace.run('ip', 'link', 'add', 'eth0', 'type', 'dummy');
+      c3.namespace.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other');
       await t.rejects(attach(host, c3), { code: 'interface-exists' });
       c3.namespace.run('ip', 'link', 'del', 'eth0');
       const wrongRoute = { ...c3.config, routes: [{ dst: '192.0.2.0/24', gw: '172.31.255.1' }] };
       await t.rejects(attach(host, { ...c3, config: wrongRoute }), { code: 'netlink' });
-      await t.rejects(attach(host, { ...c3, config: { ...c3.config, hostIfname: 'f0' } }), { code: 'interface-exists' });
+      await t.rejects(attach(host, { ...c3, config: { ...c3.config, hostIfname: 'f0' } }), {
+        code: 'interface-exists',
+      });
       t.same({ ...hostState(), inside: c3.namespace.run('ip', 'route') }, start);
       t.same(await attach(host, { ...c3, config: { ...c3.config, routes: [{ dst: '192.0.2.0/24', gw: null }] } }), [
         { dst: '192.0.2.0/24', gw: '10.32.0.1' },
@@ -339,6 +374,8 @@ async function scenarios(): Promise<void> {
 function makeNeighbours(): { readonly router: TestNamespace; readonly foreign: TestNamespace } {
   const router = new TestNamespace('router');
   router.plug('up0');
+  // A router says so in its neighbour advertisements; else the host drops its default route (RFC 4861 §7.2.5).
+  router.run('sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
   router.run('ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'eth0');
   router.run('ip', '-6', 'addr', 'add', '2001:db8:1::1/64', 'dev', 'eth0', 'nodad');
   router.run('ip', 'addr', 'add', OUTSIDE.ip, 'dev', 'lo');

@@ -102,7 +102,7 @@ export class ArrivalCounter {
       ['-f', '-'],
       `add table netdev arrivals
        delete table netdev arrivals
-       table netdev arrivals { chain c { type filter hook ingress device "${ifname}" priority -500; ${match} counter; } }`,
+       table netdev arrivals { chain c { type filter hook ingress device "${ifname}" priority -500; ${match} counter; }; }`,
     );
   }
 
