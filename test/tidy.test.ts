@@ -187,10 +187,11 @@ describe('files', () => {
     expect(long.filter(({ lines }) => lines > LINES_MAX)).toEqual([]);
   });
 
-  test('every file opens with a comment that says what it is; unit tests are said by their names', () => {
-    const silent = ALL.filter(
-      ({ path, text }) => !path.endsWith('.test.ts') && !/^(#![^\n]*\n)?(\/\/|\/\*)/.test(text),
-    );
+  test('every file opens with a comment that says what it is; names of unit tests and C++ headers do it for theirs', () => {
+    const headers = new Set(NATIVE.map(({ path }) => path));
+    const isExplained = (path: string) =>
+      path.endsWith('.test.ts') || (path.endsWith('.cc') && headers.has(path.replace(/cc$/, 'h')));
+    const silent = ALL.filter(({ path, text }) => !isExplained(path) && !/^(#![^\n]*\n)?(\/\/|\/\*)/.test(text));
     expect(silent.map(({ path }) => path)).toEqual([]);
   });
 

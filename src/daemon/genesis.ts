@@ -61,6 +61,8 @@ export interface NetworkFacts {
   readonly v6: FamilyPlan | null;
   readonly gateway: string;
   readonly gateway6: string | null;
+  /** Both, as far as there are two. */
+  readonly gatewayIps: readonly string[];
   readonly gatewayMac: Mac;
 }
 
@@ -77,12 +79,15 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
   const v6 = plan.families.find(({ family }) => family === 6) ?? null;
   const mac = crypto.sha256(fromHex(genesis.genesisId)!).slice(0, 6);
   mac[0] = (mac[0]! & 0xfc) | 0x02; // locally administered, not a group
+  const gateway = formatIp(gatewayOf(v4));
+  const gateway6 = v6 === null ? null : formatIp(gatewayOf(v6));
   return {
     plan,
     v4,
     v6,
-    gateway: formatIp(gatewayOf(v4)),
-    gateway6: v6 === null ? null : formatIp(gatewayOf(v6)),
+    gateway,
+    gateway6,
+    gatewayIps: gateway6 === null ? [gateway] : [gateway, gateway6],
     gatewayMac: macFromBytes(mac),
   };
 }

@@ -1,6 +1,7 @@
 // The host's own place in the overlay: an address of its lease on host0, announced like a container's. On by default; `hide`
 // takes it away and `expose` brings it back, both remembered. The address stays reserved while hidden.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Log, Random, Store } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type Mac, macFromBytes, parseMac } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
@@ -31,18 +32,26 @@ export class HostPlace {
   ips: readonly string[] = [];
   /** Why the host has no address yet although it should; null: it has, or is hidden. */
   obstacle: string | null = null;
+  /** False once hidden: an expose that still waits for its address then ends without one. */
+  #wanted = false;
 
   constructor(ports: HostPlacePorts) {
     this.#ports = ports;
     this.mac = rememberedMac(ports.store, ports.random);
   }
 
-  /** Idempotent; resolves to the addresses. */
+  /** Idempotent; resolves to the addresses, to none when the host was hidden meanwhile. */
   async expose(): Promise<readonly string[]> {
     const { host, nickname, hasIpv6 } = this.#ports;
+    this.#wanted = true;
     const ip = await this.#ports.allocate({ owner: HOST_OWNER, family: 4, wanted: null });
     const ip6 = hasIpv6 ? await this.#ports.allocate({ owner: HOST_OWNER, family: 6, wanted: null }) : null;
+    if (!this.#wanted) return [];
     await host.exposeHost({ mac: this.mac, ip, ip6 });
+    if (!this.#wanted) {
+      await host.hideHost();
+      return [];
+    }
     this.ips = ip6 === null ? [ip] : [ip, ip6];
     this.#ports.publish({
       network: DEFAULT_VNI,
@@ -56,7 +65,23 @@ export class HostPlace {
     return this.ips;
   }
 
+  /**
+   * {@link expose} with its failure as {@link obstacle}. Resolves after `waitMs` at the latest: usually it is done at once, but
+   * a joiner's first lease may take longer than a launch should wait.
+   */
+  async exposeAtStart(waitMs: number): Promise<void> {
+    this.obstacle = 'the host waits for its address';
+    const exposed = this.expose().catch((error: Error) => {
+      if (!this.#wanted) return;
+      this.obstacle = error.message;
+      this.#ports.log.error('the host has no address on the overlay', { reason: error.message });
+    });
+    await Promise.race([exposed, delay(waitMs, undefined, { ref: false })]);
+  }
+
   async hide(): Promise<void> {
+    this.#wanted = false;
+    this.obstacle = null;
     this.#ports.withdraw(this.mac);
     this.ips = [];
     await this.#ports.host.hideHost();

@@ -5,7 +5,6 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
@@ -16,7 +15,6 @@ import type { AttachmentRecord } from '../base/records.ts';
 import { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import { Ipam } from '../ipam/ipam.ts';
-import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
 import { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import { Allocator } from './allocator.ts';
@@ -28,6 +26,7 @@ import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts } from './genesis.ts';
 import { HOST_OWNER, HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
+import { openDatapath } from './open-datapath.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
@@ -138,7 +137,7 @@ export class Member {
     });
     this.slot = new DatapathSlot({
       log,
-      make: () => this.#makeDatapath(),
+      make: () => openDatapath(options, this.facts),
       events: {
         handshake: (datagram, from) => this.tunnels.handleDatagram(datagram, from),
         sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
@@ -161,7 +160,7 @@ export class Member {
           range: this.facts.v4.range,
           range6: this.facts.v6?.range ?? null,
           gatewayMac: this.facts.gatewayMac,
-          gatewayIps: this.#gatewayIps(),
+          gatewayIps: this.facts.gatewayIps,
         },
       ],
       ownerOf: (_network, text) => {
@@ -289,7 +288,7 @@ export class Member {
     this.#started = true;
     await host.watch(() => this.#reconciler.request());
     this.#presence.watch();
-    if (settings.exposed) await this.#expose();
+    if (settings.exposed) await this.place.exposeAtStart(EXPOSE_WAIT_MS);
     else await host.hideHost();
   }
 
@@ -412,38 +411,6 @@ export class Member {
       );
     }
     this.#gate.start({ hasPeers });
-  }
-
-  /** Usually done at once; a joiner's first lease may take longer than a launch should wait. */
-  async #expose(): Promise<void> {
-    this.place.obstacle = 'the host waits for its address';
-    const exposed = this.place.expose().catch((error: Error) => {
-      this.place.obstacle = error.message;
-      this.#options.log.error('the host has no address on the overlay', { reason: error.message });
-    });
-    await Promise.race([exposed, delay(EXPOSE_WAIT_MS)]);
-  }
-
-  #gatewayIps(): readonly string[] {
-    const { gateway, gateway6 } = this.facts;
-    return gateway6 === null ? [gateway] : [gateway, gateway6];
-  }
-
-  async #makeDatapath(): Promise<PcapDatapath> {
-    const { host, settings, genesis, underlayMtu, listen, clock, log } = this.#options;
-    const { portName } = await host.ensureDatapathPort();
-    return new PcapDatapath(
-      {
-        portName,
-        network: DEFAULT_VNI,
-        listen: { ip: listen, port: settings.port },
-        mtu: genesis.mtu,
-        pathMtu: underlayMtu,
-        gatewayMac: this.facts.gatewayMac,
-        gatewayIps: this.#gatewayIps(),
-      },
-      { clock, log },
-    );
   }
 
   /** What gossip kept over the restart. */

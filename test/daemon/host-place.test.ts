@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest';
+import type { AttachmentRecord } from '../../src/base/records.ts';
+import { HostPlace } from '../../src/daemon/host-place.ts';
+import { MemoryStore } from '../fakes/memory-store.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+import { FakeHostNetwork } from './fake-host-network.ts';
+
+function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
+  const host = new FakeHostNetwork();
+  const claims = new Map<string, AttachmentRecord>();
+  let allocate: (family: 4 | 6) => Promise<string> = async (family) => (family === 4 ? '10.32.0.2' : 'fd00::2');
+  const place = new HostPlace({
+    store,
+    random: new SeededRandom(1),
+    log: new RecordingLog(),
+    host,
+    hasIpv6,
+    nickname: 'a',
+    allocate: ({ family }) => allocate(family),
+    publish: (record) => claims.set(record.mac, record),
+    withdraw: (mac) => claims.delete(mac),
+  });
+  return { store, host, claims, place, onAllocate: (replacement: typeof allocate) => (allocate = replacement) };
+}
+
+test('an exposed host announces its addresses with its link-local one', async () => {
+  const { place, host, claims } = setUp();
+  expect(await place.expose()).toEqual(['10.32.0.2', 'fd00::2']);
+  expect(host.exposed).toMatchObject({ ip: '10.32.0.2', ip6: 'fd00::2', mac: place.mac });
+  expect(claims.get(place.mac)).toMatchObject({
+    kind: 'host',
+    name: 'a',
+    ips: ['10.32.0.2', 'fd00::2', expect.stringMatching(/^fe80::/)],
+  });
+});
+
+test('a network without IPv6 gives one address', async () => {
+  expect(await setUp({ hasIpv6: false }).place.expose()).toEqual(['10.32.0.2']);
+});
+
+test('the MAC outlives the process and is locally administered', () => {
+  const first = setUp();
+  expect(Number.parseInt(first.place.mac.slice(0, 2), 16) & 3).toBe(2);
+  expect(setUp({ store: first.store }).place.mac).toBe(first.place.mac);
+});
+
+test('hide withdraws the claim and leaves no obstacle behind', async () => {
+  const { place, host, claims, onAllocate } = setUp();
+  await place.expose();
+  await place.hide();
+  expect([host.exposed, claims.size, place.ips]).toEqual([null, 0, []]);
+  onAllocate(() => Promise.reject(new Error('no addresses left')));
+  await place.exposeAtStart(1000);
+  expect(place.obstacle).toBe('no addresses left');
+  await place.hide();
+  expect(place.obstacle).toBeNull();
+});
+
+test('a launch does not wait longer for the address than it was told to', async () => {
+  const { place, onAllocate } = setUp();
+  onAllocate(() => new Promise(() => undefined));
+  await place.exposeAtStart(0);
+  expect(place.obstacle).toBe('the host waits for its address');
+});
+
+test.each([
+  ['while it waits for its address', 'allocate'],
+  ['while the kernel is set up', 'kernel'],
+])('a host hidden %s stays hidden', async (_when, step) => {
+  const { place, host, claims, onAllocate } = setUp({ hasIpv6: false });
+  let go: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  if (step === 'allocate') onAllocate(() => gate.then(() => '10.32.0.2'));
+  else host.before.exposeHost = () => gate;
+  const exposing = place.expose();
+  await new Promise((resolve) => setImmediate(resolve));
+  await place.hide();
+  go();
+  expect(await exposing).toEqual([]);
+  expect([host.exposed, claims.size, place.ips]).toEqual([null, 0, []]);
+});
