@@ -16,6 +16,14 @@ export function openNamespace(handle: NamespaceHandle): OpenNamespace {
       why: 'its device and inode differ: the descriptor was reused',
     });
   }
+  if (namespace.equals(NetworkNamespace.currentId())) {
+    namespace.close();
+    throw new FabricError('namespace-invalid', {
+      what: `the network namespace ${handle.path} is the host's own`,
+      why: 'an interface for a container would take over the host',
+      fix: 'Name the namespace of a container; the host itself has host0 (fabric expose)',
+    });
+  }
   return { fd: namespace.fd, close: () => namespace.close() };
 }
 
