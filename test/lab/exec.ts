@@ -33,14 +33,18 @@ export async function exec(command: readonly string[], options: ExecOptions = {}
   });
   child.stdin.on('error', () => undefined); // the command may not read its input
   child.stdin.end(input ?? '');
-  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-  const status = await new Promise<number | null>((resolve, reject) => {
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    child.kill('SIGKILL');
+  }, timeoutMs);
+  const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => resolve(code));
+    child.once('close', (...how) => resolve(how));
   });
   clearTimeout(timer);
   if (status !== 0 && !mayFail) {
-    const how = status === null ? `was killed after ${timeoutMs} ms` : `ended with ${status}`;
+    const how = timedOut ? `was killed after ${timeoutMs} ms` : `ended with ${status ?? signal}`;
     throw new Error(`${command.join(' ')} ${how}\n${stdout}${stderr}`);
   }
   return { status, stdout, stderr };
