@@ -1,0 +1,65 @@
+// One run of the benchmark: all contenders stand at once in one lab and are measured in turn, round by round, so that whatever
+// else the machine does meets all of them alike. The order rotates, so that none always follows the same other.
+
+import { withLab } from '../test/lab/with-lab.ts';
+import type { Contender } from './contender.ts';
+import { measureStartUp, residentMiB } from './start-up.ts';
+import { type Summary, summarize } from './statistics.ts';
+import { measureTraffic, serve, type TrafficOptions } from './traffic.ts';
+import type { Measured, Summaries } from './verdict.ts';
+
+export interface RunOptions {
+  readonly contenders: readonly Contender[];
+  readonly rounds: number;
+  readonly traffic: TrafficOptions;
+  readonly idleSeconds: number;
+  /** Called as each piece of work begins. */
+  readonly progress: (text: string) => void;
+}
+
+export async function run(options: RunOptions): Promise<Measured> {
+  const startUp = await startUpRounds(options);
+  const contenders = await trafficRounds(options);
+  return { startUp, contenders };
+}
+
+async function startUpRounds({ rounds, idleSeconds, progress }: RunOptions): Promise<Summaries> {
+  const figures = [];
+  for (let round = 1; round <= rounds; round++) {
+    progress(`start-up and idle daemon, ${round} of ${rounds}`);
+    figures.push(await measureStartUp({ idleSeconds }));
+  }
+  return summaries(figures);
+}
+
+async function trafficRounds(options: RunOptions): Promise<Record<string, Summaries>> {
+  const { contenders, rounds, traffic, progress } = options;
+  return withLab(async (lab) => {
+    const entries = [];
+    for (const contender of contenders) {
+      progress(`setting up ${contender.title}`);
+      const path = await contender.open(lab);
+      await serve(path.server);
+      entries.push({ contender, path, figures: [] as Record<string, number>[] });
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (let turn = 0; turn < entries.length; turn++) {
+        const { contender, path, figures } = entries[(round + turn) % entries.length]!;
+        progress(`round ${round + 1} of ${rounds}: ${contender.title}`);
+        const measured: Record<string, number> = { ...(await measureTraffic(path, traffic)) };
+        if (path.daemons.length > 0)
+          measured.residentMiB = Math.max(...(await Promise.all(path.daemons.map(residentMiB))));
+        figures.push(measured);
+      }
+    }
+    return Object.fromEntries(entries.map(({ contender, figures }) => [contender.name, summaries(figures)]));
+  });
+}
+
+/** The figures of all rounds, by metric. */
+function summaries(rounds: readonly object[]): Record<string, Summary> {
+  const names = Object.keys(rounds[0] ?? {});
+  return Object.fromEntries(
+    names.map((name) => [name, summarize(rounds.map((figures) => (figures as Record<string, number>)[name]!))]),
+  );
+}
