@@ -125,8 +125,9 @@ export class Attachments implements CniBackend {
    */
   async reconcile({ starting }: { readonly starting: boolean }): Promise<void> {
     const { entries, host, log } = this.#ports;
+    const before = entries.all(); // before the kernel is asked: what is attached meanwhile is not in its answer
     const ports = new Map((await host.listContainerPorts()).map((port) => [port.hostIfname, port]));
-    for (const entry of entries.all()) {
+    for (const entry of before) {
       const port = ports.get(entry.hostIfname);
       if (!starting && (entry.state !== 'attached' || this.#busy.has(attachmentKeyText(entry.key)))) continue;
       if (entry.state === 'attached' && port?.alive === true) {
@@ -136,8 +137,11 @@ export class Attachments implements CniBackend {
         }
         continue;
       }
-      log.info('attachment vanished, freeing it', { container: entry.key.containerId, ips: entry.ips.join(' ') });
-      await this.detach(entry.key);
+      await this.#alone(entry.key, async () => {
+        if (entries.get(entry.key) !== entry) return; // detached, or attached anew, meanwhile
+        log.info('attachment vanished, freeing it', { container: entry.key.containerId, ips: entry.ips.join(' ') });
+        await this.#detach(entry.key);
+      });
     }
     if (!starting) return;
     const known = new Set(entries.all().map((entry) => entry.hostIfname));
@@ -280,8 +284,10 @@ export class Attachments implements CniBackend {
   }
 
   #chooseMac(requested: Mac | null): Mac {
+    const entries = this.#ports.entries.all(); // also those whose claim is not published yet
+    const taken = (mac: Mac): boolean => this.#ports.macTaken(mac) || entries.some((entry) => entry.mac === mac);
     if (requested !== null) {
-      if (this.#ports.macTaken(requested)) {
+      if (taken(requested)) {
         throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network` });
       }
       return requested;
@@ -290,7 +296,7 @@ export class Attachments implements CniBackend {
       const bytes = this.#ports.random.bytes(6);
       bytes[0] = (bytes[0]! & 0xfc) | 0x02; // locally administered, not a group
       const mac = macFromBytes(bytes);
-      if (!this.#ports.macTaken(mac)) return mac;
+      if (!taken(mac)) return mac;
     }
   }
 
