@@ -39,13 +39,18 @@ export class LabHost {
   /** Own directories, own host name resolution, loopback up. */
   async prepare(): Promise<void> {
     for (const path of OWN_DIRECTORIES) {
-      const own = join(this.directory, path.replaceAll('/', '_'));
+      const own = ownDirectory(this.directory, path);
       mkdirSync(own, { recursive: true });
       await exec(['mkdir', '-p', path]);
       await this.run(['mount', '--bind', own, path]);
     }
     await this.run(['mkdir', '-p', '/run/netns', '/opt/cni/bin', '/etc/cni/net.d']);
     await this.run(['ip', 'link', 'set', 'lo', 'up']);
+  }
+
+  /** /var/lib/fabric of this host, seen from outside. */
+  get stateDirectory(): string {
+    return ownDirectory(this.directory, '/var/lib/fabric');
   }
 
   /** In the host's network, mount and PID namespaces. */
@@ -138,4 +143,8 @@ export class LabHost {
     await exec(['kill', '-KILL', String(this.pid)], { mayFail: true });
     this.#containers.length = 0;
   }
+}
+
+function ownDirectory(hostDirectory: string, path: string): string {
+  return join(hostDirectory, path.replaceAll('/', '_'));
 }
