@@ -4,9 +4,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isRoot, root } from './bootstrap.mjs';
+import { TapReport } from './tap-report.mjs';
 
 /** Each part is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
 const PARTS = {
@@ -19,7 +20,7 @@ function list() {
   for (const [name, { what }] of Object.entries(PARTS)) process.stdout.write(`  ${name.padEnd(18)} ${what}\n`);
 }
 
-/** Runs the file, shows and keeps its output; counts the subtests that hold assertions of their own (indented by four). */
+/** Runs the file; returns its counts and all that it said, in TAP. */
 async function run(part) {
   const { timeoutS } = PARTS[part];
   const file = join('dist/test/e2e', `${part}.js`);
@@ -30,20 +31,15 @@ async function run(part) {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part },
   });
-  const sum = { passed: 0, failed: 0, skipped: 0 };
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  const report = new TapReport((text) => process.stdout.write(`${text}\n`));
   const lines = [];
   for await (const line of createInterface({ input: child.stdout })) {
-    process.stdout.write(`${line}\n`);
-    lines.push(line);
-    const subtest = /^ {4}(not )?ok \d+/.exec(line);
-    if (subtest === null) continue;
-    if (/ # (SKIP|TODO)/i.test(line)) sum.skipped++;
-    else if (subtest[1]) sum.failed++;
-    else sum.passed++;
+    report.line(line);
+    lines.push(line.replaceAll(root, '.'));
   }
-  const status = await new Promise((resolve) => child.once('close', resolve));
-  if (status !== 0 && sum.failed === 0) sum.failed = 1;
-  return { sum, lines };
+  report.end(await closed);
+  return { report, lines };
 }
 
 function keep(part, lines, verdict) {
@@ -56,7 +52,7 @@ function keep(part, lines, verdict) {
     `${date}, Linux ${release()}, Node ${process.versions.node}, ${cpus().length} cores`,
   ];
   writeFileSync(file, `${[...head, '', ...lines, '', verdict].join('\n')}\n`);
-  process.stdout.write(`kept in ${file}\n`);
+  process.stdout.write(`kept in ${relative(root, file)}\n`);
 }
 
 const part = process.argv[2];
@@ -70,9 +66,9 @@ else if (!Object.hasOwn(PARTS, part)) {
   process.exitCode = 2;
 } else {
   bootstrap();
-  const { sum, lines } = await run(part);
-  const verdict = `${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`;
+  const { report, lines } = await run(part);
+  const verdict = `${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`;
   keep(part, lines, verdict);
   process.stdout.write(`${verdict}\n`);
-  process.exitCode = sum.failed > 0 ? 1 : 0;
+  process.exitCode = report.failed > 0 ? 1 : 0;
 }

@@ -82,7 +82,7 @@ export class DaemonClient {
         fix: 'Run the command as root (sudo)',
       });
     }
-    if (error.code === 'ECONNRESET') {
+    if (error.code === 'ECONNRESET' || error.code === 'EPIPE') {
       return new FabricError('daemon-unreachable', { what: 'the daemon ended before it answered' }, { cause: error });
     }
     return error;

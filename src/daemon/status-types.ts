@@ -104,7 +104,7 @@ export interface Status {
     /** Frames that entered from the bridge and that were delivered to it, since start. */
     readonly framesIn: number;
     readonly framesOut: number;
-    /** Drops that belong to no peer, by reason (docs/drops.md). */
+    /** Drops that belong to no peer, by reason (docs/drops.md); those of handshakes begin with `handshake-`. */
     readonly drops: Readonly<Record<string, number>>;
   };
   readonly networks: readonly {

@@ -61,7 +61,17 @@ export function buildStatus(facts: StatusFacts): Status {
 
 function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
   const { framesIn = 0, framesOut = 0, drops = {} } = member?.slot.stats() ?? {};
-  return { name: 'pcap', mtu, encryption: 'required', framesIn, framesOut, drops };
+  const handshakes = Object.entries(member?.tunnels.drops() ?? {})
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => [`handshake-${reason}`, count]);
+  return {
+    name: 'pcap',
+    mtu,
+    encryption: 'required',
+    framesIn,
+    framesOut,
+    drops: { ...drops, ...Object.fromEntries(handshakes) },
+  };
 }
 
 function networkRow(member: Member): Status['networks'][number] {

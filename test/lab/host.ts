@@ -62,10 +62,13 @@ export class LabHost {
     return ['nsenter', '-t', String(this.pid), '-n', '-m', '-p', '--'];
   }
 
-  /** The fabric command of this checkout; without NODE_OPTIONS, through which tap would load itself into it. */
   fabric(args: readonly string[], options: ExecOptions = {}): Promise<Result> {
-    const command = ['env', '-u', 'NODE_OPTIONS', process.execPath, join(CHECKOUT, 'bin/fabric')];
-    return this.run([...command, ...args], { timeoutMs: 60_000, ...options });
+    return this.run(this.fabricCommand(args), { timeoutMs: 60_000, ...options });
+  }
+
+  /** The fabric command of this checkout; without NODE_OPTIONS, through which tap would load itself into it. */
+  fabricCommand(args: readonly string[]): readonly string[] {
+    return ['env', '-u', 'NODE_OPTIONS', process.execPath, join(CHECKOUT, 'bin/fabric'), ...args];
   }
 
   /** Launches the daemon in the background; the first of a cluster without `join`. Returns when it is ready. */

@@ -34,6 +34,8 @@ export type Command =
   | { readonly kind: 'received' }
   /** A stream to a sink: `marker` stands in every block. */
   | { readonly kind: 'push'; readonly to: string; readonly bytes: number; readonly marker: string }
+  /** Datagrams of any bytes, in base64, from a socket of their own. */
+  | { readonly kind: 'throw'; readonly to: string; readonly port: number; readonly payloads: readonly string[] }
   /** The body of an HTTP answer. */
   | { readonly kind: 'get'; readonly url: string };
 
@@ -99,6 +101,8 @@ async function run(command: Command): Promise<unknown> {
       return received;
     case 'push':
       return push(command);
+    case 'throw':
+      return throwDatagrams(command);
     case 'get':
       return fetchBody(command.url);
   }
@@ -109,6 +113,19 @@ async function send({ to, port, text }: { to: string; port: number; text: string
   await new Promise<void>((resolve, reject) => {
     socket.send(Buffer.from(text, 'latin1'), port, to, (error) => (error === null ? resolve() : reject(error)));
   });
+  return null;
+}
+
+async function throwDatagrams(facts: { to: string; port: number; payloads: readonly string[] }): Promise<null> {
+  const { to, port, payloads } = facts;
+  const socket = createSocket(to.includes(':') ? 'udp6' : 'udp4');
+  for (const payload of payloads) {
+    await new Promise<void>((resolve, reject) => {
+      const bytes = Buffer.from(payload, 'base64');
+      socket.send(bytes, port, to, (error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+  socket.close();
   return null;
 }
 

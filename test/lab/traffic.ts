@@ -50,7 +50,7 @@ export class Traffic {
     place: Place,
     { httpBody, ifname = 'eth0' }: { httpBody: string; ifname?: string },
   ): Promise<Traffic> {
-    const command = [...place.enter(), process.execPath, AGENT, ifname, httpBody];
+    const command = [...place.enter(), 'env', '-u', 'NODE_OPTIONS', process.execPath, AGENT, ifname, httpBody];
     const traffic = new Traffic(place, lab.spawn(command, { stdin: 'pipe' }));
     await traffic.#ready;
     return traffic;
@@ -58,6 +58,12 @@ export class Traffic {
 
   async send(to: string, port: number, text: string): Promise<void> {
     await this.#call({ kind: 'send', to, port, text });
+  }
+
+  /** Datagrams of any bytes. */
+  async throw(to: string, port: number, payloads: readonly Uint8Array[]): Promise<void> {
+    const encoded = payloads.map((payload) => Buffer.from(payload).toString('base64'));
+    await this.#call({ kind: 'throw', to, port, payloads: encoded });
   }
 
   received(): Promise<readonly Datagram[]> {

@@ -355,7 +355,6 @@ export class Mesh {
 
   #report(refusal: Refusal, host: string, peer: PeerId | null, tell: (report: RefusalReport) => void): void {
     const { code, what, why, fix } = refusal;
-    this.#options.log.warn('no link', { code, host, peer, what, why, fix });
     tell({ code, what, why, fix, host, peer });
   }
 
