@@ -2,9 +2,9 @@
 // deletions of what shall be there, links of ours that look wrong, and new interfaces that matter to forwarding.
 // A wrong "yes" costs a look that finds nothing; a wrong "no" leaves damage until the next look.
 
-import type { Cidr } from '../../base/address.ts';
+import { addressBits, type Cidr, formatIp } from '../../base/address.ts';
 import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
-import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../netlink/objects.ts';
+import type { Link, NetlinkEvent } from '../netlink/objects.ts';
 import type { PortIdentity } from './anti-spoof.ts';
 import { mayBeUplink } from './forwarding-plan.ts';
 import type { NetworkInterfaces } from './names.ts';
@@ -41,7 +41,7 @@ export class EventFilter {
       case 'address':
         return event.deleted && !this.#foreign.has(event.address.index);
       case 'route':
-        return event.deleted && (event.route.protocol === ROUTE_PROTOCOL || this.#isRange(event.route.dst));
+        return event.deleted && isOurRoute(event.route.dst, ports, this.#expected);
       case 'fdb':
         return event.deleted && this.#isOurMac(event.entry.mac, ports, this.#expected);
       case 'neighbour':
@@ -62,12 +62,17 @@ export class EventFilter {
     return isNew && (link.kind === 'bridge' || mayBeUplink(link, {}));
   }
 
-  #isRange(dst: Cidr): boolean {
-    const { range, range6 } = this.#expected!.config;
-    return sameBlock(dst, range) || (range6 !== null && sameBlock(dst, range6));
-  }
-
   #isOurMac(mac: string, ports: LivePorts, { access }: ExpectedObjects): boolean {
     return mac === access?.mac || ports.some(({ port }) => port.mac === mac);
   }
+}
+
+/** The way to a container that lives, or to the whole network; a container that leaves takes its route with it. */
+function isOurRoute(dst: Cidr, ports: LivePorts, { config: { range, range6 } }: ExpectedObjects): boolean {
+  if (sameBlock(dst, range) || (range6 !== null && sameBlock(dst, range6))) return true;
+  return dst.prefix === addressBits(dst.family) && ports.some(({ port }) => port.ips.includes(textOf(dst)));
+}
+
+function textOf({ family, base }: Cidr): string {
+  return formatIp({ family, value: base });
 }

@@ -1,0 +1,101 @@
+import { expect, it } from 'vitest';
+import { parseCidr, parseIp } from '../../../src/base/address.ts';
+import { DEFAULT_VNI, type Mac } from '../../../src/base/ids.ts';
+import { EventFilter } from '../../../src/host/linux/event-filter.ts';
+import { networkInterfaces } from '../../../src/host/linux/names.ts';
+import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../../../src/host/netlink/objects.ts';
+
+const GATEWAY_MAC = '02:fa:b0:00:00:01' as Mac;
+const CONTAINER_MAC = '02:00:00:00:00:05' as Mac;
+const OTHER_MAC = '02:00:00:00:00:99' as Mac;
+const ROUTE = { gateway: null, preferredSource: null, scope: 'link', table: 254, metric: 0, onlink: false } as const;
+const BRIDGE = link(10, 'fabric0', { kind: 'bridge', mac: GATEWAY_MAC });
+const ETH0 = link(2, 'eth0');
+
+function link(index: number, name: string, changes: Partial<Link> = {}): Link {
+  const virtual = { peerIndex: null, peerNamespaceId: null, txQueues: 1, rxQueues: 1, port: null, bridge: null };
+  const flags = { up: true, carrier: true, loopback: false, arp: true, addressGeneration: false };
+  return { index, name, mac: null, mtu: 1418, kind: null, master: null, alias: '', ...flags, ...virtual, ...changes };
+}
+
+function linkEvent(what: Link, deleted = false): NetlinkEvent {
+  return { kind: 'link', deleted, link: what };
+}
+
+function routeEvent(dst: string, protocol: number, deleted = true): NetlinkEvent {
+  const route = {
+    ...ROUTE,
+    dst: parseCidr(dst)!,
+    index: 10,
+    mtu: null,
+    protocol,
+    type: 'unicast' as const,
+    nextHops: [],
+  };
+  return { kind: 'route', deleted, route };
+}
+
+function fdbEvent(mac: Mac, deleted = true): NetlinkEvent {
+  return { kind: 'fdb', deleted, entry: { index: 20, mac, master: 10, vlan: null, state: 'static' } };
+}
+
+function addressEvent(index: number, deleted = true): NetlinkEvent {
+  const flags = { noDad: false, noPrefixRoute: false, permanent: true, tentative: false, dadFailed: false };
+  const rest = { deprecated: false, secondary: false, scope: 'global' as const };
+  return { kind: 'address', deleted, address: { index, ip: parseIp('10.32.0.1')!, prefix: 32, ...flags, ...rest } };
+}
+
+const port = link(20, 'fbc1', { kind: 'veth', master: 10 });
+
+const ROWS: readonly (readonly [string, NetlinkEvent, boolean])[] = [
+  ['the bridge is gone', linkEvent(BRIDGE, true), true],
+  ['the bridge is as it should be', linkEvent(BRIDGE), false],
+  ['the bridge is down', linkEvent({ ...BRIDGE, up: false }), true],
+  ['the bridge has another MAC', linkEvent({ ...BRIDGE, mac: OTHER_MAC }), true],
+  ['a container port is as it should be', linkEvent(port), false],
+  ['a container port left the bridge', linkEvent({ ...port, master: null }), true],
+  ['a container port is gone', linkEvent(port, true), true],
+  ['a port of a container that is being attached', linkEvent({ ...port, name: 'fbc2', up: false }), false],
+  ['the datapath port left the bridge', linkEvent(link(11, 'fabric0p', { kind: 'veth' })), true],
+  ['the far end is up', linkEvent(link(12, 'fabric0q', { kind: 'veth' })), false],
+  ['host0 has another MTU', linkEvent(link(13, 'host0', { kind: 'veth', mtu: 1500 })), true],
+  ['a known uplink changes', linkEvent({ ...ETH0, up: false }), false],
+  ['a new uplink', linkEvent(link(3, 'eth1')), true],
+  ['a new bridge of others', linkEvent(link(4, 'docker0', { kind: 'bridge' })), true],
+  ['a new veth of others', linkEvent(link(5, 'veth1', { kind: 'veth' })), false],
+  ['an address of ours is gone', addressEvent(10), true],
+  ['an address of others is gone', addressEvent(2), false],
+  ['an address came', addressEvent(10, false), false],
+  ["a container's route is gone", routeEvent('10.32.0.5/32', ROUTE_PROTOCOL), true],
+  ['the route of a container that left is gone', routeEvent('10.32.0.6/32', ROUTE_PROTOCOL), false],
+  ['the prefix route is gone', routeEvent('10.32.0.0/12', 2), true],
+  ['a route of others is gone', routeEvent('192.168.0.0/16', 2), false],
+  ['a route came', routeEvent('10.32.0.5/32', ROUTE_PROTOCOL, false), false],
+  ["a container's entry is gone", fdbEvent(CONTAINER_MAC), true],
+  ["host0's entry is gone", fdbEvent('02:00:00:00:01:02' as Mac), true],
+  ['an entry of others is gone', fdbEvent(OTHER_MAC), false],
+  ['events were lost', { kind: 'overrun' }, true],
+];
+
+it.each(ROWS)('%s', (_name, event, expected) => {
+  const filter = new EventFilter();
+  const ports = [{ port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
+  expect(filter.isRelevant(event, ports), 'before anything is expected').toBe(false);
+  filter.expect({
+    names: networkInterfaces('fabric0'),
+    bridge: BRIDGE,
+    config: {
+      network: DEFAULT_VNI,
+      bridge: 'fabric0',
+      range: parseCidr('10.32.0.0/12')!,
+      range6: null,
+      gateway: '10.32.0.1',
+      gateway6: null,
+      gatewayMac: GATEWAY_MAC,
+      mtu: 1418,
+    },
+    access: { mac: '02:00:00:00:01:02' as Mac, ip: '10.32.0.2', ip6: null },
+    foreign: [ETH0],
+  });
+  expect(filter.isRelevant(event, ports)).toBe(expected);
+});
