@@ -307,7 +307,8 @@ if (process.argv[2] === 'host') {
           'a packet of exactly the MTU',
         );
         const idle = ping('-c', '10', '-i', '0.2', CONTAINER.b.ip4);
-        t.ok(idle.bestMs < 1, `capture adds no delay to an idle ping: ${idle.bestMs} ms`);
+        // Well below 1 ms on an idle machine; a capture that batches would take longer than this on any.
+        t.ok(idle.bestMs < 5, `capture adds no delay to an idle ping: ${idle.bestMs} ms`);
         t.ok(await transfer(20_000_000, 4), '20 MB of TCP over IPv4 arrive unchanged');
         t.ok(await transfer(20_000_000, 6), '20 MB of TCP over IPv6 arrive unchanged');
 
