@@ -5,7 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
   chmodSync,
+  constants,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -18,21 +20,24 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Another apt may be fetching lists for a while: five minutes in all. */
+const APT_ATTEMPTS_MAX = 60;
+const APT_WAIT_MS = 5_000;
 const stampFile = join(root, 'node_modules', '.fabric-stamp.json');
 
-/** What plain set-up needs: tools to build, and tools that the demo, the tests and the benchmarks call. */
-const PACKAGES_PLAIN = [
-  'g++',
-  'make',
-  'python3',
-  'libpcap-dev',
+/** What `npm ci` and the native build need: nothing goes without. */
+const PACKAGES_BUILD = ['g++', 'libc6-dev', 'make', 'python3', 'libpcap-dev'];
+/** What fabric itself, the demo, the tests and the benchmarks call. */
+const PACKAGES_TOOLS = [
   'iproute2',
   'nftables',
   'iptables',
   'iputils-ping',
   'tcpdump',
   'iperf3',
+  'socat',
   'ethtool',
+  'faketime',
   'procps',
   'busybox-static',
   'util-linux',
@@ -92,6 +97,7 @@ function writeStamp(stamp) {
 }
 
 function missingPackages(wanted) {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own placeholders
   const result = spawnSync('dpkg-query', ['-W', '-f=${Package} ${db:Status-Status}\n', ...wanted], {
     encoding: 'utf8',
   });
@@ -108,13 +114,21 @@ function missingPackages(wanted) {
   return wanted.filter((name) => !installed.has(name));
 }
 
-/** Installs Debian packages without a question, without starting a service; without root it prints the line to run. */
+/** This can't go on without root; what to run has been said. Exit code 2. */
+export class NeedsRoot extends Error {}
+
+/**
+ * Installs Debian packages without a question, without starting a service. Without root it prints the line to run and returns
+ * what is missing; throws NeedsRoot when not even the build can go on.
+ */
 function ensureDebianPackages() {
-  const missing = missingPackages(isFull ? [...PACKAGES_PLAIN, ...PACKAGES_FULL] : PACKAGES_PLAIN);
+  const missing = missingPackages([...PACKAGES_BUILD, ...PACKAGES_TOOLS, ...(isFull ? PACKAGES_FULL : [])]);
   if (missing.length === 0) return [];
   const install = ['install', '-y', '--no-install-recommends', ...missing];
   if (!isRoot) {
     say(`Debian packages are missing; run:\n    sudo apt-get update && sudo apt-get ${install.join(' ')}`);
+    const needed = missing.filter((name) => PACKAGES_BUILD.includes(name));
+    if (needed.length > 0) throw new NeedsRoot(`nothing can be built without ${needed.join(', ')}`);
     return missing;
   }
   say(`installing Debian packages: ${missing.join(' ')}`);
@@ -127,12 +141,36 @@ function ensureDebianPackages() {
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     const wait = ['-o', 'DPkg::Lock::Timeout=300', '-q'];
-    run('apt-get', [...wait, 'update'], { env });
+    updatePackageLists([...wait, 'update'], env);
     run('apt-get', [...wait, ...install], { env });
   } finally {
     if (policyIsOurs) rmSync(policy);
   }
   return [];
+}
+
+/** apt waits for dpkg's lock by itself (DPkg::Lock::Timeout), for the lock of the package lists it does not. */
+function updatePackageLists(args, env) {
+  for (let attempt = 0; ; attempt++) {
+    const result = spawnSync('apt-get', args, { env, stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8' });
+    process.stderr.write(result.stderr ?? '');
+    if (result.status === 0) return;
+    if (attempt === APT_ATTEMPTS_MAX || !/Could not get lock/.test(result.stderr ?? '')) {
+      throw new Error(`apt-get update ended with ${result.status ?? result.signal}`);
+    }
+    say('another apt is at work, waiting');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, APT_WAIT_MS);
+  }
+}
+
+/** After a run with sudo, files may belong to root. Throws with the line that mends it. */
+function assertWritable(folder) {
+  const path = join(root, folder);
+  try {
+    accessSync(existsSync(path) ? path : root, constants.W_OK);
+  } catch {
+    throw new NeedsRoot(`${folder}/ belongs to another user; run:\n    sudo chown -R ${process.getuid()} ${root}`);
+  }
 }
 
 /** Node's own headers, when they lie beside Node, save a download that node-gyp would otherwise make. */
@@ -144,6 +182,7 @@ function exportNodedir() {
 function ensureNpmPackages(stamp) {
   const key = `${hashFiles(['package-lock.json', 'package.json', '.taprc'])} ${process.versions.modules}`;
   if (stamp.npm === key) return;
+  assertWritable('node_modules');
   say('npm ci (compiles better-sqlite3 and pcap: about two minutes)');
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel', 'error']);
   say('loading the native modules once');
@@ -159,6 +198,8 @@ function ensureNativeBuild(stamp) {
   const key = `${hashFiles(sources)} ${process.versions.modules}`;
   const shim = join(root, 'bin', 'cni', 'fabric');
   if (stamp.native === key && existsSync(shim)) return;
+  assertWritable('native/build');
+  assertWritable('bin/cni');
   say('building native/ (addon, CNI shim)');
   run(join(root, 'node_modules/.bin/node-gyp'), ['rebuild', '-C', 'native', '--loglevel', 'error'], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -168,14 +209,20 @@ function ensureNativeBuild(stamp) {
   writeStamp(stamp);
 }
 
-function ensureTypeScriptBuild() {
+function ensureTypeScriptBuild(stamp) {
+  const sources = ['src', 'test', 'bench'].flatMap((folder) => filesBelow(folder, (name) => name.endsWith('.ts')));
+  const key = `${hashFiles(['package-lock.json', 'tsconfig.json', ...sources])}`;
+  if (stamp.typescript === key && existsSync(join(root, 'dist/src/cli/main.js'))) return;
+  assertWritable('dist');
   say('compiling TypeScript');
   run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json']);
+  stamp.typescript = key;
+  writeStamp(stamp);
 }
 
 /**
  * Does what is missing. Returns the Debian packages that could not be installed for want of root (empty: all is there).
- * Throws when a step fails; its output has been shown.
+ * Throws when a step fails, its output has been shown, and NeedsRoot when root has to do something first.
  */
 export function bootstrap({ only } = {}) {
   const [major, minor] = process.versions.node.split('.').map(Number);
@@ -187,7 +234,7 @@ export function bootstrap({ only } = {}) {
   const stamp = readStamp();
   ensureNpmPackages(stamp);
   ensureNativeBuild(stamp);
-  ensureTypeScriptBuild();
+  ensureTypeScriptBuild(stamp);
   return missing;
 }
 
@@ -199,6 +246,6 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
     say('ready: npm run demo, npm test, bin/fabric --help');
   } catch (error) {
     process.stderr.write(`set-up failed: ${error.message}\n`);
-    process.exit(1);
+    process.exit(error instanceof NeedsRoot ? 2 : 1);
   }
 }

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { bootstrap, isFull, isRoot, root } from './bootstrap.mjs';
+import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
 import { TapReport } from './tap-report.mjs';
 
 const bin = (name) => join(root, 'node_modules', '.bin', name);
@@ -95,10 +95,11 @@ try {
   await run();
 } catch (error) {
   faults.push(error.message);
+  if (error instanceof NeedsRoot) process.exitCode = 2;
 }
 if (isRoot && isFull && sum.skipped > 0)
   faults.push(`${sum.skipped} skipped although everything is set up: that is a failure`);
 title('done');
 for (const fault of faults) say(`FAILED: ${fault}`);
 say(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
-process.exitCode = sum.failed > 0 || faults.length > 0 ? 1 : 0;
+process.exitCode ??= sum.failed > 0 || faults.length > 0 ? 1 : 0;
