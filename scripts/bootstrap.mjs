@@ -42,8 +42,8 @@ const PACKAGES_TOOLS = [
   'busybox-static',
   'util-linux',
 ];
-/** What the end-to-end tests with real container runtimes need besides: `FABRIC_SETUP=full`. */
-const PACKAGES_FULL = ['containerd', 'runc', 'docker.io'];
+/** What the end-to-end tests with real container runtimes and wrong clocks need besides: `FABRIC_SETUP=full`. */
+const PACKAGES_FULL = ['containerd', 'runc', 'docker.io', 'faketime'];
 
 export const isRoot = process.getuid?.() === 0;
 export const isFull = process.env.FABRIC_SETUP === 'full';
