@@ -7,6 +7,7 @@ import { toHex, utf8 } from '../base/bytes.ts';
 import type { Clock, Crypto, Log, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac, macFromBytes, type PeerId } from '../base/ids.ts';
+import { linkLocalOf } from '../base/link-local.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type {
   Attachment,
@@ -18,7 +19,6 @@ import type {
 } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { type AttachmentEntry, type AttachmentStore, attachmentKeyText } from './attachment-store.ts';
-import { linkLocalOf } from './link-local.ts';
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 const ATTACHMENTS_MAX = 1021;

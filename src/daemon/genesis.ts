@@ -5,6 +5,7 @@ import { fromHex, toHex } from '../base/bytes.ts';
 import type { Crypto, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import { type ClusterId, DEFAULT_VNI, type Mac, macFromBytes } from '../base/ids.ts';
+import { linkLocalOf } from '../base/link-local.ts';
 import { peerIdOf } from '../base/membership.ts';
 import { genesisSigningBytes } from '../base/record-signing.ts';
 import type { Genesis } from '../base/records.ts';
@@ -61,7 +62,7 @@ export interface NetworkFacts {
   readonly v6: FamilyPlan | null;
   readonly gateway: string;
   readonly gateway6: string | null;
-  /** Both, as far as there are two. */
+  /** All of them, the bridge's link-local address included: no other host may claim or answer for one. */
   readonly gatewayIps: readonly string[];
   readonly gatewayMac: Mac;
 }
@@ -79,6 +80,7 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
   const v6 = plan.families.find(({ family }) => family === 6) ?? null;
   const mac = crypto.sha256(fromHex(genesis.genesisId)!).slice(0, 6);
   mac[0] = (mac[0]! & 0xfc) | 0x02; // locally administered, not a group
+  const gatewayMac = macFromBytes(mac);
   const gateway = formatIp(gatewayOf(v4));
   const gateway6 = v6 === null ? null : formatIp(gatewayOf(v6));
   return {
@@ -87,8 +89,8 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
     v6,
     gateway,
     gateway6,
-    gatewayIps: gateway6 === null ? [gateway] : [gateway, gateway6],
-    gatewayMac: macFromBytes(mac),
+    gatewayIps: [gateway, ...(gateway6 === null ? [] : [gateway6]), linkLocalOf(gatewayMac)],
+    gatewayMac,
   };
 }
 

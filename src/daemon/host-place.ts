@@ -4,9 +4,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log, Random, Store } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type Mac, macFromBytes, parseMac } from '../base/ids.ts';
+import { linkLocalOf } from '../base/link-local.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { HostNetwork } from '../host/host-network.ts';
-import { linkLocalOf } from './link-local.ts';
 
 const SPACE = 'host-place';
 const MAC_KEY = 'mac';

@@ -5,6 +5,7 @@
 import { formatIp, type IpAddress, ipToBytes, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
 import { type Mac, macToBytes } from '../../base/ids.ts';
+import { linkLocalOf } from '../../base/link-local.ts';
 import { concatKey, ifnameKey, type SetElementsChange } from '../netlink/nfnetlink.ts';
 import { isInterfaceName, NFT_TABLE } from './names.ts';
 
@@ -40,7 +41,7 @@ export function portElements({ hostIfname, mac, ips }: PortIdentity): readonly A
     { set: 'owned_macs', mac },
     { set: 'source_macs', ifname: hostIfname, mac },
   ];
-  const texts = new Set([...ips, formatIp(linkLocalOf(mac))]);
+  const texts = new Set([...ips, linkLocalOf(mac)]);
   for (const text of texts) {
     const ip = parseIp(text);
     assert(ip !== null, `address of a container port: ${text}`);
@@ -84,15 +85,6 @@ export function elementText(element: AntiSpoofElement): string {
 /** A raw 128-bit field as nft's text has it. */
 export function hex128(ip: IpAddress): string {
   return `0x${ip.value.toString(16).padStart(32, '0')}`;
-}
-
-/** `fe80::` and the modified EUI-64 of the MAC. */
-export function linkLocalOf(mac: Mac): IpAddress {
-  const bytes = macToBytes(mac);
-  const eui = [bytes[0]! ^ 2, bytes[1]!, bytes[2]!, 0xff, 0xfe, bytes[3]!, bytes[4]!, bytes[5]!];
-  let value = 0xfe80n << 48n;
-  for (const byte of eui) value = (value << 8n) | BigInt(byte);
-  return { family: 6, value };
 }
 
 function elementKey({ ifname, mac, ip }: AntiSpoofElement): Uint8Array {

@@ -4,12 +4,12 @@
 
 import { type Cidr, cidrOf, type IpAddress, parseIp } from '../../base/address.ts';
 import { assert, FabricError } from '../../base/errors.ts';
+import { linkLocalIp } from '../../base/link-local.ts';
 import type { OverlayNetworkConfig } from '../host-network.ts';
 import { writeSysctl } from '../native.ts';
 import { hasErrno, isMissing } from '../netlink/errors.ts';
 import { type BridgeOptions, type Link, type LinkSettings, ROUTE_PROTOCOL } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
-import { linkLocalOf } from './anti-spoof.ts';
 import { readSysctlIfAny } from './forwarding.ts';
 import { ALIAS_PREFIX } from './names.ts';
 
@@ -183,7 +183,7 @@ function gatewayAddresses({ gateway, gateway6, gatewayMac }: OverlayNetworkConfi
   if (gateway6 !== null) {
     const ip6 = parseIp(gateway6);
     assert(ip6?.family === 6, `IPv6 gateway: ${gateway6}`);
-    addresses.push({ ip: ip6, prefix: 128 }, { ip: linkLocalOf(gatewayMac), prefix: 64 });
+    addresses.push({ ip: ip6, prefix: 128 }, { ip: linkLocalIp(gatewayMac), prefix: 64 });
   }
   return addresses;
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { formatIp } from '../../../src/base/address.ts';
 import { toHex } from '../../../src/base/bytes.ts';
 import type { Mac } from '../../../src/base/ids.ts';
-import { elementChanges, elementText, linkLocalOf, portElements } from '../../../src/host/linux/anti-spoof.ts';
+import { linkLocalOf } from '../../../src/base/link-local.ts';
+import { elementChanges, elementText, portElements } from '../../../src/host/linux/anti-spoof.ts';
 
 const MAC = '02:00:00:00:00:05' as Mac;
 const PORT = { hostIfname: 'fbc1', mac: MAC, ips: ['10.32.0.5', 'fd00:1::5'] };
@@ -48,5 +48,5 @@ it.each([
   ['00:00:00:00:00:00', 'fe80::200:ff:fe00:0'],
   ['ff:ff:ff:ff:ff:ff', 'fe80::fdff:ffff:feff:ffff'],
 ])('the link-local address of %s is %s (RFC 4291, appendix A)', (mac, ip) => {
-  expect(formatIp(linkLocalOf(mac as Mac))).toBe(ip);
+  expect(linkLocalOf(mac as Mac)).toBe(ip);
 });
