@@ -125,11 +125,11 @@ export class Daemon {
     await this.#pendingDeletes?.stop();
     await this.#mesh?.stop(end === 'reset' ? 'leaving' : 'stopping');
     await this.#member?.stop();
-    if (this.#member === null) await this.#caps.host.close();
     if (end === 'reset') {
       await this.#caps.host.remove();
       this.#caps.stateDir.erase();
     }
+    await this.#caps.host.close();
     this.#caps.stateDir.close();
     await this.#api.close(); // last: who waits for the end waits for the socket to be gone
     this.#end(end);

@@ -304,7 +304,6 @@ export class Member {
     this.tunnels.close();
     await this.slot.stop();
     this.gossip.persistAll();
-    await this.#options.host.close();
   }
 
   /** For `reset`: withdraws what others keep of this host. */
