@@ -3,7 +3,7 @@
 // command returns when the network is ready, or fails after 30 s with the child's last reason.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, openSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { type ErrorCode, type Explanation, FabricError } from '../base/errors.ts';
 import type { LaunchOptions } from '../daemon/launch-options.ts';
@@ -26,7 +26,8 @@ interface Detached {
 
 export async function launchDetached({ argv, token, options }: Detached): Promise<void> {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const startupLog = openSync(`${options.stateDir}/fabric.stderr`, 'w', 0o600);
+  const startupFile = `${options.stateDir}/fabric.stderr`;
+  const startupLog = openSync(startupFile, 'w', 0o600);
   const child = spawn(
     process.execPath,
     [process.argv[1]!, ...childArguments(argv), ...(token === null ? [] : ['--token-file', '-'])],
@@ -40,6 +41,12 @@ export async function launchDetached({ argv, token, options }: Detached): Promis
   child.stdin!.on('error', () => undefined); // a child that died early is reported through descriptor 3
   child.stdin!.end(token === null ? '' : `${token}\n`);
   const message = await firstLine(child.stdio[3] as Readable);
+  if (message === 'ended') {
+    throw new FabricError('internal', {
+      what: 'fabric ended before it was ready',
+      why: readFileSync(startupFile, 'utf8').trim() || 'it said nothing',
+    });
+  }
   if (message === null) {
     child.kill('SIGTERM');
     throw new FabricError('timeout', {
@@ -67,11 +74,12 @@ export function childArguments(argv: readonly string[]): readonly string[] {
   return kept;
 }
 
-function firstLine(stream: Readable): Promise<ReadyMessage | null> {
+/** Null after the time limit; `ended` when the child is gone without a word here: it crashed. */
+function firstLine(stream: Readable): Promise<ReadyMessage | 'ended' | null> {
   return new Promise((resolve) => {
     let text = '';
     const timer = setTimeout(() => resolve(null), READY_TIMEOUT_MS);
-    const finish = (message: ReadyMessage) => {
+    const finish = (message: ReadyMessage | 'ended') => {
       clearTimeout(timer);
       resolve(message);
     };
@@ -80,13 +88,7 @@ function firstLine(stream: Readable): Promise<ReadyMessage | null> {
       const end = text.indexOf('\n');
       if (end >= 0) finish(JSON.parse(text.slice(0, end)) as ReadyMessage);
     });
-    stream.on('end', () =>
-      finish({
-        ready: false,
-        code: 'internal',
-        explanation: { what: 'fabric ended before it was ready', why: 'see fabric.stderr in the state directory' },
-      }),
-    );
+    stream.on('end', () => finish('ended'));
   });
 }
 

@@ -2,6 +2,7 @@
 // section.
 
 import type { Status, StatusSection } from '../daemon/status-types.ts';
+import { LEASE_HEADER, leaseCells, leaseSummary } from './lease-table.ts';
 import { bytes, duration, printable, table } from './table.ts';
 
 export function overview(status: Status): string {
@@ -41,9 +42,16 @@ function counts(status: Status): string[] {
     `peers        ${tally(status.peers.map((peer) => peer.state))}`,
     `tunnels      ${tally(status.tunnels.map((tunnel) => tunnel.state))}`,
     `routes       ${status.routes.length} (${local} local)`,
-    `leases       ${tally(status.leases.filter((lease) => lease.peer === status.self.id).map((lease) => lease.state))} on this host`,
+    `leases       ${leaseSummary(status.leases.filter((lease) => lease.peer === status.self.id))}`,
     `attachments  ${status.attachments.length}`,
+    ...unreachableTargets(status),
   ];
+}
+
+/** Before this host has joined its cluster they are the problem itself, which stands above. */
+function unreachableTargets({ self, targets }: Status): string[] {
+  if (self.clusterId === null) return [];
+  return targets.flatMap(({ error }) => (error === null ? [] : [`dialling     ${printable(error)}`]));
 }
 
 export function sectionText(status: Status, section: StatusSection): string {
@@ -57,7 +65,7 @@ export function sectionText(status: Status, section: StatusSection): string {
       );
     case 'tunnels':
       return table(
-        ['PEER', 'STATE', 'ENDPOINT', 'DATAPATH', 'CIPHER', 'MTU', 'RTT', 'SENT', 'RECEIVED', 'DROPS', 'REASON'],
+        ['PEER', 'STATE', 'ENDPOINT', 'DATAPATH', 'CIPHER', 'PATH MTU', 'RTT', 'SENT', 'RECEIVED', 'DROPS', 'REASON'],
         status.tunnels.map((tunnel) => [
           tunnel.nickname,
           tunnel.state,
@@ -78,7 +86,7 @@ export function sectionText(status: Status, section: StatusSection): string {
         status.routes.map((route) => [
           route.network,
           route.mac,
-          route.ips.join(' '),
+          route.ips.filter((ip) => !ip.startsWith('fe80:')).join(' '), // each MAC has its own: noise
           route.local ? 'this host' : nameOf(route.peer),
           String(route.sequence),
           route.state,
@@ -87,16 +95,8 @@ export function sectionText(status: Status, section: StatusSection): string {
       );
     case 'leases':
       return table(
-        ['NETWORK', 'BLOCK', 'HOST', 'EPOCH', 'USED', 'SIZE', 'STATE'],
-        status.leases.map((lease) => [
-          lease.network,
-          lease.cidr,
-          lease.peer === status.self.id ? 'this host' : nameOf(lease.peer),
-          String(lease.epoch),
-          String(lease.used ?? '-'),
-          String(lease.size),
-          lease.state,
-        ]),
+        LEASE_HEADER,
+        leaseCells(status.leases, (peer) => (peer === status.self.id ? 'this host' : nameOf(peer))),
       );
     case 'attachments':
       return table(

@@ -1,7 +1,9 @@
 // Plain text tables for people: columns as wide as their widest cell, no borders, nothing cut off, so that lines can be
 // grepped and copied. Control characters of names from the network are shown escaped.
 
+/** Without rows it says so. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return 'none';
   const all = [header, ...rows.map((row) => row.map(printable))];
   const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
   return all

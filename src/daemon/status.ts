@@ -124,7 +124,7 @@ function tunnelRows(member: Member): TunnelRow[] {
       txFrames: counters?.txFrames ?? 0,
       rxFrames: counters?.rxFrames ?? 0,
       drops: counters?.drops ?? {},
-      reason: tunnel.reason,
+      reason: tunnel.reason ?? (member.isAlive(tunnel.peer) ? null : 'its host does not answer'),
     };
   });
 }
