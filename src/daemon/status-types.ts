@@ -2,6 +2,8 @@
 // Unknown values are null; `ips` are CIDR strings; `peer` is a peer id; `lastSeenMs` is an age.
 
 import type { AeadCipher } from '../base/capabilities.ts';
+import type { TargetState } from '../host/mesh/dialler.ts';
+import type { LeaseState } from '../ipam/types.ts';
 import type { DatapathName } from '../router/datapath.ts';
 
 export const STATUS_API_VERSION = 'fabric/v1';
@@ -58,7 +60,7 @@ export interface LeaseRow {
   readonly epoch: number;
   readonly used: number | null;
   readonly size: number;
-  readonly state: string;
+  readonly state: LeaseState;
   readonly expiresAt: string | null;
 }
 
@@ -83,7 +85,7 @@ export interface DnsRow {
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
-  readonly state: string;
+  readonly state: TargetState;
   readonly error: string | null;
 }
 

@@ -1,0 +1,115 @@
+// The documents that describe machine-readable things say what the code does: error codes, status fields, the local API.
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { type ApiPorts, apiRoutes, type MemberApi } from '../src/daemon/api-routes.ts';
+
+const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+
+interface Schema {
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly $ref?: string;
+}
+
+interface OpenApi {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> };
+}
+
+const api = JSON.parse(read('docs/openapi.json')) as OpenApi;
+const errorCodes = [...read('src/base/errors.ts').matchAll(/^ {2}\| '([a-z-]+)'/gm)].map((match) => match[1]!);
+const statusTypes = read('src/daemon/status-types.ts');
+/** The field names of `interface NAME { … }`, also those of objects nested in it. */
+const fieldsOf = (name: string) => {
+  const body = new RegExp(`interface ${name} \\{([\\s\\S]*?)\\n\\}`).exec(statusTypes)![1]!;
+  return [...body.matchAll(/readonly (\w+)\??:/g)].map((match) => match[1]!);
+};
+
+describe('docs/errors.md', () => {
+  test('explains every error code and no other, in the order of the code', () => {
+    const explained = [...read('docs/errors.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map((match) => match[1]!);
+    expect(explained).toEqual(errorCodes);
+  });
+});
+
+describe('docs/status.md', () => {
+  const text = read('docs/status.md');
+
+  test('names every field', () => {
+    const interfaces = [...statusTypes.matchAll(/interface (\w+) \{/g)].map((match) => match[1]!);
+    const silent = interfaces.flatMap((name) =>
+      fieldsOf(name)
+        .filter((field) => !new RegExp(`\`([a-zA-Z]+\\.)?${field}(\\[\\])?\``).test(text))
+        .map((field) => `${name}.${field}`),
+    );
+    expect(silent).toEqual([]);
+  });
+
+  test('explains every value of every enum', () => {
+    const values = Object.values(api.components.schemas).flatMap((schema) => schema.properties?.state?.enum ?? []);
+    expect(values.length).toBeGreaterThan(15);
+    expect(values.filter((value) => !text.includes(`\`${value}\``))).toEqual([]);
+  });
+
+  test('explains every problem that health can report', () => {
+    const health = read('src/daemon/health.ts');
+    const codes = [...health.matchAll(/(?:add\(\s*|code: )'([a-z-]+)'/g)].map((match) => match[1]!);
+    expect(codes.length).toBeGreaterThan(5);
+    expect(codes.filter((code) => !text.includes(`| \`${code}\` |`))).toEqual([]);
+  });
+});
+
+describe('docs/openapi.json', () => {
+  const ports = {} as unknown as ApiPorts;
+  const membership = { member: { attachments: {} }, pendingDeletes: {} } as unknown as MemberApi;
+
+  test('describes exactly the routes that the daemon serves', () => {
+    const described = Object.entries(api.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(described.sort()).toEqual(Object.keys(apiRoutes(ports, membership)).sort());
+  });
+
+  test('says of each route whether it is there before this host has joined', () => {
+    const early = Object.keys(apiRoutes(ports));
+    for (const [path, methods] of Object.entries(api.paths)) {
+      for (const [method, operation] of Object.entries(methods)) {
+        const isLate = JSON.stringify(operation).includes('Only once this host is a member');
+        expect([path, isLate]).toEqual([path, !early.includes(`${method.toUpperCase()} ${path}`)]);
+      }
+    }
+  });
+
+  test('knows every error code', () => {
+    expect(api.components.schemas.Error?.properties?.error?.properties?.code?.enum).toEqual(errorCodes);
+  });
+
+  test('describes every field of status', () => {
+    const rows = {
+      Problem: 'Problem',
+      Peer: 'PeerRow',
+      Tunnel: 'TunnelRow',
+      Route: 'RouteRow',
+      Lease: 'LeaseRow',
+      Attachment: 'AttachmentRow',
+      Dns: 'DnsRow',
+      Target: 'TargetRow',
+    };
+    for (const [schema, type] of Object.entries(rows)) {
+      expect([schema, Object.keys(api.components.schemas[schema]?.properties ?? {})]).toEqual([schema, fieldsOf(type)]);
+    }
+    const flatten = (schema: Schema): string[] =>
+      Object.entries(schema.properties ?? {}).flatMap(([name, value]) => [name, ...flatten(value)]);
+    const { Status, Network, Problem } = api.components.schemas;
+    const described = new Set([Status, Network, Problem].flatMap((schema) => flatten(schema!)));
+    expect(fieldsOf('Status').filter((field) => !described.has(field))).toEqual([]);
+  });
+
+  test('every reference leads to a schema', () => {
+    const names = [...read('docs/openapi.json').matchAll(/"#\/components\/schemas\/(\w+)"/g)].map((match) => match[1]!);
+    expect(names.filter((name) => !(name in api.components.schemas))).toEqual([]);
+  });
+});
