@@ -5,13 +5,11 @@
 //   c2 ── fbc2 ┤ fabric0 host ┤
 //      host0 ──┘              └ f0 ─── foreign host
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { parseCidr } from '../../src/base/address.ts';
-import { DEFAULT_VNI } from '../../src/base/ids.ts';
-import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../../src/host/host-network.ts';
 import { LinuxHostNetwork } from '../../src/host/linux/linux-host-network.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import {
@@ -26,34 +24,30 @@ import {
   udp4Frame,
 } from '../host/linux/test-frames.ts';
 import {
-  ArrivalCounter,
-  attempt,
-  namespacePrefix,
-  run,
-  runInsideHost,
-  TestNamespace,
-} from '../host/linux/test-namespaces.ts';
+  advertise,
+  attach,
+  check,
+  eventually,
+  FOREIGN,
+  GATEWAY_MAC,
+  HOST,
+  hostState,
+  linkLocal,
+  makeContainer,
+  makeNeighbours,
+  NETWORK,
+  netns,
+  OUTSIDE,
+  pings,
+  rulesOfHost,
+  setBrNetfilter,
+  sysctl,
+} from '../host/linux/test-host.ts';
+import { ArrivalCounter, attempt, namespacePrefix, run, runInsideHost } from '../host/linux/test-namespaces.ts';
 
-const GATEWAY_MAC = mac('02:fa:b0:00:00:01');
-const NETWORK: OverlayNetworkConfig = {
-  network: DEFAULT_VNI,
-  bridge: 'fabric0',
-  range: parseCidr('10.32.0.0/12')!,
-  range6: parseCidr('fd00:1::/48')!,
-  gateway: '10.32.0.1',
-  gateway6: 'fd00:1::1',
-  gatewayMac: GATEWAY_MAC,
-  mtu: 1418,
-};
-const HOST = { mac: mac('02:00:00:00:01:02'), ip: '10.32.0.2', ip6: 'fd00:1::2' };
-const OUTSIDE = { ip: '203.0.113.1', ip6: '2001:db8:ff::1' };
-const FOREIGN = '198.51.100.2';
-const EVENTUALLY_MS = 10_000;
-
-interface Container {
-  readonly namespace: TestNamespace;
-  readonly config: Omit<ContainerInterfaceConfig, 'namespaceFd'>;
-}
+const TINY_SERVER = "require('http').createServer((_, r) => r.end('published')).listen(80, '0.0.0.0')";
+const TINY_CLIENT =
+  "fetch('http://192.0.2.2:8080/').then((r) => r.text(), () => '').then((text) => process.stdout.write(text))";
 
 async function scenarios(): Promise<void> {
   const { default: t } = await import('tap');
@@ -141,6 +135,32 @@ async function scenarios(): Promise<void> {
     t.ok(foreign.pings(OUTSIDE.ip));
     run('sysctl', ['-qw', 'net.ipv4.ip_forward=0']);
   });
+
+  await t.test(
+    'a published port is reached from outside, and software that comes later can forward, too',
+    async (t) => {
+      await onHost(t, async (_host, changes) => {
+        run('nft', ['add table ip portmap; add chain ip portmap pre { type nat hook prerouting priority dstnat; }']);
+        run('nft', ['add rule ip portmap pre iifname up0 tcp dport 8080 dnat to 10.32.0.11:80']);
+        const server = c1.namespace.start(process.execPath, '-e', TINY_SERVER);
+        const get = [process.execPath, '-e', TINY_CLIENT];
+        await eventually(() => attempt('ip', ['netns', 'exec', router.name, ...get]).stdout === 'published');
+        server.kill();
+        run('nft', ['delete table ip portmap']);
+
+        const seen = changes();
+        run('ip', ['link', 'add', 'late0', 'type', 'bridge']);
+        run('ip', ['link', 'set', 'f0', 'master', 'late0']);
+        run('ip', ['addr', 'flush', 'dev', 'f0', 'scope', 'global']);
+        run('ip', ['addr', 'add', '198.51.100.1/24', 'dev', 'late0']);
+        run('ip', ['link', 'set', 'late0', 'up']);
+        await eventually(() => changes() > seen && foreign.pings(OUTSIDE.ip));
+        t.pass('a bridge made after fabric is forwarded');
+        run('ip', ['link', 'del', 'late0']);
+        run('ip', ['addr', 'add', '198.51.100.1/24', 'dev', 'f0']);
+      });
+    },
+  );
 
   await t.test('a forward chain that drops, as an administrator makes it', async (t) => {
     run('nft', [
@@ -369,108 +389,6 @@ async function scenarios(): Promise<void> {
       t.same(await host.overlappingRoutes(parseCidr('198.51.0.0/16')!), ['198.51.100.0/24 dev f0']);
     });
   });
-}
-
-function makeNeighbours(): { readonly router: TestNamespace; readonly foreign: TestNamespace } {
-  const router = new TestNamespace('router');
-  router.plug('up0');
-  // A router says so in its neighbour advertisements; else the host drops its default route (RFC 4861 §7.2.5).
-  router.run('sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
-  router.run('ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'eth0');
-  router.run('ip', '-6', 'addr', 'add', '2001:db8:1::1/64', 'dev', 'eth0', 'nodad');
-  router.run('ip', 'addr', 'add', OUTSIDE.ip, 'dev', 'lo');
-  router.run('ip', '-6', 'addr', 'add', OUTSIDE.ip6, 'dev', 'lo');
-  // The ways back that a careless LAN might have: only masquerade and the host's rules keep containers apart.
-  router.run('ip', 'route', 'add', '198.51.100.0/24', 'via', '192.0.2.2');
-  run('ip', ['addr', 'add', '192.0.2.2/24', 'dev', 'up0']);
-  run('ip', ['route', 'add', 'default', 'via', '192.0.2.1']);
-  const foreign = new TestNamespace('foreign');
-  foreign.plug('f0');
-  run('ip', ['addr', 'add', '198.51.100.1/24', 'dev', 'f0']);
-  foreign.run('ip', 'addr', 'add', `${FOREIGN}/24`, 'dev', 'eth0');
-  foreign.run('ip', 'route', 'add', 'default', 'via', '198.51.100.1');
-  // Link-local addresses are usable after duplicate address detection.
-  const deadline = Date.now() + EVENTUALLY_MS;
-  while (router.run('ip', '-6', 'addr').includes('tentative') || run('ip', ['-6', 'addr']).includes('tentative')) {
-    if (Date.now() > deadline) throw new Error('duplicate address detection does not end');
-  }
-  while (!run('ip', ['-6', 'route', 'show', 'default']).includes('ra')) advertise(router);
-  while (run('ip', ['-6', 'addr']).includes('tentative')) if (Date.now() > deadline) throw new Error('no address');
-  router.run('ip', 'route', 'add', '10.32.0.0/12', 'via', '192.0.2.2');
-  return { router, foreign };
-}
-
-function advertise(router: TestNamespace): void {
-  const from = /inet6 (fe80::[0-9a-f:]+)/.exec(router.run('ip', '-6', 'addr', 'show', 'dev', 'eth0'))![1]!;
-  const packet = { source: mac(router.macOf('eth0')), destination: ALL_NODES_MAC, from, to: 'ff02::1' };
-  router.run(...injectCommand('eth0', [icmp6Frame(packet, routerAdvertisement('2001:db8:1::'))]));
-}
-
-function makeContainer(number: number): Container {
-  const namespace = new TestNamespace(`c${number}`);
-  const config = {
-    ifname: 'eth0',
-    hostIfname: `fbc${number}`,
-    mac: mac(`02:00:00:00:00:1${number}`),
-    ips: [`10.32.0.1${number}`, `fd00:1::1${number}`],
-    defaultRoute: true,
-    routes: [],
-  };
-  return { namespace, config };
-}
-
-async function attach(host: LinuxHostNetwork, { namespace, config }: Container) {
-  return (await namespace.withDescriptor((namespaceFd) => host.addContainer({ ...config, namespaceFd }))).routes;
-}
-
-function check(host: LinuxHostNetwork, { namespace, config }: Container): Promise<readonly string[]> {
-  return namespace.withDescriptor((namespaceFd) => host.checkContainer({ ...config, namespaceFd }));
-}
-
-function linkLocal({ namespace }: Container): string {
-  return /inet6 (fe80::[0-9a-f:]+)/.exec(namespace.run('ip', '-6', 'addr', 'show', 'dev', 'eth0'))![1]!;
-}
-
-function netns({ namespace }: Container): readonly string[] {
-  return ['netns', 'exec', namespace.name];
-}
-
-function pings(address: string): boolean {
-  return attempt('ping', ['-n', '-c', '1', '-W', '1', address]).status === 0;
-}
-
-/** Everything that reset must leave as it was. Counters, expiry times and handles differ by themselves. */
-function hostState(): Readonly<Record<string, string>> {
-  const still = (text: string): string => text.replace(/ expires \d+sec| valid_lft \d+sec| preferred_lft \d+sec/g, '');
-  return {
-    links: still(run('ip', ['-d', 'addr'])).replace(/ (hello|tcn|topology_change|gc)_timer +[\d.]+/g, ''),
-    routes: still(run('ip', ['route', 'show', 'table', 'all'])),
-    routes6: still(run('ip', ['-6', 'route', 'show', 'table', 'all'])),
-    rules: rulesOfHost(),
-    sysctls: run('sh', ['-c', 'grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf 2>/dev/null | sort']),
-  };
-}
-
-function rulesOfHost(): string {
-  return run('nft', ['-s', 'list', 'ruleset']);
-}
-
-function sysctl(path: string): string {
-  return readFileSync(`/proc/sys/${path}`, 'utf8').trim();
-}
-
-function setBrNetfilter(value: string): void {
-  for (const family of ['iptables', 'ip6tables', 'arptables']) {
-    attempt('sysctl', ['-qw', `net.bridge.bridge-nf-call-${family}=${value}`]);
-  }
-}
-
-async function eventually(holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + EVENTUALLY_MS;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error('it did not come true in time');
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 if (namespacePrefix() === null) runInsideHost(import.meta.url);

@@ -12,6 +12,7 @@ import {
 } from '../native.ts';
 import { RtnetlinkMonitor } from '../netlink/monitor.ts';
 import type { NetlinkEvent } from '../netlink/objects.ts';
+import { tellsOfForwarding } from './netconf.ts';
 import { parseGenerations } from './nft-generation.ts';
 
 /** From the first event to the look: a flush and its refill by others are one look. */
@@ -60,7 +61,7 @@ export class ChangeWatch {
     const byOthers = (bytes: Uint8Array): boolean =>
       parseGenerations(bytes).some(({ threadId }) => !isOurThread(threadId));
     this.#listen(NETLINK_NETFILTER, [GROUP_NFTABLES], byOthers);
-    this.#listen(NETLINK_ROUTE, GROUPS_NETCONF, () => true);
+    this.#listen(NETLINK_ROUTE, GROUPS_NETCONF, tellsOfForwarding);
   }
 
   /** Ends with the look under way. */

@@ -65,7 +65,7 @@ export class ContainerPorts {
         throw new FabricError('interface-exists', { what: `the container has an interface ${config.ifname} already` });
       }
       await this.#allow(config);
-      const host = await this.#orUndo(this.#createPair(network, bridge, config), () => this.#forget(config));
+      const host = await this.#orUndo(this.#createPair(network, bridge, config), () => this.forget(config));
       const work = this.#bringUp(bridge, host, config).then(() => setUpContainerSide(inside, network, config, host));
       return { host, routes: await this.#orUndo(work, () => this.remove(config)) };
     } finally {
@@ -78,7 +78,7 @@ export class ContainerPorts {
     const index = await this.#takeDown(port.hostIfname);
     await Promise.all([
       ...hostRoutes(port).map((dst) => unlessMissing(this.#netlink.deleteRoute({ dst }))),
-      this.#forget(port),
+      this.forget(port),
     ]);
     if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
   }
@@ -87,6 +87,19 @@ export class ContainerPorts {
   async removeInterface(hostIfname: string): Promise<void> {
     const index = await this.#takeDown(hostIfname);
     if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
+  }
+
+  /** Takes the anti-spoof elements away: one transaction, or one by one when some are gone already. */
+  async forget(port: PortIdentity): Promise<void> {
+    const elements = portElements(port);
+    try {
+      await this.#filter.setElementsAll(elementChanges('delete', elements));
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      for (const element of elements) {
+        await unlessMissing(this.#filter.setElementsAll(elementChanges('delete', [element])));
+      }
+    }
   }
 
   /** Puts back what differs; true when something did. Rejects with `attachment-unknown` when the interface is gone. */
@@ -165,19 +178,6 @@ export class ContainerPorts {
       if (!isMissing(error)) throw error;
       await this.#repairFilter();
       await this.#filter.setElementsAll(changes);
-    }
-  }
-
-  /** One transaction; element by element when one of them is gone already. */
-  async #forget(port: PortIdentity): Promise<void> {
-    const elements = portElements(port);
-    try {
-      await this.#filter.setElementsAll(elementChanges('delete', elements));
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-      for (const element of elements) {
-        await unlessMissing(this.#filter.setElementsAll(elementChanges('delete', [element])));
-      }
     }
   }
 

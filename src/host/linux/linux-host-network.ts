@@ -147,6 +147,9 @@ export class LinuxHostNetwork implements HostNetwork {
       return { hostMac: host.mac, bridgeMac: overlay.config.gatewayMac, routes };
     } catch (error) {
       this.#ports.delete(config.hostIfname);
+      // A rewrite of the packet filter may have brought the elements back after the port had taken them away.
+      await this.#settled();
+      await this.#containers.forget(entry.port);
       throw error;
     }
   }
@@ -248,14 +251,13 @@ export class LinuxHostNetwork implements HostNetwork {
     const links = await this.#netlink.listLinks();
     const foreign = links.filter((link) => !isOurs(link, links) && !link.loopback);
     const forwarding = await this.#forwarding.prepare(foreign, needs);
-    const changes = [
-      await this.#filter.ensure({
-        networks: [config],
-        guard: forwarding.guard,
-        foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
-        elements: this.#elements(),
-      }),
-    ];
+    const rules = {
+      networks: [config],
+      guard: forwarding.guard,
+      foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
+      elements: this.#elements([...this.#ports.values()]),
+    };
+    const changes = [await this.#filter.ensure(rules, this.#elements(this.#livePorts()))];
     const { bridge, changed } = await ensureBridge(this.#netlink, config);
     this.#overlay = { config, names, bridge };
     this.#events.expect({ names, bridge, config, access: this.#access, foreign });
@@ -301,9 +303,13 @@ export class LinuxHostNetwork implements HostNetwork {
     return changed;
   }
 
-  #elements(): readonly AntiSpoofElement[] {
-    const ports = [...this.#ports.values()].flatMap(({ port }) => portElements(port));
-    return this.#access === null ? ports : [...ports, ownedMac(this.#access.mac)];
+  #livePorts(): readonly { readonly port: PortIdentity }[] {
+    return [...this.#ports.values()].filter(({ live }) => live);
+  }
+
+  #elements(ports: readonly { readonly port: PortIdentity }[]): readonly AntiSpoofElement[] {
+    const elements = ports.flatMap(({ port }) => portElements(port));
+    return this.#access === null ? elements : [...elements, ownedMac(this.#access.mac)];
   }
 
   async #checkAntiSpoof(config: PortIdentity): Promise<readonly string[]> {

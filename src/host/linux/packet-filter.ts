@@ -31,12 +31,15 @@ export class PacketFilter {
     await this.#programs.list('tables');
   }
 
-  /** True when something had to be written. The first call of a process always writes. */
-  async ensure(input: OverlayRulesInput): Promise<boolean> {
+  /**
+   * True when something had to be written. The first call of a process always writes. Of `input.elements` only `settled` ones
+   * are missed: the others belong to ports that are being made.
+   */
+  async ensure(input: OverlayRulesInput, settled: readonly AntiSpoofElement[]): Promise<boolean> {
     const rules = overlayRules({ ...input, elements: [] });
     if (this.#written?.rules === rules) {
       const listing = await this.#listing();
-      if (fingerprint(listing) === this.#written.shown && hasElements(listing, input.elements)) return false;
+      if (fingerprint(listing) === this.#written.shown && hasElements(listing, settled)) return false;
     }
     await this.#write(overlayRules(input));
     this.#written = { rules, shown: fingerprint(await this.#listing()) };

@@ -2,7 +2,7 @@
 // host, because LinuxHostNetwork works on the namespace of its process. All namespaces carry one prefix and are deleted by
 // the outer process, whatever becomes of the inner one.
 
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
+import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -56,9 +56,9 @@ export class TestNamespace {
     return run('ip', ['netns', 'exec', this.name, ...command]);
   }
 
-  /** Lines of nft's own syntax. */
-  nft(...lines: readonly string[]): void {
-    run('ip', ['netns', 'exec', this.name, 'nft', '-f', '-'], `${lines.join('\n')}\n`);
+  /** A program that goes on; the caller ends it. */
+  start(...command: readonly string[]): ChildProcess {
+    return spawn('ip', ['netns', 'exec', this.name, ...command], { stdio: 'ignore' });
   }
 
   pings(address: string): boolean {
