@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { leaseCells, leaseSummary } from '../../src/cli/lease-table.ts';
 import type { LeaseRow } from '../../src/daemon/status-types.ts';
 
-function lease(cidr: string, state: string, used: number | null = 0, peer = 'me'): LeaseRow {
+function lease(cidr: string, state: LeaseRow['state'], used: number | null = 0, peer = 'me'): LeaseRow {
   const bits = cidr.includes(':') ? 128 : 32;
   const size = 2 ** (bits - Number(cidr.split('/')[1]));
   return { network: 'fabric', cidr, peer, epoch: 2, used, size, state, expiresAt: null };
