@@ -218,6 +218,19 @@ describe('files', () => {
   });
 });
 
+test('every npm package is used somewhere', () => {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+    devDependencies: Record<string, string>;
+  };
+  const settings = ['native/binding.gyp', 'biome.json', 'vitest.config.ts', '.taprc'];
+  const texts = [...ALL.map(({ text }) => text), ...settings.map((path) => readFileSync(join(ROOT, path), 'utf8'))];
+  const unused = Object.keys({ ...dependencies, ...devDependencies })
+    .filter((name) => !name.startsWith('@types/'))
+    .filter((name) => !texts.some((text) => text.includes(name)));
+  expect(unused).toEqual([]);
+});
+
 test('links of the documents lead to files of the checkout', () => {
   const broken = DOCUMENTS.flatMap(({ path, text }) =>
     [...text.matchAll(/\]\(([^)\s]+)\)/g)]
