@@ -43,7 +43,7 @@ const PACKAGES_TOOLS = [
   'util-linux',
 ];
 /** What the end-to-end tests with real container runtimes and wrong clocks need besides: `FABRIC_SETUP=full`. */
-const PACKAGES_FULL = ['containerd', 'runc', 'docker.io', 'faketime'];
+const PACKAGES_FULL = ['containerd', 'runc', 'docker.io'];
 
 export const isRoot = process.getuid?.() === 0;
 export const isFull = process.env.FABRIC_SETUP === 'full';
