@@ -199,7 +199,10 @@ export class Tunnels {
 
   /** Ends all sessions; they and their keys leave the datapath. Recent peers stay remembered. */
   close(): void {
-    for (const peer of this.#peers.all()) this.#end(peer);
+    for (const peer of this.#peers.all()) {
+      this.#end(peer);
+      peer.agreedMtu = null; // the next datapath has not heard of it
+    }
   }
 
   #service(peer: TunnelPeer, nowMs: number): void {

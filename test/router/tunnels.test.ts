@@ -83,6 +83,17 @@ describe('a tunnel on demand', () => {
     expect([a.pathMtus.get(b.id), b.pathMtus.get(a.id)]).toEqual([1400, 1400]);
   });
 
+  test('a datapath made anew hears of the path MTU again', () => {
+    const { network, a, b } = twoHosts(8, { b: { change: { mtu: 1400 } } });
+    a.sendFrame(b);
+    network.run(100);
+    a.tunnels.close();
+    a.pathMtus.clear();
+    a.sendFrame(b);
+    network.run(6_000);
+    expect([a.hasSession(b), a.pathMtus.get(b.id)]).toEqual([true, 1400]);
+  });
+
   test('an initiator that gossip has not named is accepted and reported', () => {
     const network = new SimNetwork(9);
     const a = new SimHost(network, 1);
