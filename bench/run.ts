@@ -1,6 +1,8 @@
 // One run of the benchmark: all contenders stand at once in one lab and are measured in turn, round by round, so that whatever
 // else the machine does meets all of them alike. The order rotates, so that none always follows the same other.
 
+import { existsSync } from 'node:fs';
+import type { Lab } from '../test/lab/lab.ts';
 import { withLab } from '../test/lab/with-lab.ts';
 import type { Contender } from './contender.ts';
 import { measureStartUp, residentMiB } from './start-up.ts';
@@ -42,6 +44,7 @@ async function trafficRounds(options: RunOptions): Promise<Record<string, Summar
       await serve(path.server);
       entries.push({ contender, path, figures: [] as Record<string, number>[] });
     }
+    await bypassBridgeNetfilter(lab);
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < entries.length; turn++) {
         const { contender, path, figures } = entries[(round + turn) % entries.length]!;
@@ -54,6 +57,18 @@ async function trafficRounds(options: RunOptions): Promise<Record<string, Summar
     }
     return Object.fromEntries(entries.map(({ contender, figures }) => [contender.name, summaries(figures)]));
   });
+}
+
+/**
+ * Where Docker (or a test) has loaded br_netfilter, every bridged frame of this machine visits iptables as well: switched off
+ * here, so that runs on machines with and without it compare.
+ */
+async function bypassBridgeNetfilter(lab: Lab): Promise<void> {
+  if (!existsSync('/proc/sys/net/bridge')) return;
+  const off = ['iptables', 'ip6tables', 'arptables'].map((family) => `net.bridge.bridge-nf-call-${family}=0`);
+  const command = ['sysctl', '-qw', ...off];
+  await lab.inSwitch(command);
+  for (const host of lab.hosts) await host.run(command);
 }
 
 /** The figures of all rounds, by metric. */
