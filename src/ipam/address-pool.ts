@@ -8,6 +8,7 @@ import {
   cidrLast,
   cidrOf,
   compareCidrs,
+  type Family,
   formatCidr,
   formatIp,
   parseCidr,
@@ -32,6 +33,16 @@ export interface AddressPoolOptions {
   readonly plan: FamilyPlan;
   readonly store: Store;
   readonly clock: Clock;
+}
+
+/**
+ * False for what some software takes for a network or broadcast address although it is none in our one on-link prefix: IPv4
+ * ending in .0 or .255, IPv6 with an interface id of zero. Such addresses are given out last.
+ */
+function isOrdinary(value: bigint, family: Family): boolean {
+  if (family === 6) return (value & 0xffff_ffff_ffff_ffffn) !== 0n;
+  const octet = value & 0xffn;
+  return octet !== 0n && octet !== 0xffn;
 }
 
 export class AddressPool {
@@ -171,25 +182,30 @@ export class AddressPool {
   }
 
   #next(open: readonly Cidr[]): bigint | null {
+    return this.#search(open, isOrdinary) ?? this.#search(open, () => true);
+  }
+
+  #search(open: readonly Cidr[], likes: (value: bigint, family: Family) => boolean): bigint | null {
     const cursor = this.#cursor ?? -1n;
     for (const block of open) {
       if (cidrLast(block) <= cursor) continue;
-      const value = this.#scan(block.base > cursor ? block.base : cursor + 1n, cidrLast(block));
+      const value = this.#scan(block.base > cursor ? block.base : cursor + 1n, cidrLast(block), likes);
       if (value !== null) return value;
     }
     for (const block of open) {
       if (block.base > cursor) break;
       const last = cidrLast(block);
-      const value = this.#scan(block.base, last < cursor ? last : cursor);
+      const value = this.#scan(block.base, last < cursor ? last : cursor, likes);
       if (value !== null) return value;
     }
     return null;
   }
 
-  /** Ends after as many steps as there are addresses in use, resting or reserved. */
-  #scan(first: bigint, last: bigint): bigint | null {
+  /** Ends after as many steps as there are addresses in use, resting, reserved or not liked. */
+  #scan(first: bigint, last: bigint, likes: (value: bigint, family: Family) => boolean): bigint | null {
     for (let value = first; value <= last; value++) {
-      if (!this.#holders.has(value) && !this.#rests(value) && isAllocatable(this.#plan, value)) return value;
+      if (this.#holders.has(value) || this.#rests(value) || !isAllocatable(this.#plan, value)) continue;
+      if (likes(value, this.#plan.family)) return value;
     }
     return null;
   }

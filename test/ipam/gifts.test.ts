@@ -12,7 +12,7 @@ describe('gifts', () => {
     cluster.drain();
     expect(blocksOf(cluster, 1)).toEqual(['10.40.0.0/13']);
     expect(cluster.allocate(1, 'a')).toBe('ok');
-    expect(held(cluster, 1, 'a')).toBe('10.40.0.0');
+    expect(held(cluster, 1, 'a')).toBe('10.40.0.1');
     cluster.checkSettled();
   });
 
