@@ -1,18 +1,19 @@
 // The fabric command: names the verbs, their options and help, and turns every outcome into an exit code. What a verb does
-// stands in commands/; daemon code is imported only by `launch`, so that the other verbs start quickly.
+// stands in commands/; what takes long to load (the daemon, address arithmetic, cryptography) is imported by the verbs that need
+// it when they run, so that `fabric status` takes little longer than Node itself.
 
 import { Command, CommanderError, Option } from 'commander';
 import { FabricError } from '../base/errors.ts';
-import { RUN_DIR_DEFAULT, STATE_DIR_DEFAULT } from '../daemon/launch-options.ts';
 import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
 import { attach, detach, ps } from './commands/attach.ts';
 import { connect, forget } from './commands/connect.ts';
-import { launch } from './commands/launch.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { status } from './commands/status.ts';
-import { token } from './commands/token.ts';
 import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
+
+const STATE_DIR_DEFAULT = '/var/lib/fabric';
+const RUN_DIR_DEFAULT = '/run/fabric';
 
 const INTRO = `fabric: one encrypted Ethernet segment for the containers of all your hosts.
 
@@ -67,7 +68,7 @@ function buildProgram(): Command {
     .addOption(new Option('--ca <file>').hideHelp())
     .addOption(new Option('--cert <file>').hideHelp())
     .addOption(new Option('--key <file>').hideHelp())
-    .action(launch);
+    .action(async (flags) => (await import('./commands/launch.ts')).launch(flags));
 
   verb(program, 'status', 'explain the network: is it healthy, who is there, what goes where')
     .argument('[section]', STATUS_SECTIONS.join('|'))
@@ -93,7 +94,7 @@ function buildProgram(): Command {
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
     .argument('[action]', 'rotate is not there yet')
     .option('--generate', 'make a new token offline, for unattended installs')
-    .action(token);
+    .action(async (action, flags) => (await import('./commands/token.ts')).token(action, flags));
   verb(program, 'connect', 'dial that host now and remember it').argument('<host>').action(connect);
   verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
   verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);

@@ -9,8 +9,6 @@ export const RANGE_DEFAULT = '10.32.0.0/12';
 export const LEASE_PREFIX_DEFAULT = 24;
 export const BRIDGE_DEFAULT = 'fabric0';
 export const PORT_DEFAULT = 6783;
-export const STATE_DIR_DEFAULT = '/var/lib/fabric';
-export const RUN_DIR_DEFAULT = '/run/fabric';
 /** IPv6 needs 1,280 (RFC 8200 §5); with all overhead the outer IP packet stays below 64 KiB. */
 const MTU_MIN = 1280;
 const MTU_MAX = 65_000;
