@@ -1,6 +1,9 @@
 // Drives the `tick()` of a pure core: calls it, waits as long as it says, and earlier when somebody wakes it. One timer per
 // core and nothing else keeps time in the daemon. A tick that throws is a bug: it ends the process.
 
+/** Node's timers fire at once beyond this; a tick that comes early does no harm. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export class Ticker {
   readonly #tick: () => number;
   #timer: NodeJS.Timeout | null = null;
@@ -19,7 +22,7 @@ export class Ticker {
     if (dueMs >= this.#dueMs) return;
     this.#dueMs = dueMs;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#run(), Math.max(0, withinMs));
+    this.#timer = setTimeout(() => this.#run(), Math.min(Math.max(0, withinMs), TIMER_MS_MAX));
   }
 
   stop(): void {

@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { PeerId } from '../../src/base/ids.ts';
+import { DatapathSlot } from '../../src/daemon/datapath-slot.ts';
+import type { Datapath, DatapathEvents, TableChange } from '../../src/router/datapath.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const peer = 'bb'.repeat(16) as PeerId;
+const FLOOD: TableChange = { kind: 'flood', network: 0 as never, peers: [peer] };
+
+/** A datapath that only remembers what it was told. */
+class RecordedDatapath implements Datapath {
+  readonly name = 'pcap';
+  readonly told: string[] = [];
+  events: DatapathEvents | null = null;
+  tables: readonly TableChange[] = [];
+  refusal: Error | null = null;
+
+  async start(events: DatapathEvents): Promise<void> {
+    if (this.refusal !== null) throw this.refusal;
+    this.events = events;
+    this.told.push('start');
+  }
+
+  async stop(): Promise<void> {
+    this.told.push('stop');
+  }
+
+  addSession(): void {}
+  useSession(): void {}
+  removeSession(): void {}
+  setEndpoint(): void {}
+  setPathMtu(_peer: PeerId, bytes: number): void {
+    this.told.push(`mtu ${bytes}`);
+  }
+  applyTables(changes: readonly TableChange[]): void {
+    this.tables = changes;
+  }
+  sendRaw(): void {}
+  sendKeepalive(): void {}
+  removePeer(): void {}
+  stats() {
+    return { peers: [], drops: { 'send-failed': 1 }, framesIn: 3, framesOut: 4 };
+  }
+}
+
+function setUp() {
+  const made: RecordedDatapath[] = [];
+  const world = { refusal: null as Error | null, replaced: 0 };
+  const nothing = () => undefined;
+  const slot = new DatapathSlot({
+    log: new RecordingLog(),
+    make: async () => {
+      const datapath = new RecordedDatapath();
+      datapath.refusal = world.refusal;
+      made.push(datapath);
+      return datapath;
+    },
+    events: {
+      handshake: nothing,
+      sessionWanted: nothing,
+      sessionConfirmed: nothing,
+      roamed: nothing,
+      sessionExhausted: nothing,
+      learned: nothing,
+    },
+    tables: () => [FLOOD],
+    replaced: () => world.replaced++,
+  });
+  return { slot, made, world };
+}
+
+test('before it started: a reason, no counters, and commands that go nowhere', () => {
+  const { slot } = setUp();
+  expect(slot.failure).toBe('not started yet');
+  expect(slot.stats()).toEqual({ peers: [], drops: {}, framesIn: 0, framesOut: 0 });
+  slot.setPathMtu(peer, 1400);
+  slot.applyTables([FLOOD]);
+});
+
+test('a fresh datapath gets all tables, then commands and counters are its own', async () => {
+  const { slot, made } = setUp();
+  await slot.start();
+  expect(slot.failure).toBeNull();
+  expect(made[0]!.tables).toEqual([FLOOD]);
+  slot.setPathMtu(peer, 1400);
+  expect(made[0]!.told).toEqual(['start', 'mtu 1400']);
+  expect(slot.stats().framesOut).toBe(4);
+});
+
+test('the first start fails with its own error', async () => {
+  const { slot, world } = setUp();
+  world.refusal = new Error('port in use');
+  await expect(slot.start()).rejects.toThrow('port in use');
+});
+
+test('a datapath that failed is made anew, with pauses that double up to ten seconds', async () => {
+  const { slot, made, world } = setUp();
+  await slot.start();
+  world.refusal = new Error('no port');
+  made[0]!.events!.failed('the port was deleted');
+  expect([slot.failure, world.replaced]).toEqual(['the port was deleted', 1]);
+  const pausesMs: number[] = [];
+  for (let sinceMs = 0; pausesMs.length < 8; sinceMs += 100) {
+    const before = made.length;
+    await vi.advanceTimersByTimeAsync(100);
+    if (made.length === before) continue;
+    pausesMs.push(sinceMs + 100);
+    sinceMs = -100;
+  }
+  expect(pausesMs).toEqual([200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
+  expect(slot.failure).toBe('no port');
+  world.refusal = null;
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(slot.failure).toBeNull();
+  expect(made.at(-1)!.tables).toEqual([FLOOD]);
+  made.at(-1)!.events!.failed('again');
+  const before = made.length;
+  await vi.advanceTimersByTimeAsync(200);
+  expect(made.length).toBe(before + 1);
+});
+
+test('a stopped slot makes no other, and stops one that was about to start', async () => {
+  const { slot, made } = setUp();
+  await slot.start();
+  made[0]!.events!.failed('gone');
+  await slot.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(made).toHaveLength(1);
+
+  const other = setUp();
+  const starting = other.slot.start();
+  await other.slot.stop();
+  await starting;
+  expect(other.made[0]!.told).toEqual(['start', 'stop']);
+});
