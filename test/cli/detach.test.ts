@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { type ErrorCode, FabricError } from '../../src/base/errors.ts';
+import { childArguments } from '../../src/cli/detach.ts';
+import { describeError, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, exitCodeOf } from '../../src/cli/exit.ts';
+
+test.each<[string, string[], string[]]>([
+  ['nothing but the verb', ['launch', '--detach'], ['launch']],
+  [
+    'other flags stay in order',
+    ['launch', '--nickname', 'a', '--detach', '--port', '7000'],
+    ['launch', '--nickname', 'a', '--port', '7000'],
+  ],
+  ['the token goes with its flag', ['launch', '--token', 'fabric1-secret', '--join', 'h'], ['launch', '--join', 'h']],
+  ['the token file goes too', ['launch', '--token-file', '-', '--join', 'h'], ['launch', '--join', 'h']],
+  [
+    'flags written with an equals sign',
+    ['launch', '--token=fabric1-secret', '--token-file=x', '--join=h'],
+    ['launch', '--join=h'],
+  ],
+])('arguments of the detached daemon: %s', (_name, argv, kept) => {
+  expect(childArguments(argv)).toEqual(kept);
+});
+
+test('no argument of the detached daemon ever holds the token', () => {
+  const forms = [['--token', 'SECRET'], ['--token=SECRET'], ['--token-file', 'SECRET'], ['--token-file=SECRET']];
+  for (const form of forms) {
+    expect(childArguments(['launch', '--init', ...form, '--detach']).join(' ')).not.toContain('SECRET');
+  }
+});
+
+test.each<[ErrorCode, number]>([
+  ['usage', EXIT_USAGE],
+  ['not-implemented', EXIT_USAGE],
+  ['token-missing', EXIT_USAGE],
+  ['daemon-unreachable', EXIT_UNREACHABLE],
+  ['timeout', EXIT_FAILED],
+  ['internal', EXIT_FAILED],
+])('%s ends with exit code %i', (code, status) => {
+  expect(exitCodeOf(new FabricError(code, { what: 'x' }))).toBe(status);
+});
+
+test('errors are told in lines of their own; a bug shows its stack', () => {
+  const error = new FabricError('usage', { what: 'it is so', why: 'because', fix: 'Do this' });
+  expect(describeError(error)).toBe('fabric: it is so\n  why: because\n  do:  Do this');
+  expect(describeError(new FabricError('usage', { what: 'it is so' }))).toBe('fabric: it is so');
+  expect(exitCodeOf(new Error('boom'))).toBe(EXIT_FAILED);
+  expect(describeError(new Error('boom'))).toContain('detach.test.ts');
+});
