@@ -8,6 +8,7 @@ import { IMAGE, makeBusyboxImage } from '../lab/busybox-image.ts';
 import { CNI_PLUGIN } from '../lab/checkout.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
+import { httpGet } from '../lab/http-get.ts';
 import { kernelState } from '../lab/kernel-state.ts';
 import { Lab } from '../lab/lab.ts';
 
@@ -35,10 +36,8 @@ test('containers of containerd talk, and leave nothing', { skip: NOT_INSTALLED }
   await other.run('client', ['sleep', '1000']);
   const web = await addressOf(t, a, 'default-web');
   const client = await addressOf(t, b, 'default-client');
-  // By hand: the resolver of a static busybox, which wget calls, needs libraries that the image has not.
-  const request = ['sh', '-c', `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${web} 80`];
   await eventually('the web server answers across hosts', async () => {
-    return (await other.exec('client', request))?.endsWith('hello from web\n') ?? false;
+    return (await other.exec('client', httpGet(web)))?.endsWith('hello from web\n') ?? false;
   });
   t.ok(await on.exec('web', ['ping', '-c', '1', '-W', '2', client]), 'and the other way round');
 
