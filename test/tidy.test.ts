@@ -26,7 +26,7 @@ const PURE_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   gossip: ['protobufjs/light.js'],
 };
 /** Files in which effects are allowed: capabilities, datapaths, composition root, command. */
-const HAS_EFFECTS = /^src\/(host|daemon|cli|router\/pcap)\//;
+const HAS_EFFECTS = /^src\/(host|daemon|cli|router\/(pcap|engine))\//;
 const IMPURE =
   /\b(Date\.now|new Date\(\)|Math\.random|performance\.now|process\.|hrtime|setTimeout|setInterval|setImmediate|queueMicrotask|crypto\.getRandomValues|fetch\(|console\.)/;
 
