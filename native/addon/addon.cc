@@ -111,8 +111,8 @@ Napi::Value ethtoolValuesIn(const Napi::CallbackInfo& info) {
   std::vector<EthtoolValue> commands;
   for (std::uint32_t i = 0; i < list.Length(); i++) {
     const auto entry = list.Get(i).As<Napi::Object>();
-    commands.push_back({entry.Get("command").As<Napi::Number>().Uint32Value(),
-                        entry.Get("value").As<Napi::Number>().Uint32Value()});
+    commands.push_back(
+        {entry.Get("command").As<Napi::Number>().Uint32Value(), entry.Get("value").As<Napi::Number>().Uint32Value()});
   }
   return PromiseWork<std::vector<EthtoolValue>>::start(
       info.Env(),

@@ -99,7 +99,8 @@ Napi::Value startMonitor(Napi::Env env, UniqueFd socket, Napi::Function listener
   const auto monitor = Monitor::start(env, std::move(socket), listener);
   if (monitor == nullptr) return raise(env, {ENOMEM, "uv_poll_init"});
   Napi::Object object = Napi::Object::New(env);
-  object.Set("close", Napi::Function::New(env, [monitor](const Napi::CallbackInfo&) { monitor->close(); }, "close"));
+  object.Set("close", Napi::Function::New(
+                          env, [monitor](const Napi::CallbackInfo&) { monitor->close(); }, "close"));
   return object;
 }
 

@@ -38,9 +38,7 @@ auto inNamespace(int fd, Work&& work) noexcept -> decltype(work()) {
   if (fd < 0) return guarded(work);
   return guarded([&] {
     decltype(work()) result = SystemError{ECANCELED, "setns"};
-    std::thread visitor([&]() noexcept {
-      result = setns(fd, CLONE_NEWNET) == 0 ? guarded(work) : lastError("setns");
-    });
+    std::thread visitor([&]() noexcept { result = setns(fd, CLONE_NEWNET) == 0 ? guarded(work) : lastError("setns"); });
     visitor.join();
     return result;
   });

@@ -63,7 +63,10 @@ class PromiseWork : public Napi::AsyncWorker {
 
  private:
   PromiseWork(Napi::Env env, Work work, Convert convert)
-      : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), convert_(convert) {}
+      : Napi::AsyncWorker(env),
+        deferred_(Napi::Promise::Deferred::New(env)),
+        work_(std::move(work)),
+        convert_(convert) {}
 
   Napi::Promise::Deferred deferred_;
   Work work_;

@@ -64,7 +64,8 @@ class Outstanding {
     if (header.nlmsg_type != NLMSG_ERROR && header.nlmsg_type != NLMSG_DONE) return;
     if (std::erase(waiting_, header.nlmsg_seq) > 0) return;
     int error = 0;
-    if (message.size() >= sizeof header + sizeof error) std::memcpy(&error, message.data() + sizeof header, sizeof error);
+    if (message.size() >= sizeof header + sizeof error)
+      std::memcpy(&error, message.data() + sizeof header, sizeof error);
     if (header.nlmsg_type == NLMSG_ERROR && error != 0) waiting_.clear();
   }
 
