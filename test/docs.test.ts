@@ -2,7 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { CNI_CODE } from '../src/cni-plugin/cni-error.ts';
 import { type ApiPorts, apiRoutes, type MemberApi } from '../src/daemon/api-routes.ts';
+import { TUNNEL_DROPS } from '../src/router/tunnel-options.ts';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
@@ -32,6 +34,33 @@ describe('docs/errors.md', () => {
   test('explains every error code and no other, in the order of the code', () => {
     const explained = [...read('docs/errors.md').matchAll(/^\| `([a-z-]+)` \|/gm)].map((match) => match[1]!);
     expect(explained).toEqual(errorCodes);
+  });
+});
+
+describe('docs/cni.md', () => {
+  test('explains every error code of the plugin and no other', () => {
+    const explained = [...read('docs/cni.md').matchAll(/^\| (\d+) \|/gm)].map((match) => Number(match[1]));
+    expect(explained).toEqual(Object.values(CNI_CODE));
+  });
+});
+
+describe('docs/wire-format.md', () => {
+  test('explains every reason for which a handshake datagram is dropped', () => {
+    const section = read('docs/wire-format.md').split('## What is dropped')[1]!.split('\n## ')[0]!;
+    const rows = [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap((match) => match[1]!.split(', '));
+    expect(rows.map((name) => name.replaceAll('`', '')).sort()).toEqual([...TUNNEL_DROPS].sort());
+  });
+});
+
+describe('docs/leases.md', () => {
+  test('explains every counter of dropped lease messages and records', () => {
+    const text = read('docs/leases.md').split('## Drops')[1]!;
+    const sources = ['exchange', 'ipam', 'estate', 'lease-view', 'space-requests', 'holdings', 'claims', 'giving'];
+    const counted = sources.flatMap((name) =>
+      [...read(`src/ipam/${name}.ts`).matchAll(/\bdrop(?:\(|: )'([a-z-]+)'/g)].map((match) => match[1]!),
+    );
+    expect(counted.length).toBeGreaterThan(3);
+    expect(counted.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 });
 
