@@ -281,7 +281,7 @@ export class Daemon {
 
   #cloned({ host, peer, why }: RefusalReport): void {
     this.#caps.log.error('two live hosts use one identity', { host, peer, why });
-    if (peer === this.#keys?.peer) this.#member?.cloneDetected(host);
+    if (peer === this.#keys?.peer) this.#member?.cloneDetected(why);
   }
 
   /** A member let us in: everything is durable when this returns. */

@@ -4,13 +4,17 @@ import type { Mesh } from '../host/mesh/mesh.ts';
 import type { Member } from './member.ts';
 import type { Problem } from './status-types.ts';
 
+/** The one that stays notices its freedom at its next start only. */
+export const CLONE_FIX =
+  "Run 'fabric reset --force' on the copy, then 'fabric stop' and 'fabric launch' on the original";
+
 export function findProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
   if (member === null) return [notJoined(mesh)];
   const problems: Problem[] = [];
   const add = (code: string, what: string, why: string, fix: string) => problems.push({ code, what, why, fix });
   const { cloneFault, networkFault, slot, place } = member;
   if (cloneFault !== null) {
-    add('identity-clone', 'this host allocates no addresses', cloneFault, 'Run fabric reset on the copy');
+    add('identity-clone', 'this host allocates no addresses', cloneFault, CLONE_FIX);
   }
   if (networkFault !== null) {
     add('kernel-network', "the host's network is not as fabric needs it", networkFault, 'See the log; fabric retries');

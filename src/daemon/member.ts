@@ -24,6 +24,7 @@ import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts } from './genesis.ts';
+import { CLONE_FIX } from './health.ts';
 import { HOST_OWNER, HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import { openDatapath } from './open-datapath.ts';
@@ -367,13 +368,13 @@ export class Member {
   }
 
   /** A host with our identity and another boot id is alive: neither may allocate (DESIGN: clones). */
-  cloneDetected(where: string): void {
-    this.cloneFault = `another host with this host's identity is alive at ${where}`;
+  cloneDetected(why: string): void {
+    this.cloneFault = why;
     this.ipam.setAllocating(
       new FabricError('identity-clone', {
         what: 'no address is allocated',
         why: this.cloneFault,
-        fix: 'Run `fabric reset` on the copy, so that it joins with an identity of its own',
+        fix: CLONE_FIX,
       }),
     );
   }

@@ -53,6 +53,8 @@ export interface ConnectionEvents {
   /** The other side's Welcome. */
   welcomed(): void;
   message(channel: Channel, bytes: Uint8Array): void;
+  /** The peer says that a second live host uses our identity. */
+  cloned(detail: string): void;
   writable(): void;
   /** Fires once. `reason` is a goodbye's word, or what happened. */
   closed(reason: CloseReason, detail: string): void;
@@ -193,6 +195,11 @@ export class Connection {
     this.#write({ kind: 'ping', sequence: ++this.#pingSequence >>> 0 });
   }
 
+  /** Tells the peer that a second live host uses its identity; `detail` says which and where. */
+  tellClone(detail: string): void {
+    if (!this.#closed) this.#write({ kind: 'clone', detail });
+  }
+
   /** Says why, sends what waits, closes. */
   close(reason: GoodbyeReason, detail = ''): void {
     if (this.#closed) return;
@@ -260,6 +267,10 @@ export class Connection {
         this.#farewell = { reason: envelope.reason, detail: envelope.detail };
         this.#wire.end();
         this.#finish('lost', '');
+        return;
+      case 'clone':
+        if (this.#up) this.#events.cloned(envelope.detail);
+        else this.#drop('link-unexpected');
         return;
       case 'gossip':
       case 'lease':

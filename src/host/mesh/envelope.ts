@@ -34,6 +34,8 @@ export type Envelope =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'ping' | 'pong'; readonly sequence: number }
   | { readonly kind: 'goodbye'; readonly reason: GoodbyeReason; readonly detail: string }
+  /** A second live host uses the receiver's identity. */
+  | { readonly kind: 'clone'; readonly detail: string }
   | { readonly kind: Channel; readonly bytes: Uint8Array };
 
 const BOOT_ID_BYTES = 8;
@@ -43,7 +45,7 @@ const ENDPOINTS_MAX = 16;
 const NETWORKS_MAX = 4_096;
 const MESSAGES = {
   Envelope: {
-    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease'] } },
+    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease', 'clone'] } },
     fields: {
       hello: { type: 'Hello', id: 1 },
       welcome: { type: 'Welcome', id: 2 },
@@ -52,6 +54,7 @@ const MESSAGES = {
       goodbye: { type: 'Goodbye', id: 5 },
       gossip: { type: 'bytes', id: 6 },
       lease: { type: 'bytes', id: 7 },
+      clone: { type: 'Clone', id: 8 },
     },
   },
   Endpoint: { fields: { ip: { type: 'bytes', id: 1 }, port: { type: 'uint32', id: 2 } } },
@@ -72,6 +75,7 @@ const MESSAGES = {
   Ping: { fields: { sequence: { type: 'uint32', id: 1 } } },
   Pong: { fields: { sequence: { type: 'uint32', id: 1 } } },
   Goodbye: { fields: { reason: { type: 'string', id: 1 }, detail: { type: 'string', id: 2 } } },
+  Clone: { fields: { detail: { type: 'string', id: 1 } } },
 };
 
 export const MESH_SERVICE = 'fabric.mesh.v1.Mesh';
@@ -105,6 +109,8 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
       return { kind, sequence: (fields[kind] as { sequence: number }).sequence };
     case 'goodbye':
       return goodbyeFrom(fields[kind] as { reason: string; detail: string });
+    case 'clone':
+      return { kind, detail: printable((fields[kind] as { detail: string }).detail) };
     case 'gossip':
     case 'lease':
       return { kind, bytes: fields[kind] as Uint8Array };
@@ -143,6 +149,8 @@ function fieldsOf(envelope: Envelope): Record<string, unknown> {
       return { [envelope.kind]: { sequence: envelope.sequence } };
     case 'goodbye':
       return { goodbye: { reason: envelope.reason, detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
+    case 'clone':
+      return { clone: { detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
     case 'gossip':
     case 'lease':
       return { [envelope.kind]: envelope.bytes };

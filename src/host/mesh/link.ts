@@ -82,6 +82,11 @@ export class Link implements Contender {
     this.#connection.ping();
   }
 
+  /** Tells the peer that a second live host uses its identity; `detail` says which and where. */
+  tellClone(detail: string): void {
+    this.#connection.tellClone(detail);
+  }
+
   welcome(): void {
     this.#connection.welcome();
   }

@@ -16,7 +16,7 @@ import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
 import { type AcceptedCall, Listener } from './listener.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from './mesh-ports.ts';
-import { cloneRefusal, closedEarly, type Refusal } from './refusal.ts';
+import { cloneRefusal, closedEarly, ownClone, type Refusal } from './refusal.ts';
 import type { Wire } from './wire.ts';
 
 const TICK_MS = 200;
@@ -186,6 +186,9 @@ export class Mesh {
         message: (channel, bytes) => {
           if (link !== null) events.message(link, channel, bytes);
         },
+        cloned: (detail) => {
+          if (link !== null) this.#toldOfClone(meeting, detail);
+        },
         writable: () => {
           if (link !== null) events.writable(link);
         },
@@ -314,6 +317,8 @@ export class Mesh {
 
   #peerCloned(newcomer: Link, boots: readonly [BootId, BootId]): void {
     const name = formatEndpoint(newcomer.endpoint);
+    const where = `boot ${newcomer.bootId} at ${name}`;
+    this.link(newcomer.peer)?.tellClone(`another live host uses this identity (${where})`);
     this.#reportClone(cloneRefusal({ name, dialled: newcomer.dialled }, newcomer.peer, boots), name, newcomer.peer);
   }
 
@@ -337,12 +342,15 @@ export class Mesh {
     if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
   }
 
-  /** Another host found that two of us live. */
+  /** Another host found that two of us live, and keeps the link to the other one. */
   #weAreCloned(meeting: Meeting, detail: string): void {
-    const what = `${meeting.name} turned us away`;
-    const fix = "If this disk is a copy of another host's: run 'fabric reset --force' here and join again";
-    const refusal: Refusal = { code: 'identity-clone', what, why: detail, fix };
+    const refusal = ownClone(`${meeting.name} turned us away`, detail);
     if (this.#failDial(meeting, refusal)) this.#reportClone(refusal, meeting.name, this.#self);
+  }
+
+  /** Another host found that two of us live, and keeps the link to us. */
+  #toldOfClone({ name }: Meeting, detail: string): void {
+    this.#reportClone(ownClone(`${name} met another host with our identity`, detail), name, this.#self);
   }
 
   #reportRefusal({ name, certified }: Meeting, refusal: Refusal): void {

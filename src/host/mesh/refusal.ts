@@ -111,6 +111,12 @@ export function cloneRefusal(party: Party, peer: PeerId, boots: readonly [BootId
   };
 }
 
+/** What a peer tells us of our own identity. */
+export function ownClone(what: string, why: string): Refusal {
+  const fix = "If this disk is a copy of another host's: run 'fabric reset --force' here and join again";
+  return { code: 'identity-clone', what, why, fix };
+}
+
 /** An exchange that ended without a word, e.g. because the other side refuses us and closed. */
 export function closedEarly(party: Party, detail: string): Refusal {
   return {

@@ -80,6 +80,7 @@ beforeEach(() => {
       greeted: () => told.push('greeted'),
       welcomed: () => told.push('welcomed'),
       message: (channel, bytes) => told.push(`${channel} ${[...bytes].join(' ')}`),
+      cloned: (detail) => told.push(`cloned ${detail}`),
       writable: () => told.push('writable'),
       closed: (reason, detail) => told.push(`closed ${reason}${detail === '' ? '' : `: ${detail}`}`),
     },
@@ -104,6 +105,14 @@ function pass(ms: number): void {
 }
 
 describe('greeting', () => {
+  test('word of a clone counts on a link only', () => {
+    wire.say({ kind: 'clone', detail: 'early' });
+    goUp();
+    wire.say({ kind: 'clone', detail: 'boot 2 at 192.0.2.9:6783' });
+    expect(told.filter((line) => line.startsWith('cloned'))).toEqual(['cloned boot 2 at 192.0.2.9:6783']);
+    expect(drops).toEqual(['link-unexpected']);
+  });
+
   test('ours goes out first, theirs is told, Welcome too', () => {
     expect(wire.written).toEqual([{ kind: 'hello', hello }]);
     wire.say({ kind: 'hello', hello });

@@ -35,6 +35,7 @@ const samples: readonly Envelope[] = [
   { kind: 'ping', sequence: 0 },
   { kind: 'pong', sequence: 4_294_967_295 },
   { kind: 'goodbye', reason: 'duplicate', detail: '' },
+  { kind: 'clone', detail: 'boot 0000000000000002 at 192.0.2.9:6783' },
   { kind: 'gossip', bytes: Uint8Array.of(1, 2, 3) },
   { kind: 'lease', bytes: new Uint8Array(0) },
 ];
@@ -42,7 +43,7 @@ const samples: readonly Envelope[] = [
 describe('mesh envelope', () => {
   test('the descriptors are those of proto/mesh.proto', () => {
     const parsed = protobuf.parse(readFileSync('proto/mesh.proto', 'utf8')).root.resolveAll();
-    const types = ['Envelope', 'Endpoint', 'Hello', 'Welcome', 'Ping', 'Pong', 'Goodbye'];
+    const types = ['Envelope', 'Endpoint', 'Hello', 'Welcome', 'Ping', 'Pong', 'Goodbye', 'Clone'];
     const shape = (root: protobuf.NamespaceBase): unknown =>
       types.map((name) => {
         const type = root.lookupType(`fabric.mesh.v1.${name}`);

@@ -211,7 +211,7 @@ describe('exactly one link', () => {
     expect(a.mesh.links()).toEqual([]);
   });
 
-  test('a third host that meets two clones keeps the first and reports', async () => {
+  test('a third host that meets two clones keeps the first and tells both', async () => {
     const token = newToken();
     const keys = generateHostKeys(nodeRandom, nodeCrypto);
     const third = await startHost({ token });
@@ -222,7 +222,9 @@ describe('exactly one link', () => {
     copy.join(third);
     await until(() => third.clones.length > 0, 'clone noticed');
     expect(third.mesh.link(keys.peer)?.bootId).toBe('0000000000000001');
-    await until(() => third.clones.length > 0 && copy.clones.length > 0, 'clone reported on both sides');
+    await until(() => original.clones.length > 0 && copy.clones.length > 0, 'the third host tells both');
+    expect(original.clones[0]).toMatchObject({ code: 'identity-clone', peer: keys.peer });
+    expect(original.clones[0]!.why).toMatch(/another live host uses this identity .*0000000000000002/);
     expect([third.downs, original.downs, copy.ups]).toEqual([[], [], []]);
   });
 
