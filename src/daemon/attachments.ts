@@ -22,6 +22,8 @@ import { type AttachmentEntry, type AttachmentStore, attachmentKeyText } from '.
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 const ATTACHMENTS_MAX = 1021;
+/** After a reboot a thousand may be gone; each removal waits some 20 ms for the kernel. */
+const FREED_AT_ONCE = 16;
 
 /** A namespace that was opened for an operation; the descriptor is closed by `close`. */
 export interface OpenNamespace {
@@ -124,32 +126,37 @@ export class Attachments implements CniBackend {
    * no entry knows. At start (`starting`) every live port is set up anew; later only what vanished is freed.
    */
   async reconcile({ starting }: { readonly starting: boolean }): Promise<void> {
-    const { entries, host, log } = this.#ports;
+    const { entries, host } = this.#ports;
     const before = entries.all(); // before the kernel is asked: what is attached meanwhile is not in its answer
     const ports = new Map((await host.listContainerPorts()).map((port) => [port.hostIfname, port]));
+    const gone: AttachmentEntry[] = [];
     for (const entry of before) {
-      const port = ports.get(entry.hostIfname);
       if (!starting && (entry.state !== 'attached' || this.#busy.has(attachmentKeyText(entry.key)))) continue;
-      if (entry.state === 'attached' && port?.alive === true) {
-        if (starting) {
-          await host.adoptContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
-          this.#ports.publish(recordOf(entry));
-        }
-        continue;
+      const runs = entry.state === 'attached' && ports.get(entry.hostIfname)?.alive === true;
+      if (!runs) gone.push(entry);
+      else if (starting) {
+        await host.adoptContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
+        this.#ports.publish(recordOf(entry));
       }
-      await this.#alone(entry.key, async () => {
-        if (entries.get(entry.key) !== entry) return; // detached, or attached anew, meanwhile
-        log.info('attachment vanished, freeing it', { container: entry.key.containerId, ips: entry.ips.join(' ') });
-        await this.#detach(entry.key);
-      });
     }
+    await manyAtOnce(gone, (entry) => this.#freeVanished(entry));
     if (!starting) return;
-    const known = new Set(entries.all().map((entry) => entry.hostIfname));
-    for (const port of ports.values()) {
-      if (known.has(port.hostIfname)) continue;
-      log.warn('removing an interface of ours that no attachment knows', { interface: port.hostIfname });
-      await host.removeContainer({ hostIfname: port.hostIfname, mac: null, ips: [] });
-    }
+    for (const { hostIfname } of before) ports.delete(hostIfname);
+    await manyAtOnce([...ports.keys()], (hostIfname) => this.#removeUnknown(hostIfname));
+  }
+
+  #freeVanished(entry: AttachmentEntry): Promise<void> {
+    return this.#alone(entry.key, async () => {
+      if (this.#ports.entries.get(entry.key) !== entry) return; // detached, or attached anew, meanwhile
+      const { key, ips } = entry;
+      this.#ports.log.info('attachment vanished, freeing it', { container: key.containerId, ips: ips.join(' ') });
+      await this.#detach(key);
+    });
+  }
+
+  #removeUnknown(hostIfname: string): Promise<void> {
+    this.#ports.log.warn('removing an interface of ours that no attachment knows', { interface: hostIfname });
+    return this.#ports.host.removeContainer({ hostIfname, mac: null, ips: [] });
   }
 
   async #attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
@@ -342,4 +349,13 @@ export function recordOf(entry: AttachmentEntry): AttachmentRecord {
 
 function stopIfCancelled(signal: AbortSignal): void {
   if (signal.aborted) throw new FabricError('timeout', { what: 'the caller hung up before the attach was done' });
+}
+
+/** Rejects with the first error, after the batch that it happened in. */
+async function manyAtOnce<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let from = 0; from < items.length; from += FREED_AT_ONCE) {
+    const results = await Promise.allSettled(items.slice(from, from + FREED_AT_ONCE).map(work));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
 }

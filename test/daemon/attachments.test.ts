@@ -343,10 +343,32 @@ describe('reconcile', () => {
     const after = setUp({ snapshot: first.store.snapshot(), host });
     await after.attachments.reconcile({ starting: true });
     expect(host.calls.filter((call) => call.startsWith('adopt'))).toEqual(['adoptContainer 10.32.0.2 fd00::3']);
+    expect(host.calls.filter((call) => call.startsWith('remove'))).toHaveLength(3);
     expect([...host.ports.keys()]).toEqual([running.host.name]);
     expect([...after.claims.keys()]).toEqual([running.mac]);
     expect(after.entries.all().map((entry) => entry.key.containerId)).toEqual(['c1']);
     expect(after.attachments.find(key)).toEqual(running);
+  });
+
+  test('what runs is adopted before anything is freed, and many are freed at once', async () => {
+    const first = setUp();
+    await first.attachments.attach(request({ containerId: 'c9' }), never);
+    for (const containerId of ['c1', 'c2', 'c3']) {
+      const { host } = await first.attachments.attach(request({ containerId }), never);
+      first.host.ports.delete(host.name);
+    }
+    const after = setUp({ snapshot: first.store.snapshot(), host: first.host });
+    let removing = 0;
+    let letGo: () => void = () => undefined;
+    const allRemove = new Promise<void>((resolve) => (letGo = resolve));
+    first.host.calls.length = 0;
+    first.host.before.removeContainer = async () => {
+      if (++removing === 3) letGo();
+      await allRemove;
+    };
+    await after.attachments.reconcile({ starting: true });
+    expect(first.host.calls.findIndex((call) => call.startsWith('adopt'))).toBe(1);
+    expect(after.entries.size).toBe(1);
   });
 
   test('while running, only what vanished is freed; attaches under way are left alone', async () => {
