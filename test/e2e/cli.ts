@@ -124,7 +124,7 @@ test('what stands in the way on the host', async (t) => {
     await eventually('the port is taken', async () => {
       return (await host.run(['ss', '-Hln', 'sport', '=', ':6783'])).stdout !== '';
     });
-    await fails(`${kind} port in use`, await launch(), /6783[^]*in use[^]*--port/);
+    await fails(`${kind} port in use`, await launch(), /6783[\s\S]*in use[\s\S]*--port/);
     await end(holder);
   }
 
