@@ -150,7 +150,12 @@ export class Attachments implements CniBackend {
       if (this.#ports.entries.get(entry.key) !== entry) return; // detached, or attached anew, meanwhile
       const { key, ips } = entry;
       this.#ports.log.info('attachment vanished, freeing it', { container: key.containerId, ips: ips.join(' ') });
-      await this.#detach(key);
+      try {
+        await this.#detach(key);
+      } catch (error) {
+        const reason = (error as Error).message; // its entry stays, so the next start tries again; others go on
+        this.#ports.log.error('a vanished attachment could not be freed', { container: key.containerId, reason });
+      }
     });
   }
 

@@ -4,7 +4,14 @@
 import type { Log } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
-import type { Datapath, DatapathEvents, DatapathStats, SessionKeys, TableChange } from '../router/datapath.ts';
+import type {
+  Datapath,
+  DatapathEvents,
+  DatapathName,
+  DatapathStats,
+  SessionKeys,
+  TableChange,
+} from '../router/datapath.ts';
 import type { TunnelDatapath } from '../router/tunnel-options.ts';
 
 const RETRY_FIRST_MS = 200;
@@ -43,6 +50,11 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current = datapath;
     this.failure = null;
     datapath.applyTables(this.#ports.tables());
+  }
+
+  /** Of the datapath that works; null when none does. */
+  get name(): DatapathName | null {
+    return this.#current?.name ?? null;
   }
 
   async stop(): Promise<void> {

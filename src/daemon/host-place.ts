@@ -13,6 +13,9 @@ const MAC_KEY = 'mac';
 /** The owner string of the host's addresses; no attachment's key has this form. */
 export const HOST_OWNER = 'host';
 
+/** An allocation waits 10 s by itself; then the next one starts soon. */
+const RETRY_MS = 2_000;
+
 export interface HostPlacePorts {
   readonly store: Store;
   readonly random: Random;
@@ -20,6 +23,8 @@ export interface HostPlacePorts {
   readonly host: HostNetwork;
   readonly hasIpv6: boolean;
   readonly nickname: string;
+  /** Between two tries of an expose at start; default 2 s. */
+  readonly retryMs?: number;
   allocate(request: { readonly owner: string; readonly family: 4 | 6; readonly wanted: null }): Promise<string>;
   publish(record: AttachmentRecord): void;
   withdraw(mac: Mac): void;
@@ -66,17 +71,32 @@ export class HostPlace {
   }
 
   /**
-   * {@link expose} with its failure as {@link obstacle}. Resolves after `waitMs` at the latest: usually it is done at once, but
-   * a joiner's first lease may take longer than a launch should wait.
+   * {@link expose}, tried again until it succeeds or is no longer wanted; meanwhile {@link obstacle} says why. Resolves after
+   * `waitMs` at the latest: usually it is done at once, but a joiner's first lease may take longer than a launch should wait.
    */
   async exposeAtStart(waitMs: number): Promise<void> {
     this.obstacle = 'the host waits for its address';
-    const exposed = this.expose().catch((error: Error) => {
-      if (!this.#wanted) return;
-      this.obstacle = error.message;
-      this.#ports.log.error('the host has no address on the overlay', { reason: error.message });
-    });
-    await Promise.race([exposed, delay(waitMs, undefined, { ref: false })]);
+    this.#wanted = true;
+    await Promise.race([this.#exposeUntilDone(), delay(waitMs, undefined, { ref: false })]);
+  }
+
+  /** Gives up an expose that still waits; the interface stays as it is. */
+  stop(): void {
+    this.#wanted = false;
+  }
+
+  async #exposeUntilDone(): Promise<void> {
+    while (this.#wanted) {
+      try {
+        await this.expose();
+        return;
+      } catch (error) {
+        if (!this.#wanted) return;
+        this.obstacle = (error as Error).message;
+        this.#ports.log.error('the host has no address on the overlay', { reason: this.obstacle });
+      }
+      await delay(this.#ports.retryMs ?? RETRY_MS, undefined, { ref: false });
+    }
   }
 
   async hide(): Promise<void> {

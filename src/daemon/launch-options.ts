@@ -13,6 +13,10 @@ export const PORT_DEFAULT = 6783;
 const MTU_MIN = 1280;
 const MTU_MAX = 65_000;
 
+/** `auto` is pcap today. */
+export type DatapathWish = 'auto' | 'pcap' | 'engine';
+const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine'];
+
 export interface LaunchOptions {
   readonly joins: readonly { readonly host: string; readonly port: number }[];
   /** The token's text, or null. */
@@ -30,6 +34,7 @@ export interface LaunchOptions {
   readonly port: number | null;
   readonly bridge: string | null;
   readonly mtu: number | null;
+  readonly datapath: DatapathWish | null;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
@@ -65,13 +70,6 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
   if (init && joins.length > 0) {
     throw usage('--init and --join contradict each other', '--init makes a new cluster, --join joins one');
   }
-  if (flags.datapath !== undefined && !['auto', 'pcap'].includes(flags.datapath)) {
-    if (!['engine', 'vxlan'].includes(flags.datapath)) throw usage(`--datapath ${flags.datapath} is unknown`);
-    throw new FabricError('not-implemented', {
-      what: `--datapath ${flags.datapath} is not there yet`,
-      fix: 'Use --datapath auto, which is pcap today',
-    });
-  }
   return {
     joins,
     token,
@@ -85,6 +83,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     port: integer('--port', flags.port, 1, 65_535),
     bridge: flags.bridge === undefined ? null : checkInterfaceName(flags.bridge),
     mtu: integer('--mtu', flags.mtu, MTU_MIN, MTU_MAX),
+    datapath: flags.datapath === undefined ? null : checkDatapath(flags.datapath),
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),
@@ -128,6 +127,16 @@ function checkInterfaceName(text: string): string {
     throw usage(`--bridge ${text} is no usable interface name`, 'Use 1 to 13 letters, digits, dots, dashes');
   }
   return text;
+}
+
+function checkDatapath(text: string): DatapathWish {
+  const wish = DATAPATH_WISHES.find((known) => known === text);
+  if (wish !== undefined) return wish;
+  if (text !== 'vxlan') throw usage(`--datapath ${text} is unknown`, `Use ${DATAPATH_WISHES.join(', ')}`);
+  throw new FabricError('not-implemented', {
+    what: '--datapath vxlan is not there yet',
+    fix: 'Use --datapath auto, which is pcap today, or --datapath engine',
+  });
 }
 
 function checkLogLevel(text: string): string {

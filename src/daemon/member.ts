@@ -297,6 +297,7 @@ export class Member {
   async stop(): Promise<void> {
     this.#started = false;
     this.#presence.stop();
+    this.place.stop();
     for (const ticker of this.#tickers()) ticker.stop();
     this.#gate.stop();
     if (this.#reconsider !== null) clearImmediate(this.#reconsider);

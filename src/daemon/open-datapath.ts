@@ -1,26 +1,30 @@
-// Makes this host's datapath, not started: the kernel's port for it first, then whatever reads that port. `pcap` is the only
-// one that there is; which one to make is decided here.
+// Makes this host's datapath, not started: the kernel's port for it first, then whatever moves that port's frames. Which one
+// to make is decided here.
 
 import { DEFAULT_VNI } from '../base/ids.ts';
-import type { Datapath } from '../router/datapath.ts';
+import { nativeFile } from '../host/native.ts';
+import type { Datapath, DatapathOptions } from '../router/datapath.ts';
+import { EngineDatapath } from '../router/engine/engine-datapath.ts';
 import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { MemberOptions } from './member-options.ts';
 
+const ENGINE_FILE = 'fabric-engine';
+
 /** Rejects with the FabricError of the port. */
 export async function openDatapath(options: MemberOptions, facts: NetworkFacts): Promise<Datapath> {
   const { host, settings, genesis, underlayMtu, listen, clock, log } = options;
-  const { portName } = await host.ensureDatapathPort();
-  return new PcapDatapath(
-    {
-      portName,
-      network: DEFAULT_VNI,
-      listen: { ip: listen, port: settings.port },
-      mtu: genesis.mtu,
-      pathMtu: underlayMtu,
-      gatewayMac: facts.gatewayMac,
-      gatewayIps: facts.gatewayIps,
-    },
-    { clock, log },
-  );
+  const wantsEngine = settings.datapath === 'engine';
+  const { portName } = await host.ensureDatapathPort(wantsEngine ? 'tap' : 'veth');
+  const datapathOptions: DatapathOptions = {
+    portName,
+    network: DEFAULT_VNI,
+    listen: { ip: listen, port: settings.port },
+    mtu: genesis.mtu,
+    pathMtu: underlayMtu,
+    gatewayMac: facts.gatewayMac,
+    gatewayIps: facts.gatewayIps,
+  };
+  if (!wantsEngine) return new PcapDatapath(datapathOptions, { clock, log });
+  return new EngineDatapath(datapathOptions, { log, executable: nativeFile(ENGINE_FILE) });
 }

@@ -2,7 +2,7 @@
 // again replace what is remembered; what the cluster fixed for ever (ranges, MTU) is in the genesis, not here.
 
 import type { Store } from '../base/capabilities.ts';
-import type { LaunchOptions } from './launch-options.ts';
+import type { DatapathWish, LaunchOptions } from './launch-options.ts';
 import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
 
 export interface Settings {
@@ -11,6 +11,7 @@ export interface Settings {
   readonly advertise: readonly string[];
   readonly port: number;
   readonly bridge: string;
+  readonly datapath: DatapathWish;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** Hosts that the operator named, as `host` and `port`. */
@@ -42,6 +43,7 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
     advertise: options.advertise.length > 0 ? options.advertise : (remembered?.advertise ?? []),
     port: options.port ?? remembered?.port ?? PORT_DEFAULT,
     bridge: options.bridge ?? remembered?.bridge ?? BRIDGE_DEFAULT,
+    datapath: options.datapath ?? remembered?.datapath ?? 'auto',
     exposed: remembered?.exposed ?? true,
     targets,
   };

@@ -65,7 +65,7 @@ function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
     .filter(([, count]) => count > 0)
     .map(([reason, count]) => [`handshake-${reason}`, count]);
   return {
-    name: 'pcap',
+    name: member?.slot.name ?? 'pcap',
     mtu,
     encryption: 'required',
     framesIn,
@@ -115,7 +115,7 @@ function tunnelRows(member: Member): TunnelRow[] {
       endpoint: tunnel.endpoint === null ? null : formatEndpoint(tunnel.endpoint),
       state: tunnel.state,
       encrypted: true,
-      datapath: 'pcap',
+      datapath: member.slot.name ?? 'pcap',
       cipher: tunnel.cipher,
       mtu: tunnel.pathMtu,
       rttMs: tunnel.handshakeRttMs,

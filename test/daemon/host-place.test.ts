@@ -17,6 +17,7 @@ function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
     host,
     hasIpv6,
     nickname: 'a',
+    retryMs: 0,
     allocate: ({ family }) => allocate(family),
     publish: (record) => claims.set(record.mac, record),
     withdraw: (mac) => claims.delete(mac),
@@ -51,10 +52,33 @@ test('hide withdraws the claim and leaves no obstacle behind', async () => {
   await place.hide();
   expect([host.exposed, claims.size, place.ips]).toEqual([null, 0, []]);
   onAllocate(() => Promise.reject(new Error('no addresses left')));
-  await place.exposeAtStart(1000);
+  await place.exposeAtStart(20);
   expect(place.obstacle).toBe('no addresses left');
   await place.hide();
   expect(place.obstacle).toBeNull();
+});
+
+test('an expose that fails at start is tried again until it succeeds', async () => {
+  const { place, host, onAllocate } = setUp({ hasIpv6: false });
+  let tries = 0;
+  onAllocate(async () => {
+    if (++tries < 3) throw new Error('no donor answers');
+    return '10.32.0.2';
+  });
+  await place.exposeAtStart(10_000);
+  expect([tries, place.obstacle, host.exposed?.ip]).toEqual([3, null, '10.32.0.2']);
+});
+
+test('a stopped daemon tries no more', async () => {
+  const { place, onAllocate } = setUp();
+  let tries = 0;
+  onAllocate(async () => {
+    tries++;
+    place.stop();
+    throw new Error('no donor answers');
+  });
+  await place.exposeAtStart(10_000);
+  expect(tries).toBe(1);
 });
 
 test('a launch does not wait longer for the address than it was told to', async () => {
