@@ -26,7 +26,7 @@ const APT_WAIT_MS = 5_000;
 const stampFile = join(root, 'node_modules', '.fabric-stamp.json');
 
 /** What `npm ci` and the native build need: nothing goes without. */
-const PACKAGES_BUILD = ['g++', 'libc6-dev', 'make', 'python3', 'libpcap-dev'];
+const PACKAGES_BUILD = ['g++', 'libc6-dev', 'make', 'python3', 'libpcap-dev', 'libssl-dev'];
 /** What fabric itself, the demo, the tests and the benchmarks call. */
 const PACKAGES_TOOLS = [
   'iproute2',
@@ -200,7 +200,7 @@ function ensureNativeBuild(stamp) {
   if (stamp.native === key && existsSync(shim)) return;
   assertWritable('native/build');
   assertWritable('bin/cni');
-  say('building native/ (addon, CNI shim)');
+  say('building native/ (addon, CNI shim, engine)');
   run(join(root, 'node_modules/.bin/node-gyp'), ['rebuild', '-C', 'native', '--loglevel', 'error'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });

@@ -47,14 +47,18 @@ export interface ContainerPort {
   readonly alive: boolean;
 }
 
+/** How the datapath is connected to the bridge. */
+export type DatapathPortKind = 'veth' | 'tap';
+
 export interface HostNetwork {
   /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; idempotent. */
   ensure(config: OverlayNetworkConfig): Promise<void>;
   /**
-   * The veth pair of the pcap datapath: the near end is an isolated flooding bridge port with offloads off; returns the name
-   * of the far end, which carries no address and answers nothing. Idempotent.
+   * The datapath's isolated flooding bridge port. `veth`, for pcap: a pair whose near end is the port, with offloads off; returns
+   * the name of the far end, which carries no address and answers nothing. `tap`, for the engine: a persistent TAP; returns
+   * its name. One takes the other's place. Idempotent.
    */
-  ensureDatapathPort(): Promise<{ readonly portName: string }>;
+  ensureDatapathPort(kind: DatapathPortKind): Promise<{ readonly portName: string }>;
   exposeHost(access: HostAccess): Promise<void>;
   hideHost(): Promise<void>;
   /**

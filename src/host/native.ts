@@ -178,6 +178,20 @@ export function forbidCoreDumps(): void {
   addon().forbidCoreDumps();
 }
 
+/** The path of a file of the native build. Throws FabricError `internal` when it was not built. */
+export function nativeFile(name: string): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (let i = 0; i < PARENTS_MAX; i++, folder = dirname(folder)) {
+    const path = join(folder, BUILD_FOLDER, name);
+    if (existsSync(path)) return path;
+  }
+  throw new FabricError('internal', {
+    what: `can't find ${name} of the native build`,
+    why: `there is no ${join(BUILD_FOLDER, name)}`,
+    fix: 'Run: npm run setup',
+  });
+}
+
 /** The errno name of a system error, such as `ENOENT`, or null. */
 export function errnoName(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
@@ -215,27 +229,16 @@ const OFFLOADS = [
   { key: 'gro', get: 0x2b, set: 0x2c },
 ] as const;
 
-const ADDON_FILE = join('native', 'build', 'Release', 'fabric_addon.node');
+const ADDON_FILE = 'fabric_addon.node';
+const BUILD_FOLDER = join('native', 'build', 'Release');
 /** src/host and dist/src/host lie two and three folders below the root. */
 const PARENTS_MAX = 4;
 
 let loaded: Addon | undefined;
 
 function addon(): Addon {
-  if (loaded !== undefined) return loaded;
-  const require = createRequire(import.meta.url);
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let i = 0; i < PARENTS_MAX; i++, folder = dirname(folder)) {
-    const path = join(folder, ADDON_FILE);
-    if (!existsSync(path)) continue;
-    loaded = require(path) as Addon;
-    return loaded;
-  }
-  throw new FabricError('internal', {
-    what: "can't load the native addon",
-    why: `there is no ${ADDON_FILE}`,
-    fix: 'Run: npm run setup',
-  });
+  loaded ??= createRequire(import.meta.url)(nativeFile(ADDON_FILE)) as Addon;
+  return loaded;
 }
 
 /** The kernel resolves /proc/sys/net by the task that opens it, so the path is the same in every namespace. */

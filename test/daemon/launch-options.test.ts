@@ -21,6 +21,7 @@ test('no flags: everything is left to the state directory or the defaults', () =
     port: null,
     bridge: null,
     mtu: null,
+    datapath: null,
     stateDir: '/s',
     runDir: '/r',
     logLevel: 'info',
@@ -95,8 +96,12 @@ describe('wrong flags are usage errors that quote them', () => {
     expect(() => check(flags)).toThrow(expect.objectContaining({ code: 'usage' }));
   });
 
-  test.each(['engine', 'vxlan'])('--datapath %s is not there yet', (datapath) => {
-    expect(() => check({ datapath })).toThrow(expect.objectContaining({ code: 'not-implemented' }));
+  test('--datapath vxlan is not there yet', () => {
+    expect(() => check({ datapath: 'vxlan' })).toThrow(expect.objectContaining({ code: 'not-implemented' }));
+  });
+
+  test.each(['auto', 'pcap', 'engine'])('--datapath %s is taken', (datapath) => {
+    expect(check({ datapath }).datapath).toBe(datapath);
   });
 });
 
@@ -108,6 +113,7 @@ describe('settings', () => {
       advertise: [],
       port: 6783,
       bridge: 'fabric0',
+      datapath: 'auto',
       exposed: true,
       targets: [],
     });

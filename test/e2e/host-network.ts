@@ -71,7 +71,7 @@ async function scenarios(): Promise<void> {
     try {
       await host.preflight();
       await host.ensure(NETWORK);
-      await host.ensureDatapathPort();
+      await host.ensureDatapathPort('veth');
       await host.exposeHost(HOST);
       let changes = 0;
       await host.watch(() => changes++);

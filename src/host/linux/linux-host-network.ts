@@ -10,6 +10,7 @@ import type { Mac } from '../../base/ids.ts';
 import type {
   ContainerInterfaceConfig,
   ContainerPort,
+  DatapathPortKind,
   HostAccess,
   HostNetwork,
   OverlayNetworkConfig,
@@ -33,7 +34,7 @@ import { Forwarding, readSysctlIfAny } from './forwarding.ts';
 import { type NetworkInterfaces, networkInterfaces } from './names.ts';
 import { ensureBridge, unlessMissing } from './overlay-bridge.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { ensureDatapathPort, ensureHostInterface, removeVeth } from './port-veths.ts';
+import { ensureHostInterface, ensureTapPort, ensureVethPort, removeVeth } from './port-veths.ts';
 import { removeAll } from './removal.ts';
 import { HostStateFile } from './state-file.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
@@ -67,7 +68,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #ports = new Map<string, { readonly port: PortIdentity; live: boolean }>();
   #overlay: Overlay | null = null;
   #access: HostAccess | null = null;
-  #wantsDatapathPort = false;
+  #datapathPort: DatapathPortKind | null = null;
   #watch: ChangeWatch | null = null;
   /** The tail of the queue of repairs. */
   #busy: Promise<unknown> = Promise.resolve();
@@ -105,11 +106,11 @@ export class LinuxHostNetwork implements HostNetwork {
     await this.#exclusive(() => this.#ensureAll(config));
   }
 
-  async ensureDatapathPort(): Promise<{ readonly portName: string }> {
+  async ensureDatapathPort(kind: DatapathPortKind): Promise<{ readonly portName: string }> {
     const { names } = this.#configured();
-    this.#wantsDatapathPort = true;
+    this.#datapathPort = kind;
     await this.#exclusive(() => this.#ensurePorts());
-    return { portName: names.portFar };
+    return { portName: kind === 'veth' ? names.portFar : names.portNear };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {
@@ -269,7 +270,10 @@ export class LinuxHostNetwork implements HostNetwork {
   async #ensurePorts(): Promise<boolean> {
     const { config, names, bridge } = this.#configured();
     const changes: boolean[] = [];
-    if (this.#wantsDatapathPort) changes.push(await ensureDatapathPort(this.#netlink, names, bridge, config));
+    if (this.#datapathPort !== null) {
+      const ensurePort = this.#datapathPort === 'veth' ? ensureVethPort : ensureTapPort;
+      changes.push(await ensurePort(this.#netlink, names, bridge, config));
+    }
     if (this.#access !== null) {
       changes.push(await ensureHostInterface(this.#netlink, names, bridge, config, this.#access));
     }

@@ -1,5 +1,5 @@
-// The two veth pairs that are not a container's: the datapath's port, on which frames for other hosts leave the bridge,
-// and the host's own interface in the overlay. Each function looks first and changes only what differs, in the order that
+// The interfaces that are not a container's: the datapath's port, on which frames for other hosts leave the bridge (a veth pair
+// for pcap, a TAP for the engine), and the host's own veth pair in the overlay. Each function looks first and changes only what differs, in the order that
 // keeps a half-made port silent: flags before the link goes up.
 
 import { type Cidr, cidrOf, parseIp } from '../../base/address.ts';
@@ -27,6 +27,10 @@ import {
   unlessMissing,
   type WantedAddress,
 } from './overlay-bridge.ts';
+import { createTap } from './tap.ts';
+
+/** As netlink names a TAP's kind. */
+const TAP_KIND = 'tun';
 
 /** Of a port behind which exactly one MAC lives: nothing is learned, nothing else comes in, unknown unicast stays out. */
 export const MEMBER_PORT: BridgePortFlags = {
@@ -54,14 +58,15 @@ export const OVERLAY_PORT: BridgePortFlags = {
  * large-frame offloads are off, because packet sockets size their rings by them. The far end has no address and no ARP; the
  * packet filter drops what the IP stack would see there, after packet sockets have seen it.
  */
-export async function ensureDatapathPort(
+export async function ensureVethPort(
   netlink: Rtnetlink,
   names: NetworkInterfaces,
   bridge: Link,
   config: OverlayNetworkConfig,
 ): Promise<boolean> {
-  const alias = `${ALIAS_PREFIX} port to other hosts of ${names.bridge}`;
+  const alias = portAlias(names);
   const near: LinkSettings = { mtu: config.mtu, master: bridge.index, alias, addressGeneration: false };
+  await removeOtherKind(netlink, names.portNear, 'veth');
   const far: LinkSettings = { mtu: config.mtu, alias, arp: false, addressGeneration: false };
   const made = await ensureVeth(netlink, {
     name: names.portNear,
@@ -82,6 +87,34 @@ export async function ensureDatapathPort(
   for (const name of [names.portFar, names.portNear]) {
     if (await ensureUp(netlink, name)) changed = true;
   }
+  return changed;
+}
+
+/**
+ * The TAP has the name of the veth port's near end and is the same bridge port; its other end is whoever opens it, with the
+ * offloads that it asks for.
+ */
+export async function ensureTapPort(
+  netlink: Rtnetlink,
+  names: NetworkInterfaces,
+  bridge: Link,
+  config: OverlayNetworkConfig,
+): Promise<boolean> {
+  await removeOtherKind(netlink, names.portNear, TAP_KIND);
+  const found = await netlink.getLink(names.portNear);
+  if (found === null) await createTap(names.portNear);
+  else refuseForeign(found, TAP_KIND);
+  let changed = found === null;
+  if (await ensureMute(names.portNear)) changed = true;
+  const settings: LinkSettings = {
+    mtu: config.mtu,
+    master: bridge.index,
+    alias: portAlias(names),
+    addressGeneration: false,
+  };
+  if (await repairLink(netlink, names.portNear, settings)) changed = true;
+  if (await ensurePortFlags(netlink, names.portNear, OVERLAY_PORT)) changed = true;
+  if (await ensureUp(netlink, names.portNear)) changed = true;
   return changed;
 }
 
@@ -144,6 +177,17 @@ export async function ensurePortFlags(netlink: Rtnetlink, name: string, wanted: 
   const same = Object.entries(wanted).every(([flag, value]) => port?.[flag as keyof BridgePortFlags] === value);
   if (!same) await netlink.setBridgePort(index, wanted);
   return !same;
+}
+
+function portAlias({ bridge }: NetworkInterfaces): string {
+  return `${ALIAS_PREFIX} port to other hosts of ${bridge}`;
+}
+
+/** What another datapath of ours left. */
+async function removeOtherKind(netlink: Rtnetlink, name: string, kind: string): Promise<void> {
+  const link = await netlink.getLink(name);
+  if (link === null || link.kind === kind || !link.alias.startsWith(ALIAS_PREFIX)) return;
+  await unlessMissing(netlink.deleteLink(link.index));
 }
 
 async function ensureVeth(netlink: Rtnetlink, config: VethConfig): Promise<boolean> {

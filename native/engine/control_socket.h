@@ -1,0 +1,85 @@
+// The engine's end of the control socket: whole messages in, queued messages out. It never blocks: what the daemon does not
+// read is bounded, and beyond that dropped.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <deque>
+#include <mutex>
+
+#include "commands.h"
+#include "descriptor.h"
+
+namespace fabric::engine {
+
+class ControlSocket {
+ public:
+  explicit ControlSocket(Descriptor socket) : socket_(std::move(socket)) { input_.reserve(kInputBytes); }
+  ~ControlSocket() { explicit_bzero(input_.data(), input_.size()); }
+
+  int fd() const { return socket_.get(); }
+  bool wants_write() const { return !output_.empty(); }
+
+  enum class Read { kOpen, kClosed, kMalformed };
+  // Reads what is there and calls `take` for each message.
+  template <typename Take>
+  Read read(Take take) {
+    const size_t before = input_.size();
+    input_.resize(before + kReadBytes);
+    const ssize_t bytes = ::read(socket_.get(), input_.data() + before, kReadBytes);
+    input_.resize(before + static_cast<size_t>(bytes > 0 ? bytes : 0));
+    if (bytes == 0) return Read::kClosed;
+    if (bytes < 0) return errno == EAGAIN || errno == EINTR ? Read::kOpen : Read::kClosed;
+    size_t start = 0;
+    while (input_.size() - start >= kMessageHeaderBytes) {
+      const size_t length = load_u32(input_.data() + start);
+      if (length == 0 || length > kMessageMax) return Read::kMalformed;
+      if (input_.size() - start - kMessageHeaderBytes < length) break;
+      if (!take(Bytes(input_.data() + start + kMessageHeaderBytes, length))) return Read::kMalformed;
+      start += kMessageHeaderBytes + length;
+    }
+    // Messages carry keys: nothing of them stays.
+    const size_t rest = input_.size() - start;
+    memmove(input_.data(), input_.data() + start, rest);
+    explicit_bzero(input_.data() + rest, start);
+    input_.resize(rest);
+    return Read::kOpen;
+  }
+
+  // False when the daemon has too much unread: the message is dropped.
+  bool send(Message message) {
+    if (output_bytes_ + message.size() > kOutputMax) return false;
+    output_bytes_ += message.size();
+    output_.push_back(std::move(message));
+    return true;
+  }
+
+  // False when the daemon is gone.
+  bool flush() {
+    while (!output_.empty()) {
+      const Message& message = output_.front();
+      const ssize_t bytes = ::send(socket_.get(), message.data() + written_, message.size() - written_, MSG_NOSIGNAL);
+      if (bytes < 0) return errno == EAGAIN || errno == EINTR;
+      written_ += static_cast<size_t>(bytes);
+      if (written_ < message.size()) continue;
+      output_bytes_ -= message.size();
+      written_ = 0;
+      output_.pop_front();
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kReadBytes = 256 * 1024;
+  // So that the buffer never moves, leaving keys behind.
+  static constexpr size_t kInputBytes = kMessageMax + kMessageHeaderBytes + 2 * kReadBytes;
+  static constexpr size_t kOutputMax = 4 << 20;
+
+  Descriptor socket_;
+  std::vector<uint8_t> input_;
+  std::deque<Message> output_;
+  size_t output_bytes_ = 0;
+  size_t written_ = 0;
+};
+
+}  // namespace fabric::engine

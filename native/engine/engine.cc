@@ -1,0 +1,251 @@
+// See engine.h.
+#include "engine.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <chrono>
+
+namespace fabric::engine {
+namespace {
+
+// Our tuning: how old the daemon's counters are at most. A tick without a change says nothing.
+constexpr int kReportMs = 100;
+// A flood of handshakes costs so much memory; what is beyond is dropped and counted.
+constexpr size_t kEventBytesMax = 1 << 20;
+
+std::vector<DropCount> drops_of(std::initializer_list<const DropCounts*> all) {
+  std::vector<DropCount> drops;
+  for (size_t reason = 0; reason < kDropReasons; reason++) {
+    uint64_t count = 0;
+    for (const DropCounts* counts : all) count += counts->counts[reason].get();
+    if (count > 0) drops.push_back({static_cast<uint8_t>(reason), count});
+  }
+  return drops;
+}
+
+// True once per kReportMs.
+bool due(std::chrono::steady_clock::time_point* at) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < *at) return false;
+  *at = now + std::chrono::milliseconds(kReportMs);
+  return true;
+}
+
+}  // namespace
+
+Engine::Engine(const SendLane::Facts& facts, const Parts& parts)
+    : facts_(facts),
+      parts_(parts),
+      event_wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      send_(facts, parts_.port, parts_.socket, *this, counters_),
+      receive_(facts.network, parts_.port, parts_.socket, *this, counters_,
+               [this](PeerNumber number, const Endpoint& endpoint) {
+                 send_.post([this, number, endpoint] { send_.set_endpoint(number, endpoint); });
+               }) {}
+
+void Engine::run(uint32_t features) {
+  tell(encode_ready(parts_.socket.port(), features, parts_.send_aead.name()));
+  send_.start("engine-send");
+  receive_.start("engine-receive");
+  auto report_at = std::chrono::steady_clock::now();
+  while (!stopping_) {
+    const short wanted = parts_.control.wants_write() ? POLLIN | POLLOUT : POLLIN;
+    pollfd descriptors[2] = {{parts_.control.fd(), wanted, 0}, {event_wake_.get(), POLLIN, 0}};
+    poll(descriptors, 2, kReportMs);
+    if (descriptors[1].revents != 0) take_events();
+    if ((descriptors[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
+      const auto read = parts_.control.read([this](Bytes message) { return apply(message); });
+      if (read != ControlSocket::Read::kOpen) break;
+    }
+    if (due(&report_at)) report();
+    if (!parts_.control.flush()) break;
+  }
+  send_.stop();
+  receive_.stop();
+}
+
+bool Engine::apply(Bytes message) {
+  const auto command = decode_command(message);
+  if (!command) return false;
+  std::visit([this](const auto& known) { apply(known); }, *command);
+  return true;
+}
+
+void Engine::apply(const AddSession& command) {
+  const PeerNumber peer = number_of(command.peer);
+  std::shared_ptr<Sealer> sealer = parts_.send_aead.make_sealer(command.cipher, command.send_key);
+  std::shared_ptr<Opener> opener = parts_.receive_aead.make_opener(command.cipher, command.receive_key);
+  if (!sealer || !opener) return failed("the cipher library refused a key");
+  send_.post([this, local = command.local_index, remote = command.remote_index, peer, sealer] {
+    send_.add_session(local, remote, peer, sealer);
+  });
+  receive_.post([this, local = command.local_index, peer, opener] { receive_.add_session(local, peer, opener); });
+}
+
+void Engine::apply(const UseSession& command) {
+  send_.post([this, local = command.local_index] { send_.use_session(local); });
+}
+
+void Engine::apply(const RemoveSession& command) {
+  send_.post([this, local = command.local_index] { send_.remove_session(local); });
+  receive_.post([this, local = command.local_index] { receive_.remove_session(local); });
+}
+
+void Engine::apply(const SetEndpoint& command) {
+  const PeerNumber peer = number_of(command.peer);
+  send_.post([this, peer, endpoint = command.endpoint] { send_.set_endpoint(peer, endpoint); });
+  receive_.post([this, peer, endpoint = command.endpoint] { receive_.set_endpoint(peer, endpoint); });
+}
+
+void Engine::apply(const SetPathMtu& command) {
+  const PeerNumber peer = number_of(command.peer);
+  send_.post([this, peer, bytes = command.bytes] { send_.set_path_mtu(peer, bytes); });
+}
+
+void Engine::apply(const ApplyTables& command) {
+  for (const TableChange& change : command.changes) apply_change(change);
+}
+
+void Engine::apply_change(const TableChange& change) {
+  // Changes of other networks are none of ours.
+  if (change.network != facts_.network.network) return;
+  switch (change.kind) {
+    case TableChange::Kind::kMac: {
+      const PeerNumber owner = change.peer ? number_of(*change.peer) : kLocal;
+      send_.post([this, mac = change.mac, owner] {
+        if (!send_.table().put_mac(mac, owner)) counters_.send_drops.count(Drop::kTableFull);
+      });
+      receive_.post([this, mac = change.mac, owner] { receive_.table().put_mac(mac, owner); });
+      return;
+    }
+    case TableChange::Kind::kMacGone:
+      on_lanes([mac = change.mac](Table& table) { table.delete_mac(mac); });
+      return;
+    case TableChange::Kind::kNeighbour:
+      send_.post([this, ip = change.ip, mac = change.mac] {
+        const auto put = send_.table().put_neighbour(ip, mac);
+        if (put == Table::Put::kFull) counters_.send_drops.count(Drop::kTableFull);
+        if (put == Table::Put::kAnnounce) send_.announce(ip, mac);
+      });
+      receive_.post([this, ip = change.ip, mac = change.mac] { receive_.table().put_neighbour(ip, mac); });
+      return;
+    case TableChange::Kind::kNeighbourGone:
+      on_lanes([ip = change.ip](Table& table) { table.delete_neighbour(ip); });
+      return;
+    case TableChange::Kind::kFlood: {
+      std::vector<PeerNumber> peers;
+      for (const PeerId& id : change.peers) peers.push_back(number_of(id));
+      on_lanes([peers](Table& table) { table.set_flood(peers); });
+      return;
+    }
+  }
+}
+
+void Engine::apply(const SendRaw& command) {
+  const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(command.to));
+  if (sent == UdpSocket::Sent::kFull) counters_.control_drops.count(Drop::kSendQueueFull);
+  if (sent == UdpSocket::Sent::kFailed) counters_.control_drops.count(Drop::kSendFailed);
+}
+
+void Engine::apply(const SendKeepalive& command) {
+  const auto found = peers_.find(command.peer);
+  if (found == peers_.end()) return;
+  send_.post([this, peer = found->second.number] { send_.send_keepalive(peer); });
+}
+
+void Engine::apply(const RemovePeer& command) {
+  const auto found = peers_.find(command.peer);
+  if (found == peers_.end()) return;
+  const PeerNumber peer = found->second.number;
+  peers_.erase(found);
+  send_.post([this, peer] { send_.remove_peer(peer); });
+  receive_.post([this, peer] { receive_.remove_peer(peer); });
+}
+
+void Engine::apply(const Stop&) { stopping_ = true; }
+
+void Engine::apply(const Report&) {
+  receive_.post([this] {
+    receive_.expire_pieces();
+    send_.post([this] {
+      report_due_ = true;
+      tell(encode_reported());
+    });
+  });
+}
+
+void Engine::apply(const SetClock& command) { set_manual_clock(command.now_us); }
+
+PeerNumber Engine::number_of(const PeerId& id) {
+  const auto found = peers_.find(id);
+  if (found != peers_.end()) return found->second.number;
+  const PeerNumber number = next_number_++;
+  auto counters = std::make_shared<PeerCounters>();
+  peers_.emplace(id, Peer{number, counters, {}});
+  send_.post([this, number, id, counters] { send_.add_peer(number, id, counters); });
+  receive_.post([this, number, id, counters] { receive_.add_peer(number, id, counters); });
+  return number;
+}
+
+void Engine::on_lanes(std::function<void(Table&)> change) {
+  send_.post([this, change] { change(send_.table()); });
+  receive_.post([this, change] { change(receive_.table()); });
+}
+
+void Engine::report() {
+  counters_.control_drops.counts[static_cast<size_t>(Drop::kOverload)].set(parts_.socket.overruns() + events_lost_);
+  for (auto& [id, peer] : peers_) {
+    const PeerCounters& counters = *peer.counters;
+    Message stats = encode_peer_stats({id, counters.tx_frames.get(), counters.tx_bytes.get(), counters.rx_frames.get(),
+                                       counters.rx_bytes.get(), counters.last_data_sent_us.get(),
+                                       counters.last_data_received_us.get(), counters.last_received_us.get(),
+                                       drops_of({&counters.send_drops, &counters.receive_drops})});
+    if (stats == peer.stats) continue;
+    peer.stats = stats;
+    parts_.control.send(std::move(stats));
+  }
+  Message stats = encode_engine_stats(
+      counters_.frames_in.get(), counters_.frames_out.get(),
+      drops_of({&counters_.send_drops, &counters_.receive_drops, &counters_.control_drops}));
+  if (stats == stats_) return;
+  stats_ = stats;
+  parts_.control.send(std::move(stats));
+}
+
+void Engine::tell(Message message) {
+  {
+    const std::lock_guard lock(event_mutex_);
+    if (event_bytes_ + message.size() > kEventBytesMax) return;
+    event_bytes_ += message.size();
+    event_queue_.push_back(std::move(message));
+  }
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(event_wake_.get(), &one, sizeof one);
+}
+
+void Engine::take_events() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t bytes = read(event_wake_.get(), &count, sizeof count);
+  std::vector<Message> events;
+  {
+    const std::lock_guard lock(event_mutex_);
+    events.swap(event_queue_);
+    event_bytes_ = 0;
+  }
+  if (report_due_.exchange(false)) report();
+  for (Message& event : events) {
+    if (!parts_.control.send(std::move(event))) events_lost_++;
+  }
+}
+
+void Engine::handshake(Bytes datagram, const Endpoint& from) { tell(encode_handshake(datagram, from)); }
+void Engine::session_wanted(const PeerId& peer) { tell(encode_session_wanted(peer)); }
+void Engine::session_confirmed(uint32_t local_index) { tell(encode_session_confirmed(local_index)); }
+void Engine::roamed(const PeerId& peer, const Endpoint& endpoint) { tell(encode_roamed(peer, endpoint)); }
+void Engine::session_exhausted(uint32_t local_index) { tell(encode_session_exhausted(local_index)); }
+void Engine::learned(uint32_t network, Mac mac, const std::optional<Ip>& ip) { tell(encode_learned(network, mac, ip)); }
+void Engine::failed(const std::string& reason) { tell(encode_failed("kernel-feature-missing", reason)); }
+
+}  // namespace fabric::engine

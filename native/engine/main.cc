@@ -1,0 +1,151 @@
+// fabric-engine: moves frames between a TAP and encrypted UDP. Started by the daemon (src/router/engine) with the control
+// socket as descriptor 3; options are facts that never change and no secret.
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <cstdio>
+
+#include "engine.h"
+#include "sandbox.h"
+
+namespace fabric::engine {
+namespace {
+
+constexpr int kControlFd = 3;
+constexpr int kExitUsage = 2;
+
+struct Options {
+  std::string port_name;
+  Endpoint listen;
+  SendLane::Facts facts;
+  bool use_vnet = true;
+  bool use_udp_offloads = true;
+  bool use_ipsec_mb = true;
+  SandboxOptions sandbox;
+};
+
+std::optional<Ip> parse_ip(const std::string& text) {
+  uint8_t bytes[16];
+  if (inet_pton(AF_INET, text.c_str(), bytes) == 1) return Ip::read(bytes, 4);
+  if (inet_pton(AF_INET6, text.c_str(), bytes) == 1) return Ip::read(bytes, 6);
+  return std::nullopt;
+}
+
+std::optional<uint32_t> parse_number(const std::string& text) {
+  char* end = nullptr;
+  const unsigned long value = strtoul(text.c_str(), &end, 10);
+  if (text.empty() || *end != 0 || value > UINT32_MAX) return std::nullopt;
+  return static_cast<uint32_t>(value);
+}
+
+std::optional<Mac> parse_mac(const std::string& text) {
+  unsigned octets[6];
+  if (sscanf(text.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x", &octets[0], &octets[1], &octets[2], &octets[3], &octets[4],
+             &octets[5]) != 6) {
+    return std::nullopt;
+  }
+  Mac mac = 0;
+  for (const unsigned octet : octets) mac = mac << 8 | octet;
+  return mac;
+}
+
+// `--without FEATURE`: as on a machine that lacks it.
+bool disable(const std::string& feature, Options* options) {
+  if (feature == "vnet") options->use_vnet = false;
+  else if (feature == "udp-offloads") options->use_udp_offloads = false;
+  else if (feature == "ipsec-mb") options->use_ipsec_mb = false;
+  else if (feature == "seccomp") options->sandbox.use_seccomp = false;
+  else return false;
+  return true;
+}
+
+bool set_option(const std::string& name, const std::string& value, Options* options) {
+  NetworkFacts& network = options->facts.network;
+  if (name == "--port-name") {
+    options->port_name = value;
+    return true;
+  }
+  if (name == "--without") return disable(value, options);
+  if (name == "--gateway-mac") {
+    const auto mac = parse_mac(value);
+    network.gateway_mac = mac.value_or(0);
+    return mac.has_value();
+  }
+  if (name == "--listen" || name == "--gateway-ip") {
+    const auto ip = parse_ip(value);
+    if (!ip) return false;
+    if (name == "--listen") options->listen.ip = *ip;
+    else network.gateway_ips.push_back(*ip);
+    return true;
+  }
+  const auto number = parse_number(value);
+  if (!number) return false;
+  if (name == "--udp-port") options->listen.port = static_cast<uint16_t>(*number);
+  else if (name == "--network") network.network = *number;
+  else if (name == "--mtu") network.mtu = *number;
+  else if (name == "--path-mtu") options->facts.path_mtu = *number;
+  else return false;
+  return true;
+}
+
+std::optional<Options> parse_options(int count, char** words) {
+  Options options;
+  for (int i = 1; i < count; i += 2) {
+    if (i + 1 == count || !set_option(words[i], words[i + 1], &options)) return std::nullopt;
+  }
+  if (options.port_name.empty() || options.listen.ip.family == 0 || options.facts.network.mtu == 0) return std::nullopt;
+  return options;
+}
+
+uint32_t features_of(const Port& port, const UdpSocket& socket, const SandboxResult& sandbox) {
+  const Port::Features& has = port.features();
+  return (has.vnet ? kFeatureVnet : 0) | (has.checksum ? kFeatureChecksum : 0) | (has.tso ? kFeatureTso : 0) |
+         (has.uso ? kFeatureUso : 0) | (socket.segments() ? kFeatureUdpSegment : 0) |
+         (socket.receive_offload() ? kFeatureUdpGro : 0) | (sandbox.seccomp ? kFeatureSeccomp : 0) |
+         (sandbox.locked_memory ? kFeatureLockedMemory : 0);
+}
+
+int give_up(ControlSocket& control, const Fault& fault) {
+  control.send(encode_failed(fault.code, fault.why));
+  control.flush();
+  return 1;
+}
+
+int run(const Options& options) {
+  fcntl(kControlFd, F_SETFL, O_NONBLOCK);
+  ControlSocket control{Descriptor(kControlFd)};
+  auto port = Port::open(options.port_name, options.use_vnet);
+  if (const Fault* fault = std::get_if<Fault>(&port)) return give_up(control, *fault);
+  auto socket = UdpSocket::open(options.listen, options.use_udp_offloads);
+  if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, *fault);
+  // Before the sandbox: libraries read files when they are loaded, the engine opens descriptors.
+  auto send_aead = make_best_aead(options.use_ipsec_mb);
+  auto receive_aead = make_best_aead(options.use_ipsec_mb);
+  const uint8_t any_key[kKeyBytes] = {};
+  for (const Cipher cipher : {Cipher::kAes256Gcm, Cipher::kChaCha20Poly1305}) {
+    if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, {"internal", "OpenSSL lacks a cipher"});
+  }
+  Engine engine(options.facts,
+                {std::get<Port>(port), std::get<UdpSocket>(socket), control, *send_aead, *receive_aead});
+  SandboxResult sandbox;
+  if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, *fault);
+  const uint32_t features = features_of(std::get<Port>(port), std::get<UdpSocket>(socket), sandbox);
+  engine.run(features);
+  return 0;
+}
+
+}  // namespace
+}  // namespace fabric::engine
+
+int main(int count, char** words) {
+  using namespace fabric::engine;
+  signal(SIGPIPE, SIG_IGN);
+  const auto options = parse_options(count, words);
+  if (!options) {
+    fprintf(stderr, "fabric-engine is started by the fabric daemon\n");
+    return kExitUsage;
+  }
+  return run(*options);
+}

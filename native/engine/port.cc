@@ -1,0 +1,82 @@
+// See port.h.
+#include "port.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+namespace fabric::engine {
+namespace {
+
+// Newer than Debian 12's headers.
+constexpr unsigned kOffloadUso = 0x20 | 0x40;
+
+// The most that the kernel has of: checksums, TCP segmentation, UDP segmentation.
+Port::Features negotiate(int tap) {
+  constexpr unsigned kTso = TUN_F_TSO4 | TUN_F_TSO6;
+  const struct {
+    unsigned offloads;
+    Port::Features features;
+  } choices[] = {
+      {TUN_F_CSUM | kTso | kOffloadUso, {true, true, true, true}},
+      {TUN_F_CSUM | kTso, {true, true, true, false}},
+      {TUN_F_CSUM, {true, true, false, false}},
+  };
+  for (const auto& [offloads, features] : choices) {
+    if (ioctl(tap, TUNSETOFFLOAD, offloads) == 0) return features;
+  }
+  return {true, false, false, false};
+}
+
+}  // namespace
+
+std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet) {
+  Port port;
+  port.tap_ = Descriptor(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!port.tap_.open()) return Fault::from_errno("kernel-feature-missing", "/dev/net/tun");
+  const int tap = port.tap_.get();
+  ifreq request{};
+  if (name.size() >= sizeof request.ifr_name) return Fault{"usage", name + " is too long for an interface"};
+  memcpy(request.ifr_name, name.data(), name.size());
+  const auto attach = [&](int flags) {
+    request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | flags);
+    return ioctl(tap, TUNSETIFF, &request) == 0;
+  };
+  if (use_vnet && attach(IFF_VNET_HDR)) {
+    int header_bytes = sizeof(VnetHeader);
+    if (ioctl(tap, TUNSETVNETHDRSZ, &header_bytes) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETVNETHDRSZ");
+    port.features_ = negotiate(tap);
+    return port;
+  }
+  if (!attach(0)) return Fault::from_errno("kernel-feature-missing", "interface " + name);
+  return port;
+}
+
+Port::Input Port::read(uint8_t* buffer) {
+  Input input;
+  const ssize_t bytes = ::read(tap_.get(), buffer, kPortBufferBytes);
+  if (bytes < 0) {
+    input.result = errno == EBADFD ? Read::kGone : Read::kEmpty;
+    return input;
+  }
+  const size_t header = features_.vnet ? sizeof(VnetHeader) : 0;
+  if (static_cast<size_t>(bytes) < header) return input;
+  if (header != 0) memcpy(&input.vnet, buffer, header);
+  input.result = Read::kFrame;
+  input.frame = MutableBytes(buffer + header, static_cast<size_t>(bytes) - header);
+  return input;
+}
+
+bool Port::write(VnetHeader vnet, std::span<iovec> parts) const {
+  parts[0] = {&vnet, sizeof vnet};
+  const auto used = features_.vnet ? parts : parts.subspan(1);
+  return writev(tap_.get(), used.data(), static_cast<int>(used.size())) >= 0;
+}
+
+bool Port::write(Bytes frame) const {
+  iovec parts[2] = {{}, {const_cast<uint8_t*>(frame.data()), frame.size()}};
+  return write(VnetHeader{}, parts);
+}
+
+}  // namespace fabric::engine

@@ -1,0 +1,53 @@
+// The port to the local bridge: a persistent TAP with a virtio-net header, so that one read moves a superframe of up to 64 KiB
+// and no checksum over payload is computed. What the kernel lacks is found out at the start and done without.
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include <sys/uio.h>
+
+#include "bytes.h"
+#include "descriptor.h"
+#include "vnet.h"
+
+namespace fabric::engine {
+
+constexpr size_t kPortBufferBytes = sizeof(VnetHeader) + 65535 + 32;
+
+class Port {
+ public:
+  struct Features {
+    bool vnet = false;
+    bool checksum = false;
+    bool tso = false;
+    // UDP segmentation, Linux 6.2.
+    bool uso = false;
+  };
+
+  // Attaches to the TAP `name`, which exists. `use_vnet` false: as on a kernel without virtio-net headers.
+  static std::variant<Port, Fault> open(const std::string& name, bool use_vnet);
+
+  const Features& features() const { return features_; }
+  int fd() const { return tap_.get(); }
+
+  enum class Read { kFrame, kEmpty, kGone };
+  struct Input {
+    Read result = Read::kEmpty;
+    VnetHeader vnet;
+    MutableBytes frame;
+  };
+  // Into `buffer` of kPortBufferBytes.
+  Input read(uint8_t* buffer);
+
+  // parts[0] is overwritten with the virtio-net header. False when the kernel refused the frame. From any thread.
+  bool write(VnetHeader vnet, std::span<iovec> parts) const;
+  // One whole frame with its checksum done.
+  bool write(Bytes frame) const;
+
+ private:
+  Descriptor tap_;
+  Features features_;
+};
+
+}  // namespace fabric::engine

@@ -1,0 +1,286 @@
+// See receive_lane.h.
+#include "receive_lane.h"
+
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+namespace fabric::engine {
+namespace {
+
+// Our tuning: receives of kBuffers datagrams (or trains of them) per batch.
+constexpr int kBatch = 8;
+constexpr size_t kVlanTagBytesMax = kVlanTagsMax * kVlanBytes;
+// Our tuning: a peer that flaps between two endpoints is followed at once, but reported this often at most.
+constexpr uint64_t kRoamedRepeatUs = 1'000'000;
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+size_t segment_bytes(msghdr& message, size_t whole) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_UDP || header->cmsg_type != UDP_GRO) continue;
+    int bytes = 0;
+    memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
+    if (bytes > 0) return static_cast<size_t>(bytes);
+  }
+  return whole;
+}
+
+}  // namespace
+
+ReceiveLane::ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socket, Events& events,
+                         EngineCounters& counters, Moved moved)
+    : table_(facts),
+      port_(port),
+      socket_(socket),
+      events_(events),
+      counters_(counters),
+      moved_(std::move(moved)),
+      now_us_(now_us()),
+      buffers_(new uint8_t[kBuffers * kBufferBytes]) {}
+
+void ReceiveLane::serve() {
+  mmsghdr messages[kBuffers];
+  iovec parts[kBuffers];
+  SocketAddress from[kBuffers];
+  alignas(cmsghdr) uint8_t control[kBuffers][CMSG_SPACE(sizeof(int))];
+  for (int i = 0; i < kBatch; i++) {
+    for (size_t k = 0; k < kBuffers; k++) {
+      parts[k] = {buffers_.get() + k * kBufferBytes, kBufferBytes};
+      messages[k] = {};
+      messages[k].msg_hdr = {&from[k].generic, sizeof from[k].v6, &parts[k], 1, control[k], sizeof control[k], 0};
+    }
+    const int received = recvmmsg(socket_.fd(), messages, kBuffers, MSG_DONTWAIT, nullptr);
+    if (received < 0 && errno != EAGAIN && errno != EINTR) counters_.receive_drops.count(Drop::kReceiveFailed);
+    if (received <= 0) break;
+    now_us_ = now_us();
+    for (int k = 0; k < received; k++) {
+      const size_t bytes = messages[k].msg_len;
+      from[k].size = messages[k].msg_hdr.msg_namelen;
+      const size_t step = segment_bytes(messages[k].msg_hdr, bytes);
+      uint8_t* start = buffers_.get() + static_cast<size_t>(k) * kBufferBytes;
+      if (bytes == 0) receive(MutableBytes(start, 0), from[k]);
+      for (size_t at = 0; at < bytes; at += step) {
+        receive(MutableBytes(start + at, std::min(step, bytes - at)), from[k]);
+      }
+    }
+    write_run();
+    if (static_cast<size_t>(received) < kBuffers) break;
+  }
+}
+
+void ReceiveLane::source_failed() {
+  int error = 0;
+  socklen_t size = sizeof error;
+  getsockopt(socket_.fd(), SOL_SOCKET, SO_ERROR, &error, &size);
+  counters_.receive_drops.count(Drop::kReceiveFailed);
+}
+
+void ReceiveLane::expire_pieces() {
+  now_us_ = now_us();
+  pieces_wait_ = false;
+  for (auto& [number, peer] : peers_) {
+    peer.assembly->expire(now_us_);
+    pieces_wait_ = pieces_wait_ || !peer.assembly->empty();
+  }
+}
+
+void ReceiveLane::receive(MutableBytes datagram, const SocketAddress& from) {
+  const uint8_t first = datagram.empty() ? 0 : datagram[0];
+  if (first == kDataFirstByte) {
+    receive_data(datagram, from);
+  } else if (first >> 4 != kWireVersion) {
+    counters_.receive_drops.count(Drop::kDatagramVersion);
+  } else if ((first & 0x0f) == 0 || (first & 0x0f) > 4) {
+    counters_.receive_drops.count(Drop::kDatagramType);
+  } else {
+    events_.handshake(datagram, UdpSocket::endpoint(from));
+  }
+}
+
+void ReceiveLane::receive_data(MutableBytes datagram, const SocketAddress& from) {
+  if (datagram.size() < kSealBytes || load_u24(datagram.data() + 1) != 0) {
+    counters_.receive_drops.count(Drop::kDatagramMalformed);
+    return;
+  }
+  const auto found = sessions_.find(load_u32(datagram.data() + 4));
+  if (found == sessions_.end()) {
+    counters_.receive_drops.count(Drop::kSessionUnknown);
+    return;
+  }
+  Session& session = *found->second;
+  Peer& peer = *session.peer;
+  DropCounts& drops = peer.counters->receive_drops;
+  const uint64_t counter = load_u64(datagram.data() + 8);
+  if (counter > kCounterMax) return drops.count(Drop::kDatagramMalformed);
+  const auto verdict = session.window.check(counter);
+  if (verdict == ReplayWindow::Verdict::kReplayed) return drops.count(Drop::kReplayed);
+  if (verdict == ReplayWindow::Verdict::kTooOld) return drops.count(Drop::kTooOld);
+  const MutableBytes sealed = datagram.subspan(kOuterBytes);
+  if (!session.opener->open(counter, datagram.first(kOuterBytes), sealed)) {
+    return drops.count(Drop::kAuthenticationFailed);
+  }
+  peer.counters->last_received_us.set(now_us_);
+  if (session.window.mark(counter)) follow(peer, from);
+  if (!session.confirmed) {
+    session.confirmed = true;
+    events_.session_confirmed(session.local_index);
+  }
+  unpack(session, counter, sealed.first(sealed.size() - kTagBytes));
+}
+
+// Only the newest datagram of a session says where its peer is.
+void ReceiveLane::follow(Peer& peer, const SocketAddress& from) {
+  const bool same = peer.address && *peer.address == from;
+  if (same && peer.settled) return;
+  const Endpoint endpoint = UdpSocket::endpoint(from);
+  if (!same) {
+    peer.address = from;
+    moved_(peer.number, endpoint);
+  }
+  peer.settled = peer.reported && *peer.reported == endpoint;
+  if (peer.settled) return;
+  if (peer.roamed_us != 0 && now_us_ - peer.roamed_us < kRoamedRepeatUs) return;
+  peer.roamed_us = now_us_;
+  peer.reported = endpoint;
+  peer.settled = true;
+  events_.roamed(peer.id, endpoint);
+}
+
+void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain) {
+  Peer& peer = *session.peer;
+  DropCounts& drops = peer.counters->receive_drops;
+  Inner inner;
+  if (!read_inner(plain, &inner)) return drops.count(Drop::kInnerMalformed);
+  const auto kind = static_cast<Kind>(inner.kind);
+  if (kind == Kind::kKeepalive) return;
+  if (kind != Kind::kFrame && kind != Kind::kSegment && kind != Kind::kFragment) {
+    return drops.count(Drop::kKindUnsupported);
+  }
+  if (inner.network != table_.facts().network) return drops.count(Drop::kNetworkUnknown);
+  if (inner.hop_limit == 0) return drops.count(Drop::kHopLimitReached);
+  peer.counters->last_data_received_us.set(now_us_);
+  const MutableBytes body = plain.subspan(kInnerBytes);
+  const bool partial = (inner.flags & kFlagPartialChecksum) != 0;
+  if (kind == Kind::kSegment && partial && inner.count > 1 && port_.features().vnet) {
+    take_segment(session, counter, inner, body);
+    return;
+  }
+  write_run();
+  if (kind != Kind::kFragment) return deliver(peer, body, partial);
+  auto whole = peer.assembly->add({session.local_index, counter, inner.index, inner.count, body}, now_us_);
+  if (whole) deliver(peer, *whole, partial);
+  pieces_wait_ = pieces_wait_ || !peer.assembly->empty();
+}
+
+void ReceiveLane::take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body) {
+  Peer& peer = *session.peer;
+  count_received(peer, body.size());
+  // One number names the superframe well enough, because the headers are compared, too.
+  const uint64_t whole = (counter - inner.index) ^ static_cast<uint64_t>(session.local_index) << 32;
+  if (run_peer_ == &peer && run_.append(body, inner, whole)) return;
+  write_run();
+  const auto frame = admit(peer, body);
+  if (!frame) return;
+  run_peer_ = &peer;
+  if (!run_.start(*frame, inner, whole, port_.features().uso)) inject(peer, *frame, body, true);
+}
+
+void ReceiveLane::deliver(Peer& peer, MutableBytes bytes, bool partial) {
+  count_received(peer, bytes.size());
+  const auto frame = admit(peer, bytes);
+  if (frame) inject(peer, *frame, bytes, partial);
+}
+
+void ReceiveLane::count_received(Peer& peer, size_t bytes) {
+  peer.counters->rx_frames.add();
+  peer.counters->rx_bytes.add(bytes);
+}
+
+std::optional<Frame> ReceiveLane::admit(Peer& peer, Bytes bytes) {
+  const auto frame = Frame::read(bytes);
+  const Drop dropped =
+      frame ? decide_from_peer(*frame, frame->packet_bytes(), peer.number, table_) : Drop::kFrameShort;
+  if (dropped == Drop::kNone) return frame;
+  peer.counters->receive_drops.count(dropped);
+  return std::nullopt;
+}
+
+void ReceiveLane::inject(Peer& peer, const Frame& frame, MutableBytes bytes, bool partial) {
+  VnetHeader vnet;
+  if (partial && !finish_checksum(frame, bytes, &vnet)) {
+    return peer.counters->receive_drops.count(Drop::kChecksumImpossible);
+  }
+  iovec parts[2] = {{}, {bytes.data(), bytes.size()}};
+  if (port_.write(vnet, parts)) {
+    counters_.frames_out.add();
+  } else {
+    peer.counters->receive_drops.count(Drop::kInjectFailed);
+  }
+}
+
+// Leaves it to the kernel where the port has a virtio-net header. False when there is no checksum to finish.
+bool ReceiveLane::finish_checksum(const Frame& frame, MutableBytes bytes, VnetHeader* vnet) const {
+  if (!port_.features().vnet) return complete_checksum(bytes);
+  const auto upper = find_upper_layer(frame);
+  const size_t field = upper && !upper->fragment ? checksum_field(*upper) : 0;
+  if (field == 0) return false;
+  // Not the sender's word: a wrong sum would be the receiver's mistake to search for.
+  const uint16_t sum = pseudo_sum(bytes.data() + frame.l3, upper->family, upper->protocol, upper->size());
+  store_u16(bytes.data() + field, sum);
+  vnet->flags = kVnetNeedsChecksum;
+  vnet->csum_start = static_cast<uint16_t>(upper->offset);
+  vnet->csum_offset = static_cast<uint16_t>(field - upper->offset);
+  return true;
+}
+
+void ReceiveLane::write_run() {
+  if (run_.empty()) return;
+  const size_t count = run_.count();
+  const auto output = run_.finish();
+  if (port_.write(output.vnet, output.parts)) {
+    counters_.frames_out.add(count);
+  } else {
+    run_peer_->counters->receive_drops.count(Drop::kInjectFailed, count);
+  }
+  run_.clear();
+}
+
+void ReceiveLane::add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<PeerCounters> counters) {
+  if (peers_.contains(number)) return;
+  Peer peer{};
+  peer.id = id;
+  peer.number = number;
+  peer.assembly = std::make_unique<PieceAssembly>(table_.facts().mtu + kEthernetBytes + kVlanTagBytesMax,
+                                                  &counters->receive_drops);
+  peer.counters = std::move(counters);
+  peers_.emplace(number, std::move(peer));
+}
+
+void ReceiveLane::remove_peer(PeerNumber number) {
+  table_.remove_peer(number);
+  std::erase_if(sessions_, [number](const auto& entry) { return entry.second->peer->number == number; });
+  peers_.erase(number);
+}
+
+void ReceiveLane::add_session(uint32_t local_index, PeerNumber number, std::shared_ptr<Opener> opener) {
+  const auto found = peers_.find(number);
+  if (found == peers_.end()) return;
+  sessions_[local_index] =
+      std::make_unique<Session>(Session{local_index, &found->second, std::move(opener), {}, false});
+}
+
+void ReceiveLane::remove_session(uint32_t local_index) { sessions_.erase(local_index); }
+
+void ReceiveLane::set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint) {
+  const auto found = peers_.find(number);
+  if (found == peers_.end()) return;
+  Peer& peer = found->second;
+  peer.address.reset();
+  if (endpoint) peer.address = socket_.address(*endpoint);
+  peer.reported = endpoint;
+  peer.settled = false;
+}
+
+}  // namespace fabric::engine

@@ -1,0 +1,96 @@
+// The lane from the peers to the port: finds the session, refuses replays and forgeries, confirms and roams, puts segments and
+// pieces together. Invariant: nothing before authentication has a lasting effect but a counter.
+#pragma once
+
+#include <memory>
+
+#include "aead.h"
+#include "counters.h"
+#include "events.h"
+#include "forwarding.h"
+#include "lane.h"
+#include "pieces.h"
+#include "port.h"
+#include "replay.h"
+#include "segments.h"
+
+namespace fabric::engine {
+
+class ReceiveLane : public Lane {
+ public:
+  // Called on the lane's thread when a peer moved.
+  using Moved = std::function<void(PeerNumber, const Endpoint&)>;
+
+  ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters,
+              Moved moved);
+
+  // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
+  Table& table() { return table_; }
+  void add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<PeerCounters> counters);
+  void remove_peer(PeerNumber number);
+  void add_session(uint32_t local_index, PeerNumber peer, std::shared_ptr<Opener> opener);
+  void remove_session(uint32_t local_index);
+  void set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint);
+  // Gives up frames whose missing pieces are overdue.
+  void expire_pieces();
+
+ protected:
+  void serve() override;
+  int source() const override { return socket_.fd(); }
+  void source_failed() override;
+  int idle_ms() const override { return pieces_wait_ ? 1000 : -1; }
+  void idle() override { expire_pieces(); }
+
+ private:
+  // One receive with offload fills one of these; a run of segments points into several.
+  static constexpr size_t kBuffers = 8;
+  static constexpr size_t kBufferBytes = 65536;
+
+  struct Peer {
+    PeerId id;
+    PeerNumber number;
+    std::shared_ptr<PeerCounters> counters;
+    std::unique_ptr<PieceAssembly> assembly;
+    std::optional<SocketAddress> address;
+    std::optional<Endpoint> reported;
+    // `address` is what was reported.
+    bool settled = false;
+    uint64_t roamed_us = 0;
+  };
+  struct Session {
+    uint32_t local_index;
+    Peer* peer;
+    std::shared_ptr<Opener> opener;
+    ReplayWindow window;
+    bool confirmed = false;
+  };
+
+  void receive(MutableBytes datagram, const SocketAddress& from);
+  void receive_data(MutableBytes datagram, const SocketAddress& from);
+  void follow(Peer& peer, const SocketAddress& from);
+  void unpack(Session& session, uint64_t counter, MutableBytes plain);
+  void take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body);
+  void deliver(Peer& peer, MutableBytes bytes, bool partial);
+  void count_received(Peer& peer, size_t bytes);
+  // Applies the forwarding rules; nothing when they dropped the frame.
+  std::optional<Frame> admit(Peer& peer, Bytes bytes);
+  void inject(Peer& peer, const Frame& frame, MutableBytes bytes, bool partial);
+  bool finish_checksum(const Frame& frame, MutableBytes bytes, VnetHeader* vnet) const;
+  void write_run();
+
+  Table table_;
+  Port& port_;
+  UdpSocket& socket_;
+  Events& events_;
+  EngineCounters& counters_;
+  Moved moved_;
+  std::unordered_map<PeerNumber, Peer> peers_;
+  std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
+  SegmentRun run_;
+  Peer* run_peer_ = nullptr;
+  uint64_t now_us_;
+  bool pieces_wait_ = false;
+  std::unique_ptr<uint8_t[]> buffers_;
+};
+
+}  // namespace fabric::engine

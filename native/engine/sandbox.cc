@@ -1,0 +1,105 @@
+// See sandbox.h.
+#include "sandbox.h"
+
+#include <grp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <iterator>
+#include <vector>
+
+namespace fabric::engine {
+namespace {
+
+// A uid and gid of the engine's own; no account needs to have it. Below the range of systemd's DynamicUser.
+constexpr uid_t kEngineId = 59783;
+
+#if defined(__x86_64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
+#elif defined(__aarch64__)
+constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
+#else
+constexpr uint32_t kArchitecture = 0;
+#endif
+
+// Frames, datagrams, the control socket, memory, threads and their end.
+constexpr int kAllowed[] = {
+    __NR_read,          __NR_write,         __NR_readv,       __NR_writev,         __NR_sendmsg,
+    __NR_recvmsg,       __NR_recvmmsg,      __NR_sendto,      __NR_recvfrom,       __NR_ppoll,
+    __NR_futex,         __NR_mmap,          __NR_munmap,      __NR_mprotect,       __NR_mremap,
+    __NR_madvise,       __NR_brk,           __NR_clone,       __NR_set_robust_list, __NR_clock_gettime,
+    __NR_clock_nanosleep, __NR_exit,        __NR_exit_group,  __NR_close,          __NR_getsockopt,
+    __NR_rt_sigreturn,  __NR_rt_sigprocmask, __NR_rt_sigaction, __NR_gettid,     __NR_getpid,         __NR_tgkill,
+    __NR_sched_yield,   __NR_getrandom,     __NR_restart_syscall,
+#ifdef __NR_poll
+    __NR_poll,
+#endif
+#ifdef __NR_clone3
+    __NR_clone3,
+#endif
+#ifdef __NR_rseq
+    __NR_rseq,
+#endif
+};
+
+sock_filter statement(uint16_t code, uint32_t k) { return BPF_STMT(code, k); }
+sock_filter jump(uint16_t code, uint32_t k, uint8_t yes, uint8_t no) { return BPF_JUMP(code, k, yes, no); }
+
+// Any other call ends the process, except prctl(PR_SET_NAME).
+bool filter_system_calls() {
+  if (kArchitecture == 0) return false;
+  constexpr auto load = [](size_t offset) {
+    return statement(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset));
+  };
+  constexpr uint16_t equal = BPF_JMP | BPF_JEQ | BPF_K;
+  std::vector<sock_filter> program = {
+      load(offsetof(seccomp_data, arch)),
+      jump(equal, kArchitecture, 1, 0),
+      statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      load(offsetof(seccomp_data, nr)),
+  };
+  for (const int call : kAllowed) {
+    program.push_back(jump(equal, static_cast<uint32_t>(call), 0, 1));
+    program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  }
+  program.push_back(jump(equal, __NR_prctl, 0, 3));
+  program.push_back(load(offsetof(seccomp_data, args[0])));
+  program.push_back(jump(equal, PR_SET_NAME, 0, 1));
+  program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
+  const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
+}
+
+// So that keys never reach swap. Later allocations are locked, too, hence the limit goes while we may raise it.
+bool lock_memory() {
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0) return false;
+  return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+}  // namespace
+
+std::optional<Fault> enter_sandbox(const SandboxOptions& options, SandboxResult* result) {
+  result->locked_memory = lock_memory();
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  if (geteuid() == 0) {
+    // Leaving uid 0 clears all capability sets.
+    const bool dropped = setgroups(0, nullptr) == 0 && setresgid(kEngineId, kEngineId, kEngineId) == 0 &&
+                         setresuid(kEngineId, kEngineId, kEngineId) == 0;
+    if (!dropped) return Fault::from_errno("internal", "giving up root");
+  }
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) return Fault::from_errno("internal", "forbidding core dumps");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Fault::from_errno("internal", "no_new_privs");
+  if (options.use_seccomp) result->seccomp = filter_system_calls();
+  return std::nullopt;
+}
+
+}  // namespace fabric::engine

@@ -1,0 +1,80 @@
+// Superframes: what a TAP with a virtio-net header gives and takes instead of single frames (TCP or UDP segmentation offload).
+// The sender cuts one into segments that are complete valid frames of their own, so that losing a datagram loses one segment;
+// the receiver appends contiguous segments again. Neither computes a checksum over payload.
+#pragma once
+
+#include <sys/uio.h>
+
+#include "checksum.h"
+#include "vnet.h"
+#include "wire.h"
+
+namespace fabric::engine {
+
+// Of a frame with its headers: a segmented frame's L4 header ends here at most (one byte in the inner header).
+constexpr size_t kHeaderMax = 255;
+
+// A frame of the port with gso_type set, as measured by `read`.
+struct Superframe {
+  Frame frame;
+  UpperLayer upper;
+  // Up to the end of the L4 header.
+  size_t header_bytes = 0;
+  // Payload of each segment but the last.
+  size_t segment_bytes = 0;
+  size_t count = 0;
+
+  // Nothing when the kernel's description contradicts the frame.
+  static std::optional<Superframe> read(const Frame& frame, const VnetHeader& vnet);
+
+  Bytes payload(size_t index) const;
+  // The headers of one segment, `header_bytes` of them, with its own lengths, sequence, flags and pseudo-header sum.
+  void write_header(uint8_t* to, size_t index) const;
+};
+
+// Checksum offload as the inner flag says it: true when only the outer L4 checksum is left to do. Any other unfinished
+// checksum is completed in `frame` (`vnet` says where it starts). Nothing when it can't be.
+std::optional<bool> settle_checksum(MutableBytes frame, const VnetHeader& vnet);
+
+// Segments of one superframe on the way to the port. Holds pointers into the datagrams: write it before they are reused.
+class SegmentRun {
+ public:
+  bool empty() const { return count_ == 0; }
+  size_t count() const { return count_; }
+
+  // Starts with a segment whose frame the forwarding rules have passed; false when it is no segment to be appended to.
+  // `whole` names the superframe: equal for all its segments and for no other.
+  bool start(const Frame& frame, const Inner& inner, uint64_t whole, bool allow_udp);
+  // False when it does not continue the run, which then has to be written first.
+  bool append(Bytes frame, const Inner& inner, uint64_t whole);
+
+  // The superframe: header and payloads. Valid until the next start.
+  struct Output {
+    VnetHeader vnet;
+    std::span<iovec> parts;
+  };
+  // `parts[0]` is left for the virtio-net header.
+  Output finish();
+  void clear() { count_ = 0; }
+
+ private:
+  static constexpr size_t kFrameMax = 65535;
+
+  bool same_flow(const uint8_t* header) const;
+
+  uint64_t whole_ = 0;
+  uint8_t next_index_ = 0;
+  uint8_t pieces_ = 0;
+  size_t count_ = 0;
+  size_t header_bytes_ = 0;
+  size_t l3_ = 0;
+  UpperLayer upper_;
+  size_t segment_bytes_ = 0;
+  size_t payload_bytes_ = 0;
+  // A short or pushed segment ends the superframe.
+  bool closed_ = false;
+  uint8_t header_[kHeaderMax];
+  iovec parts_[2 + kPiecesMax];
+};
+
+}  // namespace fabric::engine

@@ -1,0 +1,124 @@
+// The lane from the port to the peers: looks up where a frame goes, cuts what is a superframe or too large for the path,
+// numbers, seals and sends. Invariant: each frame is sent, waits for a session, is answered, or is counted as dropped once;
+// no counter of a session is used twice, because this thread alone gives them out.
+#pragma once
+
+#include <deque>
+#include <memory>
+
+#include "aead.h"
+#include "counters.h"
+#include "events.h"
+#include "forwarding.h"
+#include "lane.h"
+#include "limits.h"
+#include "outbox.h"
+#include "port.h"
+#include "segments.h"
+
+namespace fabric::engine {
+
+class SendLane : public Lane {
+ public:
+  struct Facts {
+    NetworkFacts network;
+    // Underlay MTU of a peer before set_path_mtu.
+    size_t path_mtu = 1500;
+  };
+  SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters);
+
+  // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
+  Table& table() { return table_; }
+  void add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<PeerCounters> counters);
+  void remove_peer(PeerNumber number);
+  void add_session(uint32_t local_index, uint32_t remote_index, PeerNumber peer, std::shared_ptr<Sealer> sealer);
+  void use_session(uint32_t local_index);
+  void remove_session(uint32_t local_index);
+  void set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint);
+  void set_path_mtu(PeerNumber number, size_t bytes);
+  void send_keepalive(PeerNumber number);
+  void announce(const Ip& ip, Mac mac);
+
+ protected:
+  void serve() override;
+  int source() const override { return port_.fd(); }
+  void source_failed() override;
+
+ private:
+  struct Session {
+    uint32_t local_index;
+    uint32_t remote_index;
+    PeerNumber peer;
+    std::shared_ptr<Sealer> sealer;
+    uint64_t next_counter = 0;
+    bool exhausted = false;
+  };
+  struct WaitingFrame {
+    VnetHeader vnet;
+    std::vector<uint8_t> bytes;
+  };
+  struct Peer {
+    PeerId id;
+    std::shared_ptr<PeerCounters> counters;
+    Session* sending = nullptr;
+    std::optional<SocketAddress> address;
+    bool ipv4 = true;
+    size_t path_mtu;
+    // The longest frame or piece that one datagram carries.
+    size_t body_max;
+    std::deque<WaitingFrame> waiting;
+    size_t waiting_bytes = 0;
+    uint64_t wanted_us = 0;
+  };
+  // A frame of the port, understood.
+  struct Outgoing {
+    MutableBytes bytes;
+    VnetHeader vnet;
+    Frame frame;
+    std::optional<Superframe> superframe;
+    // Only the outer L4 checksum is left to the receiver.
+    bool partial = false;
+
+    // How many frames it is on the wire.
+    size_t frames() const { return superframe ? superframe->count : 1; }
+  };
+
+  std::optional<Drop> read(MutableBytes bytes, const VnetHeader& vnet, Outgoing* outgoing);
+  void forward(MutableBytes bytes, const VnetHeader& vnet);
+  // Why the frame goes to no peer.
+  Drop dispatch(const Outgoing& outgoing);
+  void send(Peer& peer, const Outgoing& outgoing);
+  void send_frame(Peer& peer, const SocketAddress& to, Bytes frame, bool partial);
+  void send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, bool partial);
+  void send_segments(Peer& peer, const SocketAddress& to, const Superframe& superframe);
+  void send_cut(Peer& peer, const SocketAddress& to, const Superframe& superframe);
+  void seal(Peer& peer, const SocketAddress& to, uint64_t counter, Bytes prefix, Bytes body);
+  // Takes `count` consecutive counters of the peer's session and returns the first.
+  uint64_t reserve(Peer& peer, size_t count);
+  // Ends sending on a session near its counter limit, and says so.
+  void retire_used_up(Peer& peer);
+  void wait(Peer& peer, Bytes bytes, const VnetHeader& vnet);
+  void count_sent(Peer& peer, size_t frames, size_t bytes);
+  void measure(Peer& peer);
+  void inject(Bytes frame);
+  Peer* find(PeerNumber number);
+
+  Table table_;
+  size_t path_mtu_;
+  Port& port_;
+  Events& events_;
+  EngineCounters& counters_;
+  Outbox outbox_;
+  std::unordered_map<PeerNumber, Peer> peers_;
+  std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
+  Strangers strangers_;
+  TokenBucket unknown_unicast_;
+  TokenBucket too_big_answers_;
+  TokenBucket announcements_;
+  uint64_t now_us_;
+  bool failed_ = false;
+  std::unique_ptr<uint8_t[]> buffer_;
+  std::unique_ptr<uint8_t[]> cut_;
+};
+
+}  // namespace fabric::engine

@@ -1,0 +1,71 @@
+// The tunnels' UDP socket: dual stack when it listens on `::`, with segmentation offload (UDP_SEGMENT) to send and receive
+// offload (UDP_GRO), so that one system call moves up to 64 datagrams.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <optional>
+#include <variant>
+
+#include "bytes.h"
+#include "descriptor.h"
+
+namespace fabric::engine {
+
+// Of the underlay. IPv4-mapped IPv6 is IPv4.
+struct Endpoint {
+  Ip ip;
+  uint16_t port = 0;
+
+  bool operator==(const Endpoint& other) const { return port == other.port && ip == other.ip; }
+};
+
+// An endpoint as the socket writes it.
+struct SocketAddress {
+  union {
+    sockaddr generic;
+    sockaddr_in v4;
+    sockaddr_in6 v6;
+  };
+  socklen_t size = 0;
+
+  SocketAddress() : v6{} {}
+  bool operator==(const SocketAddress& other) const;
+};
+
+constexpr size_t kDatagramMax = 65507;
+// The kernel's own limits of one send with UDP_SEGMENT; the bytes hold for IPv6, too.
+constexpr size_t kSegmentsMax = 64;
+constexpr size_t kSegmentedBytesMax = 65000;
+
+class UdpSocket {
+ public:
+  // `use_offloads` false: as on a kernel without UDP_SEGMENT and UDP_GRO.
+  static std::variant<UdpSocket, Fault> open(const Endpoint& listen, bool use_offloads);
+
+  int fd() const { return socket_.get(); }
+  uint16_t port() const { return port_; }
+  bool segments() const { return segments_; }
+  bool receive_offload() const { return receive_offload_; }
+
+  // Datagrams that found the receive buffer full, since the start.
+  uint64_t overruns() const;
+
+  SocketAddress address(const Endpoint& endpoint) const;
+  static Endpoint endpoint(const SocketAddress& address);
+
+  enum class Sent { kDone, kFull, kFailed };
+  // `segment_bytes` 0: one datagram. Waits while the kernel's buffer is full, at most 100 ms. From any thread.
+  Sent send(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
+
+ private:
+  Sent send_once(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
+
+  Descriptor socket_;
+  uint16_t port_ = 0;
+  bool ipv6_ = false;
+  bool segments_ = false;
+  bool receive_offload_ = false;
+};
+
+}  // namespace fabric::engine

@@ -1,0 +1,369 @@
+// The messages between daemon and engine (docs/engine-control.md): length 4, type 1, payload; numbers in network order.
+// native/engine/commands.cc is the other side; test/router/engine/control-golden.json pins the bytes of both. Invariant: what
+// the engine says is checked as if it came from a stranger, because the engine is the part that hostile bytes reach.
+
+import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../../base/address.ts';
+import type { AeadCipher } from '../../base/capabilities.ts';
+import type { Endpoint } from '../../base/endpoint.ts';
+import { assert } from '../../base/errors.ts';
+import { type Mac, macFromBytes, macToBytes, PEER_ID_BYTES, type PeerId, type Vni } from '../../base/ids.ts';
+import type { SessionKeys, TableChange } from '../datapath.ts';
+import { DROP_REASONS, type DropReason } from '../frame-drops.ts';
+
+/** Type and payload. Longer lists of table changes go in several messages. */
+export const MESSAGE_MAX = 1 << 20;
+export const LENGTH_BYTES = 4;
+
+/** To the engine. */
+const Down = {
+  addSession: 1,
+  useSession: 2,
+  removeSession: 3,
+  setEndpoint: 4,
+  setPathMtu: 5,
+  applyTables: 6,
+  sendRaw: 7,
+  sendKeepalive: 8,
+  removePeer: 9,
+  stop: 10,
+  report: 11,
+  setClock: 12,
+} as const;
+
+const CIPHERS: Readonly<Record<AeadCipher, number>> = { 'aes-256-gcm': 1, 'chacha20-poly1305': 2 };
+const CHANGES = { mac: 1, 'mac-gone': 2, neighbour: 3, 'neighbour-gone': 4, flood: 5 } as const;
+
+/** What the machine gave the engine at its start. */
+export const ENGINE_FEATURES = [
+  'vnet',
+  'checksum',
+  'tso',
+  'uso',
+  'udp-segment',
+  'udp-gro',
+  'seccomp',
+  'mlock',
+] as const;
+export type EngineFeature = (typeof ENGINE_FEATURES)[number];
+
+export interface PeerReport {
+  readonly peer: PeerId;
+  readonly txFrames: number;
+  readonly txBytes: number;
+  readonly rxFrames: number;
+  readonly rxBytes: number;
+  /** CLOCK_BOOTTIME; null: never. */
+  readonly lastDataSentMs: number | null;
+  readonly lastDataReceivedMs: number | null;
+  readonly lastReceivedMs: number | null;
+  readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+}
+
+/** From the engine. */
+export type EngineMessage =
+  | {
+      readonly kind: 'ready';
+      readonly udpPort: number;
+      readonly features: readonly EngineFeature[];
+      readonly aead: string;
+    }
+  | { readonly kind: 'handshake'; readonly from: Endpoint; readonly datagram: Uint8Array }
+  | { readonly kind: 'session-wanted'; readonly peer: PeerId }
+  | { readonly kind: 'session-confirmed'; readonly localIndex: number }
+  | { readonly kind: 'roamed'; readonly peer: PeerId; readonly endpoint: Endpoint }
+  | { readonly kind: 'session-exhausted'; readonly localIndex: number }
+  | { readonly kind: 'learned'; readonly network: Vni; readonly mac: Mac; readonly ip: string | null }
+  | { readonly kind: 'failed'; readonly code: string; readonly why: string }
+  | { readonly kind: 'peer-stats'; readonly report: PeerReport }
+  | {
+      readonly kind: 'engine-stats';
+      readonly framesIn: number;
+      readonly framesOut: number;
+      readonly drops: Readonly<Partial<Record<DropReason, number>>>;
+    }
+  | { readonly kind: 'reported' };
+
+/** The result holds the keys: the caller zeroes it once it is sent. */
+export function encodeAddSession(keys: SessionKeys): Buffer {
+  const body = Buffer.concat([
+    peerBytes(keys.peer),
+    u32(keys.localIndex),
+    u32(keys.remoteIndex),
+    Buffer.of(CIPHERS[keys.cipher]),
+  ]);
+  // Not by concatenation of pooled parts: the keys are in this memory only.
+  const bytes = Buffer.alloc(LENGTH_BYTES + 1 + body.length + keys.sendKey.length + keys.receiveKey.length);
+  bytes.writeUInt32BE(bytes.length - LENGTH_BYTES);
+  bytes[LENGTH_BYTES] = Down.addSession;
+  body.copy(bytes, LENGTH_BYTES + 1);
+  bytes.set(keys.sendKey, bytes.length - keys.sendKey.length - keys.receiveKey.length);
+  bytes.set(keys.receiveKey, bytes.length - keys.receiveKey.length);
+  return bytes;
+}
+
+export function encodeUseSession(localIndex: number): Buffer {
+  return message(Down.useSession, u32(localIndex));
+}
+
+export function encodeRemoveSession(localIndex: number): Buffer {
+  return message(Down.removeSession, u32(localIndex));
+}
+
+export function encodeSetEndpoint(peer: PeerId, endpoint: Endpoint | null): Buffer {
+  return message(Down.setEndpoint, peerBytes(peer), endpoint === null ? Buffer.of(0) : endpointBytes(endpoint));
+}
+
+export function encodeSetPathMtu(peer: PeerId, bytes: number): Buffer {
+  return message(Down.setPathMtu, peerBytes(peer), u32(bytes));
+}
+
+/** As many messages as it takes. */
+export function encodeApplyTables(changes: readonly TableChange[]): readonly Buffer[] {
+  const messages: Buffer[] = [];
+  let parts: Buffer[] = [];
+  let size = 1;
+  for (const change of changes) {
+    const bytes = changeBytes(change);
+    if (size + bytes.length > MESSAGE_MAX) {
+      messages.push(message(Down.applyTables, ...parts));
+      parts = [];
+      size = 1;
+    }
+    parts.push(bytes);
+    size += bytes.length;
+  }
+  if (parts.length > 0) messages.push(message(Down.applyTables, ...parts));
+  return messages;
+}
+
+export function encodeSendRaw(datagram: Uint8Array, to: Endpoint): Buffer {
+  return message(Down.sendRaw, endpointBytes(to), datagram);
+}
+
+export function encodeSendKeepalive(peer: PeerId): Buffer {
+  return message(Down.sendKeepalive, peerBytes(peer));
+}
+
+export function encodeRemovePeer(peer: PeerId): Buffer {
+  return message(Down.removePeer, peerBytes(peer));
+}
+
+export function encodeStop(): Buffer {
+  return message(Down.stop);
+}
+
+export function encodeReport(): Buffer {
+  return message(Down.report);
+}
+
+/** Stops the engine's clock at this time, CLOCK_BOOTTIME. */
+export function encodeSetClock(nowMs: number): Buffer {
+  return message(Down.setClock, u64(Math.round(nowMs * 1000)));
+}
+
+/** `payload` is type and what follows. Null when it is malformed. */
+export function decodeEngineMessage(payload: Uint8Array): EngineMessage | null {
+  const reader = new Reader(payload);
+  const decoded = decode(reader.u8(), reader);
+  return reader.finished ? decoded : null;
+}
+
+function decode(type: number, reader: Reader): EngineMessage | null {
+  switch (type) {
+    case 1:
+      return { kind: 'ready', udpPort: reader.u16(), features: reader.features(), aead: reader.text() };
+    case 2: {
+      const from = reader.endpoint();
+      return from === null ? null : { kind: 'handshake', from, datagram: reader.rest() };
+    }
+    case 3:
+      return { kind: 'session-wanted', peer: reader.peer() };
+    case 4:
+      return { kind: 'session-confirmed', localIndex: reader.u32() };
+    case 5: {
+      const peer = reader.peer();
+      const endpoint = reader.endpoint();
+      return endpoint === null ? null : { kind: 'roamed', peer, endpoint };
+    }
+    case 6:
+      return { kind: 'session-exhausted', localIndex: reader.u32() };
+    case 7:
+      return { kind: 'learned', network: reader.u32() as Vni, mac: reader.mac(), ip: reader.ip() };
+    case 8:
+      return { kind: 'failed', code: reader.text(), why: reader.text() };
+    case 9:
+      return { kind: 'peer-stats', report: readReport(reader) };
+    case 10:
+      return { kind: 'engine-stats', framesIn: reader.u64(), framesOut: reader.u64(), drops: reader.drops() };
+    case 11:
+      return { kind: 'reported' };
+    default:
+      return null;
+  }
+}
+
+function readReport(reader: Reader): PeerReport {
+  return {
+    peer: reader.peer(),
+    txFrames: reader.u64(),
+    txBytes: reader.u64(),
+    rxFrames: reader.u64(),
+    rxBytes: reader.u64(),
+    lastDataSentMs: reader.timeMs(),
+    lastDataReceivedMs: reader.timeMs(),
+    lastReceivedMs: reader.timeMs(),
+    drops: reader.drops(),
+  };
+}
+
+/** Reads fields one behind the other; after the first that is not there, all are empty and nothing is `finished`. */
+class Reader {
+  readonly #bytes: Buffer;
+  #at = 0;
+  #good = true;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get finished(): boolean {
+    return this.#good && this.#at === this.#bytes.length;
+  }
+
+  u8(): number {
+    return this.#take(1)[0] ?? 0;
+  }
+
+  u16(): number {
+    const bytes = this.#take(2);
+    return bytes.length === 0 ? 0 : bytes.readUInt16BE();
+  }
+
+  u32(): number {
+    const bytes = this.#take(4);
+    return bytes.length === 0 ? 0 : bytes.readUInt32BE();
+  }
+
+  /** Counters stay below 2^53. */
+  u64(): number {
+    const high = this.u32();
+    return high * 0x1_0000_0000 + this.u32();
+  }
+
+  timeMs(): number | null {
+    const us = this.u64();
+    return us === 0 ? null : us / 1000;
+  }
+
+  peer(): PeerId {
+    return this.#take(PEER_ID_BYTES).toString('hex') as PeerId;
+  }
+
+  mac(): Mac {
+    const bytes = this.#take(6);
+    return macFromBytes(bytes.length === 0 ? new Uint8Array(6) : bytes);
+  }
+
+  /** Null: none, or malformed. */
+  ip(): string | null {
+    const family = this.u8();
+    if (family === 0) return null;
+    if (family !== 4 && family !== 6) {
+      this.#good = false;
+      return null;
+    }
+    const bytes = this.#take(family === 4 ? 4 : 16);
+    return bytes.length === 0 ? null : formatIp(ipFromBytes(bytes)!);
+  }
+
+  endpoint(): Endpoint | null {
+    const ip = this.ip();
+    const port = this.u16();
+    return ip === null ? null : { ip, port };
+  }
+
+  text(): string {
+    return this.#take(this.u16()).toString('utf8');
+  }
+
+  features(): readonly EngineFeature[] {
+    const bits = this.u32();
+    return ENGINE_FEATURES.filter((_, bit) => (bits & (1 << bit)) !== 0);
+  }
+
+  drops(): Partial<Record<DropReason, number>> {
+    const drops: Partial<Record<DropReason, number>> = {};
+    for (let left = this.u8(); left > 0 && this.#good; left--) {
+      const reason = DROP_REASONS[this.u8()];
+      const count = this.u64();
+      if (reason === undefined) this.#good = false;
+      else drops[reason] = count;
+    }
+    return drops;
+  }
+
+  /** A copy of all that is left. */
+  rest(): Uint8Array {
+    return new Uint8Array(this.#take(this.#bytes.length - this.#at));
+  }
+
+  #take(bytes: number): Buffer {
+    if (this.#at + bytes > this.#bytes.length) {
+      this.#good = false;
+      return Buffer.alloc(0);
+    }
+    this.#at += bytes;
+    return this.#bytes.subarray(this.#at - bytes, this.#at);
+  }
+}
+
+function message(type: number, ...parts: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.concat([Buffer.alloc(LENGTH_BYTES), Buffer.of(type), ...parts]);
+  bytes.writeUInt32BE(bytes.length - LENGTH_BYTES);
+  assert(bytes.length - LENGTH_BYTES <= MESSAGE_MAX, 'a control message stays below its limit');
+  return bytes;
+}
+
+function changeBytes(change: TableChange): Buffer {
+  const head = Buffer.concat([Buffer.of(CHANGES[change.kind]), u32(change.network)]);
+  switch (change.kind) {
+    case 'mac': {
+      const owner = change.to === 'local' ? [Buffer.of(0)] : [Buffer.of(1), peerBytes(change.to)];
+      return Buffer.concat([head, macToBytes(change.mac), ...owner]);
+    }
+    case 'mac-gone':
+      return Buffer.concat([head, macToBytes(change.mac)]);
+    case 'neighbour':
+      return Buffer.concat([head, ipBytes(change.ip), macToBytes(change.mac)]);
+    case 'neighbour-gone':
+      return Buffer.concat([head, ipBytes(change.ip)]);
+    case 'flood':
+      return Buffer.concat([head, u32(change.peers.length), ...change.peers.map(peerBytes)]);
+  }
+}
+
+function peerBytes(peer: PeerId): Buffer {
+  return Buffer.from(peer, 'hex');
+}
+
+function ipBytes(text: string): Buffer {
+  const ip = parseIp(text);
+  assert(ip !== null, 'addresses of the control side are canonical');
+  return Buffer.concat([Buffer.of(ip.family), ipToBytes(ip)]);
+}
+
+function endpointBytes({ ip, port }: Endpoint): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(port);
+  return Buffer.concat([ipBytes(ip), bytes]);
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+function u64(value: number): Buffer {
+  return Buffer.concat([u32(Math.floor(value / 0x1_0000_0000)), u32(value % 0x1_0000_0000)]);
+}

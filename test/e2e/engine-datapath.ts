@@ -1,0 +1,87 @@
+// The engine datapath on the real kernel (test/lab/datapath-pair.ts): against itself with all that the kernel gives, without
+// any of it, and against pcap, which shows that the two speak one wire format. Needs root.
+
+import { readFileSync } from 'node:fs';
+import { test } from 'tap';
+import { CONTAINER, type DatapathChoice, OVERLAY_MTU, SIDES, type Side } from '../lab/datapath-facts.ts';
+import { DatapathPair } from '../lab/datapath-pair.ts';
+
+const ENGINE: DatapathChoice = { name: 'engine' };
+const BARE_ENGINE: DatapathChoice = { name: 'engine', without: ['vnet', 'udp-offloads', 'ipsec-mb', 'seccomp'] };
+const PCAP: DatapathChoice = { name: 'pcap' };
+
+const MATRIX: readonly { readonly name: string; readonly choices: Readonly<Record<Side, DatapathChoice>> }[] = [
+  { name: 'engine and engine', choices: { a: ENGINE, b: ENGINE } },
+  { name: 'an engine with every offload and one without any', choices: { a: ENGINE, b: BARE_ENGINE } },
+  { name: 'engine to pcap', choices: { a: ENGINE, b: PCAP } },
+  { name: 'pcap to engine', choices: { a: PCAP, b: ENGINE } },
+];
+
+const { ip4, ip6 } = CONTAINER.b;
+
+/** Value of a line in /proc/PID/status. */
+function statusOf(pid: unknown, line: string): string {
+  const text = readFileSync(`/proc/${String(pid)}/status`, 'utf8');
+  return new RegExp(`^${line}:\\s*(.*)$`, 'm').exec(text)?.[1] ?? '';
+}
+
+if (process.getuid?.() !== 0) {
+  test('engine datapath', { skip: 'needs root' }, async () => {});
+} else {
+  for (const { name, choices } of MATRIX) {
+    test(name, { timeout: 60_000 }, async (t) => {
+      const pair = new DatapathPair(choices);
+      t.teardown(() => pair.destroy());
+      const hosts = await pair.start('underlay4');
+
+      t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'ping over IPv4');
+      t.equal((await pair.ping(`-c 3 -i 0.1 ${ip6}`)).received, 3, 'ping over IPv6');
+      t.equal((await pair.ping(`-c 3 -i 0.1 -s 10000 ${ip4}`)).received, 3, 'ping -s 10000 over IPv4');
+      t.equal((await pair.ping(`-c 3 -i 0.1 -s 10000 ${ip6}`)).received, 3, 'ping -s 10000 over IPv6');
+      t.equal((await pair.ping(`-c 1 -M do -s ${OVERLAY_MTU - 28} ${ip4}`)).received, 1, 'a packet of exactly the MTU');
+      t.ok(await pair.transfer(20_000_000, ip4), '20 MB of TCP over IPv4 arrive unchanged');
+      t.ok(await pair.transfer(20_000_000, ip6), '20 MB of TCP over IPv6 arrive unchanged');
+
+      for (const side of SIDES) await hosts[side].ask({ pathMtu: 700 });
+      t.equal((await pair.ping(`-c 3 -i 0.1 -s 10000 ${ip4}`)).received, 3, 'ping -s 10000 in pieces');
+      t.ok(await pair.transfer(4_000_000, ip4), '4 MB of TCP in pieces');
+
+      const stats = { a: await hosts.a.stats(), b: await hosts.b.stats() };
+      t.comment(JSON.stringify(stats));
+      for (const side of SIDES) t.notOk(stats[side].peers[0]!.drops['authentication-failed'], 'all was authentic');
+      t.ok(stats.a.peers[0]!.txFrames >= stats.b.peers[0]!.rxFrames, 'no frame came from nowhere');
+      for (const side of SIDES) {
+        await hosts[side].ask({ stop: true });
+        t.equal(await hosts[side].exited, 0, 'after stop nothing keeps the process alive');
+      }
+    });
+  }
+
+  test('an underlay of IPv6, speed, and what the process gave up', { timeout: 60_000 }, async (t) => {
+    const pair = new DatapathPair({ a: ENGINE, b: ENGINE });
+    t.teardown(() => pair.destroy());
+    const hosts = await pair.start('underlay6');
+    t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'ping over an IPv6 underlay');
+    t.ok(await pair.transfer(20_000_000, ip4), '20 MB of TCP arrive unchanged');
+
+    const pid = hosts.a.enginePid;
+    t.match(statusOf(pid, 'Uid'), /^(\d{5})\t\1\t\1\t\1$/, 'a uid of its own');
+    t.match(statusOf(pid, 'CapEff'), /^0+$/, 'no capability');
+    t.match(statusOf(pid, 'CapPrm'), /^0+$/, 'and none to take');
+    t.equal(statusOf(pid, 'NoNewPrivs'), '1', 'no new privileges');
+    t.equal(statusOf(pid, 'Seccomp'), '2', 'a system call filter');
+    const tcp = await pair.iperf(`-t 2 -c ${ip4}`);
+    t.comment(`iperf3, one stream: ${tcp.gbits.toFixed(2)} Gbit/s, ${tcp.retransmits} retransmissions`);
+    t.ok(tcp.gbits > 1, 'more than user space without offloads reaches');
+  });
+
+  test('the engine dies, or its interface does', { timeout: 60_000 }, async (t) => {
+    const pair = new DatapathPair({ a: ENGINE, b: ENGINE });
+    t.teardown(() => pair.destroy());
+    const hosts = await pair.start('underlay4');
+    process.kill(Number(hosts.a.enginePid), 'SIGKILL');
+    t.match((await hosts.a.line()).failed, /SIGKILL/, 'failed says how it ended');
+    pair.inHost('b', 'ip link delete port0');
+    t.match((await hosts.b.line()).failed, /interface/, 'failed says that the interface is gone');
+  });
+}

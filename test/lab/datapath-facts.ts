@@ -1,0 +1,36 @@
+// What both sides of a pair of datapaths know beforehand: hosts, containers, keys. See datapath-pair.ts.
+
+import type { Mac, PeerId } from '../../src/base/ids.ts';
+
+export type Side = 'a' | 'b';
+export const SIDES: readonly Side[] = ['a', 'b'];
+export const OTHER = { a: 'b', b: 'a' } as const;
+
+export type Underlay = 'underlay4' | 'underlay6';
+
+export const HOST = {
+  a: { peer: 'a'.repeat(32) as PeerId, underlay4: '192.0.2.1', underlay6: '2001:db8::1', index: 11 },
+  b: { peer: 'b'.repeat(32) as PeerId, underlay4: '192.0.2.2', underlay6: '2001:db8::2', index: 22 },
+};
+export const CONTAINER = {
+  a: { mac: '02:00:00:00:00:0a' as Mac, ip4: '10.32.0.10', ip6: 'fd00::a' },
+  b: { mac: '02:00:00:00:00:0b' as Mac, ip4: '10.32.0.11', ip6: 'fd00::b' },
+};
+export const OVERLAY_MTU = 1398;
+export const TUNNEL_PORT = 6783;
+export const GATEWAY_MAC = '02:fa:b1:1c:00:01' as Mac;
+/** The interface that the datapath owns. */
+export const PORT_NAME = 'port0';
+
+export interface DatapathChoice {
+  readonly name: 'pcap' | 'engine';
+  /** Of the engine. */
+  readonly without?: readonly ('vnet' | 'udp-offloads' | 'ipsec-mb' | 'seccomp')[];
+}
+
+/** A line of JSON to the host process; each is answered by one. */
+export interface HostCommand {
+  readonly stats?: true;
+  readonly pathMtu?: number;
+  readonly stop?: true;
+}
