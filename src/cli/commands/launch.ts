@@ -1,11 +1,13 @@
 // `fabric launch`: checks the flags, takes the token out of every place where others could see it, and runs the daemon here
 // or, with --detach, in a child that outlives this command.
 
-import { closeSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { FabricError } from '../../base/errors.ts';
 import { checkLaunchFlags, type LaunchFlags } from '../../daemon/launch-options.ts';
 import { launchDetached } from '../detach.ts';
 import { usageError } from '../exit.ts';
+import { firstLineOf } from '../first-line.ts';
 
 interface Flags extends LaunchFlags {
   readonly token?: string;
@@ -21,7 +23,7 @@ interface Flags extends LaunchFlags {
 export async function launch(flags: Flags): Promise<void> {
   const argv = process.argv.slice(2);
   process.title = 'fabric launch'; // overwrites argv in memory, so that no token stays in /proc/PID/cmdline
-  const token = takeToken(flags);
+  const token = await takeToken(flags);
   refuseLaterFlags(flags);
   const options = checkLaunchFlags(flags, token);
   if (process.getuid?.() !== 0) {
@@ -37,7 +39,7 @@ export async function launch(flags: Flags): Promise<void> {
 }
 
 /** From the flag, a file, standard input or the environment; the environment is cleared so that no child inherits it. */
-function takeToken({ token, tokenFile }: Flags): string | null {
+async function takeToken({ token, tokenFile }: Flags): Promise<string | null> {
   const fromEnvironment = process.env.FABRIC_TOKEN;
   delete process.env.FABRIC_TOKEN;
   if (token !== undefined && tokenFile !== undefined) throw usageError('--token and --token-file are both given');
@@ -46,23 +48,16 @@ function takeToken({ token, tokenFile }: Flags): string | null {
   return fromEnvironment?.trim() ?? null;
 }
 
-function readTokenFile(path: string): string {
-  if (path === '-' && process.stdin.isTTY) process.stderr.write('paste the token, then press Enter:\n');
+async function readTokenFile(path: string): Promise<string> {
+  if (path === '-' && isatty(0)) process.stderr.write('paste the token, then press Enter:\n');
   try {
-    return path === '-' ? readLineOfStdin() : readFileSync(path, 'utf8').trim();
+    return path === '-' ? await firstLineOf(process.stdin) : readFileSync(path, 'utf8').trim();
   } catch (error) {
     throw new FabricError('token-missing', {
       what: `the token file ${path} can't be read`,
       why: (error as Error).message,
     });
   }
-}
-
-/** A terminal gives one line at a time; a pipe gives all up to its end. */
-function readLineOfStdin(): string {
-  const text = readFileSync(0, 'utf8');
-  if (!process.stdin.isTTY) closeSync(0);
-  return text.trim();
 }
 
 function refuseLaterFlags(flags: Flags): void {
