@@ -11,7 +11,7 @@
 namespace fabric::engine {
 namespace {
 
-constexpr const char* kLibrary = "libipsec-mb.so.1";
+constexpr const char* kLibrary = "libIPSec_MB.so.1";
 
 struct Functions {
   decltype(&alloc_mb_mgr) allocate = nullptr;
@@ -51,7 +51,8 @@ struct Key {
   Key(const Key&) = delete;
   Key& operator=(const Key&) = delete;
 
-  gcm_key_data expanded;
+  // The library stores to it aligned; its header says so only where LINUX is defined.
+  alignas(64) gcm_key_data expanded;
 };
 
 class GcmSealer : public Sealer {

@@ -1,5 +1,5 @@
 // What the daemon tells the engine and what the engine says back: docs/engine-control.md. src/router/engine/control-messages.ts
-// is the other side; test/router/engine-control-golden.json pins the bytes of both. Each message is length 4, type 1, payload.
+// is the other side; test/router/engine/control-golden.json pins the bytes of both. Each message is length 4, type 1, payload.
 #pragma once
 
 #include <string>

@@ -1,0 +1,322 @@
+// The engine's pure parts on a line protocol, for tests (test/router/engine): each line of stdin is a question in words and
+// hex, each line of stdout its answer. So TypeScript, which is the oracle, compares the two implementations. Not installed.
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <sstream>
+
+#include "../commands.h"
+#include "../forwarding.h"
+#include "../replay.h"
+#include "../segments.h"
+
+namespace fabric::engine {
+namespace {
+
+using Words = std::vector<std::string>;
+
+std::string to_hex(Bytes bytes) {
+  std::string text;
+  char octet[3];
+  for (const uint8_t byte : bytes) {
+    snprintf(octet, sizeof octet, "%02x", byte);
+    text += octet;
+  }
+  return text;
+}
+
+// "-" is empty.
+std::vector<uint8_t> from_hex(const std::string& text) {
+  std::vector<uint8_t> bytes;
+  if (text == "-") return bytes;
+  for (size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<uint8_t>(strtoul(text.substr(i, 2).c_str(), nullptr, 16)));
+  }
+  return bytes;
+}
+
+// A table that is filled by the commands of the control protocol.
+class Bench {
+ public:
+  std::string answer(const Words& words) {
+    static const std::map<std::string, std::string (Bench::*)(const Words&)> kAnswers = {
+        {"network", &Bench::network}, {"apply", &Bench::apply},   {"port", &Bench::port},
+        {"peer", &Bench::peer},       {"too-big", &Bench::too_big}, {"checksum", &Bench::checksum},
+        {"seal", &Bench::seal},       {"open", &Bench::open},     {"replay", &Bench::replay},
+        {"cut", &Bench::cut},         {"drops", &Bench::drops},   {"event", &Bench::event},
+    };
+    const auto found = kAnswers.find(words[0]);
+    return found == kAnswers.end() ? "unknown question" : (this->*found->second)(words);
+  }
+
+ private:
+  // network GATEWAY-MAC MTU, then gateway addresses as family and bytes: a fresh table.
+  std::string network(const Words& words) {
+    NetworkFacts facts;
+    facts.gateway_mac = load_mac(from_hex(words[1]).data());
+    facts.mtu = std::stoul(words[2]);
+    for (size_t i = 3; i < words.size(); i++) {
+      const auto bytes = from_hex(words[i]);
+      facts.gateway_ips.push_back(Ip::read(bytes.data() + 1, bytes[0]));
+    }
+    table_ = Table(facts);
+    return "done";
+  }
+
+  // apply MESSAGE: table changes go into the table; any other command is said back in words.
+  std::string apply(const Words& words) {
+    const auto command = decode_command(from_hex(words[1]));
+    if (!command) return "malformed";
+    if (const auto* tables = std::get_if<ApplyTables>(&*command)) {
+      std::string results;
+      for (const TableChange& change : tables->changes) results += apply_change(change);
+      return results;
+    }
+    return std::visit([](const auto& known) { return describe(known); }, *command);
+  }
+
+  std::string apply_change(const TableChange& change) {
+    switch (change.kind) {
+      case TableChange::Kind::kMac:
+        return table_.put_mac(change.mac, change.peer ? number_of(*change.peer) : kLocal) ? "." : "F";
+      case TableChange::Kind::kMacGone:
+        table_.delete_mac(change.mac);
+        return ".";
+      case TableChange::Kind::kNeighbour: {
+        const auto put = table_.put_neighbour(change.ip, change.mac);
+        return put == Table::Put::kAnnounce ? "A" : put == Table::Put::kFull ? "F" : ".";
+      }
+      case TableChange::Kind::kNeighbourGone:
+        table_.delete_neighbour(change.ip);
+        return ".";
+      case TableChange::Kind::kFlood: {
+        std::vector<PeerNumber> peers;
+        for (const PeerId& id : change.peers) peers.push_back(number_of(id));
+        table_.set_flood(peers);
+        return ".";
+      }
+    }
+    return "?";
+  }
+
+  // port FRAME: the verdict on a frame from the bridge.
+  std::string port(const Words& words) {
+    const auto bytes = from_hex(words[1]);
+    const auto frame = Frame::read(bytes);
+    if (!frame) return "drop frame-short";
+    const Verdict verdict = decide_from_port(*frame, frame->packet_bytes(), table_);
+    switch (verdict.kind) {
+      case Verdict::Kind::kDrop:
+        return std::string("drop ") + kDropNames[static_cast<size_t>(verdict.reason)];
+      case Verdict::Kind::kPeer:
+        return "peer " + to_hex(ids_[verdict.peer]);
+      case Verdict::Kind::kFlood: {
+        std::string peers;
+        for (const PeerNumber number : table_.flood()) peers += " " + to_hex(ids_[number]);
+        return (verdict.unknown_unicast ? "unknown" : "flood") + peers;
+      }
+      case Verdict::Kind::kAnswer:
+        return "answer " + to_hex(verdict.answer);
+      case Verdict::Kind::kTooLarge:
+        return "too-large";
+    }
+    return "?";
+  }
+
+  // peer ID FRAME: the verdict on a frame of that peer.
+  std::string peer(const Words& words) {
+    PeerId id;
+    memcpy(id.data(), from_hex(words[1]).data(), id.size());
+    const auto bytes = from_hex(words[2]);
+    const auto frame = Frame::read(bytes);
+    if (!frame) return "drop frame-short";
+    const Drop reason = decide_from_peer(*frame, frame->packet_bytes(), number_of(id), table_);
+    return reason == Drop::kNone ? "port" : std::string("drop ") + kDropNames[static_cast<size_t>(reason)];
+  }
+
+  // too-big MTU FRAME
+  std::string too_big(const Words& words) {
+    const auto bytes = from_hex(words[2]);
+    const auto frame = Frame::read(bytes);
+    const auto answer = frame ? answer_too_big(*frame, std::stoul(words[1])) : std::vector<uint8_t>();
+    return answer.empty() ? "none" : to_hex(answer);
+  }
+
+  // checksum FRAME
+  std::string checksum(const Words& words) {
+    auto bytes = from_hex(words[1]);
+    return complete_checksum(bytes) ? to_hex(bytes) : "impossible";
+  }
+
+  static std::unique_ptr<AeadLibrary> library(const std::string& name) {
+    return name == "openssl" ? make_openssl() : make_best_aead(true);
+  }
+
+  // seal LIBRARY CIPHER KEY RECEIVER-INDEX COUNTER PLAIN: a datagram.
+  std::string seal(const Words& words) {
+    const auto sealer = library(words[1])->make_sealer(static_cast<Cipher>(std::stoi(words[2])), from_hex(words[3]));
+    const uint64_t counter = std::stoull(words[5]);
+    const auto plain = from_hex(words[6]);
+    std::vector<uint8_t> datagram(kOuterBytes + plain.size() + kTagBytes);
+    write_outer(datagram.data(), static_cast<uint32_t>(std::stoul(words[4])), counter);
+    const Bytes whole(plain);
+    sealer->seal(counter, Bytes(datagram).first(kOuterBytes), whole.first(kInnerBytes), whole.subspan(kInnerBytes),
+                 datagram.data() + kOuterBytes);
+    return to_hex(datagram);
+  }
+
+  // open LIBRARY CIPHER KEY DATAGRAM: what it held, or "forged".
+  std::string open(const Words& words) {
+    const auto opener = library(words[1])->make_opener(static_cast<Cipher>(std::stoi(words[2])), from_hex(words[3]));
+    auto datagram = from_hex(words[4]);
+    const MutableBytes sealed = MutableBytes(datagram).subspan(kOuterBytes);
+    const uint64_t counter = load_u64(datagram.data() + 8);
+    if (!opener->open(counter, Bytes(datagram).first(kOuterBytes), sealed)) return "forged";
+    return to_hex(sealed.first(sealed.size() - kTagBytes));
+  }
+
+  // replay COUNTER…: a letter each: fresh, replayed, too old. Fresh ones are marked.
+  std::string replay(const Words& words) {
+    auto window = std::make_unique<ReplayWindow>();
+    std::string verdicts;
+    for (size_t i = 1; i < words.size(); i++) {
+      const uint64_t counter = std::stoull(words[i]);
+      const auto verdict = window->check(counter);
+      verdicts += "frt"[static_cast<size_t>(verdict)];
+      if (verdict == ReplayWindow::Verdict::kFresh) window->mark(counter);
+    }
+    return verdicts;
+  }
+
+  // cut GSO-TYPE GSO-SIZE FRAME: the segments, and what appending them again gives.
+  std::string cut(const Words& words) {
+    const auto bytes = from_hex(words[3]);
+    const auto frame = Frame::read(bytes);
+    const auto upper = frame ? find_upper_layer(*frame) : std::nullopt;
+    if (!upper) return "no superframe";
+    VnetHeader vnet;
+    vnet.flags = kVnetNeedsChecksum;
+    vnet.gso_type = static_cast<uint8_t>(std::stoul(words[1]));
+    vnet.gso_size = static_cast<uint16_t>(std::stoul(words[2]));
+    vnet.csum_start = static_cast<uint16_t>(upper->offset);
+    const auto superframe = Superframe::read(*frame, vnet);
+    if (!superframe) return "no superframe";
+    std::vector<std::vector<uint8_t>> segments;
+    std::string answer;
+    for (size_t i = 0; i < superframe->count; i++) {
+      std::vector<uint8_t> segment(superframe->header_bytes);
+      superframe->write_header(segment.data(), i);
+      const Bytes payload = superframe->payload(i);
+      segment.insert(segment.end(), payload.begin(), payload.end());
+      answer += to_hex(segment) + " ";
+      segments.push_back(std::move(segment));
+    }
+    return answer + join(segments, *superframe);
+  }
+
+  static std::string join(const std::vector<std::vector<uint8_t>>& segments, const Superframe& superframe) {
+    SegmentRun run;
+    Inner inner;
+    inner.count = static_cast<uint8_t>(segments.size());
+    inner.header_length = static_cast<uint8_t>(superframe.header_bytes);
+    for (size_t i = 0; i < segments.size(); i++) {
+      inner.index = static_cast<uint8_t>(i);
+      const bool taken = i == 0 ? run.start(*Frame::read(segments[i]), inner, 7, true) : run.append(segments[i], inner, 7);
+      if (!taken) return "refused at " + std::to_string(i);
+    }
+    const auto output = run.finish();
+    std::string whole;
+    for (const iovec& part : output.parts.subspan(1)) {
+      whole += to_hex(Bytes(static_cast<const uint8_t*>(part.iov_base), part.iov_len));
+    }
+    return whole;
+  }
+
+  std::string drops(const Words&) {
+    std::string names;
+    for (const char* name : kDropNames) names += std::string(names.empty() ? "" : " ") + name;
+    return names;
+  }
+
+  // event NAME: a message of the engine with the fields of test/router/engine/control-golden.json.
+  std::string event(const Words& words) {
+    PeerId id;
+    id.fill(0xab);
+    const uint8_t ip4[4] = {192, 0, 2, 9};
+    const uint8_t ip6[16] = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
+    const Endpoint endpoint{Ip::read(ip4, 4), 6783};
+    const Endpoint endpoint6{Ip::read(ip6, 6), 65535};
+    const uint8_t datagram[] = {0x11, 0, 0, 0, 1, 2, 3, 4};
+    const std::map<std::string, Message> messages = {
+        {"ready", encode_ready(6783, kFeatureVnet | kFeatureUdpGro | kFeatureSeccomp, "ipsec-mb vaes")},
+        {"handshake", encode_handshake(datagram, endpoint6)},
+        {"session-wanted", encode_session_wanted(id)},
+        {"session-confirmed", encode_session_confirmed(0xfedcba98)},
+        {"roamed", encode_roamed(id, endpoint)},
+        {"session-exhausted", encode_session_exhausted(1)},
+        {"learned", encode_learned(0x123456, 0x02000000000a, endpoint.ip)},
+        {"learned without address", encode_learned(0, 0x02000000000a, std::nullopt)},
+        {"failed", encode_failed("port-in-use", "UDP port 6783: Address already in use")},
+        {"peer-stats", encode_peer_stats({id, 1, 2, 3, uint64_t{1} << 33, 1500, 0, 2500, {{0, 5}, {42, 6}}})},
+        {"engine-stats", encode_engine_stats(7, 8, {{13, 9}})},
+        {"reported", encode_reported()},
+    };
+    std::string name = words[1];
+    for (size_t i = 2; i < words.size(); i++) name += " " + words[i];
+    const auto found = messages.find(name);
+    return found == messages.end() ? "unknown event" : to_hex(found->second);
+  }
+
+  static std::string describe(const AddSession& command) {
+    return "add-session " + to_hex(command.peer) + " " + std::to_string(command.local_index) + " " +
+           std::to_string(command.remote_index) + " " + std::to_string(static_cast<int>(command.cipher)) + " " +
+           to_hex(command.send_key) + " " + to_hex(command.receive_key);
+  }
+  static std::string describe(const UseSession& command) { return "use-session " + std::to_string(command.local_index); }
+  static std::string describe(const RemoveSession& command) {
+    return "remove-session " + std::to_string(command.local_index);
+  }
+  static std::string describe(const SetEndpoint& command) {
+    return "set-endpoint " + to_hex(command.peer) + " " + (command.endpoint ? describe(*command.endpoint) : "none");
+  }
+  static std::string describe(const SetPathMtu& command) {
+    return "set-path-mtu " + to_hex(command.peer) + " " + std::to_string(command.bytes);
+  }
+  static std::string describe(const ApplyTables&) { return "apply-tables"; }
+  static std::string describe(const SendRaw& command) {
+    return "send-raw " + describe(command.to) + " " + to_hex(command.datagram);
+  }
+  static std::string describe(const SendKeepalive& command) { return "send-keepalive " + to_hex(command.peer); }
+  static std::string describe(const RemovePeer& command) { return "remove-peer " + to_hex(command.peer); }
+  static std::string describe(const Stop&) { return "stop"; }
+  static std::string describe(const Report&) { return "report"; }
+  static std::string describe(const SetClock& command) { return "set-clock " + std::to_string(command.now_us); }
+  static std::string describe(const Endpoint& endpoint) {
+    return to_hex(Bytes(endpoint.ip.bytes, endpoint.ip.length())) + ":" + std::to_string(endpoint.port);
+  }
+
+  PeerNumber number_of(const PeerId& id) {
+    for (PeerNumber number = 0; number < ids_.size(); number++) {
+      if (ids_[number] == id) return number;
+    }
+    ids_.push_back(id);
+    return static_cast<PeerNumber>(ids_.size() - 1);
+  }
+
+  Table table_{NetworkFacts{}};
+  std::vector<PeerId> ids_;
+};
+
+}  // namespace
+}  // namespace fabric::engine
+
+int main() {
+  fabric::engine::Bench bench;
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    std::istringstream stream(line);
+    std::vector<std::string> words;
+    for (std::string word; stream >> word;) words.push_back(word);
+    std::cout << (words.empty() ? "" : bench.answer(words)) << std::endl;
+  }
+}
