@@ -5,7 +5,7 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
-import { parseIp } from '../base/address.ts';
+import { formatIp, parseIp } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
@@ -33,7 +33,7 @@ import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
-import { SyncGate } from './sync-gate.ts';
+import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
 
@@ -124,7 +124,7 @@ export class Member {
       events: {
         recordsChanged: (records) => this.#own.replaceLeases(records),
         conflict: ({ ip, owner, holder }) =>
-          log.error('an address of ours belongs to another host now', { ip: String(ip.value), owner, peer: holder }),
+          log.error('an address of ours belongs to another host now', { ip: formatIp(ip), owner, peer: holder }),
         changed: () => this.#leasesChanged(),
       },
     });
@@ -402,7 +402,9 @@ export class Member {
   }
 
   #startGate(): void {
-    const hasPeers = this.#options.resumed && this.directory.peers().some(([peer]) => peer !== this.attachments.self);
+    const peers = this.directory.peers().map(([peer]) => peer);
+    const blockOwners = this.ipam.leases().map(({ peer }) => peer);
+    const hasPeers = this.#options.resumed && knowsOthers(this.attachments.self, { peers, blockOwners });
     if (hasPeers && !this.#gate.isOpen) {
       this.ipam.setAllocating(
         new FabricError('syncing', {

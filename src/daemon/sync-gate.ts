@@ -3,9 +3,22 @@
 // host whose peers are all unreachable goes on after a while: gifts are durable on both sides, so its own state is then the
 // best there is.
 
+import type { PeerId } from '../base/ids.ts';
+
 /** Three round trips of reconciliation on any network that carries a cluster. */
 const AFTER_LINK_MS = 400;
 const AT_MOST_MS = 2_000;
+
+/**
+ * True when this host's state names others: hosts that gossip kept, or owners of address blocks. The latter are durable at
+ * once, gossip only after a while, so that a state from just after a join may know of a peer by its block alone.
+ */
+export function knowsOthers(
+  self: PeerId,
+  state: { readonly peers: Iterable<PeerId>; readonly blockOwners: Iterable<PeerId> },
+): boolean {
+  return [...state.peers, ...state.blockOwners].some((peer) => peer !== self);
+}
 
 export class SyncGate {
   readonly opened: Promise<void>;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { SyncGate } from '../../src/daemon/sync-gate.ts';
+import type { PeerId } from '../../src/base/ids.ts';
+import { knowsOthers, SyncGate } from '../../src/daemon/sync-gate.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -12,6 +13,18 @@ function setUp() {
   const opened = vi.fn();
   return { opened, gate: new SyncGate(opened) };
 }
+
+const SELF = 'a'.repeat(32) as PeerId;
+const OTHER = 'b'.repeat(32) as PeerId;
+
+test.each([
+  ['nobody', [], [], false],
+  ['ourselves alone', [SELF], [SELF, SELF], false],
+  ['a host that gossip kept', [SELF, OTHER], [SELF], true],
+  ['the owner of a block that gossip has not kept yet', [], [SELF, OTHER], true],
+])('a state that names %s', (_, peers, blockOwners, expected) => {
+  expect(knowsOthers(SELF, { peers, blockOwners })).toBe(expected);
+});
 
 describe('the gate before the first allocation', () => {
   test('is open at once for a host without peers', () => {

@@ -101,7 +101,9 @@ test('an old copy of the state: the host adopts what it forgot before it allocat
   t.teardown(() => lab.destroy());
   const [a, b] = (await clusterOf(lab, ['a', 'b'], ['--range', '10.78.0.0/22'])) as [LabHost, LabHost];
   await b.waitReady(1);
-  const old = await copyState(a);
+  await a.fabric(['stop']);
+  const old = copyRestingState(a);
+  await a.launch();
 
   // After the copy a gives c its share (b is out of c's reach till then), and c uses it.
   const c = await lab.host('c');
