@@ -10,6 +10,7 @@ const WAIT_MS = 10_000;
 export class Allocator {
   readonly #allocate: (request: AllocationRequest) => AllocationResult;
   readonly #waiting = new Set<() => void>();
+  #refusal: FabricError | null = null;
 
   constructor(allocate: (request: AllocationRequest) => AllocationResult) {
     this.#allocate = allocate;
@@ -18,6 +19,12 @@ export class Allocator {
   /** Leases changed: everyone who waits asks again. */
   changed(): void {
     for (const again of [...this.#waiting]) again();
+  }
+
+  /** From now on nobody waits: who does is refused with this error. */
+  stop(refusal: FabricError): void {
+    this.#refusal = refusal;
+    this.changed();
   }
 
   /** Resolves to the address's canonical text, durable; rejects with `address-…` or `timeout`. */
@@ -32,7 +39,15 @@ export class Allocator {
         this.#waiting.delete(attempt);
       };
       const attempt = (): void => {
-        const result = ask();
+        let result: AllocationResult;
+        try {
+          result = ask();
+        } catch (error) {
+          finish(); // the store failed: this caller is told, the others ask for themselves
+          reject(error);
+          return;
+        }
+        if (result.status === 'wait' && this.#refusal !== null) result = { status: 'failed', error: this.#refusal };
         if (result.status === 'wait') {
           why = result.why;
           return;

@@ -2,6 +2,7 @@
 // durable entry exists before anything of it does and goes last; addresses are released only once the interface is off the
 // bridge; at most one operation runs per attachment; a failed or cancelled attach leaves nothing.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Cidr, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
 import type { Clock, Crypto, Log, Random } from '../base/capabilities.ts';
@@ -71,6 +72,7 @@ export class Attachments implements CniBackend {
   readonly #ports: AttachmentPorts;
   /** The tail of the queue of operations per attachment. */
   readonly #busy = new Map<string, Promise<unknown>>();
+  #refusal: string | null = null;
 
   constructor(ports: AttachmentPorts) {
     this.#ports = ports;
@@ -78,7 +80,20 @@ export class Attachments implements CniBackend {
   }
 
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
-    return this.#ports.readiness();
+    return this.#refusal === null ? this.#ports.readiness() : { reason: this.#refusal, degraded: false };
+  }
+
+  /** With a reason nothing is attached from now on; null takes that back. What is under way goes on. */
+  refuse(reason: string | null): void {
+    this.#refusal = reason;
+  }
+
+  /** Resolves when no operation is under way any more, after `withinMs` at the latest. */
+  async idle(withinMs: number): Promise<void> {
+    const deadline = delay(withinMs, true, { ref: false });
+    while (this.#busy.size > 0) {
+      if ((await Promise.race([Promise.allSettled(this.#busy.values()), deadline])) === true) return;
+    }
   }
 
   find(key: AttachmentKey): Attachment | null {
@@ -133,16 +148,27 @@ export class Attachments implements CniBackend {
     for (const entry of before) {
       if (!starting && (entry.state !== 'attached' || this.#busy.has(attachmentKeyText(entry.key)))) continue;
       const runs = entry.state === 'attached' && ports.get(entry.hostIfname)?.alive === true;
-      if (!runs) gone.push(entry);
-      else if (starting) {
-        await host.adoptContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
-        this.#ports.publish(recordOf(entry));
-      }
+      if (runs && (!starting || (await this.#adopt(entry)))) continue;
+      gone.push(entry);
     }
     await manyAtOnce(gone, (entry) => this.#freeVanished(entry));
     if (!starting) return;
     for (const { hostIfname } of before) ports.delete(hostIfname);
     await manyAtOnce([...ports.keys()], (hostIfname) => this.#removeUnknown(hostIfname));
+  }
+
+  /** False when its container ended while it was being adopted. */
+  async #adopt(entry: AttachmentEntry): Promise<boolean> {
+    const { host } = this.#ports;
+    try {
+      await host.adoptContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
+    } catch (error) {
+      const ports = await host.listContainerPorts();
+      if (ports.some(({ hostIfname, alive }) => hostIfname === entry.hostIfname && alive)) throw error;
+      return false;
+    }
+    this.#ports.publish(recordOf(entry));
+    return true;
   }
 
   #freeVanished(entry: AttachmentEntry): Promise<void> {
@@ -175,7 +201,7 @@ export class Attachments implements CniBackend {
     if (request.ipamPlugin !== null) {
       throw new FabricError('not-implemented', { what: 'addresses from a foreign IPAM plugin are not there yet' });
     }
-    const unready = this.#ports.readiness();
+    const unready = this.readiness();
     if (unready !== null)
       throw new FabricError('daemon-unreachable', { what: 'this host can attach nothing now', why: unready.reason });
     if (entries.get(request) !== undefined) {

@@ -37,6 +37,8 @@ import { VERSION } from './version.ts';
 
 const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
 const UNDERLAY_MTU_DEFAULT = 1500;
+/** How long a stop waits for containers that are being attached or detached; they take milliseconds. */
+const DRAIN_MS = 3_000;
 
 export interface DaemonCapabilities {
   readonly clock: Clock;
@@ -90,12 +92,15 @@ export class Daemon {
     return this.#ended;
   }
 
-  /** Resolves once this host is a member with a working network. Rejects with FabricError when it can't become one. */
-  async start(): Promise<void> {
+  /**
+   * Resolves to true once this host is a member with a working network, to false when it was stopped before. Rejects with
+   * FabricError when it can't become one.
+   */
+  async start(): Promise<boolean> {
     const { stateDir, host, crypto, random, log } = this.#caps;
     const state = stateDir.resume();
-    const ready = new Promise<void>((resolve) => {
-      this.#ready = resolve;
+    const ready = new Promise<true>((resolve) => {
+      this.#ready = () => resolve(true);
     });
     if (state === null) this.#token = this.#firstToken();
     else this.#refuseForeignToken(state.identity);
@@ -115,23 +120,33 @@ export class Daemon {
       log.info('joining', { host: this.#options.joins.map(({ host: name }) => name).join(' ') });
     } else await this.#create(generateHostKeys(random, crypto));
     for (const target of this.#settings.targets) this.#mesh!.addTarget(target);
-    await Promise.race([ready, this.#ended]);
+    return (await Promise.race([ready, this.#ended])) === true;
   }
 
-  /** Ends the daemon; idempotent. */
+  /** Ends the daemon; idempotent. A part that fails keeps no other from ending; the first error is thrown at the end. */
   async stop(end: DaemonEnd = 'stopped'): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    await this.#pendingDeletes?.stop();
-    await this.#mesh?.stop(end === 'reset' ? 'leaving' : 'stopping');
-    await this.#member?.stop();
-    if (end === 'reset') {
-      await this.#caps.host.remove();
-      this.#caps.stateDir.erase();
-    }
-    await this.#caps.host.close();
-    this.#caps.stateDir.close();
-    await this.#api.close(); // last: who waits for the end waits for the socket to be gone
+    const { host, stateDir, log } = this.#caps;
+    let failure: unknown = null;
+    const step = async (work: () => unknown): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        failure ??= error;
+        log.error('a part of the daemon did not stop cleanly', { reason: (error as Error).message });
+      }
+    };
+    await step(() => this.#member?.drain(DRAIN_MS));
+    await step(() => this.#pendingDeletes?.stop());
+    await step(() => this.#mesh?.stop(end === 'reset' ? 'leaving' : 'stopping'));
+    await step(() => this.#member?.stop());
+    if (end === 'reset') await step(() => host.remove());
+    if (end === 'reset' && failure === null) await step(() => stateDir.erase());
+    await step(() => host.close());
+    await step(() => stateDir.close());
+    await step(() => this.#api.close()); // last: who waits for the end waits for the socket to be gone
+    if (failure !== null) throw failure;
     this.#end(end);
   }
 
@@ -234,8 +249,8 @@ export class Daemon {
         what: `the range ${text} overlaps a route of this host`,
         why: routes.join(', '),
         fix:
-          this.#options.joins.length > 0
-            ? "The cluster's range can't be used on this host: remove that route first"
+          this.#member !== null
+            ? 'Remove that route and launch again (this host is a member already), or leave with fabric reset --force'
             : `Choose another with ${flag}`,
       });
     }
@@ -318,7 +333,8 @@ export class Daemon {
       endpoints: () => this.#endpoints(),
       openNamespace,
     });
-    if (this.created) this.#member.createCluster();
+    // Also at a resume: a crash may have come between admission and this. Repeats change nothing.
+    if (state.genesis.creator === state.identity.keys.peer) this.#member.createCluster();
     void this.#startMember(state.genesis, state.store);
   }
 
@@ -388,7 +404,13 @@ export class Daemon {
 
   async #reset(force: boolean): Promise<void> {
     if (this.#member !== null) {
-      await leaveCluster({ member: this.#member, mesh: this.#mesh!, log: this.#caps.log, force });
+      await leaveCluster({
+        member: this.#member,
+        mesh: this.#mesh!,
+        log: this.#caps.log,
+        force,
+        exposed: this.#settings.exposed,
+      });
     }
     setImmediate(() => void this.stop('reset').catch(this.#fail));
   }

@@ -74,6 +74,7 @@ export class LocalApi {
         this.#server.once('error', reject);
         this.#server.listen(this.#socketPath, resolve);
       });
+      this.#server.on('error', ({ message: reason }) => this.#log.error('a local call was not accepted', { reason }));
     } finally {
       process.umask(umask);
     }

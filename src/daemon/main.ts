@@ -45,15 +45,16 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promi
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   const endAfterFailure = async (error: unknown): Promise<never> => {
-    await daemon.stop();
+    await daemon.stop().catch(() => undefined); // logged; the first error is the one to tell
     throw error;
   };
-  await daemon.start().catch(endAfterFailure);
-  const text = announcement(daemon, options);
-  if (ready !== null) ready.done(text, daemon.created ? daemon.tokenText() : null);
-  else {
-    process.stdout.write(text);
-    if (daemon.created && process.stdout.isTTY) process.stdout.write(`${daemon.tokenText()}\n`);
+  if (await daemon.start().catch(endAfterFailure)) {
+    const text = announcement(daemon, options);
+    if (ready !== null) ready.done(text, daemon.created ? daemon.tokenText() : null);
+    else {
+      process.stdout.write(text);
+      if (daemon.created && process.stdout.isTTY) process.stdout.write(`${daemon.tokenText()}\n`);
+    }
   }
   const end = await daemon.ended().catch(endAfterFailure);
   log.info('ended', { how: end });

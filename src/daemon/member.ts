@@ -25,7 +25,7 @@ import { Directory } from './directory.ts';
 import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
-import { HOST_OWNER, HostPlace } from './host-place.ts';
+import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import { openDatapath } from './open-datapath.ts';
 import { openTunnels } from './open-tunnels.ts';
@@ -33,6 +33,7 @@ import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
+import { StoreGuard } from './store-guard.ts';
 import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
@@ -67,6 +68,7 @@ export class Member {
   readonly #foreignTicker: Ticker;
   readonly #foreign: ForeignDevices;
   readonly #gate: SyncGate;
+  readonly #guard: StoreGuard;
   readonly #peers: PeerUpkeep;
   readonly #reconciler: Reconciler;
   #reconsider: NodeJS.Immediate | null = null;
@@ -77,6 +79,7 @@ export class Member {
     const { identity, genesis, store, clock, random, crypto, log, host } = options;
     const { keys, token } = identity;
     this.#options = options;
+    this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
     const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
 
@@ -113,7 +116,8 @@ export class Member {
       self: keys.peer,
       plan: this.facts.plan,
       sign,
-      identityKeyOf: (peer) => this.directory.identityKeyOf(peer),
+      // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
+      identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       crypto,
       clock,
       random,
@@ -128,9 +132,7 @@ export class Member {
         changed: () => this.#leasesChanged(),
       },
     });
-    this.#gate = new SyncGate(() => {
-      if (this.cloneFault === null) this.ipam.setAllocating(null);
-    });
+    this.#gate = new SyncGate(() => this.resumeAllocating());
     this.#allocator = new Allocator((request) => {
       const result = this.ipam.allocate(request);
       this.#ipamTicker.wake();
@@ -146,7 +148,7 @@ export class Member {
         roamed: (peer, endpoint) => this.tunnels.roamed(peer, endpoint),
         sessionExhausted: (localIndex) => this.tunnels.sessionExhausted(localIndex),
         learned: (network, mac) => {
-          this.#foreign.learned(network, mac);
+          this.#guard.run(() => this.#foreign.learned(network, mac));
           this.#foreignTicker.wake();
         },
       },
@@ -252,11 +254,12 @@ export class Member {
       () => this.attachments.reconcile({ starting: false }),
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
     );
-    this.#gossipTicker = new Ticker(() => this.gossip.tick());
-    this.#ipamTicker = new Ticker(() => this.ipam.tick());
-    this.#tunnelTicker = new Ticker(() => this.tunnels.tick(this.slot.stats().peers));
-    this.#livenessTicker = new Ticker(() => this.liveness.tick());
-    this.#foreignTicker = new Ticker(() => this.#foreign.tick());
+    const ticker = (tick: () => number) => new Ticker(tick, (error) => this.#guard.failed(error));
+    this.#gossipTicker = ticker(() => this.gossip.tick());
+    this.#ipamTicker = ticker(() => this.ipam.tick());
+    this.#tunnelTicker = ticker(() => this.tunnels.tick(this.slot.stats().peers));
+    this.#livenessTicker = ticker(() => this.liveness.tick());
+    this.#foreignTicker = ticker(() => this.#foreign.tick());
   }
 
   /** Founds the address space: for the cluster's creator, once, before {@link start}. */
@@ -293,6 +296,14 @@ export class Member {
     else await host.hideHost();
   }
 
+  /** Before the stop: takes on no attach, and waits `withinMs` for those under way; nobody waits for an address any more. */
+  async drain(withinMs: number): Promise<void> {
+    const what = 'the daemon of this host is stopping';
+    this.attachments.refuse(what);
+    this.#allocator.stop(new FabricError('daemon-unreachable', { what }));
+    await this.attachments.idle(withinMs);
+  }
+
   /** Ends what runs in this process; the kernel's network stays as it is. */
   async stop(): Promise<void> {
     this.#started = false;
@@ -308,20 +319,21 @@ export class Member {
     this.gossip.persistAll();
   }
 
+  /** After a `reset` that failed half way: this host is a member as before. */
+  resumeAllocating(): void {
+    if (this.cloneFault === null) this.ipam.setAllocating(null);
+  }
+
   /** For `reset`: withdraws what others keep of this host. */
   withdrawRecords(): void {
     this.#own.withdrawAllButLeases();
-  }
-
-  releaseHostPlace(): void {
-    this.ipam.release(HOST_OWNER);
   }
 
   linkUp(peer: PeerId): void {
     this.liveness.linkUp(peer);
     this.#gate.linkUp();
     this.gossip.linkUp(peer, { send: (bytes) => this.#options.mesh.send(peer, 'gossip', bytes) });
-    this.ipam.linked(peer);
+    this.#guard.run(() => this.ipam.linked(peer));
     this.#gossipTicker.wake(this.gossip.dueMs());
     this.#ipamTicker.wake();
     this.#livenessTicker.wake();
@@ -331,6 +343,7 @@ export class Member {
   linkDown(peer: PeerId, left: boolean): void {
     this.liveness.linkDown(peer);
     if (left) this.liveness.goodbye(peer);
+    if (this.directory.peer(peer) === null) this.liveness.forget(peer); // it has left the cluster
     this.gossip.linkDown(peer);
     this.#livenessTicker.wake();
   }
@@ -338,10 +351,10 @@ export class Member {
   message(peer: PeerId, channel: Channel, bytes: Uint8Array): void {
     this.liveness.heard(peer);
     if (channel === 'gossip') {
-      this.gossip.receive(peer, bytes);
+      this.#guard.run(() => this.gossip.receive(peer, bytes));
       this.#gossipTicker.wake(this.gossip.dueMs());
     } else {
-      this.ipam.receive(peer, bytes);
+      this.#guard.run(() => this.ipam.receive(peer, bytes));
       this.#ipamTicker.wake();
     }
   }
@@ -372,11 +385,7 @@ export class Member {
   cloneDetected(why: string): void {
     this.cloneFault = why;
     this.ipam.setAllocating(
-      new FabricError('identity-clone', {
-        what: 'no address is allocated',
-        why: this.cloneFault,
-        fix: CLONE_FIX,
-      }),
+      new FabricError('identity-clone', { what: 'no address is allocated', why, fix: CLONE_FIX }),
     );
   }
 

@@ -74,7 +74,11 @@ export class PendingDeletes {
   async #sweep(): Promise<void> {
     for (const name of (await this.#list()).filter((entry) => entry.endsWith('.tmp'))) {
       const path = join(this.#directory, name);
-      if ((await stat(path)).mtimeMs < Date.now() - ABANDONED_AFTER_MS) await unlink(path);
+      try {
+        if ((await stat(path)).mtimeMs < Date.now() - ABANDONED_AFTER_MS) await unlink(path);
+      } catch (error) {
+        if (!isMissing(error)) throw error; // its shim has finished it meanwhile
+      }
     }
   }
 

@@ -9,6 +9,7 @@ import type { HostNetwork } from '../host/host-network.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import { nodeCrypto } from '../host/node-crypto.ts';
 import { StateDir } from '../host/state-dir.ts';
+import { HOST_OWNER } from './host-place.ts';
 import type { Member } from './member.ts';
 
 const CONFIRM_MS = 5_000;
@@ -19,10 +20,15 @@ interface Leaving {
   readonly mesh: Mesh;
   readonly log: Log;
   readonly force: boolean;
+  /** False after `fabric hide`. */
+  readonly exposed: boolean;
 }
 
-/** Rejects with `peer-unreachable` when blocks of ours would be lost and `force` does not say so be it. */
-export async function leaveCluster({ member, mesh, log, force }: Leaving): Promise<void> {
+/**
+ * Rejects with `peer-unreachable` or `timeout` when blocks of ours would be lost and `force` does not say so be it; the host
+ * is a member as before then, though its containers are cut off.
+ */
+export async function leaveCluster({ member, mesh, log, force, exposed }: Leaving): Promise<void> {
   const others = member.directory.peers().filter(([peer]) => mesh.link(peer) !== null || member.isAlive(peer));
   const heir = mesh.links()[0]?.peer ?? null;
   const isAlone = others.every(([peer]) => peer === member.attachments.self);
@@ -33,10 +39,19 @@ export async function leaveCluster({ member, mesh, log, force }: Leaving): Promi
       fix: 'Connect one first, or say --force and run fabric rmpeer on another host later',
     });
   }
-  for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
-  await member.place.hide();
-  member.releaseHostPlace();
-  if (heir !== null) await giveLeasesBack(member, heir, log, force);
+  member.attachments.refuse('this host is leaving its cluster');
+  try {
+    await member.attachments.idle(CONFIRM_MS);
+    for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
+    await member.place.hide();
+    member.ipam.release(HOST_OWNER);
+    if (heir !== null) await giveLeasesBack(member, heir, log, force);
+  } catch (error) {
+    member.attachments.refuse(null);
+    member.resumeAllocating();
+    if (exposed) await member.place.exposeAtStart(0);
+    throw error;
+  }
   member.withdrawRecords();
   await delay(POLL_MS); // the withdrawal leaves before the goodbye closes the links
 }

@@ -137,6 +137,11 @@ export class Gossip {
     return this.#replica.table.get(author)?.version ?? 0;
   }
 
+  /** The key that signs an author's map; null when nothing of it is known. Stays when the author has withdrawn its records. */
+  identityKeyOf(author: PeerId): Uint8Array | null {
+    return this.#replica.table.get(author)?.identityKey ?? null;
+  }
+
   /** 8 bytes, equal on two hosts exactly when they hold the same states. */
   digestRoot(): Uint8Array {
     return this.#replica.table.root();

@@ -34,6 +34,8 @@ export class Ipam {
   readonly #exchange: LeaseExchange;
   readonly #conflictsReported = new Set<string>();
   readonly #drops = new Map<string, number>();
+  /** Gifts of a {@link surrender}, also of one that was not confirmed in time and is tried again. */
+  readonly #surrendered: LeaseRecord[] = [];
   #stopped: FabricError | null = null;
 
   /** Loads everything from the store. Throws FabricError `state-damaged` when it can't be read. */
@@ -180,7 +182,8 @@ export class Ipam {
     );
     for (const side of this.#holdings) side.pool.deactivateEmpty();
     const blocks = this.#holdings.flatMap((side) => side.owned());
-    return this.#exchange.give(blocks, to, () => this.#giftId());
+    this.#surrendered.push(...this.#exchange.give(blocks, to, () => this.#giftId()));
+    return this.#surrendered;
   }
 
   /** True once the new owner of a gift of ours published it, or passed it on. */

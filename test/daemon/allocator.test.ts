@@ -16,9 +16,10 @@ const ok = (text: string): AllocationResult => ({ status: 'ok', ip: parseIp(text
 
 /** Answers from `state.answer`, whatever that is now. */
 function setUp(answer: AllocationResult) {
-  const state = { answer, asked: [] as AllocationRequest[] };
+  const state = { answer, asked: [] as AllocationRequest[], error: null as FabricError | null };
   const allocator = new Allocator((request) => {
     state.asked.push(request);
+    if (state.error !== null) throw state.error;
     return state.answer;
   });
   return { state, allocator };
@@ -66,4 +67,22 @@ test('a wait ends after ten seconds with its last reason, and is over for good',
   await waiting;
   allocator.changed();
   expect(state.asked).toHaveLength(2);
+});
+
+test('a store that fails while callers wait fails those callers and nothing else', async () => {
+  const { allocator, state } = setUp(WAIT);
+  const first = allocator.allocate(v4);
+  const second = allocator.allocate({ ...v4, owner: 'c2' });
+  state.error = new FabricError('limit', { what: 'the disk is full' });
+  allocator.changed();
+  await expect(first).rejects.toMatchObject({ code: 'limit' });
+  await expect(second).rejects.toMatchObject({ code: 'limit' });
+});
+
+test('a daemon that stops lets nobody wait', async () => {
+  const { allocator } = setUp(WAIT);
+  const before = allocator.allocate(v4);
+  allocator.stop(new FabricError('daemon-unreachable', { what: 'the daemon stops' }));
+  await expect(before).rejects.toMatchObject({ code: 'daemon-unreachable' });
+  await expect(allocator.allocate(v4)).rejects.toMatchObject({ code: 'daemon-unreachable' });
 });

@@ -1,94 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { parseCidr } from '../../src/base/address.ts';
 import { FabricError } from '../../src/base/errors.ts';
-import type { Mac, PeerId } from '../../src/base/ids.ts';
-import type { AttachmentRecord } from '../../src/base/records.ts';
-import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
-import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
-import { Attachments } from '../../src/daemon/attachments.ts';
-import { nodeCrypto } from '../../src/host/node-crypto.ts';
-import { ManualClock } from '../fakes/manual-clock.ts';
-import { MemoryStore } from '../fakes/memory-store.ts';
-import { RecordingLog } from '../fakes/recording-log.ts';
-import { SeededRandom } from '../fakes/seeded-random.ts';
-import { FakeHostNetwork } from './fake-host-network.ts';
-
-const never = new AbortController().signal;
-const key = { network: 'fabric', containerId: 'c1', ifname: 'eth0' };
-const turn = () => new Promise((resolve) => setImmediate(resolve));
-
-function request(change: Partial<AttachRequest> = {}): AttachRequest {
-  return {
-    ...key,
-    namespace: { pid: 1, fd: 2, dev: 3n, ino: 4n, path: '/run/netns/c1' },
-    owner: 'cni:fabric',
-    ips: [],
-    ipamPlugin: null,
-    mac: null,
-    name: 'web',
-    defaultRoute: true,
-    routes: [],
-    ...change,
-  };
-}
-
-/** A host with all parts of an attachment in memory. `power` is what a restart finds. */
-function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, host = new FakeHostNetwork() } = {}) {
-  const store = new MemoryStore(snapshot);
-  const claims = new Map<Mac, AttachmentRecord>();
-  const addresses = new Map<string, string>();
-  const open = new Set<number>();
-  let next = 2;
-  const world = {
-    allocate: async ({ owner, family, wanted }: { owner: string; family: 4 | 6; wanted: string | null }) => {
-      const ip = wanted ?? (family === 4 ? `10.32.0.${next++}` : `fd00::${next++}`);
-      addresses.set(ip, owner);
-      return ip;
-    },
-    openNamespace: () => {
-      const fd = open.size + 10;
-      open.add(fd);
-      return { fd, close: () => void open.delete(fd) };
-    },
-    macTaken: (_mac: Mac) => false,
-    unready: null as { reason: string; degraded: boolean } | null,
-  };
-  const entries = new AttachmentStore(store);
-  const attachments = new Attachments({
-    self: 'aa'.repeat(16) as PeerId,
-    clock: new ManualClock(),
-    random: new SeededRandom(7),
-    crypto: nodeCrypto,
-    log: new RecordingLog(),
-    entries,
-    host,
-    network: {
-      range: parseCidr('10.32.0.0/12')!,
-      range6: range6 ? parseCidr('fd00::/48')! : null,
-      gateway: '10.32.0.1',
-      gateway6: range6 ? 'fd00::1' : null,
-      bridge: 'fabric0',
-      mtu: 1418,
-    },
-    openNamespace: () => world.openNamespace(),
-    allocate: (wish) => world.allocate(wish),
-    release: (owner) => {
-      for (const [ip, holder] of addresses) if (holder === owner) addresses.delete(ip);
-    },
-    publish: (record) => claims.set(record.mac, record),
-    withdraw: (mac) => claims.delete(mac),
-    macTaken: (mac) => world.macTaken(mac),
-    readiness: () => world.unready,
-  });
-  const leftOver = () => ({
-    entries: entries.size,
-    claims: claims.size,
-    addresses: addresses.size,
-    ports: host.ports.size,
-    namespaces: open.size,
-  });
-  return { store, host, claims, addresses, entries, attachments, world, leftOver };
-}
+import type { Mac } from '../../src/base/ids.ts';
+import { key, never, request, setUp, turn } from './attachments-world.ts';
 
 const NOTHING = { entries: 0, claims: 0, addresses: 0, ports: 0, namespaces: 0 };
 
@@ -369,6 +282,31 @@ describe('reconcile', () => {
     await after.attachments.reconcile({ starting: true });
     expect(first.host.calls.findIndex((call) => call.startsWith('adopt'))).toBe(1);
     expect(after.entries.size).toBe(1);
+  });
+
+  test('a container that ends while it is being adopted is freed, and the start goes on', async () => {
+    const first = setUp();
+    const ended = await first.attachments.attach(request(), never);
+    const running = await first.attachments.attach(request({ containerId: 'c2' }), never);
+    const second = setUp({ snapshot: first.store.snapshot(), host: first.host });
+    first.host.before.adoptContainer = () => {
+      if (!first.host.ports.delete(ended.host.name)) return;
+      throw new FabricError('attachment-unknown', { what: 'its interface is gone' });
+    };
+    await second.attachments.reconcile({ starting: true });
+    expect(second.entries.all().map(({ key: { containerId } }) => containerId)).toEqual(['c2']);
+    expect([...second.claims.keys()]).toEqual([running.mac]);
+  });
+
+  test('an adoption that fails although the container runs stops the start', async () => {
+    const first = setUp();
+    await first.attachments.attach(request(), never);
+    const second = setUp({ snapshot: first.store.snapshot(), host: first.host });
+    first.host.before.adoptContainer = () => {
+      throw new FabricError('netlink', { what: 'no memory' });
+    };
+    await expect(second.attachments.reconcile({ starting: true })).rejects.toMatchObject({ code: 'netlink' });
+    expect(second.entries.size).toBe(1);
   });
 
   test('while running, only what vanished is freed; attaches under way are left alone', async () => {

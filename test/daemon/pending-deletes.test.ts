@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -36,6 +36,11 @@ describe('deferred DELs', () => {
     expect(backend.detached.map(({ containerId }) => containerId)).toEqual(['a', 'b']);
     expect(readdirSync(directory)).toEqual([]);
     expect(pending.counters).toEqual({ done: 2, kept: 0, rejected: 0 });
+  });
+
+  test('that a shim finishes while the start looks at them do not stop the start', async () => {
+    symlinkSync(join(directory, 'gone'), join(directory, '1.tmp')); // listed, but stat finds nothing
+    await pending.start();
   });
 
   test('that fail are kept and tried again', async () => {

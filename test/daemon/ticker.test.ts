@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { FabricError } from '../../src/base/errors.ts';
 import { Ticker } from '../../src/daemon/ticker.ts';
 
 beforeEach(() => {
@@ -8,13 +9,13 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function counting(nextMs: () => number) {
+function counting(nextMs: () => number, failed: (error: FabricError) => void = () => undefined) {
   const at: number[] = [];
   const startMs = performance.now();
   const ticker = new Ticker(() => {
     at.push(performance.now() - startMs);
     return nextMs();
-  });
+  }, failed);
   return { at, ticker };
 }
 
@@ -61,4 +62,26 @@ test('a stopped ticker never ticks again', () => {
   ticker.wake();
   vi.advanceTimersByTime(1_000);
   expect(at).toEqual([]);
+});
+
+test('a tick that a full disk stops is reported and tried again; a bug is not caught', () => {
+  const failures: string[] = [];
+  let error: Error | null = new FabricError('limit', { what: 'the disk is full' });
+  const { at, ticker } = counting(
+    () => {
+      if (error !== null) throw error;
+      return 10_000;
+    },
+    ({ message }) => failures.push(message),
+  );
+  ticker.wake();
+  vi.advanceTimersByTime(1_500);
+  expect(at).toEqual([0, 1_000]);
+  expect(failures).toHaveLength(2);
+  error = null;
+  vi.advanceTimersByTime(5_000);
+  expect(at).toEqual([0, 1_000, 2_000]);
+  error = new Error('bug');
+  ticker.wake();
+  expect(() => vi.advanceTimersByTime(0)).toThrow('bug');
 });

@@ -147,6 +147,22 @@ describe('restart', () => {
     expectAgreement(sim);
   });
 
+  test('the key of an author that has withdrawn everything is still known, also after a restart', () => {
+    const sim = new GossipSim(7);
+    const [left, other] = hosts(sim, 2) as [SimHost, SimHost];
+    sim.connectAll();
+    sim.run(5_000);
+    left.gossip.remove('peer');
+    expect(sim.runUntilConverged(2_000)).not.toBeNull();
+    sim.run(5_000);
+    sim.removeHost(left);
+    sim.removeHost(other);
+    const back = sim.addHost(1, other.store.snapshot());
+    expect(back.gossip.entries(left.peer)).toEqual([]);
+    expect(back.gossip.identityKeyOf(left.peer)).toEqual(left.gossip.identityKeyOf(left.peer));
+    expect(back.gossip.identityKeyOf('ff'.repeat(16) as PeerId)).toBeNull();
+  });
+
   test('without state a host adopts what it wrote before, reports it, and then its new writes win', () => {
     const sim = new GossipSim(7);
     const all = hosts(sim, 4);

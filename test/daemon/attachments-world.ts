@@ -1,0 +1,91 @@
+// A host with all parts of an attachment in memory, for the tests of Attachments.
+
+import { parseCidr } from '../../src/base/address.ts';
+import type { Mac, PeerId } from '../../src/base/ids.ts';
+import type { AttachmentRecord } from '../../src/base/records.ts';
+import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
+import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
+import { Attachments } from '../../src/daemon/attachments.ts';
+import { nodeCrypto } from '../../src/host/node-crypto.ts';
+import { ManualClock } from '../fakes/manual-clock.ts';
+import { MemoryStore } from '../fakes/memory-store.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+import { FakeHostNetwork } from './fake-host-network.ts';
+
+export const never = new AbortController().signal;
+export const key = { network: 'fabric', containerId: 'c1', ifname: 'eth0' };
+export const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+export function request(change: Partial<AttachRequest> = {}): AttachRequest {
+  return {
+    ...key,
+    namespace: { pid: 1, fd: 2, dev: 3n, ino: 4n, path: '/run/netns/c1' },
+    owner: 'cni:fabric',
+    ips: [],
+    ipamPlugin: null,
+    mac: null,
+    name: 'web',
+    defaultRoute: true,
+    routes: [],
+    ...change,
+  };
+}
+
+/** A host with all parts of an attachment in memory. `power` is what a restart finds. */
+export function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, host = new FakeHostNetwork() } = {}) {
+  const store = new MemoryStore(snapshot);
+  const claims = new Map<Mac, AttachmentRecord>();
+  const addresses = new Map<string, string>();
+  const open = new Set<number>();
+  let next = 2;
+  const world = {
+    allocate: async ({ owner, family, wanted }: { owner: string; family: 4 | 6; wanted: string | null }) => {
+      const ip = wanted ?? (family === 4 ? `10.32.0.${next++}` : `fd00::${next++}`);
+      addresses.set(ip, owner);
+      return ip;
+    },
+    openNamespace: () => {
+      const fd = open.size + 10;
+      open.add(fd);
+      return { fd, close: () => void open.delete(fd) };
+    },
+    macTaken: (_mac: Mac) => false,
+    unready: null as { reason: string; degraded: boolean } | null,
+  };
+  const entries = new AttachmentStore(store);
+  const attachments = new Attachments({
+    self: 'aa'.repeat(16) as PeerId,
+    clock: new ManualClock(),
+    random: new SeededRandom(7),
+    crypto: nodeCrypto,
+    log: new RecordingLog(),
+    entries,
+    host,
+    network: {
+      range: parseCidr('10.32.0.0/12')!,
+      range6: range6 ? parseCidr('fd00::/48')! : null,
+      gateway: '10.32.0.1',
+      gateway6: range6 ? 'fd00::1' : null,
+      bridge: 'fabric0',
+      mtu: 1418,
+    },
+    openNamespace: () => world.openNamespace(),
+    allocate: (wish) => world.allocate(wish),
+    release: (owner) => {
+      for (const [ip, holder] of addresses) if (holder === owner) addresses.delete(ip);
+    },
+    publish: (record) => claims.set(record.mac, record),
+    withdraw: (mac) => claims.delete(mac),
+    macTaken: (mac) => world.macTaken(mac),
+    readiness: () => world.unready,
+  });
+  const leftOver = () => ({
+    entries: entries.size,
+    claims: claims.size,
+    addresses: addresses.size,
+    ports: host.ports.size,
+    namespaces: open.size,
+  });
+  return { store, host, claims, addresses, entries, attachments, world, leftOver };
+}

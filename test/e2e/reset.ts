@@ -1,0 +1,77 @@
+// Beginnings and ends that go wrong half way: a host that left is remembered in the chains of others' blocks, a crash right
+// after admission loses nothing, a joiner that is stopped says so, and a stop during ADDs leaves nothing behind.
+
+import Database from 'better-sqlite3';
+import { test } from 'tap';
+import { eventually } from '../lab/exec.ts';
+import type { LabHost } from '../lab/host.ts';
+import { Lab } from '../lab/lab.ts';
+
+test('who left keeps its place in the history of blocks: a restarted host believes their new owners', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const [a, b, c] = [await lab.host('a'), await lab.host('b'), await lab.host('c')] as [LabHost, LabHost, LabHost];
+  await a.launch();
+  const token = await a.token();
+  for (const host of [b, c]) await host.launch({ join: a, token });
+  await b.waitReady(2);
+  const left = (await b.status()).self.id;
+  await b.fabric(['reset', '--yes']);
+  const leasesOfLeft = async () => (await c.status()).leases.filter(({ peer }) => peer === left);
+  await eventually('c knows who took the blocks', async () => (await leasesOfLeft()).length === 0);
+
+  await c.fabric(['stop']);
+  await c.launch();
+  await c.waitReady(1);
+  t.same(await leasesOfLeft(), [], 'after a restart the host that left owns nothing');
+
+  await b.launch({ join: a, token });
+  await c.waitReady(2);
+  t.same((await c.status()).health.problems, [], 'every claim is believed');
+});
+
+test('a crash right after the cluster was made: the next start founds its address space', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const a = await lab.host('a');
+  await a.launch();
+  await a.fabric(['stop']);
+  const database = new Database(`${a.stateDirectory}/fabric.db`);
+  database.exec('DELETE FROM entries'); // as admission leaves it
+  database.close();
+  await a.launch();
+  const container = await a.container('web');
+  t.match(container.ip, /^10\.32\./, 'a container gets an address');
+});
+
+test('a joiner that is stopped before it was admitted does not say that it is ready', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const a = await lab.host('a');
+  const token = (await a.fabric(['token', '--generate'])).stdout.trim();
+  const launch = a.fabric(['launch', '--detach', '--join', '192.0.2.250', '--token-file', '-'], {
+    input: token,
+    mayFail: true,
+  });
+  await eventually('it tries to join', async () => (await a.fabric(['status'], { mayFail: true })).status === 0);
+  await a.fabric(['stop']);
+  const { status, stdout } = await launch;
+  t.equal(status, 1, 'launch fails');
+  t.equal(stdout, '', 'and announces nothing');
+});
+
+test('stop while containers are being attached: each ADD ends, and nothing half made stays', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const a = await lab.host('a');
+  await a.launch();
+  const containers = await Promise.all(Array.from({ length: 12 }, (_, i) => a.namespace(`n${i}`)));
+  const adds = containers.map((container) => container.tryAdd());
+  await a.fabric(['stop']);
+  const attached = (await Promise.all(adds)).filter((done) => done).length;
+  const { stdout } = await a.run(['ip', '-o', 'link', 'show', 'master', 'fabric0']);
+  const ports = stdout.split('\n').filter((line) => /: fab[0-9a-f]{12}@/.test(line)).length;
+  t.equal(ports, attached, 'as many interfaces as ADDs that succeeded');
+  await a.launch();
+  t.equal((await a.status()).attachments.length, attached, 'the next start knows exactly these');
+});
