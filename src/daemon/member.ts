@@ -38,7 +38,10 @@ import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
 
-/** How long a launch waits for the host's own address before it goes on without. */
+/**
+ * How long a first launch waits for the host's own address before it goes on without. A restart does not wait: host0 still
+ * stands in the kernel, and its address is confirmed once the host has heard from a peer.
+ */
 const EXPOSE_WAIT_MS = 1_000;
 
 const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
@@ -292,7 +295,7 @@ export class Member {
     this.#started = true;
     await host.watch(() => this.#reconciler.request());
     this.#presence.watch();
-    if (settings.exposed) await this.place.exposeAtStart(EXPOSE_WAIT_MS);
+    if (settings.exposed) await this.place.exposeAtStart(this.#options.resumed ? 0 : EXPOSE_WAIT_MS);
     else await host.hideHost();
   }
 
