@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { FabricError } from '../../base/errors.ts';
+import { parseToken } from '../../base/token.ts';
 import { checkLaunchFlags, type LaunchFlags } from '../../daemon/launch-options.ts';
+import { nodeCrypto } from '../../host/node-crypto.ts';
 import { launchDetached } from '../detach.ts';
 import { usageError } from '../exit.ts';
 import { firstLineOf } from '../first-line.ts';
@@ -26,6 +28,8 @@ export async function launch(flags: Flags): Promise<void> {
   const token = await takeToken(flags);
   refuseLaterFlags(flags);
   const options = checkLaunchFlags(flags, token);
+  // A mistyped token is told before anything is opened or locked
+  if (token !== null && options.joins.length > 0) parseToken(token, nodeCrypto);
   if (process.getuid?.() !== 0) {
     throw new FabricError('not-root', {
       what: 'fabric launch needs root',
