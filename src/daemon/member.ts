@@ -38,10 +38,7 @@ import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { VERSION } from './version.ts';
 
-/**
- * How long a first launch waits for the host's own address before it goes on without. A restart does not wait: host0 still
- * stands in the kernel, and its address is confirmed once the host has heard from a peer.
- */
+/** How long a first launch waits for the host's own address; after a restart host0 still stands, so nothing waits. */
 const EXPOSE_WAIT_MS = 1_000;
 
 const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
@@ -60,6 +57,7 @@ export class Member {
   readonly place: HostPlace;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
   cloneFault: string | null = null;
+  readonly store: Store;
   readonly #options: MemberOptions;
   readonly #own: OwnRecords;
   readonly #presence: OwnPresence;
@@ -82,6 +80,7 @@ export class Member {
     const { identity, genesis, store, clock, random, crypto, log, host } = options;
     const { keys, token } = identity;
     this.#options = options;
+    this.store = store;
     this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
     const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
@@ -390,10 +389,6 @@ export class Member {
     this.ipam.setAllocating(
       new FabricError('identity-clone', { what: 'no address is allocated', why, fix: CLONE_FIX }),
     );
-  }
-
-  get store(): Store {
-    return this.#options.store;
   }
 
   /** Overlay MTU in bytes. */
