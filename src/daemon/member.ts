@@ -300,9 +300,8 @@ export class Member {
 
   /** Before the stop: takes on no attach, and waits `withinMs` for those under way; nobody waits for an address any more. */
   async drain(withinMs: number): Promise<void> {
-    const what = 'the daemon of this host is stopping';
-    this.attachments.refuse(what);
-    this.#allocator.stop(new FabricError('daemon-unreachable', { what }));
+    this.attachments.refuse('the daemon is stopping');
+    this.#allocator.stop(new FabricError('daemon-unreachable', { what: 'the daemon is stopping' }));
     await this.attachments.idle(withinMs);
   }
 
