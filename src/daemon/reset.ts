@@ -13,6 +13,8 @@ import { HOST_OWNER } from './host-place.ts';
 import type { Member } from './member.ts';
 
 const CONFIRM_MS = 5_000;
+/** Redials of known peers come within a few seconds of a start. */
+const LINK_MS = 5_000;
 const POLL_MS = 50;
 
 interface Leaving {
@@ -29,9 +31,10 @@ interface Leaving {
  * is a member as before then, though its containers are cut off.
  */
 export async function leaveCluster({ member, mesh, log, force, exposed }: Leaving): Promise<void> {
-  const others = member.directory.peers().filter(([peer]) => mesh.link(peer) !== null || member.isAlive(peer));
-  const heir = mesh.links()[0]?.peer ?? null;
-  const isAlone = others.every(([peer]) => peer === member.attachments.self);
+  const isAlone = member.directory
+    .peers()
+    .every(([peer]) => peer === member.attachments.self || !(mesh.link(peer) !== null || member.isAlive(peer)));
+  const heir = isAlone ? null : await firstLinked(mesh, force ? 0 : LINK_MS);
   if (heir === null && !isAlone && !force) {
     throw new FabricError('peer-unreachable', {
       what: 'no peer takes the address blocks of this host',
@@ -54,6 +57,16 @@ export async function leaveCluster({ member, mesh, log, force, exposed }: Leavin
   }
   member.withdrawRecords();
   await delay(POLL_MS); // the withdrawal leaves before the goodbye closes the links
+}
+
+/** A host that was launched a moment ago has no link yet. */
+async function firstLinked(mesh: Mesh, waitMs: number): Promise<PeerId | null> {
+  const deadlineMs = performance.now() + waitMs;
+  for (;;) {
+    const peer = mesh.links()[0]?.peer ?? null;
+    if (peer !== null || performance.now() >= deadlineMs) return peer;
+    await delay(POLL_MS);
+  }
 }
 
 async function giveLeasesBack(member: Member, heir: PeerId, log: Log, force: boolean): Promise<void> {
