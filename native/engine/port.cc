@@ -53,6 +53,13 @@ std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet) {
   return port;
 }
 
+Port Port::adopt(Descriptor frames, const Features& features) {
+  Port port;
+  port.tap_ = std::move(frames);
+  port.features_ = features;
+  return port;
+}
+
 Port::Input Port::read(uint8_t* buffer) {
   Input input;
   const ssize_t bytes = ::read(tap_.get(), buffer, kPortBufferBytes);

@@ -27,6 +27,8 @@ class Port {
 
   // Attaches to the TAP `name`, which exists. `use_vnet` false: as on a kernel without virtio-net headers.
   static std::variant<Port, Fault> open(const std::string& name, bool use_vnet);
+  // Over a descriptor whose reads and writes are whole frames, as a TAP's are: fuzz targets hold the end of a socket pair.
+  static Port adopt(Descriptor frames, const Features& features);
 
   const Features& features() const { return features_; }
   int fd() const { return tap_.get(); }
