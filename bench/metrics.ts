@@ -1,7 +1,7 @@
 // What each figure of the benchmark means, in which unit, and how it is written for people. Keys are those of the JSON.
 
 import type { StartUpFigures } from './start-up.ts';
-import type { TrafficFigures } from './traffic.ts';
+import type { TrafficName } from './traffic.ts';
 
 export interface Metric<Name extends string> {
   readonly name: Name;
@@ -13,7 +13,7 @@ export interface Metric<Name extends string> {
 }
 
 /** Of each contender. */
-export const TRAFFIC_METRICS: readonly Metric<keyof TrafficFigures>[] = [
+export const TRAFFIC_METRICS: readonly Metric<TrafficName>[] = [
   { name: 'tcpGbps', title: 'TCP, 1 stream', unit: 'Gbit/s', digits: 3, better: 'more' },
   { name: 'tcp8Gbps', title: 'TCP, 8 streams', unit: 'Gbit/s', digits: 3, better: 'more' },
   { name: 'udpGbps', title: 'UDP 1300 bytes, delivered', unit: 'Gbit/s', digits: 3, better: 'more' },

@@ -17,29 +17,39 @@ export interface Report {
 }
 
 export function describe({ machine, rounds, contenders, measured }: Report): string {
-  const ratios = ratiosToVxlan(measured);
-  const blocks = TRAFFIC_METRICS.map((metric) => [
-    row(`${metric.title}, ${metric.unit}`, ['median', 'min', 'max', '× VXLAN']),
-    ...contenders.map(({ name, title }) =>
-      row(`  ${title}`, [
-        ...figures(metric, measured.contenders[name]![metric.name]!),
-        ratio(ratios[name]![metric.name]!),
-      ]),
-    ),
-  ]);
-  const daemon = [
-    row('fabric daemon', ['median', 'min', 'max']),
-    ...START_UP_METRICS.map((metric) =>
-      row(`  ${metric.title}, ${metric.unit}`, figures(metric, measured.startUp[metric.name]!)),
-    ),
-    ...contenders.flatMap(({ name }) => afterLoad(name, measured.contenders[name]!.residentMiB)),
-  ];
   return [
     header(machine, rounds),
-    ...blocks.map((lines) => lines.join('\n')),
-    daemon.join('\n'),
+    ...TRAFFIC_METRICS.map((metric) => trafficBlock(metric, contenders, measured)),
+    daemonBlock(contenders, measured),
     verdict(measured),
-  ].join('\n\n');
+  ]
+    .filter((block) => block !== '')
+    .join('\n\n');
+}
+
+/** One metric of all contenders that have it. */
+function trafficBlock(metric: Metric<string>, contenders: readonly Contender[], measured: Measured): string {
+  const ratios = ratiosToVxlan(measured);
+  const rows = contenders.flatMap(({ name, title }) => {
+    const summary = measured.contenders[name]?.[metric.name];
+    if (summary === undefined) return [];
+    const toVxlan = ratios[name]?.[metric.name];
+    return [row(`  ${title}`, [...figures(metric, summary), ...(toVxlan === undefined ? [] : [ratio(toVxlan)])])];
+  });
+  return titled(row(`${metric.title}, ${metric.unit}`, ['median', 'min', 'max', '× VXLAN']), rows);
+}
+
+function daemonBlock(contenders: readonly Contender[], measured: Measured): string {
+  const rows = START_UP_METRICS.flatMap((metric) => {
+    const summary = measured.startUp[metric.name];
+    return summary === undefined ? [] : [row(`  ${metric.title}, ${metric.unit}`, figures(metric, summary))];
+  });
+  const resident = contenders.flatMap(({ name }) => afterLoad(name, measured.contenders[name]?.residentMiB));
+  return titled(row('fabric daemon', ['median', 'min', 'max']), [...rows, ...resident]);
+}
+
+function titled(title: string, rows: readonly string[]): string {
+  return rows.length === 0 ? '' : [title, ...rows].join('\n');
 }
 
 function header(machine: Machine, rounds: number): string {

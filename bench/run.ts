@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import type { Lab } from '../test/lab/lab.ts';
 import { withLab } from '../test/lab/with-lab.ts';
 import type { Contender } from './contender.ts';
+import { START_UP_METRICS, TRAFFIC_METRICS } from './metrics.ts';
 import { measureStartUp, residentMiB } from './start-up.ts';
 import { type Summary, summarize } from './statistics.ts';
 import { measureTraffic, serve, type TrafficOptions } from './traffic.ts';
@@ -12,6 +13,8 @@ import type { Measured, Summaries } from './verdict.ts';
 
 export interface RunOptions {
   readonly contenders: readonly Contender[];
+  /** Whether a metric of metrics.ts is to be measured. */
+  readonly wanted: (metric: string) => boolean;
   readonly rounds: number;
   readonly traffic: TrafficOptions;
   readonly idleSeconds: number;
@@ -20,8 +23,9 @@ export interface RunOptions {
 }
 
 export async function run(options: RunOptions): Promise<Measured> {
-  const startUp = await startUpRounds(options);
-  const contenders = await trafficRounds(options);
+  const some = (metrics: readonly { readonly name: string }[]) => metrics.some(({ name }) => options.wanted(name));
+  const startUp = some(START_UP_METRICS) ? await startUpRounds(options) : {};
+  const contenders = some(TRAFFIC_METRICS) ? await trafficRounds(options) : {};
   return { startUp, contenders };
 }
 
@@ -35,7 +39,7 @@ async function startUpRounds({ rounds, idleSeconds, progress }: RunOptions): Pro
 }
 
 async function trafficRounds(options: RunOptions): Promise<Record<string, Summaries>> {
-  const { contenders, rounds, traffic, progress } = options;
+  const { contenders, rounds, traffic, wanted, progress } = options;
   return withLab(async (lab) => {
     const entries = [];
     for (const contender of contenders) {
@@ -49,7 +53,7 @@ async function trafficRounds(options: RunOptions): Promise<Record<string, Summar
       for (let turn = 0; turn < entries.length; turn++) {
         const { contender, path, figures } = entries[(round + turn) % entries.length]!;
         progress(`round ${round + 1} of ${rounds}: ${contender.title}`);
-        const measured: Record<string, number> = { ...(await measureTraffic(path, traffic)) };
+        const measured: Record<string, number> = { ...(await measureTraffic(path, { ...traffic, wanted })) };
         if (path.daemons.length > 0)
           measured.residentMiB = Math.max(...(await Promise.all(path.daemons.map(residentMiB))));
         figures.push(measured);

@@ -10,15 +10,11 @@ export interface TrafficOptions {
   readonly pings: number;
 }
 
-/** One figure per metric; the names are the keys of the JSON (metrics.ts says what they mean). */
-export interface TrafficFigures {
-  readonly tcpGbps: number;
-  readonly tcp8Gbps: number;
-  readonly udpGbps: number;
-  readonly udpPps: number;
-  readonly rttMs: number;
-  readonly cpuUsPer64KiB: number;
-}
+/** The names are the keys of the JSON (metrics.ts says what they mean). */
+export type TrafficName = 'tcpGbps' | 'tcp8Gbps' | 'udpGbps' | 'udpPps' | 'rttMs' | 'cpuUsPer64KiB';
+
+/** One figure per metric that was wanted. */
+export type TrafficFigures = Partial<Record<TrafficName, number>>;
 
 const STREAMS = 8;
 const UDP_BYTES = 1300;
@@ -34,20 +30,24 @@ export async function serve(place: Place): Promise<void> {
   await place.run(['iperf3', '--server', '--daemon']);
 }
 
-export async function measureTraffic(path: Path, options: TrafficOptions): Promise<TrafficFigures> {
-  const rttMs = await ping(path, options.pings);
-  const one = await tcp(path, { streams: 1, seconds: options.tcpSeconds });
-  const many = await tcp(path, { streams: STREAMS, seconds: options.tcpSeconds });
-  const large = await udp(path, { bytes: UDP_BYTES, seconds: options.udpSeconds });
-  const small = await udp(path, { bytes: UDP_SMALL_BYTES, seconds: options.udpSeconds });
-  return {
-    tcpGbps: one.gbps,
-    tcp8Gbps: many.gbps,
-    udpGbps: large.gbps,
-    udpPps: small.packetsPerSecond,
-    rttMs,
-    cpuUsPer64KiB: one.cpuUsPer64KiB,
-  };
+/** Makes only the traffic that the wanted metrics need. */
+export async function measureTraffic(
+  path: Path,
+  options: TrafficOptions & { readonly wanted: (metric: TrafficName) => boolean },
+): Promise<TrafficFigures> {
+  const { pings, tcpSeconds, udpSeconds, wanted } = options;
+  const figures: TrafficFigures = {};
+  if (wanted('rttMs')) figures.rttMs = await ping(path, pings);
+  if (wanted('tcpGbps') || wanted('cpuUsPer64KiB')) {
+    const { gbps, cpuUsPer64KiB } = await tcp(path, { streams: 1, seconds: tcpSeconds });
+    figures.tcpGbps = gbps;
+    figures.cpuUsPer64KiB = cpuUsPer64KiB;
+  }
+  if (wanted('tcp8Gbps')) figures.tcp8Gbps = (await tcp(path, { streams: STREAMS, seconds: tcpSeconds })).gbps;
+  if (wanted('udpGbps')) figures.udpGbps = (await udp(path, { bytes: UDP_BYTES, seconds: udpSeconds })).gbps;
+  if (wanted('udpPps'))
+    figures.udpPps = (await udp(path, { bytes: UDP_SMALL_BYTES, seconds: udpSeconds })).packetsPerSecond;
+  return figures;
 }
 
 /** Average of an idle path. */
