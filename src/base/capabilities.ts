@@ -9,6 +9,19 @@ export interface Clock {
   wallMs(): number;
 }
 
+/** Ends what a timer would do; once it has fired this does nothing. */
+export type Cancel = () => void;
+
+/** Calls back later, on the owner's one thread and never from within the call that asked. */
+export interface Timers {
+  /** The time by which `after` counts, in milliseconds: never steps back; may stand still while the machine sleeps. */
+  nowMs(): number;
+  /** Once, not before `ms` have passed; more than 2^31 - 1 counts as that. */
+  after(ms: number, run: () => void): Cancel;
+  /** Once, as soon as what runs now is over. */
+  soon(run: () => void): Cancel;
+}
+
 export interface Random {
   /** Cryptographically strong in production, seeded in simulation. */
   bytes(length: number): Uint8Array;

@@ -1,6 +1,7 @@
 // Waits for what address management can't answer at once: asks again each time that leases changed, up to a limit.
 
 import { formatIp, parseIp } from '../base/address.ts';
+import type { Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { AllocationRequest, AllocationResult } from '../ipam/types.ts';
 
@@ -8,11 +9,13 @@ import type { AllocationRequest, AllocationResult } from '../ipam/types.ts';
 const WAIT_MS = 10_000;
 
 export class Allocator {
+  readonly #timers: Timers;
   readonly #allocate: (request: AllocationRequest) => AllocationResult;
   readonly #waiting = new Set<() => void>();
   #refusal: FabricError | null = null;
 
-  constructor(allocate: (request: AllocationRequest) => AllocationResult) {
+  constructor(timers: Timers, allocate: (request: AllocationRequest) => AllocationResult) {
+    this.#timers = timers;
     this.#allocate = allocate;
   }
 
@@ -35,7 +38,7 @@ export class Allocator {
     return new Promise((resolve, reject) => {
       let why = '';
       const finish = (): void => {
-        clearTimeout(timer);
+        cancelTimeout();
         this.#waiting.delete(attempt);
       };
       const attempt = (): void => {
@@ -56,10 +59,10 @@ export class Allocator {
         if (result.status === 'ok') resolve(formatIp(result.ip));
         else reject(result.error);
       };
-      const timer = setTimeout(() => {
+      const cancelTimeout = this.#timers.after(WAIT_MS, () => {
         finish();
         reject(new FabricError('timeout', { what: `no IPv${family} address within ${WAIT_MS / 1000} s`, why }));
-      }, WAIT_MS);
+      });
       this.#waiting.add(attempt);
       attempt();
     });

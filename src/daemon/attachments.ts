@@ -2,10 +2,9 @@
 // durable entry exists before anything of it does and goes last; addresses are released only once the interface is off the
 // bridge; at most one operation runs per attachment; a failed or cancelled attach leaves nothing.
 
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Cidr, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
-import type { Clock, Crypto, Log, Random } from '../base/capabilities.ts';
+import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac, macFromBytes, type PeerId } from '../base/ids.ts';
 import { linkLocalOf } from '../base/link-local.ts';
@@ -20,6 +19,7 @@ import type {
 } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { type AttachmentEntry, type AttachmentStore, attachmentKeyText } from './attachment-store.ts';
+import { pause } from './pause.ts';
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 const ATTACHMENTS_MAX = 1021;
@@ -35,6 +35,7 @@ export interface OpenNamespace {
 export interface AttachmentPorts {
   readonly self: PeerId;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly crypto: Crypto;
   readonly log: Log;
@@ -90,7 +91,7 @@ export class Attachments implements CniBackend {
 
   /** Resolves when no operation is under way any more, after `withinMs` at the latest. */
   async idle(withinMs: number): Promise<void> {
-    const deadline = delay(withinMs, true, { ref: false });
+    const deadline = pause(this.#ports.timers, withinMs).then(() => true as const);
     while (this.#busy.size > 0) {
       if ((await Promise.race([Promise.allSettled(this.#busy.values()), deadline])) === true) return;
     }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { formatCidr, parseCidr } from '../base/address.ts';
 import { toHex } from '../base/bytes.ts';
-import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
@@ -18,6 +18,7 @@ import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/iden
 import { makeMeshCredentials } from '../host/mesh/credentials.ts';
 import { Mesh } from '../host/mesh/mesh.ts';
 import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
+import { TlsTransport } from '../host/mesh/tls-transport.ts';
 import type { StateDir } from '../host/state-dir.ts';
 import { ETHERNET_BYTES } from '../router/frame.ts';
 import { overheadBytes } from '../router/wire-format.ts';
@@ -28,20 +29,21 @@ import { LocalApi } from './local-api.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
 import { openNamespace, peerPid } from './namespaces.ts';
+import { openDatapath } from './open-datapath.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
 import { loadSettings, mergeSettings, type Settings, saveSettings } from './settings.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
-import { VERSION } from './version.ts';
+import { PROTOCOL, VERSION } from './version.ts';
 
-const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
 const UNDERLAY_MTU_DEFAULT = 1500;
 /** How long a stop waits for containers that are being attached or detached; they take milliseconds. */
 const DRAIN_MS = 3_000;
 
 export interface DaemonCapabilities {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly crypto: Crypto;
   readonly log: Log;
@@ -257,12 +259,18 @@ export class Daemon {
   }
 
   async #openMesh(keys: HostKeys, token: Token, genesis: Uint8Array): Promise<void> {
-    const { crypto, clock, random, log } = this.#caps;
+    const { crypto, clock, timers, random, log } = this.#caps;
     this.#keys = keys;
     this.#token = token;
     const settings = this.#settings;
     this.#mesh = new Mesh({
-      credentials: makeMeshCredentials({ keys, token }, crypto),
+      self: keys.peer,
+      clusterId: token.clusterId,
+      transport: new TlsTransport({
+        credentials: makeMeshCredentials({ keys, token }, crypto),
+        listen: { host: this.#listenAddress(), port: settings.port },
+        clock,
+      }),
       facts: {
         ...PROTOCOL,
         version: VERSION,
@@ -272,9 +280,9 @@ export class Daemon {
         endpoints: await this.#endpoints(),
         networks: [DEFAULT_VNI],
       },
-      listen: { host: this.#listenAddress(), port: settings.port },
       readGenesis: (bytes) => readGenesis(bytes, token.clusterId, crypto),
       clock,
+      timers,
       random,
       log,
       events: {
@@ -312,13 +320,18 @@ export class Daemon {
   }
 
   #becomeMember(state: Pick<MemberOptions, 'identity' | 'genesis' | 'store' | 'resumed'>): void {
-    const { clock, random, crypto, log, host } = this.#caps;
+    const { clock, timers, random, crypto, log, host } = this.#caps;
     const mesh = this.#mesh!;
+    const { genesis } = state;
+    const settings = this.#settings;
+    const listen = this.#listenAddress();
+    const underlayMtu = this.#underlayMtu;
     this.#member = new Member({
       ...state,
       bootId: this.#bootId,
-      settings: this.#settings,
+      settings,
       clock,
+      timers,
       random,
       crypto,
       log,
@@ -328,9 +341,10 @@ export class Daemon {
         setKnownPeers: (peers) => mesh.setKnownPeers(peers),
         linkedPeers: () => mesh.links().map(({ peer }) => peer),
       },
-      underlayMtu: this.#underlayMtu,
-      listen: this.#listenAddress(),
+      underlayMtu,
+      listen,
       endpoints: () => this.#endpoints(),
+      openDatapath: (facts) => openDatapath({ host, settings, genesis, underlayMtu, listen, clock, log }, facts),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.
@@ -408,6 +422,7 @@ export class Daemon {
         member: this.#member,
         mesh: this.#mesh!,
         log: this.#caps.log,
+        timers: this.#caps.timers,
         force,
         exposed: this.#settings.exposed,
       });

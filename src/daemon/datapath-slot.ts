@@ -1,7 +1,7 @@
 // Holds the datapath of this host: makes it, starts it, and makes a new one when it failed (its port was deleted, its socket
 // broke). The control side talks to the slot and never notices; sessions end with a datapath, so tunnels shake hands anew.
 
-import type { Log } from '../base/capabilities.ts';
+import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
 import type {
@@ -20,6 +20,7 @@ const NO_STATS: DatapathStats = { peers: [], drops: {}, framesIn: 0, framesOut: 
 
 export interface DatapathSlotPorts {
   readonly log: Log;
+  readonly timers: Timers;
   /** Makes port and datapath, not started. */
   make(): Promise<Datapath>;
   readonly events: Omit<DatapathEvents, 'failed'>;
@@ -34,7 +35,7 @@ export class DatapathSlot implements TunnelDatapath {
   #current: Datapath | null = null;
   #stopped = false;
   #retryMs = RETRY_FIRST_MS;
-  #timer: NodeJS.Timeout | null = null;
+  #cancel: Cancel | null = null;
   /** Why there is no working datapath, in words; null when there is one. */
   failure: string | null = 'not started yet';
 
@@ -59,7 +60,7 @@ export class DatapathSlot implements TunnelDatapath {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#cancel?.();
     await this.#current?.stop();
     this.#current = null;
   }
@@ -114,7 +115,7 @@ export class DatapathSlot implements TunnelDatapath {
 
   #retryLater(): void {
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => void this.#retry(), this.#retryMs);
+    this.#cancel = this.#ports.timers.after(this.#retryMs, () => void this.#retry());
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
   }
 

@@ -1,12 +1,12 @@
 // The host's own place in the overlay: an address of its lease on host0, announced like a container's. On by default; `hide`
 // takes it away and `expose` brings it back, both remembered. The address stays reserved while hidden.
 
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Log, Random, Store } from '../base/capabilities.ts';
+import type { Log, Random, Store, Timers } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type Mac, macFromBytes, parseMac } from '../base/ids.ts';
 import { linkLocalOf } from '../base/link-local.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { HostNetwork } from '../host/host-network.ts';
+import { pause } from './pause.ts';
 
 const SPACE = 'host-place';
 const MAC_KEY = 'mac';
@@ -20,6 +20,7 @@ export interface HostPlacePorts {
   readonly store: Store;
   readonly random: Random;
   readonly log: Log;
+  readonly timers: Timers;
   readonly host: HostNetwork;
   readonly hasIpv6: boolean;
   readonly nickname: string;
@@ -77,7 +78,7 @@ export class HostPlace {
   async exposeAtStart(waitMs: number): Promise<void> {
     this.obstacle = 'the host waits for its address';
     this.#wanted = true;
-    await Promise.race([this.#exposeUntilDone(), delay(waitMs, undefined, { ref: false })]);
+    await Promise.race([this.#exposeUntilDone(), pause(this.#ports.timers, waitMs)]);
   }
 
   /** Gives up an expose that still waits; the interface stays as it is. */
@@ -95,7 +96,7 @@ export class HostPlace {
         this.obstacle = (error as Error).message;
         this.#ports.log.error('the host has no address on the overlay', { reason: this.obstacle });
       }
-      await delay(this.#ports.retryMs ?? RETRY_MS, undefined, { ref: false });
+      await pause(this.#ports.timers, this.#ports.retryMs ?? RETRY_MS);
     }
   }
 

@@ -10,6 +10,7 @@ import { nodeRandom } from '../host/node-random.ts';
 import { RotatingFile } from '../host/rotating-file.ts';
 import { StateDir } from '../host/state-dir.ts';
 import { SystemClock } from '../host/system-clock.ts';
+import { systemTimers } from '../host/system-timers.ts';
 import { Daemon } from './daemon.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { openHostNetwork } from './open-host-network.ts';
@@ -34,7 +35,15 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promi
   const log = new PinoLog({ clock, sink, level: options.logLevel as LogLevel });
   const host = await openHostNetwork(stateDir.path, log);
   await host.preflight();
-  const daemon = new Daemon(options, { clock, random: nodeRandom, crypto: nodeCrypto, log, host, stateDir });
+  const daemon = new Daemon(options, {
+    clock,
+    timers: systemTimers,
+    random: nodeRandom,
+    crypto: nodeCrypto,
+    log,
+    host,
+    stateDir,
+  });
   const stop = (signal: NodeJS.Signals): void => {
     log.info('stopping', { signal });
     daemon.stop().catch((error: Error) => {

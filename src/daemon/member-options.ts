@@ -1,13 +1,15 @@
 // What a Member is made of: who this host is, the capabilities it works with, and its doors to kernel and mesh.
 
-import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
+import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { BootId, PeerId } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
 import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { HostIdentity } from '../host/identity-file.ts';
+import type { Datapath } from '../router/datapath.ts';
 import type { OpenNamespace } from './attachments.ts';
+import type { NetworkFacts } from './genesis.ts';
 import type { Settings } from './settings.ts';
 
 export type Channel = 'gossip' | 'lease';
@@ -29,6 +31,7 @@ export interface MemberOptions {
   readonly store: Store;
   readonly settings: Settings;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly crypto: Crypto;
   readonly log: Log;
@@ -39,5 +42,7 @@ export interface MemberOptions {
   /** Local address of the UDP socket. */
   readonly listen: string;
   endpoints(): Promise<readonly Endpoint[]>;
+  /** The datapath of this host's choice, with its port in the kernel, not started. */
+  openDatapath(facts: NetworkFacts): Promise<Datapath>;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

@@ -6,7 +6,7 @@
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
 import { formatIp, parseIp } from '../base/address.ts';
-import type { Store } from '../base/capabilities.ts';
+import type { Cancel, Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
@@ -27,7 +27,6 @@ import { type NetworkFacts, networkFacts } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
-import { openDatapath } from './open-datapath.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
@@ -36,12 +35,10 @@ import { Reconciler } from './reconciler.ts';
 import { StoreGuard } from './store-guard.ts';
 import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
-import { VERSION } from './version.ts';
+import { PROTOCOL, VERSION } from './version.ts';
 
 /** How long a first launch waits for the host's own address; after a restart host0 still stands, so nothing waits. */
 const EXPOSE_WAIT_MS = 1_000;
-
-const PROTOCOL = { protocolMin: 1, protocolMax: 1 };
 
 export class Member {
   readonly facts: NetworkFacts;
@@ -72,12 +69,12 @@ export class Member {
   readonly #guard: StoreGuard;
   readonly #peers: PeerUpkeep;
   readonly #reconciler: Reconciler;
-  #reconsider: NodeJS.Immediate | null = null;
+  #reconsider: Cancel | null = null;
   #started = false;
 
   /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
   constructor(options: MemberOptions) {
-    const { identity, genesis, store, clock, random, crypto, log, host } = options;
+    const { identity, genesis, store, clock, timers, random, crypto, log, host } = options;
     const { keys, token } = identity;
     this.#options = options;
     this.store = store;
@@ -134,15 +131,16 @@ export class Member {
         changed: () => this.#leasesChanged(),
       },
     });
-    this.#gate = new SyncGate(() => this.resumeAllocating());
-    this.#allocator = new Allocator((request) => {
+    this.#gate = new SyncGate(timers, () => this.resumeAllocating());
+    this.#allocator = new Allocator(timers, (request) => {
       const result = this.ipam.allocate(request);
       this.#ipamTicker.wake();
       return result;
     });
     this.slot = new DatapathSlot({
       log,
-      make: () => openDatapath(options, this.facts),
+      timers,
+      make: () => options.openDatapath(this.facts),
       events: {
         handshake: (datagram, from) => this.tunnels.handleDatagram(datagram, from),
         sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
@@ -182,6 +180,7 @@ export class Member {
     this.#peers = new PeerUpkeep({
       self: keys.peer,
       log,
+      timers,
       directory: this.directory,
       liveness: this.liveness,
       tunnels: this.tunnels,
@@ -192,6 +191,7 @@ export class Member {
     this.#presence = new OwnPresence({
       self: keys.peer,
       log,
+      timers,
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
@@ -222,6 +222,7 @@ export class Member {
       store,
       random,
       log,
+      timers,
       host,
       hasIpv6: this.facts.v6 !== null,
       nickname: options.settings.nickname,
@@ -234,6 +235,7 @@ export class Member {
       ...claims,
       self: keys.peer,
       clock,
+      timers,
       random,
       crypto,
       log,
@@ -256,7 +258,7 @@ export class Member {
       () => this.attachments.reconcile({ starting: false }),
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
     );
-    const ticker = (tick: () => number) => new Ticker(tick, (error) => this.#guard.failed(error));
+    const ticker = (tick: () => number) => new Ticker(timers, tick, (error) => this.#guard.failed(error));
     this.#gossipTicker = ticker(() => this.gossip.tick());
     this.#ipamTicker = ticker(() => this.ipam.tick());
     this.#tunnelTicker = ticker(() => this.tunnels.tick(this.slot.stats().peers));
@@ -312,7 +314,7 @@ export class Member {
     this.place.stop();
     for (const ticker of this.#tickers()) ticker.stop();
     this.#gate.stop();
-    if (this.#reconsider !== null) clearImmediate(this.#reconsider);
+    this.#reconsider?.();
     this.#peers.stop();
     await this.#reconciler.stop();
     this.tunnels.close();
@@ -438,7 +440,7 @@ export class Member {
 
   /** Claims may be valid now that were not; once per turn, because leases change in bursts. */
   #leasesChanged(): void {
-    this.#reconsider ??= setImmediate(() => {
+    this.#reconsider ??= this.#options.timers.soon(() => {
       this.#reconsider = null;
       this.routes.reconsiderAll();
       this.#allocator.changed();

@@ -11,8 +11,13 @@ import type { MemberOptions } from './member-options.ts';
 
 const ENGINE_FILE = 'fabric-engine';
 
+export type DatapathNeeds = Pick<
+  MemberOptions,
+  'host' | 'settings' | 'genesis' | 'underlayMtu' | 'listen' | 'clock' | 'log'
+>;
+
 /** Rejects with the FabricError of the port. */
-export async function openDatapath(options: MemberOptions, facts: NetworkFacts): Promise<Datapath> {
+export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts): Promise<Datapath> {
   const { host, settings, genesis, underlayMtu, listen, clock, log } = options;
   const wantsEngine = settings.datapath === 'engine';
   const { portName } = await host.ensureDatapathPort(wantsEngine ? 'tap' : 'veth');

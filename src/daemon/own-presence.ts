@@ -1,7 +1,7 @@
 // Keeps true what this host says of itself: its endpoints come and go with addresses and NICs, its containers attach and
 // detach, and peers may hold newer records of it than its own state does (an old copy of the state directory).
 
-import type { Log } from '../base/capabilities.ts';
+import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
@@ -16,6 +16,7 @@ const ENDPOINTS_REFRESH_MS = 30_000;
 export interface OwnPresencePorts {
   readonly self: PeerId;
   readonly log: Log;
+  readonly timers: Timers;
   readonly records: OwnRecords;
   readonly gossip: Pick<Gossip, 'entries'>;
   readonly directory: Pick<Directory, 'apply' | 'attachments'>;
@@ -31,7 +32,7 @@ export interface OwnPresencePorts {
 
 export class OwnPresence {
   readonly #ports: OwnPresencePorts;
-  #timer: NodeJS.Timeout | null = null;
+  #cancel: Cancel | null = null;
   endpoints: readonly Endpoint[] = [];
   /** Why the host's addresses could not be read, in words; null when they could. */
   fault: string | null = null;
@@ -42,11 +43,14 @@ export class OwnPresence {
 
   /** From now on changes of the host's addresses are published. */
   watch(): void {
-    this.#timer = setInterval(() => void this.#refreshQuietly(), ENDPOINTS_REFRESH_MS);
+    this.#cancel = this.#ports.timers.after(ENDPOINTS_REFRESH_MS, () => {
+      this.watch();
+      void this.#refreshQuietly();
+    });
   }
 
   stop(): void {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#cancel?.();
   }
 
   /** Publishes who this host is, when that changed. */
@@ -67,13 +71,13 @@ export class OwnPresence {
 
   /** Our own records came back newer than we knew them: leases are believed, claims of what is not here are not. */
   adoptNewer(version: number): void {
-    const { self, log, gossip, directory, records } = this.#ports;
+    const { self, log, gossip, directory, records, timers } = this.#ports;
     log.warn('peers hold newer records of this host than its own state: adopting them', { version });
     directory.apply(
       self,
       gossip.entries(self).map(([key, value]) => ({ key, value })),
     );
-    setImmediate(() => {
+    timers.soon(() => {
       records.replaceLeases(this.#ports.leases());
       records.replaceAttachments(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
       void this.#refreshQuietly();

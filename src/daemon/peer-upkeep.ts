@@ -1,7 +1,7 @@
 // What news of a peer mean for the rest of this host: its record (new, changed, gone) and its liveness become tunnels, flood
 // lists, valid routes and targets of the dialler. Keeps no state of its own but what is due.
 
-import type { Log } from '../base/capabilities.ts';
+import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { PeerRecord } from '../base/records.ts';
 import type { PeerLiveness } from '../gossip/peer-liveness.ts';
@@ -15,6 +15,7 @@ import type { MeshPort } from './member-options.ts';
 export interface PeerUpkeepPorts {
   readonly self: PeerId;
   readonly log: Log;
+  readonly timers: Timers;
   readonly directory: Pick<Directory, 'peer' | 'peers'>;
   readonly liveness: Pick<PeerLiveness, 'known' | 'forget' | 'view'>;
   readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
@@ -25,7 +26,7 @@ export interface PeerUpkeepPorts {
 
 export class PeerUpkeep {
   readonly #ports: PeerUpkeepPorts;
-  #knownPeersDue: NodeJS.Immediate | null = null;
+  #knownPeersDue: Cancel | null = null;
 
   constructor(ports: PeerUpkeepPorts) {
     this.#ports = ports;
@@ -75,12 +76,12 @@ export class PeerUpkeep {
   }
 
   stop(): void {
-    if (this.#knownPeersDue !== null) clearImmediate(this.#knownPeersDue);
+    this.#knownPeersDue?.();
   }
 
   /** Many records arrive at once: the dialler is told once. */
   #tellMesh(): void {
-    this.#knownPeersDue ??= setImmediate(() => {
+    this.#knownPeersDue ??= this.#ports.timers.soon(() => {
       this.#knownPeersDue = null;
       const { self, directory, mesh } = this.#ports;
       const peers = directory.peers().filter(([peer]) => peer !== self);

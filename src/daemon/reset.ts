@@ -1,8 +1,7 @@
 // Leaving a cluster for good: containers are cut off, addresses freed, blocks given to a peer that confirms them, records
 // withdrawn. With --force also when nobody takes the blocks: they come back by `rmpeer` then.
 
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Log } from '../base/capabilities.ts';
+import type { Log, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -11,6 +10,7 @@ import { nodeCrypto } from '../host/node-crypto.ts';
 import { StateDir } from '../host/state-dir.ts';
 import { HOST_OWNER } from './host-place.ts';
 import type { Member } from './member.ts';
+import { pause } from './pause.ts';
 
 const CONFIRM_MS = 5_000;
 /** Redials of known peers come within a few seconds of a start. */
@@ -19,8 +19,9 @@ const POLL_MS = 50;
 
 interface Leaving {
   readonly member: Member;
-  readonly mesh: Mesh;
+  readonly mesh: Pick<Mesh, 'link' | 'links'>;
   readonly log: Log;
+  readonly timers: Timers;
   readonly force: boolean;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
@@ -30,11 +31,11 @@ interface Leaving {
  * Rejects with `peer-unreachable` or `timeout` when blocks of ours would be lost and `force` does not say so be it; the host
  * is a member as before then, though its containers are cut off.
  */
-export async function leaveCluster({ member, mesh, log, force, exposed }: Leaving): Promise<void> {
+export async function leaveCluster({ member, mesh, log, timers, force, exposed }: Leaving): Promise<void> {
   const isAlone = member.directory
     .peers()
     .every(([peer]) => peer === member.attachments.self || !(mesh.link(peer) !== null || member.isAlive(peer)));
-  const heir = isAlone ? null : await firstLinked(mesh, force ? 0 : LINK_MS);
+  const heir = isAlone ? null : await firstLinked(mesh, timers, force ? 0 : LINK_MS);
   if (heir === null && !isAlone && !force) {
     throw new FabricError('peer-unreachable', {
       what: 'no peer takes the address blocks of this host',
@@ -48,7 +49,7 @@ export async function leaveCluster({ member, mesh, log, force, exposed }: Leavin
     for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
-    if (heir !== null) await giveLeasesBack(member, heir, log, force);
+    if (heir !== null) await giveLeasesBack({ member, log, timers, force }, heir);
   } catch (error) {
     member.attachments.refuse(null);
     member.resumeAllocating();
@@ -56,24 +57,27 @@ export async function leaveCluster({ member, mesh, log, force, exposed }: Leavin
     throw error;
   }
   member.withdrawRecords();
-  await delay(POLL_MS); // the withdrawal leaves before the goodbye closes the links
+  await pause(timers, POLL_MS); // the withdrawal leaves before the goodbye closes the links
 }
 
 /** A host that was launched a moment ago has no link yet. */
-async function firstLinked(mesh: Mesh, waitMs: number): Promise<PeerId | null> {
-  const deadlineMs = performance.now() + waitMs;
+async function firstLinked(mesh: Leaving['mesh'], timers: Timers, waitMs: number): Promise<PeerId | null> {
+  const deadlineMs = timers.nowMs() + waitMs;
   for (;;) {
     const peer = mesh.links()[0]?.peer ?? null;
-    if (peer !== null || performance.now() >= deadlineMs) return peer;
-    await delay(POLL_MS);
+    if (peer !== null || timers.nowMs() >= deadlineMs) return peer;
+    await pause(timers, POLL_MS);
   }
 }
 
-async function giveLeasesBack(member: Member, heir: PeerId, log: Log, force: boolean): Promise<void> {
+async function giveLeasesBack(
+  { member, log, timers, force }: Omit<Leaving, 'mesh' | 'exposed'>,
+  heir: PeerId,
+): Promise<void> {
   const given = member.ipam.surrender(heir);
-  const deadlineMs = performance.now() + CONFIRM_MS;
+  const deadlineMs = timers.nowMs() + CONFIRM_MS;
   while (!given.every((record) => member.ipam.isConfirmed(record))) {
-    if (performance.now() > deadlineMs) {
+    if (timers.nowMs() > deadlineMs) {
       if (!force) {
         throw new FabricError('timeout', {
           what: 'the address blocks of this host were not taken over in time',
@@ -84,7 +88,7 @@ async function giveLeasesBack(member: Member, heir: PeerId, log: Log, force: boo
       log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
       return;
     }
-    await delay(POLL_MS);
+    await pause(timers, POLL_MS);
   }
 }
 

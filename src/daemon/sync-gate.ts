@@ -3,6 +3,7 @@
 // host whose peers are all unreachable goes on after a while: gifts are durable on both sides, so its own state is then the
 // best there is.
 
+import type { Cancel, Timers } from '../base/capabilities.ts';
 import type { PeerId } from '../base/ids.ts';
 
 /** Three round trips of reconciliation on any network that carries a cluster. */
@@ -22,13 +23,15 @@ export function knowsOthers(
 
 export class SyncGate {
   readonly opened: Promise<void>;
+  readonly #timers: Timers;
   #open: () => void = () => undefined;
-  #timer: NodeJS.Timeout | null = null;
+  #cancel: Cancel | null = null;
   #linked = false;
   isOpen = false;
 
   /** `isOpened` is called once, before whoever awaits {@link opened} goes on. */
-  constructor(isOpened: () => void) {
+  constructor(timers: Timers, isOpened: () => void) {
+    this.#timers = timers;
     this.opened = new Promise((resolve) => {
       this.#open = () => {
         if (this.isOpen) return;
@@ -53,12 +56,12 @@ export class SyncGate {
   }
 
   stop(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#cancel?.();
+    this.#cancel = null;
   }
 
   #openIn(ms: number): void {
     this.stop();
-    this.#timer = setTimeout(() => this.#open(), ms);
+    this.#cancel = this.#timers.after(ms, () => this.#open());
   }
 }

@@ -2,21 +2,22 @@
 // core and nothing else keeps time in the daemon. A tick that fails in a way that is expected (a full disk) is tried again; one
 // that throws anything else is a bug and ends the process.
 
+import type { Cancel, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 
-/** Node's timers fire at once beyond this; a tick that comes early does no harm. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 const AFTER_FAILURE_MS = 1_000;
 
 export class Ticker {
+  readonly #timers: Timers;
   readonly #tick: () => number;
   readonly #failed: (error: FabricError) => void;
-  #timer: NodeJS.Timeout | null = null;
+  #cancel: Cancel | null = null;
   #dueMs = Number.POSITIVE_INFINITY;
   #stopped = false;
 
   /** `tick` returns the milliseconds until it wants to be called again. Nothing happens before the first {@link wake}. */
-  constructor(tick: () => number, failed: (error: FabricError) => void) {
+  constructor(timers: Timers, tick: () => number, failed: (error: FabricError) => void) {
+    this.#timers = timers;
     this.#tick = tick;
     this.#failed = failed;
   }
@@ -24,20 +25,20 @@ export class Ticker {
   /** Ticks within so many milliseconds, if not earlier anyway. */
   wake(withinMs = 0): void {
     if (this.#stopped) return;
-    const dueMs = performance.now() + withinMs;
+    const dueMs = this.#timers.nowMs() + withinMs;
     if (dueMs >= this.#dueMs) return;
     this.#dueMs = dueMs;
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#run(), Math.min(Math.max(0, withinMs), TIMER_MS_MAX));
+    this.#cancel?.();
+    this.#cancel = this.#timers.after(withinMs, () => this.#run());
   }
 
   stop(): void {
     this.#stopped = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#cancel?.();
   }
 
   #run(): void {
-    this.#timer = null;
+    this.#cancel = null;
     this.#dueMs = Number.POSITIVE_INFINITY;
     this.wake(this.#tickOrFail());
   }

@@ -16,3 +16,6 @@ function readVersion(): string {
 }
 
 export const VERSION = readVersion();
+
+/** The versions of the mesh protocol that this host speaks. */
+export const PROTOCOL = { protocolMin: 1, protocolMax: 1 };

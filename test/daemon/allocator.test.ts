@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parseIp } from '../../src/base/address.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import { Allocator } from '../../src/daemon/allocator.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 import type { AllocationRequest, AllocationResult } from '../../src/ipam/types.ts';
 
 beforeEach(() => {
@@ -17,7 +18,7 @@ const ok = (text: string): AllocationResult => ({ status: 'ok', ip: parseIp(text
 /** Answers from `state.answer`, whatever that is now. */
 function setUp(answer: AllocationResult) {
   const state = { answer, asked: [] as AllocationRequest[], error: null as FabricError | null };
-  const allocator = new Allocator((request) => {
+  const allocator = new Allocator(systemTimers, (request) => {
     state.asked.push(request);
     if (state.error !== null) throw state.error;
     return state.answer;

@@ -7,6 +7,7 @@ import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
 import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
 import { Attachments } from '../../src/daemon/attachments.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
@@ -55,6 +56,7 @@ export function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, 
   };
   const entries = new AttachmentStore(store);
   const attachments = new Attachments({
+    timers: systemTimers,
     self: 'aa'.repeat(16) as PeerId,
     clock: new ManualClock(),
     random: new SeededRandom(7),

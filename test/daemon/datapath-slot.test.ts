@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
 import { DatapathSlot } from '../../src/daemon/datapath-slot.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 import type { Datapath, DatapathEvents, TableChange } from '../../src/router/datapath.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
@@ -55,6 +56,7 @@ function setUp() {
   const world = { refusal: null as Error | null, replaced: 0 };
   const nothing = () => undefined;
   const slot = new DatapathSlot({
+    timers: systemTimers,
     log: new RecordingLog(),
     make: async () => {
       const datapath = new RecordedDatapath();

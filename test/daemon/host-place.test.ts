@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import { HostPlace } from '../../src/daemon/host-place.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
@@ -11,6 +12,7 @@ function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
   const claims = new Map<string, AttachmentRecord>();
   let allocate: (family: 4 | 6) => Promise<string> = async (family) => (family === 4 ? '10.32.0.2' : 'fd00::2');
   const place = new HostPlace({
+    timers: systemTimers,
     store,
     random: new SeededRandom(1),
     log: new RecordingLog(),

@@ -4,6 +4,7 @@ import { type BootId, DEFAULT_VNI, type PeerId, type Vni } from '../../src/base/
 import type { PeerRecord } from '../../src/base/records.ts';
 import { PeerUpkeep } from '../../src/daemon/peer-upkeep.ts';
 import { PeerLiveness } from '../../src/gossip/peer-liveness.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 import type { TableChange } from '../../src/router/datapath.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
@@ -33,6 +34,7 @@ function setUp() {
   let flood: readonly PeerId[] = [];
   const liveness = new PeerLiveness({ clock, changed: (peer) => upkeep.livenessChanged(peer) });
   const upkeep: PeerUpkeep = new PeerUpkeep({
+    timers: systemTimers,
     self,
     log: new RecordingLog(),
     liveness,

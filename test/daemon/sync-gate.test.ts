@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
 import { knowsOthers, SyncGate } from '../../src/daemon/sync-gate.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -11,7 +12,7 @@ afterEach(() => {
 
 function setUp() {
   const opened = vi.fn();
-  return { opened, gate: new SyncGate(opened) };
+  return { opened, gate: new SyncGate(systemTimers, opened) };
 }
 
 const SELF = 'a'.repeat(32) as PeerId;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FabricError } from '../../src/base/errors.ts';
 import { Ticker } from '../../src/daemon/ticker.ts';
+import { systemTimers } from '../../src/host/system-timers.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
@@ -12,10 +13,14 @@ afterEach(() => {
 function counting(nextMs: () => number, failed: (error: FabricError) => void = () => undefined) {
   const at: number[] = [];
   const startMs = performance.now();
-  const ticker = new Ticker(() => {
-    at.push(performance.now() - startMs);
-    return nextMs();
-  }, failed);
+  const ticker = new Ticker(
+    systemTimers,
+    () => {
+      at.push(performance.now() - startMs);
+      return nextMs();
+    },
+    failed,
+  );
   return { at, ticker };
 }
 

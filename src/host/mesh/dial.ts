@@ -13,15 +13,8 @@ import type { MeshCredentials } from './credentials.ts';
 import type { Address } from './dialler.ts';
 import { GRPC_OPTIONS, LINK_METHOD } from './grpc-service.ts';
 import { certificateRefusal, notFabric, type Refusal, unreachable } from './refusal.ts';
-import { GrpcWire, type Wire } from './wire.ts';
-
-export interface ReachedHost {
-  readonly wire: Wire;
-  readonly certified: CertifiedPeer;
-  readonly at: Endpoint;
-}
-
-export type DialResult = ReachedHost | { readonly refusal: Refusal };
+import type { DialResult } from './transport.ts';
+import { GrpcWire } from './wire.ts';
 
 /** For TCP and TLS together, per address. */
 const DIAL_MS = 5_000;

@@ -13,15 +13,8 @@ import { type CertifiedPeer, verifyCertificate } from './certificate.ts';
 import type { MeshCredentials } from './credentials.ts';
 import { GRPC_OPTIONS, LINK_METHOD } from './grpc-service.ts';
 import { certificateRefusal, notFabric, type Refusal } from './refusal.ts';
-import { GrpcWire, type Wire } from './wire.ts';
-
-export interface AcceptedCall {
-  readonly wire: Wire;
-  readonly certified: CertifiedPeer;
-  readonly from: Endpoint;
-  /** To be called once the caller has greeted or gone: it no longer counts as pending. Idempotent. */
-  readonly settled: () => void;
-}
+import type { CallEvents } from './transport.ts';
+import { GrpcWire } from './wire.ts';
 
 export interface ListenerOptions {
   /** `::` is dual stack and falls back to IPv4 where the kernel has no IPv6. */
@@ -29,11 +22,7 @@ export interface ListenerOptions {
   readonly credentials: MeshCredentials;
   readonly clock: Clock;
   readonly limits: CallerLimits;
-  readonly events: {
-    accepted(call: AcceptedCall): void;
-    refused(address: string, refusal: Refusal): void;
-    drop(reason: string): void;
-  };
+  readonly events: CallEvents;
 }
 
 /** For the TLS handshake, and again for the first gRPC call. */

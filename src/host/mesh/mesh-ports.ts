@@ -1,16 +1,15 @@
 // What Mesh is given and what it tells: its options and events. The daemon implements the events on gossip, ipam and status;
 // they run inside Mesh's own callbacks, may call any method of Mesh, and must not throw (except as `admitted` says).
 
-import type { Clock, Log, Random } from '../../base/capabilities.ts';
-import type { PeerId } from '../../base/ids.ts';
-import type { CallerLimits } from './caller-limits.ts';
+import type { Clock, Log, Random, Timers } from '../../base/capabilities.ts';
+import type { ClusterId, PeerId } from '../../base/ids.ts';
 import type { CloseReason, ConnectionLimits } from './connection.ts';
-import type { MeshCredentials } from './credentials.ts';
 import type { DialTimes } from './dial-times.ts';
 import type { Channel, Hello } from './envelope.ts';
 import type { GenesisReader } from './judge-hello.ts';
 import type { Link } from './link.ts';
 import type { Refusal } from './refusal.ts';
+import type { MeshTransport } from './transport.ts';
 
 export interface RefusalReport extends Refusal {
   /** `HOST:PORT` as dialled, or the address that called us. */
@@ -42,17 +41,18 @@ export interface MeshEvents {
 export type MeshFacts = Omit<Hello, 'port'>;
 
 export interface MeshOptions {
-  readonly credentials: MeshCredentials;
+  readonly self: PeerId;
+  readonly clusterId: ClusterId;
+  readonly transport: MeshTransport;
   readonly facts: MeshFacts;
-  readonly listen: { readonly host: string; readonly port: number };
   readonly readGenesis: GenesisReader;
   /** Why a proved peer is not let in all the same (removed, revoked); null: it is welcome. */
   readonly bar?: (peer: PeerId) => Refusal | null;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Log;
   readonly events: MeshEvents;
-  readonly callerLimits?: CallerLimits;
   readonly connectionLimits?: ConnectionLimits;
   readonly dialTimes?: DialTimes;
 }

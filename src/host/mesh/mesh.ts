@@ -2,21 +2,19 @@
 // LinkElection, judgeHello, Connection) to sockets and to one timer; what links carry is the business of gossip and ipam.
 // Invariants: a link's peer is proved by its certificate; no refusal ends the daemon; both sides report each refusal.
 
+import type { Cancel } from '../../base/capabilities.ts';
 import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { BootId, PeerId } from '../../base/ids.ts';
-import { CALLER_LIMITS } from './caller-limits.ts';
 import { type CloseReason, CONNECTION_LIMITS, Connection } from './connection.ts';
-import type { MeshCredentials } from './credentials.ts';
-import { dial, type ReachedHost } from './dial.ts';
 import { type Address, type Dial, Dialler, type KnownPeer, type TargetStatus } from './dialler.ts';
 import type { Hello } from './envelope.ts';
 import { type HelloContext, judgeHello } from './judge-hello.ts';
 import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
-import { type AcceptedCall, Listener } from './listener.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from './mesh-ports.ts';
 import { cloneRefusal, closedEarly, ownClone, type Refusal } from './refusal.ts';
+import type { AcceptedCall, MeshTransport, ReachedHost } from './transport.ts';
 import type { Wire } from './wire.ts';
 
 const TICK_MS = 200;
@@ -24,8 +22,8 @@ const TICK_MS = 200;
 export class Mesh {
   readonly #options: MeshOptions;
   readonly #self: PeerId;
+  readonly #transport: MeshTransport;
   readonly #dialler: Dialler;
-  readonly #listener: Listener;
   readonly #connections = new Set<Connection>();
   readonly #wires = new Set<Wire>();
   /** The dials behind links and those that may become links. */
@@ -33,37 +31,29 @@ export class Mesh {
   readonly #elections = new Map<PeerId, LinkElection<Link>>();
   readonly #drops = new Map<string, number>();
   readonly #cancel = new AbortController();
-  #credentials: MeshCredentials;
   #facts: MeshFacts;
   #port = 0;
-  #timer: NodeJS.Timeout | null = null;
+  #cancelTick: Cancel | null = null;
   #stopping = false;
 
   constructor(options: MeshOptions) {
-    const { credentials, clock, random, dialTimes, events } = options;
+    const { self, transport, random, dialTimes } = options;
     this.#options = options;
-    this.#self = credentials.peer;
-    this.#credentials = credentials;
+    this.#self = self;
+    this.#transport = transport;
     this.#facts = options.facts;
     this.#dialler = new Dialler({ self: this.#self, random, ...(dialTimes && { times: dialTimes }) });
-    this.#listener = new Listener({
-      listen: options.listen,
-      credentials,
-      clock,
-      limits: options.callerLimits ?? CALLER_LIMITS,
-      events: {
-        accepted: (call) => this.#accepted(call),
-        refused: (host, refusal) => this.#report(refusal, host, null, events.refused),
-        drop: (reason) => this.#drop(reason),
-      },
-    });
   }
 
   /** Resolves with the bound port once it listens. Rejects with `port-in-use` or `usage`. Called once. */
   async start(): Promise<number> {
-    this.#port = await this.#listener.start();
-    this.#timer = setInterval(() => this.tick(), TICK_MS);
-    this.tick();
+    const { events } = this.#options;
+    this.#port = await this.#transport.listen({
+      accepted: (call) => this.#accepted(call),
+      refused: (host, refusal) => this.#report(refusal, host, null, events.refused),
+      drop: (reason) => this.#drop(reason),
+    });
+    if (!this.#stopping) this.#tickRegularly();
     return this.#port;
   }
 
@@ -71,12 +61,13 @@ export class Mesh {
   async stop(reason: 'stopping' | 'leaving' = 'stopping'): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#cancelTick?.();
+    this.#cancelTick = null;
     this.#cancel.abort();
-    this.#listener.close();
+    this.#transport.close();
     for (const connection of [...this.#connections]) connection.close(reason);
     await Promise.all([...this.#wires].map((wire) => wire.finished()));
-    await this.#listener.stop();
+    await this.#transport.stop();
   }
 
   /** An operator's or remembered host to dial; repeats dial again at once. False when there are too many. */
@@ -100,12 +91,6 @@ export class Mesh {
   /** What later Hellos say; existing links stay. */
   updateFacts(change: Partial<Omit<MeshFacts, 'bootId'>>): void {
     this.#facts = { ...this.#facts, ...change };
-  }
-
-  /** After a rotation; existing links stay. */
-  updateCredentials(credentials: MeshCredentials): void {
-    this.#credentials = credentials;
-    this.#listener.updateCredentials(credentials);
   }
 
   links(): readonly Link[] {
@@ -135,13 +120,18 @@ export class Mesh {
     this.#dialDue();
   }
 
+  #tickRegularly(): void {
+    this.#cancelTick = this.#options.timers.after(TICK_MS, () => this.#tickRegularly());
+    this.tick();
+  }
+
   #dialDue(): void {
-    if (this.#timer === null || this.#stopping) return;
+    if (this.#cancelTick === null || this.#stopping) return;
     for (const due of this.#dialler.tick(this.#options.clock.monotonicMs())) void this.#dial(due);
   }
 
   async #dial(due: Dial): Promise<void> {
-    const result = await dial(due, this.#credentials, this.#cancel.signal);
+    const result = await this.#transport.dial(due, this.#cancel.signal);
     if (this.#stopping) {
       if ('wire' in result) result.wire.destroy();
     } else if ('refusal' in result) {
@@ -279,7 +269,7 @@ export class Mesh {
       return { code: error.code, what: `can't join through ${name}`, why, fix };
     }
     this.#facts = { ...this.#facts, genesis };
-    this.#options.log.info('joined the cluster', { host: name, cluster: this.#credentials.clusterId });
+    this.#options.log.info('joined the cluster', { host: name, cluster: this.#options.clusterId });
     return null;
   }
 

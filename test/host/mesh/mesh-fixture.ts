@@ -5,14 +5,17 @@ import { toHex, utf8 } from '../../../src/base/bytes.ts';
 import type { BootId, ClusterId, PeerId } from '../../../src/base/ids.ts';
 import { generateToken, type Token } from '../../../src/base/token.ts';
 import { generateHostKeys, type HostKeys } from '../../../src/host/identity-file.ts';
+import type { CallerLimits } from '../../../src/host/mesh/caller-limits.ts';
 import type { ConnectionLimits } from '../../../src/host/mesh/connection.ts';
 import { makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
 import type { Link } from '../../../src/host/mesh/link.ts';
 import { Mesh } from '../../../src/host/mesh/mesh.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from '../../../src/host/mesh/mesh-ports.ts';
+import { TlsTransport } from '../../../src/host/mesh/tls-transport.ts';
 import { nodeCrypto } from '../../../src/host/node-crypto.ts';
 import { nodeRandom } from '../../../src/host/node-random.ts';
 import { SystemClock } from '../../../src/host/system-clock.ts';
+import { systemTimers } from '../../../src/host/system-timers.ts';
 import { RecordingLog } from '../../fakes/recording-log.ts';
 
 /** A stand-in for the signed genesis: `genesis <cluster id> <genesis id>`. */
@@ -30,6 +33,7 @@ export interface HostSetup {
   readonly port?: number;
   readonly facts?: Partial<MeshFacts>;
   readonly connectionLimits?: ConnectionLimits;
+  readonly callerLimits?: CallerLimits;
   readonly options?: Partial<MeshOptions>;
 }
 
@@ -37,6 +41,7 @@ export interface HostSetup {
 export class TestHost {
   readonly keys: HostKeys;
   readonly mesh: Mesh;
+  readonly transport: TlsTransport;
   readonly log = new RecordingLog();
   readonly ups: Link[] = [];
   readonly downs: { link: Link; reason: string; detail: string }[] = [];
@@ -63,15 +68,23 @@ export class TestHost {
       networks: [],
       ...setup.facts,
     };
-    this.mesh = new Mesh({
+    this.transport = new TlsTransport({
       credentials: makeMeshCredentials({ keys: this.keys, token }, nodeCrypto),
-      facts,
       listen: { host: setup.address ?? '127.0.0.1', port: setup.port ?? 0 },
+      clock: new SystemClock(),
+      ...(setup.callerLimits && { callerLimits: setup.callerLimits }),
+    });
+    this.mesh = new Mesh({
+      self: this.keys.peer,
+      clusterId: token.clusterId,
+      transport: this.transport,
+      facts,
       readGenesis: (bytes) => {
         const [word, cluster, id] = new TextDecoder().decode(bytes).split(' ');
         return word === 'genesis' && cluster === token.clusterId && id !== undefined ? { genesisId: id } : null;
       },
       clock: new SystemClock(),
+      timers: systemTimers,
       random: nodeRandom,
       log: this.log,
       events: {

@@ -82,11 +82,11 @@ describe('joining', () => {
     const token = newToken();
     const next = { ...token, generation: 2, secret: newToken().secret };
     const first = await startHost({ token });
-    first.mesh.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next, older: token }, nodeCrypto));
+    first.transport.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next, older: token }, nodeCrypto));
     const renewed = await startHost({ token: next });
     renewed.join(first);
     await linked(renewed, first);
-    first.mesh.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next }, nodeCrypto));
+    first.transport.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next }, nodeCrypto));
     const late = await startHost({ token });
     late.join(first);
     await until(() => first.refusals.length > 0, 'refusal');

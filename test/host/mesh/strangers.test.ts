@@ -94,7 +94,7 @@ describe('callers that are refused', () => {
   test('more than the gate lets in are dropped and counted', async () => {
     const token = newToken();
     const limits = { ...CALLER_LIMITS, pendingPerAddressMax: 3 };
-    const host = await startHost({ token, options: { callerLimits: limits } });
+    const host = await startHost({ token, callerLimits: limits });
     const sockets = Array.from({ length: 6 }, () => tcpConnect(host.port, '127.0.0.1').on('error', () => {}));
     await until(() => host.mesh.drops()['caller-pending'] === 3, 'three dropped');
     for (const socket of sockets) socket.destroy();
