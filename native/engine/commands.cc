@@ -20,6 +20,8 @@ enum class Down : uint8_t {
   kStop,
   kReport,
   kSetClock,
+  kBeginTables,
+  kEndTables,
 };
 enum class Up : uint8_t {
   kReady = 1,
@@ -33,6 +35,8 @@ enum class Up : uint8_t {
   kPeerStats,
   kEngineStats,
   kReported,
+  kHello,
+  kSession,
 };
 
 // Reads fields one behind the other; after the first that is not there all are zero and `good` is false.
@@ -162,12 +166,25 @@ class Writer {
   Message bytes_;
 };
 
+// Bits of a session's flags.
+constexpr uint8_t kSessionAdoptable = 1;
+constexpr uint8_t kSessionInitiator = 2;
+constexpr uint8_t kSessionConfirmed = 4;
+constexpr uint8_t kSessionExhausted = 8;
+
 AddSession read_session(Reader& reader) {
   AddSession session;
-  session.peer = reader.peer();
-  session.local_index = reader.u32();
-  session.remote_index = reader.u32();
-  session.cipher = static_cast<Cipher>(reader.u8());
+  SessionFacts& facts = session.facts;
+  facts.peer = reader.peer();
+  facts.local_index = reader.u32();
+  facts.remote_index = reader.u32();
+  facts.cipher = static_cast<Cipher>(reader.u8());
+  const uint8_t flags = reader.u8();
+  facts.adoptable = (flags & kSessionAdoptable) != 0;
+  facts.initiator = (flags & kSessionInitiator) != 0;
+  facts.created_us = reader.u64();
+  facts.path_mtu = reader.u32();
+  facts.capabilities = reader.u32();
   session.send_key = reader.array<kKeyBytes>();
   session.receive_key = reader.array<kKeyBytes>();
   return session;
@@ -217,8 +234,9 @@ std::optional<Command> read_command(Down type, Reader& reader) {
   switch (type) {
     case Down::kAddSession: {
       const AddSession session = read_session(reader);
-      const bool known = session.cipher == Cipher::kAes256Gcm || session.cipher == Cipher::kChaCha20Poly1305;
-      if (!known || session.local_index == 0) return std::nullopt;
+      const Cipher cipher = session.facts.cipher;
+      const bool known = cipher == Cipher::kAes256Gcm || cipher == Cipher::kChaCha20Poly1305;
+      if (!known || session.facts.local_index == 0) return std::nullopt;
       return session;
     }
     case Down::kUseSession:
@@ -251,6 +269,10 @@ std::optional<Command> read_command(Down type, Reader& reader) {
       return Report{};
     case Down::kSetClock:
       return SetClock{reader.u64()};
+    case Down::kBeginTables:
+      return BeginTables{};
+    case Down::kEndTables:
+      return EndTables{};
   }
   return std::nullopt;
 }
@@ -264,12 +286,38 @@ std::optional<Command> decode_command(Bytes message) {
   return command;
 }
 
+Message encode_hello(const std::string& settings) {
+  return Writer(Up::kHello).u16(kProtocolVersion).text(settings).finish();
+}
+
+Message encode_session(const BookedSession& session) {
+  const SessionFacts& facts = session.facts;
+  const uint8_t flags = static_cast<uint8_t>((facts.adoptable ? kSessionAdoptable : 0) |
+                                             (facts.initiator ? kSessionInitiator : 0) |
+                                             (session.confirmed ? kSessionConfirmed : 0) |
+                                             (session.exhausted ? kSessionExhausted : 0));
+  Writer writer(Up::kSession);
+  writer.bytes(facts.peer).u32(facts.local_index).u32(facts.remote_index).u8(static_cast<uint8_t>(facts.cipher));
+  writer.u8(flags).u64(facts.created_us).u32(facts.path_mtu).u32(facts.capabilities);
+  writer.u8(static_cast<uint8_t>(session.role));
+  if (session.endpoint) {
+    writer.endpoint(*session.endpoint);
+  } else {
+    writer.u8(0);
+  }
+  return writer.finish();
+}
+
 Message encode_ready(uint16_t udp_port, uint32_t features, const std::string& aead) {
   return Writer(Up::kReady).u16(udp_port).u32(features).text(aead).finish();
 }
 
 Message encode_handshake(Bytes datagram, const Endpoint& from) {
   return Writer(Up::kHandshake).endpoint(from).bytes(datagram).finish();
+}
+
+bool is_handshake(const Message& message) {
+  return message.size() > kMessageHeaderBytes && message[kMessageHeaderBytes] == static_cast<uint8_t>(Up::kHandshake);
 }
 
 Message encode_session_wanted(const PeerId& peer) { return Writer(Up::kSessionWanted).bytes(peer).finish(); }

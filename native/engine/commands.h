@@ -6,19 +6,18 @@
 #include <variant>
 
 #include "aead.h"
-#include "events.h"
+#include "session_book.h"
 
 namespace fabric::engine {
 
 // Of type and payload. Long lists of table changes come in several messages.
 constexpr size_t kMessageMax = 1 << 20;
 constexpr size_t kMessageHeaderBytes = 4;
+// Of the messages and their meaning. Whatever the version, `hello` begins with it and `stop` ends the engine.
+constexpr uint16_t kProtocolVersion = 1;
 
 struct AddSession {
-  PeerId peer;
-  uint32_t local_index = 0;
-  uint32_t remote_index = 0;
-  Cipher cipher = Cipher::kAes256Gcm;
+  SessionFacts facts;
   std::array<uint8_t, kKeyBytes> send_key;
   std::array<uint8_t, kKeyBytes> receive_key;
 
@@ -71,13 +70,16 @@ struct RemovePeer {
 struct Stop {};
 // Answered by fresh counters and `reported`, once both lanes have done what was asked before.
 struct Report {};
+// The changes up to `EndTables` are all there is: they take the place of the tables in one step.
+struct BeginTables {};
+struct EndTables {};
 // Time stands still at `now_us` until the next: for tests of what takes minutes.
 struct SetClock {
   uint64_t now_us;
 };
 
 using Command = std::variant<AddSession, UseSession, RemoveSession, SetEndpoint, SetPathMtu, ApplyTables, SendRaw,
-                             SendKeepalive, RemovePeer, Stop, Report, SetClock>;
+                             SendKeepalive, RemovePeer, Stop, Report, SetClock, BeginTables, EndTables>;
 
 // `message` is type and payload. Nothing when it is malformed: unknown type, cut short, or with bytes left over.
 std::optional<Command> decode_command(Bytes message);
@@ -93,6 +95,12 @@ constexpr uint32_t kFeatureSeccomp = 64;
 constexpr uint32_t kFeatureLockedMemory = 128;
 
 using Message = std::vector<uint8_t>;
+// The first message to a daemon; `settings` are the words that this engine was started with.
+Message encode_hello(const std::string& settings);
+// Of messages to the daemon.
+bool is_handshake(const Message& message);
+// One session that lives, for the daemon that takes it over.
+Message encode_session(const BookedSession& session);
 Message encode_ready(uint16_t udp_port, uint32_t features, const std::string& aead);
 Message encode_handshake(Bytes datagram, const Endpoint& from);
 Message encode_session_wanted(const PeerId& peer);

@@ -18,6 +18,17 @@ class ControlSocket {
   ~ControlSocket() { explicit_bzero(input_.data(), input_.size()); }
 
   int fd() const { return socket_.get(); }
+  // A daemon is at the other end, as far as is known.
+  bool open() const { return socket_.open(); }
+  // Takes another daemon, or none, in the place of this one: nothing of the conversation stays.
+  void replace(Descriptor socket) {
+    explicit_bzero(input_.data(), input_.size());
+    input_.clear();
+    output_.clear();
+    output_bytes_ = 0;
+    written_ = 0;
+    socket_ = std::move(socket);
+  }
   bool wants_write() const { return !output_.empty(); }
 
   enum class Read { kOpen, kClosed, kMalformed };
@@ -46,9 +57,10 @@ class ControlSocket {
     return Read::kOpen;
   }
 
-  // False when the daemon has too much unread: the message is dropped.
-  bool send(Message message) {
-    if (output_bytes_ + message.size() > kOutputMax) return false;
+  // False when the daemon has too much unread, or there is none: the message is dropped. A greeting is never too much: it is
+  // bounded by the peers, and a daemon that got half of it could not take over.
+  bool send(Message message, bool greeting = false) {
+    if (!open() || (!greeting && output_bytes_ + message.size() > kOutputMax)) return false;
     output_bytes_ += message.size();
     output_.push_back(std::move(message));
     return true;

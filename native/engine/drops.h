@@ -29,7 +29,8 @@ namespace fabric::engine {
   reason(kPeerRemoved, "peer-removed") reason(kPiecesLimit, "pieces-limit")                                  \
   reason(kSendQueueFull, "send-queue-full") reason(kSendFailed, "send-failed")                               \
   reason(kInjectFailed, "inject-failed") reason(kOverload, "overload")                                       \
-  reason(kCaptureOverrun, "capture-overrun") reason(kTableFull, "table-full")
+  reason(kCaptureOverrun, "capture-overrun") reason(kTableFull, "table-full") \
+  reason(kDaemonAbsent, "daemon-absent")
 
 enum class Drop : uint8_t {
 #define FABRIC_DROP_ENUM(name, text) name,

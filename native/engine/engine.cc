@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <cstdio>
 
 namespace fabric::engine {
 namespace {
@@ -14,6 +15,9 @@ namespace {
 constexpr int kReportMs = 100;
 // A flood of handshakes costs so much memory; what is beyond is dropped and counted.
 constexpr size_t kEventBytesMax = 1 << 20;
+// Without a daemon: how long a peer that sends data may wait for a sign of life. Below the time after which hosts call each
+// other dead (src/gossip/peer-liveness.ts), so that a one-way flow survives its receiver's restart.
+constexpr uint64_t kReminderUs = 2'000'000;
 
 std::vector<DropCount> drops_of(std::initializer_list<const DropCounts*> all) {
   std::vector<DropCount> drops;
@@ -35,9 +39,11 @@ bool due(std::chrono::steady_clock::time_point* at) {
 
 }  // namespace
 
-Engine::Engine(const SendLane::Facts& facts, const Parts& parts)
+Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime)
     : facts_(facts),
       parts_(parts),
+      lifetime_(std::move(lifetime)),
+      book_(lifetime_.life_us),
       event_wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       send_(facts, parts_.port, parts_.socket, *this, counters_),
       receive_(facts.network, parts_.port, parts_.socket, *this, counters_,
@@ -45,25 +51,97 @@ Engine::Engine(const SendLane::Facts& facts, const Parts& parts)
                  send_.post([this, number, endpoint] { send_.set_endpoint(number, endpoint); });
                }) {}
 
-void Engine::run(uint32_t features) {
-  tell(encode_ready(parts_.socket.port(), features, parts_.send_aead.name()));
+std::string Engine::run(uint32_t features) {
+  features_ = features;
   send_.start("engine-send");
   receive_.start("engine-receive");
+  greet();
   auto report_at = std::chrono::steady_clock::now();
   while (!stopping_) {
+    const bool alone = !parts_.control.open();
+    const int guests = alone ? parts_.door.fd() : parts_.control.fd();
     const short wanted = parts_.control.wants_write() ? POLLIN | POLLOUT : POLLIN;
-    pollfd descriptors[2] = {{parts_.control.fd(), wanted, 0}, {event_wake_.get(), POLLIN, 0}};
+    pollfd descriptors[2] = {{guests, wanted, 0}, {event_wake_.get(), POLLIN, 0}};
     poll(descriptors, 2, kReportMs);
     if (descriptors[1].revents != 0) take_events();
-    if ((descriptors[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
-      const auto read = parts_.control.read([this](Bytes message) { return apply(message); });
-      if (read != ControlSocket::Read::kOpen) break;
-    }
-    if (due(&report_at)) report();
-    if (!parts_.control.flush()) break;
+    serve_daemon(descriptors[0].revents);
+    if (!due(&report_at)) continue;
+    expire_sessions();
+    if (parts_.control.open()) report();
+    else answer_for_daemon();
   }
+  parts_.control.flush();
   send_.stop();
   receive_.stop();
+  return end_reason_;
+}
+
+// Another daemon comes in, or the one that is there speaks, hears, or goes.
+void Engine::serve_daemon(short events) {
+  if (!parts_.control.open()) {
+    if ((events & POLLIN) == 0) return;
+    parts_.control.replace(parts_.door.accept());
+    if (parts_.control.open()) greet();
+    return;
+  }
+  if ((events & (POLLIN | POLLHUP | POLLERR)) != 0) {
+    const auto read = parts_.control.read([this](Bytes message) { return apply(message); });
+    if (read != ControlSocket::Read::kOpen) return lose_daemon();
+  }
+  if (!parts_.control.flush()) lose_daemon();
+}
+
+// Everything that lives, then `ready`: who has read it can take over.
+void Engine::greet() {
+  alone_since_us_ = 0;
+  constexpr bool greeting = true;
+  parts_.control.send(encode_hello(lifetime_.settings), greeting);
+  for (const BookedSession& session : book_.all()) parts_.control.send(encode_session(session), greeting);
+  for (auto& [id, peer] : peers_) peer.stats.clear();
+  stats_.clear();
+  report();
+  parts_.control.send(encode_ready(parts_.socket.port(), features_, parts_.send_aead.name()), greeting);
+}
+
+void Engine::lose_daemon() {
+  parts_.control.replace(Descriptor());
+  staged_.reset();
+  alone_since_us_ = now_us();
+  if (parts_.door.usable()) return;
+  stopping_ = true;
+  end_reason_ = "the daemon is gone";
+}
+
+void Engine::expire_sessions() {
+  const uint64_t now = now_us();
+  for (const uint32_t local_index : book_.take_expired(now)) {
+    send_.post([this, local_index] { send_.remove_session(local_index); });
+    receive_.post([this, local_index] { receive_.remove_session(local_index); });
+  }
+  // No session is younger than the absence of whoever made it.
+  if (parts_.control.open()) return;
+  if (!failed_ && now < alone_since_us_ + lifetime_.life_us) return;
+  stopping_ = true;
+  end_reason_ = failed_ ? "a lane failed" : "no daemon came back before the last key was over";
+}
+
+// Tunnels owe a peer that sends data a sign of life. A daemon sees to it; without one, this does.
+void Engine::answer_for_daemon() {
+  const uint64_t now = now_us();
+  if (now - answered_at_us_ < kReminderUs / 2) return;
+  answered_at_us_ = now;
+  for (auto& [id, peer] : peers_) {
+    const uint64_t heard = peer.counters->last_data_received_us.get();
+    if (heard <= std::max(peer.counters->last_data_sent_us.get(), peer.reminded_us)) {
+      peer.owed_since_us = 0;
+      continue;
+    }
+    if (peer.owed_since_us == 0) peer.owed_since_us = heard;
+    if (now - peer.owed_since_us < kReminderUs) continue;
+    peer.owed_since_us = 0;
+    peer.reminded_us = now;
+    send_.post([this, number = peer.number] { send_.send_keepalive(number); });
+  }
 }
 
 bool Engine::apply(Bytes message) {
@@ -74,27 +152,32 @@ bool Engine::apply(Bytes message) {
 }
 
 void Engine::apply(const AddSession& command) {
-  const PeerNumber peer = number_of(command.peer);
-  std::shared_ptr<Sealer> sealer = parts_.send_aead.make_sealer(command.cipher, command.send_key);
-  std::shared_ptr<Opener> opener = parts_.receive_aead.make_opener(command.cipher, command.receive_key);
+  const SessionFacts& facts = command.facts;
+  const PeerNumber peer = number_of(facts.peer);
+  std::shared_ptr<Sealer> sealer = parts_.send_aead.make_sealer(facts.cipher, command.send_key);
+  std::shared_ptr<Opener> opener = parts_.receive_aead.make_opener(facts.cipher, command.receive_key);
   if (!sealer || !opener) return failed("the cipher library refused a key");
-  send_.post([this, local = command.local_index, remote = command.remote_index, peer, sealer] {
+  book_.add(facts, now_us());
+  send_.post([this, local = facts.local_index, remote = facts.remote_index, peer, sealer] {
     send_.add_session(local, remote, peer, sealer);
   });
-  receive_.post([this, local = command.local_index, peer, opener] { receive_.add_session(local, peer, opener); });
+  receive_.post([this, local = facts.local_index, peer, opener] { receive_.add_session(local, peer, opener); });
 }
 
 void Engine::apply(const UseSession& command) {
+  book_.use(command.local_index);
   send_.post([this, local = command.local_index] { send_.use_session(local); });
 }
 
 void Engine::apply(const RemoveSession& command) {
+  book_.remove(command.local_index);
   send_.post([this, local = command.local_index] { send_.remove_session(local); });
   receive_.post([this, local = command.local_index] { receive_.remove_session(local); });
 }
 
 void Engine::apply(const SetEndpoint& command) {
   const PeerNumber peer = number_of(command.peer);
+  book_.set_endpoint(command.peer, command.endpoint);
   send_.post([this, peer, endpoint = command.endpoint] { send_.set_endpoint(peer, endpoint); });
   receive_.post([this, peer, endpoint = command.endpoint] { receive_.set_endpoint(peer, endpoint); });
 }
@@ -105,7 +188,10 @@ void Engine::apply(const SetPathMtu& command) {
 }
 
 void Engine::apply(const ApplyTables& command) {
-  for (const TableChange& change : command.changes) apply_change(change);
+  for (const TableChange& change : command.changes) {
+    if (staged_) stage_change(change);
+    else apply_change(change);
+  }
 }
 
 void Engine::apply_change(const TableChange& change) {
@@ -143,6 +229,42 @@ void Engine::apply_change(const TableChange& change) {
   }
 }
 
+void Engine::apply(const BeginTables&) { staged_.emplace(facts_.network); }
+
+void Engine::stage_change(const TableChange& change) {
+  if (change.network != facts_.network.network) return;
+  const auto full = [this] { counters_.control_drops.count(Drop::kTableFull); };
+  switch (change.kind) {
+    case TableChange::Kind::kMac:
+      if (!staged_->put_mac(change.mac, change.peer ? number_of(*change.peer) : kLocal)) full();
+      return;
+    case TableChange::Kind::kMacGone:
+      return staged_->delete_mac(change.mac);
+    case TableChange::Kind::kNeighbour:
+      if (staged_->put_neighbour(change.ip, change.mac) == Table::Put::kFull) full();
+      return;
+    case TableChange::Kind::kNeighbourGone:
+      return staged_->delete_neighbour(change.ip);
+    case TableChange::Kind::kFlood: {
+      std::vector<PeerNumber> peers;
+      for (const PeerId& id : change.peers) peers.push_back(number_of(id));
+      return staged_->set_flood(std::move(peers));
+    }
+  }
+}
+
+// Each lane swaps its tables between two batches of frames.
+void Engine::apply(const EndTables&) {
+  if (!staged_) return;
+  auto for_sending = std::make_shared<Table>(*staged_);
+  auto for_receiving = std::make_shared<Table>(std::move(*staged_));
+  staged_.reset();
+  send_.post([this, next = std::move(for_sending)] {
+    for (const auto& [ip, mac] : send_.table().replace(std::move(*next))) send_.announce(ip, mac);
+  });
+  receive_.post([this, next = std::move(for_receiving)] { receive_.table().replace(std::move(*next)); });
+}
+
 void Engine::apply(const SendRaw& command) {
   const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(command.to));
   if (sent == UdpSocket::Sent::kFull) counters_.control_drops.count(Drop::kSendQueueFull);
@@ -160,11 +282,15 @@ void Engine::apply(const RemovePeer& command) {
   if (found == peers_.end()) return;
   const PeerNumber peer = found->second.number;
   peers_.erase(found);
+  book_.remove_peer(command.peer);
   send_.post([this, peer] { send_.remove_peer(peer); });
   receive_.post([this, peer] { receive_.remove_peer(peer); });
 }
 
-void Engine::apply(const Stop&) { stopping_ = true; }
+void Engine::apply(const Stop&) {
+  stopping_ = true;
+  end_reason_ = "it was told to stop";
+}
 
 void Engine::apply(const Report&) {
   receive_.post([this] {
@@ -217,7 +343,10 @@ void Engine::report() {
 void Engine::tell(Message message) {
   {
     const std::lock_guard lock(event_mutex_);
-    if (event_bytes_ + message.size() > kEventBytesMax) return;
+    if (event_bytes_ + message.size() > kEventBytesMax) {
+      events_lost_++;
+      return;
+    }
     event_bytes_ += message.size();
     event_queue_.push_back(std::move(message));
   }
@@ -234,18 +363,39 @@ void Engine::take_events() {
     events.swap(event_queue_);
     event_bytes_ = 0;
   }
-  if (report_due_.exchange(false)) report();
+  if (report_due_.exchange(false) && parts_.control.open()) report();
+  if (!parts_.control.open()) return miss_events(events);
   for (Message& event : events) {
     if (!parts_.control.send(std::move(event))) events_lost_++;
   }
 }
 
+// The book knows what sessions went through, lanes ask again for sessions: only handshakes are lost with the daemon.
+void Engine::miss_events(const std::vector<Message>& events) {
+  for (const Message& event : events) {
+    if (is_handshake(event)) counters_.control_drops.count(Drop::kDaemonAbsent);
+  }
+}
+
 void Engine::handshake(Bytes datagram, const Endpoint& from) { tell(encode_handshake(datagram, from)); }
 void Engine::session_wanted(const PeerId& peer) { tell(encode_session_wanted(peer)); }
-void Engine::session_confirmed(uint32_t local_index) { tell(encode_session_confirmed(local_index)); }
-void Engine::roamed(const PeerId& peer, const Endpoint& endpoint) { tell(encode_roamed(peer, endpoint)); }
-void Engine::session_exhausted(uint32_t local_index) { tell(encode_session_exhausted(local_index)); }
+void Engine::session_confirmed(uint32_t local_index) {
+  book_.confirm(local_index);
+  tell(encode_session_confirmed(local_index));
+}
+void Engine::roamed(const PeerId& peer, const Endpoint& endpoint) {
+  book_.set_endpoint(peer, endpoint);
+  tell(encode_roamed(peer, endpoint));
+}
+void Engine::session_exhausted(uint32_t local_index) {
+  book_.exhaust(local_index);
+  tell(encode_session_exhausted(local_index));
+}
 void Engine::learned(uint32_t network, Mac mac, const std::optional<Ip>& ip) { tell(encode_learned(network, mac, ip)); }
-void Engine::failed(const std::string& reason) { tell(encode_failed("kernel-feature-missing", reason)); }
+void Engine::failed(const std::string& reason) {
+  fprintf(stderr, "fabric-engine: %s\n", reason.c_str());
+  failed_ = true;
+  tell(encode_failed("kernel-feature-missing", reason));
+}
 
 }  // namespace fabric::engine

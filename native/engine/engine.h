@@ -1,7 +1,9 @@
 // The engine's control thread: carries the daemon's commands to the lanes, and what lanes notice and count to the daemon.
-// It alone knows peers by identity; the lanes know numbers.
+// It alone knows peers by identity; the lanes know numbers. Daemons come and go while frames flow: each is told what lives,
+// and without one the engine ends when the last key that the former can have given it is over.
 #pragma once
 
+#include "control_door.h"
 #include "control_socket.h"
 #include "receive_lane.h"
 #include "send_lane.h"
@@ -14,14 +16,24 @@ class Engine : public Events {
   struct Parts {
     Port& port;
     UdpSocket& socket;
+    // To the daemon that started it.
     ControlSocket& control;
+    // Where later ones come in.
+    ControlDoor& door;
     AeadLibrary& send_aead;
     AeadLibrary& receive_aead;
   };
-  Engine(const SendLane::Facts& facts, const Parts& parts);
+  struct Lifetime {
+    // How old a session's keys get, and how long the engine goes on without a daemon.
+    uint64_t life_us;
+    // The words that it was started with, for a daemon that compares them with its own.
+    std::string settings;
+  };
+  Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime);
 
-  // Says `ready` and serves until the daemon says stop or goes away; all keys are zeroed when the engine ends.
-  void run(uint32_t features);
+  // Greets the daemon and serves until one says stop, or none comes back in time; all keys are zeroed when the engine ends.
+  // Returns why, in words.
+  std::string run(uint32_t features);
 
   // Events of the lanes, on their threads.
   void handshake(Bytes datagram, const Endpoint& from) override;
@@ -33,16 +45,21 @@ class Engine : public Events {
   void failed(const std::string& reason) override;
 
  private:
-  struct PeerIdHash {
-    size_t operator()(const PeerId& id) const { return mix(load_u64(id.data())); }
-  };
   struct Peer {
     PeerNumber number;
     std::shared_ptr<PeerCounters> counters;
     // As last reported.
     Message stats;
+    // Since when data of it went unanswered, as far as an absent daemon would care; 0: it did not.
+    uint64_t owed_since_us = 0;
+    uint64_t reminded_us = 0;
   };
 
+  void serve_daemon(short events);
+  void greet();
+  void lose_daemon();
+  void expire_sessions();
+  void answer_for_daemon();
   bool apply(Bytes message);
   void apply(const AddSession& command);
   void apply(const UseSession& command);
@@ -56,24 +73,39 @@ class Engine : public Events {
   void apply(const Stop& command);
   void apply(const Report& command);
   void apply(const SetClock& command);
+  void apply(const BeginTables& command);
+  void apply(const EndTables& command);
   void apply_change(const TableChange& change);
+  void stage_change(const TableChange& change);
 
   // Made known to both lanes at the first mention.
   PeerNumber number_of(const PeerId& id);
   void on_lanes(std::function<void(Table&)> change);
   void tell(Message message);
   void take_events();
+  void miss_events(const std::vector<Message>& events);
   void report();
 
   SendLane::Facts facts_;
   Parts parts_;
+  Lifetime lifetime_;
+  uint32_t features_ = 0;
+  SessionBook book_;
+  // Between BeginTables and EndTables.
+  std::optional<Table> staged_;
+  // When the last daemon went; 0: one is there.
+  uint64_t alone_since_us_ = 0;
+  uint64_t answered_at_us_ = 0;
+  std::string end_reason_;
+  // A lane can't go on: a daemon ends the engine then; without one it ends itself.
+  std::atomic<bool> failed_{false};
   EngineCounters counters_;
   Descriptor event_wake_;
   std::mutex event_mutex_;
   std::vector<Message> event_queue_;
   size_t event_bytes_ = 0;
   // Messages that the daemon was too slow for.
-  uint64_t events_lost_ = 0;
+  std::atomic<uint64_t> events_lost_{0};
   std::atomic<bool> report_due_{false};
   bool stopping_ = false;
   std::unordered_map<PeerId, Peer, PeerIdHash> peers_;

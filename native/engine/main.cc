@@ -1,5 +1,5 @@
 // fabric-engine: moves frames between a TAP and encrypted UDP. Started by the daemon (src/router/engine) with the control
-// socket as descriptor 3; options are facts that never change and no secret.
+// socket as descriptor 3; options are facts that never change and no secret. With --control it outlives that daemon.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +15,8 @@ namespace {
 
 constexpr int kControlFd = 3;
 constexpr int kExitUsage = 2;
+// WireGuard's REJECT_AFTER_TIME, as in src/router/tunnel-timing.ts.
+constexpr uint32_t kSessionLifeMs = 180'000;
 
 struct Options {
   std::string port_name;
@@ -24,6 +26,11 @@ struct Options {
   bool use_udp_offloads = true;
   bool use_ipsec_mb = true;
   SandboxOptions sandbox;
+  // Where later daemons find it; empty: it ends with its first.
+  std::string control_path;
+  uint32_t session_life_ms = kSessionLifeMs;
+  // All but the path, as they were given.
+  std::string settings;
 };
 
 std::optional<Ip> parse_ip(const std::string& text) {
@@ -67,6 +74,10 @@ bool set_option(const std::string& name, const std::string& value, Options* opti
     options->port_name = value;
     return true;
   }
+  if (name == "--control") {
+    options->control_path = value;
+    return true;
+  }
   if (name == "--without") return disable(value, options);
   if (name == "--gateway-mac") {
     const auto mac = parse_mac(value);
@@ -85,6 +96,7 @@ bool set_option(const std::string& name, const std::string& value, Options* opti
   if (name == "--udp-port") options->listen.port = static_cast<uint16_t>(*number);
   else if (name == "--network") network.network = *number;
   else if (name == "--mtu") network.mtu = *number;
+  else if (name == "--session-life-ms") options->session_life_ms = *number;
   else if (name == "--path-mtu") options->facts.path_mtu = *number;
   else return false;
   return true;
@@ -94,6 +106,11 @@ std::optional<Options> parse_options(int count, char** words) {
   Options options;
   for (int i = 1; i < count; i += 2) {
     if (i + 1 == count || !set_option(words[i], words[i + 1], &options)) return std::nullopt;
+    if (std::string(words[i]) == "--control") continue;
+    for (const char* word : {words[i], words[i + 1]}) {
+      if (!options.settings.empty()) options.settings += ' ';
+      options.settings += word;
+    }
   }
   if (options.port_name.empty() || options.listen.ip.family == 0 || options.facts.network.mtu == 0) return std::nullopt;
   return options;
@@ -118,6 +135,12 @@ int run(const Options& options) {
   ControlSocket control{Descriptor(kControlFd)};
   auto port = Port::open(options.port_name, options.use_vnet);
   if (const Fault* fault = std::get_if<Fault>(&port)) return give_up(control, *fault);
+  ControlDoor door;
+  if (!options.control_path.empty()) {
+    auto bound = ControlDoor::bind(options.control_path, geteuid());
+    if (const Fault* fault = std::get_if<Fault>(&bound)) return give_up(control, *fault);
+    door = std::get<ControlDoor>(std::move(bound));
+  }
   auto socket = UdpSocket::open(options.listen, options.use_udp_offloads);
   if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, *fault);
   // Before the sandbox: libraries read files when they are loaded, the engine opens descriptors.
@@ -128,11 +151,14 @@ int run(const Options& options) {
     if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, {"internal", "OpenSSL lacks a cipher"});
   }
   Engine engine(options.facts,
-                {std::get<Port>(port), std::get<UdpSocket>(socket), control, *send_aead, *receive_aead});
+                {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead},
+                {uint64_t{options.session_life_ms} * 1000, options.settings});
   SandboxResult sandbox;
   if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, *fault);
   const uint32_t features = features_of(std::get<Port>(port), std::get<UdpSocket>(socket), sandbox);
-  engine.run(features);
+  if (const auto fault = door.listen()) return give_up(control, *fault);
+  const std::string reason = engine.run(features);
+  fprintf(stderr, "fabric-engine ended: %s\n", reason.c_str());
   return 0;
 }
 

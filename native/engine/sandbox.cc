@@ -1,6 +1,7 @@
 // See sandbox.h.
 #include "sandbox.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -28,7 +29,7 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 constexpr uint32_t kArchitecture = 0;
 #endif
 
-// Frames, datagrams, the control socket, memory, threads and their end.
+// Frames, datagrams, the control socket and its daemons, memory, threads and their end.
 constexpr int kAllowed[] = {
     __NR_read,          __NR_write,         __NR_readv,       __NR_writev,         __NR_sendmsg,
     __NR_recvmsg,       __NR_recvmmsg,      __NR_sendto,      __NR_recvfrom,       __NR_ppoll,
@@ -36,7 +37,7 @@ constexpr int kAllowed[] = {
     __NR_madvise,       __NR_brk,           __NR_clone,       __NR_set_robust_list, __NR_clock_gettime,
     __NR_clock_nanosleep, __NR_exit,        __NR_exit_group,  __NR_close,          __NR_getsockopt,
     __NR_rt_sigreturn,  __NR_rt_sigprocmask, __NR_rt_sigaction, __NR_gettid,     __NR_getpid,         __NR_tgkill,
-    __NR_sched_yield,   __NR_getrandom,     __NR_restart_syscall,
+    __NR_sched_yield,   __NR_getrandom,     __NR_restart_syscall, __NR_accept4,    __NR_listen,
 #ifdef __NR_poll
     __NR_poll,
 #endif
@@ -77,6 +78,13 @@ bool filter_system_calls() {
   return syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
 }
 
+// No mapping is part of a core dump, were one made: MADV_DONTDUMP for all memory, also what is allocated later.
+void leave_memory_out_of_dumps() {
+  const Descriptor filter(::open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC));
+  // Where there is no /proc, the limit of zero bytes below has to do.
+  if (filter.open()) [[maybe_unused]] const ssize_t written = write(filter.get(), "0", 1);
+}
+
 // So that keys never reach swap. Later allocations are locked, too, hence the limit goes while we may raise it.
 bool lock_memory() {
   const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
@@ -88,6 +96,7 @@ bool lock_memory() {
 
 std::optional<Fault> enter_sandbox(const SandboxOptions& options, SandboxResult* result) {
   result->locked_memory = lock_memory();
+  leave_memory_out_of_dumps();
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   if (geteuid() == 0) {

@@ -61,6 +61,22 @@ void Table::set_flood(std::vector<PeerNumber> peers) {
   }
 }
 
+std::vector<std::pair<Ip, Mac>> Table::replace(Table next) {
+  std::vector<std::pair<Ip, Mac>> changed;
+  for (const auto& [ip, mac] : next.neighbours_) {
+    if (put_neighbour(ip, mac) == Put::kAnnounce) changed.emplace_back(ip, mac);
+  }
+  std::vector<Ip> gone;
+  for (const auto& [ip, mac] : neighbours_) {
+    if (!next.neighbours_.contains(ip)) gone.push_back(ip);
+  }
+  for (const Ip& ip : gone) delete_neighbour(ip);
+  neighbours_ = std::move(next.neighbours_);
+  macs_ = std::move(next.macs_);
+  flood_ = std::move(next.flood_);
+  return changed;
+}
+
 void Table::remove_peer(PeerNumber peer) {
   std::erase_if(macs_, [peer](const auto& entry) { return entry.second == peer; });
   std::erase(flood_, peer);

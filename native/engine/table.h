@@ -55,6 +55,9 @@ class Table {
   void delete_neighbour(const Ip& ip);
   void set_flood(std::vector<PeerNumber> peers);
 
+  // Becomes `next`, but remembers which addresses had which MAC: returns those whose new MAC the bridge must hear of.
+  std::vector<std::pair<Ip, Mac>> replace(Table next);
+
   // Forgets the peer's MACs and its place in the flood list.
   void remove_peer(PeerNumber peer);
 

@@ -36,6 +36,43 @@ export interface SessionKeys {
   /** 32 bytes each. */
   readonly sendKey: Uint8Array;
   readonly receiveKey: Uint8Array;
+  /** Without them the session ends with this control side. */
+  readonly facts?: SessionFacts;
+}
+
+/** What a later control side must know of a session to go on with it; times are Clock.monotonicMs. */
+export interface SessionFacts {
+  /** We initiated it. */
+  readonly initiator: boolean;
+  readonly createdMs: number;
+  readonly pathMtu: number;
+  /** Bit set that the peer told. */
+  readonly capabilities: number;
+}
+
+/** A session that a datapath kept alive while it had no control side. Its keys are where they were. */
+export interface LastingSession extends SessionFacts {
+  readonly peer: PeerId;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  readonly cipher: AeadCipher;
+  /** Offered and not sent on yet; sent on; only received on. */
+  readonly role: 'next' | 'current' | 'previous';
+  /** Its first valid data has arrived. */
+  readonly confirmed: boolean;
+  /** It neared its counter limit. */
+  readonly exhausted: boolean;
+  readonly endpoint: Endpoint | null;
+}
+
+/** What a datapath that outlives its control side can do beside. */
+export interface Lasting {
+  /** After start: what lived on since the control side before this one, oldest first; empty in a fresh datapath. */
+  adoptable(): readonly LastingSession[];
+  /** As applyTables; whatever an earlier control side left in the tables goes in the same step. */
+  replaceTables(changes: readonly TableChange[]): void;
+  /** Instead of stop: resolves when all calls before have taken effect. Frames go on until keys are over. */
+  release(): Promise<void>;
 }
 
 /** A change of the forwarding tables. Absent entries are no error, repeats are idempotent. */
@@ -114,4 +151,6 @@ export interface Datapath {
   /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;
+  /** Absent: the datapath ends with its control side. */
+  readonly lasting?: Lasting;
 }

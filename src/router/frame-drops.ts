@@ -52,6 +52,8 @@ export const DROP_REASONS = [
   'capture-overrun',
   // Tables
   'table-full',
+  // The control side
+  'daemon-absent',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

@@ -260,6 +260,9 @@ class Bench {
         {"peer-stats", encode_peer_stats({id, 1, 2, 3, uint64_t{1} << 33, 1500, 0, 2500, {{0, 5}, {42, 6}}})},
         {"engine-stats", encode_engine_stats(7, 8, {{13, 9}})},
         {"reported", encode_reported()},
+        {"hello", encode_hello("--udp-port 6783")},
+        {"session", encode_session(booked(id, SessionRole::kCurrent, endpoint))},
+        {"session without endpoint", encode_session(booked(id, SessionRole::kNext, std::nullopt))},
     };
     std::string name = words[1];
     for (size_t i = 2; i < words.size(); i++) name += " " + words[i];
@@ -267,10 +270,20 @@ class Bench {
     return found == messages.end() ? "unknown event" : to_hex(found->second);
   }
 
+  // A current one has confirmed keys and a used up counter, another was initiated here.
+  static BookedSession booked(const PeerId& id, SessionRole role, const std::optional<Endpoint>& endpoint) {
+    const bool current = role == SessionRole::kCurrent;
+    const SessionFacts facts{id, 0xfedcba98, 2, Cipher::kChaCha20Poly1305, true, !current, 1'500'000, 1400, 5};
+    return {facts, role, current, current, endpoint};
+  }
+
   static std::string describe(const AddSession& command) {
-    return "add-session " + to_hex(command.peer) + " " + std::to_string(command.local_index) + " " +
-           std::to_string(command.remote_index) + " " + std::to_string(static_cast<int>(command.cipher)) + " " +
-           to_hex(command.send_key) + " " + to_hex(command.receive_key);
+    const SessionFacts& facts = command.facts;
+    return "add-session " + to_hex(facts.peer) + " " + std::to_string(facts.local_index) + " " +
+           std::to_string(facts.remote_index) + " " + std::to_string(static_cast<int>(facts.cipher)) + " " +
+           (facts.adoptable ? "adoptable " : "") + (facts.initiator ? "initiator " : "") +
+           std::to_string(facts.created_us) + " " + std::to_string(facts.path_mtu) + " " +
+           std::to_string(facts.capabilities) + " " + to_hex(command.send_key) + " " + to_hex(command.receive_key);
   }
   static std::string describe(const UseSession& command) { return "use-session " + std::to_string(command.local_index); }
   static std::string describe(const RemoveSession& command) {
@@ -290,6 +303,8 @@ class Bench {
   static std::string describe(const RemovePeer& command) { return "remove-peer " + to_hex(command.peer); }
   static std::string describe(const Stop&) { return "stop"; }
   static std::string describe(const Report&) { return "report"; }
+  static std::string describe(const BeginTables&) { return "begin-tables"; }
+  static std::string describe(const EndTables&) { return "end-tables"; }
   static std::string describe(const SetClock& command) { return "set-clock " + std::to_string(command.now_us); }
   static std::string describe(const Endpoint& endpoint) {
     return to_hex(Bytes(endpoint.ip.bytes, endpoint.ip.length())) + ":" + std::to_string(endpoint.port);

@@ -2,17 +2,22 @@
 // native/engine/commands.cc is the other side; test/router/engine/control-golden.json pins the bytes of both. Invariant: what
 // the engine says is checked as if it came from a stranger, because the engine is the part that hostile bytes reach.
 
-import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../../base/address.ts';
-import type { AeadCipher } from '../../base/capabilities.ts';
+import { ipToBytes, parseIp } from '../../base/address.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
 import { assert } from '../../base/errors.ts';
-import { type Mac, macFromBytes, macToBytes, PEER_ID_BYTES, type PeerId, type Vni } from '../../base/ids.ts';
-import type { SessionKeys, TableChange } from '../datapath.ts';
-import { DROP_REASONS, type DropReason } from '../frame-drops.ts';
+import { type Mac, macToBytes, type PeerId, type Vni } from '../../base/ids.ts';
+import type { LastingSession, SessionKeys, TableChange } from '../datapath.ts';
+import type { DropReason } from '../frame-drops.ts';
+import { CIPHER_NUMBERS, ControlReader } from './control-reader.ts';
 
 /** Type and payload. Longer lists of table changes go in several messages. */
 export const MESSAGE_MAX = 1 << 20;
 export const LENGTH_BYTES = 4;
+/**
+ * Of the messages and their meaning. Whatever the version, an engine's first message is `hello` and begins with it, and `stop`
+ * ends the engine.
+ */
+export const PROTOCOL_VERSION = 1;
 
 /** To the engine. */
 const Down = {
@@ -28,9 +33,13 @@ const Down = {
   stop: 10,
   report: 11,
   setClock: 12,
+  beginTables: 13,
+  endTables: 14,
 } as const;
 
-const CIPHERS: Readonly<Record<AeadCipher, number>> = { 'aes-256-gcm': 1, 'chacha20-poly1305': 2 };
+const SESSION_FLAGS = ['adoptable', 'initiator', 'confirmed', 'exhausted'] as const;
+const SESSION_ROLES = ['next', 'current', 'previous'] as const;
+const HELLO = 12;
 const CHANGES = { mac: 1, 'mac-gone': 2, neighbour: 3, 'neighbour-gone': 4, flood: 5 } as const;
 
 /** What the machine gave the engine at its start. */
@@ -81,7 +90,9 @@ export type EngineMessage =
       readonly framesOut: number;
       readonly drops: Readonly<Partial<Record<DropReason, number>>>;
     }
-  | { readonly kind: 'reported' };
+  | { readonly kind: 'reported' }
+  | { readonly kind: 'hello'; readonly protocol: number; readonly settings: string }
+  | { readonly kind: 'session'; readonly session: LastingSession; readonly adoptable: boolean };
 
 /** The result holds the keys: the caller zeroes it once it is sent. */
 export function encodeAddSession(keys: SessionKeys): Buffer {
@@ -89,7 +100,8 @@ export function encodeAddSession(keys: SessionKeys): Buffer {
     peerBytes(keys.peer),
     u32(keys.localIndex),
     u32(keys.remoteIndex),
-    Buffer.of(CIPHERS[keys.cipher]),
+    Buffer.of(CIPHER_NUMBERS[keys.cipher]),
+    factsBytes(keys.facts),
   ]);
   // Not by concatenation of pooled parts: the keys are in this memory only.
   const bytes = Buffer.alloc(LENGTH_BYTES + 1 + body.length + keys.sendKey.length + keys.receiveKey.length);
@@ -161,17 +173,32 @@ export function encodeSetClock(nowMs: number): Buffer {
   return message(Down.setClock, u64(Math.round(nowMs * 1000)));
 }
 
+/** The changes between the two are all there is: they take the place of the tables in one step. */
+export function encodeBeginTables(): Buffer {
+  return message(Down.beginTables);
+}
+
+export function encodeEndTables(): Buffer {
+  return message(Down.endTables);
+}
+
+/** The protocol version that any version's `hello` begins with; null when `payload` is none. */
+export function protocolOf(payload: Uint8Array): number | null {
+  const reader = new ControlReader(payload);
+  return reader.u8() === HELLO && payload.length > 2 ? reader.u16() : null;
+}
+
 /** `payload` is type and what follows. Null when it is malformed. */
 export function decodeEngineMessage(payload: Uint8Array): EngineMessage | null {
-  const reader = new Reader(payload);
+  const reader = new ControlReader(payload);
   const decoded = decode(reader.u8(), reader);
   return reader.finished ? decoded : null;
 }
 
-function decode(type: number, reader: Reader): EngineMessage | null {
+function decode(type: number, reader: ControlReader): EngineMessage | null {
   switch (type) {
     case 1:
-      return { kind: 'ready', udpPort: reader.u16(), features: reader.features(), aead: reader.text() };
+      return { kind: 'ready', udpPort: reader.u16(), features: reader.flags(ENGINE_FEATURES), aead: reader.text() };
     case 2: {
       const from = reader.endpoint();
       return from === null ? null : { kind: 'handshake', from, datagram: reader.rest() };
@@ -197,12 +224,37 @@ function decode(type: number, reader: Reader): EngineMessage | null {
       return { kind: 'engine-stats', framesIn: reader.u64(), framesOut: reader.u64(), drops: reader.drops() };
     case 11:
       return { kind: 'reported' };
+    case HELLO:
+      return { kind: 'hello', protocol: reader.u16(), settings: reader.text() };
+    case 13:
+      return readSession(reader);
     default:
       return null;
   }
 }
 
-function readReport(reader: Reader): PeerReport {
+function readSession(reader: ControlReader): EngineMessage {
+  const peer = reader.peer();
+  const [localIndex, remoteIndex, cipher] = [reader.u32(), reader.u32(), reader.cipher()];
+  const flags = reader.flags(SESSION_FLAGS, reader.u8());
+  const session: LastingSession = {
+    peer,
+    localIndex,
+    remoteIndex,
+    cipher,
+    initiator: flags.includes('initiator'),
+    confirmed: flags.includes('confirmed'),
+    exhausted: flags.includes('exhausted'),
+    createdMs: reader.timeMs() ?? 0,
+    pathMtu: reader.u32(),
+    capabilities: reader.u32(),
+    role: reader.choice(SESSION_ROLES),
+    endpoint: reader.optionalEndpoint(),
+  };
+  return { kind: 'session', session, adoptable: flags.includes('adoptable') };
+}
+
+function readReport(reader: ControlReader): PeerReport {
   return {
     peer: reader.peer(),
     txFrames: reader.u64(),
@@ -214,107 +266,6 @@ function readReport(reader: Reader): PeerReport {
     lastReceivedMs: reader.timeMs(),
     drops: reader.drops(),
   };
-}
-
-/** Reads fields one behind the other; after the first that is not there, all are empty and nothing is `finished`. */
-class Reader {
-  readonly #bytes: Buffer;
-  #at = 0;
-  #good = true;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  get finished(): boolean {
-    return this.#good && this.#at === this.#bytes.length;
-  }
-
-  u8(): number {
-    return this.#take(1)[0] ?? 0;
-  }
-
-  u16(): number {
-    const bytes = this.#take(2);
-    return bytes.length === 0 ? 0 : bytes.readUInt16BE();
-  }
-
-  u32(): number {
-    const bytes = this.#take(4);
-    return bytes.length === 0 ? 0 : bytes.readUInt32BE();
-  }
-
-  /** Counters stay below 2^53. */
-  u64(): number {
-    const high = this.u32();
-    return high * 0x1_0000_0000 + this.u32();
-  }
-
-  timeMs(): number | null {
-    const us = this.u64();
-    return us === 0 ? null : us / 1000;
-  }
-
-  peer(): PeerId {
-    return this.#take(PEER_ID_BYTES).toString('hex') as PeerId;
-  }
-
-  mac(): Mac {
-    const bytes = this.#take(6);
-    return macFromBytes(bytes.length === 0 ? new Uint8Array(6) : bytes);
-  }
-
-  /** Null: none, or malformed. */
-  ip(): string | null {
-    const family = this.u8();
-    if (family === 0) return null;
-    if (family !== 4 && family !== 6) {
-      this.#good = false;
-      return null;
-    }
-    const bytes = this.#take(family === 4 ? 4 : 16);
-    return bytes.length === 0 ? null : formatIp(ipFromBytes(bytes)!);
-  }
-
-  endpoint(): Endpoint | null {
-    const ip = this.ip();
-    const port = this.u16();
-    return ip === null ? null : { ip, port };
-  }
-
-  text(): string {
-    return this.#take(this.u16()).toString('utf8');
-  }
-
-  features(): readonly EngineFeature[] {
-    const bits = this.u32();
-    return ENGINE_FEATURES.filter((_, bit) => (bits & (1 << bit)) !== 0);
-  }
-
-  drops(): Partial<Record<DropReason, number>> {
-    const drops: Partial<Record<DropReason, number>> = {};
-    for (let left = this.u8(); left > 0 && this.#good; left--) {
-      const reason = DROP_REASONS[this.u8()];
-      const count = this.u64();
-      if (reason === undefined) this.#good = false;
-      else drops[reason] = count;
-    }
-    return drops;
-  }
-
-  /** A copy of all that is left. */
-  rest(): Uint8Array {
-    return new Uint8Array(this.#take(this.#bytes.length - this.#at));
-  }
-
-  #take(bytes: number): Buffer {
-    if (this.#at + bytes > this.#bytes.length) {
-      this.#good = false;
-      return Buffer.alloc(0);
-    }
-    this.#at += bytes;
-    return this.#bytes.subarray(this.#at - bytes, this.#at);
-  }
 }
 
 function message(type: number, ...parts: readonly Uint8Array[]): Buffer {
@@ -340,6 +291,14 @@ function changeBytes(change: TableChange): Buffer {
     case 'flood':
       return Buffer.concat([head, u32(change.peers.length), ...change.peers.map(peerBytes)]);
   }
+}
+
+/** Flags, creation in µs, path MTU, capabilities; without facts the engine takes the time of its coming. */
+function factsBytes(facts: SessionKeys['facts']): Buffer {
+  if (facts === undefined) return Buffer.alloc(17);
+  const flags = 1 | (facts.initiator ? 2 : 0);
+  const createdUs = u64(Math.round(facts.createdMs * 1000));
+  return Buffer.concat([Buffer.of(flags), createdUs, u32(facts.pathMtu), u32(facts.capabilities)]);
 }
 
 function peerBytes(peer: PeerId): Buffer {
