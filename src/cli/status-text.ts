@@ -22,6 +22,7 @@ export function overview(status: Status): string {
     `host      ${printable(self.nickname)}  ${self.id}  fabric ${self.version}, up ${duration(self.uptimeMs)}`,
     `cluster   ${self.clusterId ?? 'not joined yet'}`,
     `datapath  ${datapath.name}, encryption ${datapath.encryption}, overlay MTU ${datapath.mtu ?? 'unknown'}`,
+    ...(datapath.reason === null ? [] : [`          because ${printable(datapath.reason)}`]),
   );
   for (const network of status.networks) {
     const ranges = [network.range, network.range6].filter((range) => range !== null).join(' and ');

@@ -344,7 +344,8 @@ export class Daemon {
       underlayMtu,
       listen,
       endpoints: () => this.#endpoints(),
-      openDatapath: (facts) => openDatapath({ host, settings, genesis, underlayMtu, listen, clock, log }, facts),
+      openDatapath: (facts, name) =>
+        openDatapath({ host, genesis, settings, underlayMtu, listen, clock, log }, facts, name),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.

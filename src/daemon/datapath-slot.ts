@@ -1,5 +1,6 @@
-// Holds the datapath of this host: makes it, starts it, and makes a new one when it failed (its port was deleted, its socket
-// broke). The control side talks to the slot and never notices; sessions end with a datapath, so tunnels shake hands anew.
+// Holds the datapath of this host: makes the one that is chosen, starts it, and makes a new one when it failed (its port was
+// deleted, its process died). The control side talks to the slot and never notices; sessions end with a datapath, so tunnels
+// shake hands anew.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
@@ -13,6 +14,7 @@ import type {
   TableChange,
 } from '../router/datapath.ts';
 import type { TunnelDatapath } from '../router/tunnel-options.ts';
+import type { DatapathChoice, HostDatapath } from './datapath-choice.ts';
 
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 10_000;
@@ -21,8 +23,9 @@ const NO_STATS: DatapathStats = { peers: [], drops: {}, framesIn: 0, framesOut: 
 export interface DatapathSlotPorts {
   readonly log: Log;
   readonly timers: Timers;
+  readonly choice: DatapathChoice;
   /** Makes port and datapath, not started. */
-  make(): Promise<Datapath>;
+  make(name: HostDatapath): Promise<Datapath>;
   readonly events: Omit<DatapathEvents, 'failed'>;
   /** All tables as of now, for a fresh datapath. */
   tables(): readonly TableChange[];
@@ -43,19 +46,26 @@ export class DatapathSlot implements TunnelDatapath {
     this.#ports = ports;
   }
 
-  /** Rejects with the FabricError of the first start; later failures are retried for ever. */
+  /** Rejects with the FabricError of the first start, unless another datapath may take over; later ones are retried for ever. */
   async start(): Promise<void> {
-    const datapath = await this.#ports.make();
-    await datapath.start({ ...this.#ports.events, failed: (reason) => this.#failed(reason) });
-    if (this.#stopped) return datapath.stop();
-    this.#current = datapath;
-    this.failure = null;
-    datapath.applyTables(this.#ports.tables());
+    const { choice, log } = this.#ports;
+    try {
+      await this.#startChosen();
+    } catch (error) {
+      if (!choice.startFailed(error)) throw error;
+      log.error('falling back to another datapath', { datapath: choice.name, reason: choice.reason });
+      await this.#startChosen();
+    }
   }
 
   /** Of the datapath that works; null when none does. */
   get name(): DatapathName | null {
     return this.#current?.name ?? null;
+  }
+
+  /** Why it is another datapath than the best one, in words; null when it is the best, or was asked for. */
+  get fallbackReason(): string | null {
+    return this.#ports.choice.reason;
   }
 
   async stop(): Promise<void> {
@@ -105,10 +115,21 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current?.removePeer(peer);
   }
 
+  async #startChosen(): Promise<void> {
+    const datapath = await this.#ports.make(this.#ports.choice.name);
+    await datapath.start({ ...this.#ports.events, failed: (reason) => this.#failed(reason) });
+    if (this.#stopped) return datapath.stop();
+    this.#current = datapath;
+    this.failure = null;
+    this.#ports.choice.started();
+    datapath.applyTables(this.#ports.tables());
+  }
+
   #failed(reason: string): void {
     this.#current = null;
     this.failure = reason;
-    this.#ports.log.error('datapath failed', { reason });
+    this.#ports.choice.failed(reason);
+    this.#ports.log.error('datapath failed', { reason, next: this.#ports.choice.name });
     this.#ports.replaced();
     this.#retryLater();
   }

@@ -10,6 +10,7 @@ import { peerIdOf } from '../base/membership.ts';
 import { genesisSigningBytes } from '../base/record-signing.ts';
 import type { Genesis } from '../base/records.ts';
 import { decodeGenesis } from '../gossip/record-codec.ts';
+import type { OverlayNetworkConfig } from '../host/host-network.ts';
 import type { HostKeys } from '../host/identity-file.ts';
 import { type FamilyPlan, gatewayOf, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
 import { type LaunchOptions, LEASE_PREFIX_DEFAULT, RANGE_DEFAULT } from './launch-options.ts';
@@ -92,6 +93,14 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
     gatewayIps: [gateway, ...(gateway6 === null ? [] : [gateway6]), linkLocalOf(gatewayMac)],
     gatewayMac,
   };
+}
+
+/** The network as the kernel shall have it. `mtu` in bytes. */
+export function overlayNetwork(
+  { v4, v6, gateway, gateway6, gatewayMac }: NetworkFacts,
+  host: { readonly bridge: string; readonly mtu: number },
+): OverlayNetworkConfig {
+  return { network: DEFAULT_VNI, range: v4.range, range6: v6?.range ?? null, gateway, gateway6, gatewayMac, ...host };
 }
 
 /** Flags that contradict what the cluster fixed: both values are named. */

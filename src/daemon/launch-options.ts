@@ -13,7 +13,7 @@ export const PORT_DEFAULT = 6783;
 const MTU_MIN = 1280;
 const MTU_MAX = 65_000;
 
-/** `auto` is pcap today. */
+/** `auto` is the engine, or pcap where the engine does not work (datapath-choice.ts). */
 export type DatapathWish = 'auto' | 'pcap' | 'engine';
 const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine'];
 
@@ -135,7 +135,7 @@ function checkDatapath(text: string): DatapathWish {
   if (text !== 'vxlan') throw usage(`--datapath ${text} is unknown`, `Use ${DATAPATH_WISHES.join(', ')}`);
   throw new FabricError('not-implemented', {
     what: '--datapath vxlan is not there yet',
-    fix: 'Use --datapath auto, which is pcap today, or --datapath engine',
+    fix: 'Use --datapath auto, engine or pcap',
   });
 }
 

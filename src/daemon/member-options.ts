@@ -9,6 +9,7 @@ import type { HostNetwork } from '../host/host-network.ts';
 import type { HostIdentity } from '../host/identity-file.ts';
 import type { Datapath } from '../router/datapath.ts';
 import type { OpenNamespace } from './attachments.ts';
+import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { Settings } from './settings.ts';
 
@@ -42,7 +43,7 @@ export interface MemberOptions {
   /** Local address of the UDP socket. */
   readonly listen: string;
   endpoints(): Promise<readonly Endpoint[]>;
-  /** The datapath of this host's choice, with its port in the kernel, not started. */
-  openDatapath(facts: NetworkFacts): Promise<Datapath>;
+  /** That datapath with its port in the kernel, not started. */
+  openDatapath(facts: NetworkFacts, name: HostDatapath): Promise<Datapath>;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

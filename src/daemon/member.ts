@@ -20,10 +20,11 @@ import type { Tunnels } from '../router/tunnels.ts';
 import { Allocator } from './allocator.ts';
 import { AttachmentStore } from './attachment-store.ts';
 import { Attachments } from './attachments.ts';
+import { DatapathChoice } from './datapath-choice.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ForeignDevices } from './foreign-devices.ts';
-import { type NetworkFacts, networkFacts } from './genesis.ts';
+import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
@@ -140,7 +141,8 @@ export class Member {
     this.slot = new DatapathSlot({
       log,
       timers,
-      make: () => options.openDatapath(this.facts),
+      choice: new DatapathChoice(options.settings.datapath, clock),
+      make: (name) => options.openDatapath(this.facts, name),
       events: {
         handshake: (datagram, from) => this.tunnels.handleDatagram(datagram, from),
         sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
@@ -278,16 +280,7 @@ export class Member {
     this.#startGate();
     for (const ticker of this.#tickers()) ticker.wake();
     await this.#presence.refresh();
-    await host.ensure({
-      network: DEFAULT_VNI,
-      bridge: settings.bridge,
-      range: this.facts.v4.range,
-      range6: this.facts.v6?.range ?? null,
-      gateway: this.facts.gateway,
-      gateway6: this.facts.gateway6,
-      gatewayMac: this.facts.gatewayMac,
-      mtu: this.#options.genesis.mtu,
-    });
+    await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }));
     await this.slot.start();
     for (const claim of this.directory.attachments(this.attachments.self)) {
       if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.mac);

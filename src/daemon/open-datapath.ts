@@ -1,11 +1,12 @@
 // Makes this host's datapath, not started: the kernel's port for it first, then whatever moves that port's frames. Which one
-// to make is decided here.
+// is decided by datapath-choice.ts.
 
 import { DEFAULT_VNI } from '../base/ids.ts';
 import { nativeFile } from '../host/native.ts';
 import type { Datapath, DatapathOptions } from '../router/datapath.ts';
 import { EngineDatapath } from '../router/engine/engine-datapath.ts';
 import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
+import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { MemberOptions } from './member-options.ts';
 
@@ -16,11 +17,10 @@ export type DatapathNeeds = Pick<
   'host' | 'settings' | 'genesis' | 'underlayMtu' | 'listen' | 'clock' | 'log'
 >;
 
-/** Rejects with the FabricError of the port. */
-export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts): Promise<Datapath> {
+/** Rejects with the FabricError of the port, or of a native build that is not there. */
+export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, name: HostDatapath): Promise<Datapath> {
   const { host, settings, genesis, underlayMtu, listen, clock, log } = options;
-  const wantsEngine = settings.datapath === 'engine';
-  const { portName } = await host.ensureDatapathPort(wantsEngine ? 'tap' : 'veth');
+  const { portName } = await host.ensureDatapathPort(name === 'engine' ? 'tap' : 'veth');
   const datapathOptions: DatapathOptions = {
     portName,
     network: DEFAULT_VNI,
@@ -30,6 +30,6 @@ export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts):
     gatewayMac: facts.gatewayMac,
     gatewayIps: facts.gatewayIps,
   };
-  if (!wantsEngine) return new PcapDatapath(datapathOptions, { clock, log });
+  if (name === 'pcap') return new PcapDatapath(datapathOptions, { clock, log });
   return new EngineDatapath(datapathOptions, { log, executable: nativeFile(ENGINE_FILE) });
 }

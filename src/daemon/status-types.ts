@@ -101,6 +101,8 @@ export interface Status {
   };
   readonly datapath: {
     readonly name: DatapathName;
+    /** Why it is not the engine, in words; null when it is, or when another one was asked for. */
+    readonly reason: string | null;
     readonly mtu: number | null;
     readonly encryption: 'required';
     /** Frames that entered from the bridge and that were delivered to it, since start. */

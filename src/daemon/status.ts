@@ -66,6 +66,7 @@ function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
     .map(([reason, count]) => [`handshake-${reason}`, count]);
   return {
     name: member?.slot.name ?? 'pcap',
+    reason: member?.slot.fallbackReason ?? null,
     mtu,
     encryption: 'required',
     framesIn,
@@ -124,7 +125,7 @@ function tunnelRows(member: Member): TunnelRow[] {
       txFrames: counters?.txFrames ?? 0,
       rxFrames: counters?.rxFrames ?? 0,
       drops: counters?.drops ?? {},
-      reason: tunnel.reason ?? (member.isAlive(tunnel.peer) ? null : 'its host does not answer'),
+      reason: tunnel.reason ?? (member.isAlive(tunnel.peer) ? member.slot.fallbackReason : 'its host does not answer'),
     };
   });
 }

@@ -1,8 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
+import { DatapathChoice, ENGINE_FAILURES_MAX, type HostDatapath } from '../../src/daemon/datapath-choice.ts';
 import { DatapathSlot } from '../../src/daemon/datapath-slot.ts';
+import type { DatapathWish } from '../../src/daemon/launch-options.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
 import type { Datapath, DatapathEvents, TableChange } from '../../src/router/datapath.ts';
+import { ManualClock } from '../fakes/manual-clock.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
 beforeEach(() => {
@@ -17,11 +20,15 @@ const FLOOD: TableChange = { kind: 'flood', network: 0 as never, peers: [peer] }
 
 /** A datapath that only remembers what it was told. */
 class RecordedDatapath implements Datapath {
-  readonly name = 'pcap';
+  readonly name: HostDatapath;
   readonly told: string[] = [];
   events: DatapathEvents | null = null;
   tables: readonly TableChange[] = [];
   refusal: Error | null = null;
+
+  constructor(name: HostDatapath) {
+    this.name = name;
+  }
 
   async start(events: DatapathEvents): Promise<void> {
     if (this.refusal !== null) throw this.refusal;
@@ -51,16 +58,18 @@ class RecordedDatapath implements Datapath {
   }
 }
 
-function setUp() {
+function setUp(wish: DatapathWish = 'pcap') {
   const made: RecordedDatapath[] = [];
-  const world = { refusal: null as Error | null, replaced: 0 };
+  /** `refusal`: of every datapath; `engineRefusal`: of the engine alone. */
+  const world = { refusal: null as Error | null, engineRefusal: null as Error | null, replaced: 0 };
   const nothing = () => undefined;
   const slot = new DatapathSlot({
     timers: systemTimers,
     log: new RecordingLog(),
-    make: async () => {
-      const datapath = new RecordedDatapath();
-      datapath.refusal = world.refusal;
+    choice: new DatapathChoice(wish, new ManualClock()),
+    make: async (name) => {
+      const datapath = new RecordedDatapath(name);
+      datapath.refusal = name === 'engine' ? (world.engineRefusal ?? world.refusal) : world.refusal;
       made.push(datapath);
       return datapath;
     },
@@ -141,4 +150,33 @@ test('a stopped slot makes no other, and stops one that was about to start', asy
   await other.slot.stop();
   await starting;
   expect(other.made[0]!.told).toEqual(['start', 'stop']);
+});
+
+test('auto: an engine that does not start leaves its place to pcap at once', async () => {
+  const { slot, made, world } = setUp('auto');
+  world.engineRefusal = new Error('no TAP');
+  await slot.start();
+  expect(made.map(({ name }) => name)).toEqual(['engine', 'pcap']);
+  expect([slot.name, slot.failure]).toEqual(['pcap', null]);
+  expect(slot.fallbackReason).toBe('the engine does not start: no TAP');
+});
+
+test('auto: an engine that dies again and again is replaced by pcap, once', async () => {
+  const { slot, made, world } = setUp('auto');
+  await slot.start();
+  for (let i = 0; i < ENGINE_FAILURES_MAX + 1; i++) {
+    expect([slot.name, slot.fallbackReason]).toEqual(['engine', null]);
+    made.at(-1)!.events!.failed('killed');
+    await vi.advanceTimersByTimeAsync(200);
+  }
+  expect([slot.name, slot.failure]).toEqual(['pcap', null]);
+  expect(slot.fallbackReason).toBe('the engine failed 4 times within a minute, last: killed');
+  expect([made.at(-1)!.tables, world.replaced]).toEqual([[FLOOD], ENGINE_FAILURES_MAX + 1]);
+});
+
+test('engine: asked for, it is never replaced', async () => {
+  const { slot, made, world } = setUp('engine');
+  world.engineRefusal = new Error('no TAP');
+  await expect(slot.start()).rejects.toThrow('no TAP');
+  expect(made.map(({ name }) => name)).toEqual(['engine']);
 });
