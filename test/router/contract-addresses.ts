@@ -33,8 +33,8 @@ async function crossing(bed: ContractBed, frames: readonly Uint8Array[]) {
   const host = await bed.host();
   const peer = await Outsider.open();
   const { speaker } = connect(host, peer);
-  for (const frame of frames) host.enter(frame);
-  host.enter(marker);
+  for (const frame of frames) await host.enter(frame);
+  await host.enter(marker);
   const bodies = (): Buffer[] => peer.heard.map((datagram) => speaker.hear(datagram).body);
   await until('the marker arrives', () => bodies().some((body) => body.equals(marker)));
   peer.close();
@@ -97,17 +97,17 @@ export const addressCases: readonly ContractCase[] = [
           { from: LOCAL_MAC, to: '33:33:00:00:00:01' as Mac },
           { type: 134, from: 'fe80::1', to: 'ff02::1', target: '::' },
         ),
-        new Uint8Array(13),
+        ...(bed.frameBytesMin > 13 ? [] : [new Uint8Array(13)]),
       ]);
       assert.deepEqual(crossed, []);
-      assert.deepEqual(dropsOf(host), {
+      assert.deepEqual(await dropsOf(host), {
         'gateway-mac': 2,
         'gateway-neighbour': 1,
         'reserved-group': 1,
         'source-elsewhere': 1,
         'neighbour-spoof': 1,
         'router-advertisement': 1,
-        'frame-short': 1,
+        ...(bed.frameBytesMin > 13 ? {} : { 'frame-short': 1 }),
       });
     },
   },
@@ -123,12 +123,12 @@ export const addressCases: readonly ContractCase[] = [
         ethernet({ from: PEER_MAC, to: LOCAL_MAC }, 0x0800, new Uint8Array(MTU + 1)),
         ethernet({ from: PEER_MAC, to: LOCAL_MAC }, 0x0800, new Uint8Array(MTU)),
       ];
-      frames.forEach((frame, counter) => {
-        peer.send(speaker.say(counter, { kind: KIND_FRAME }, frame), host);
-      });
+      for (const [counter, frame] of frames.entries()) {
+        await peer.send(speaker.say(counter, { kind: KIND_FRAME }, frame), host);
+      }
       await until('the last leaves', () => host.left.length === 1);
       assert.equal(host.left[0]!.length, 14 + MTU);
-      assert.deepEqual(dropsOf(host, PEER), { 'source-elsewhere': 1, 'gateway-mac': 1, 'frame-too-large': 1 });
+      assert.deepEqual(await dropsOf(host, PEER), { 'source-elsewhere': 1, 'gateway-mac': 1, 'frame-too-large': 1 });
       peer.close();
     },
   },
@@ -140,7 +140,7 @@ export const addressCases: readonly ContractCase[] = [
       assert.deepEqual(crossed, []);
       const [answer] = host.left;
       assert.deepEqual([answer![14 + 9], answer![34], answer![35], answer![40]! * 256 + answer![41]!], [1, 3, 4, MTU]);
-      assert.deepEqual(dropsOf(host), { 'frame-too-large': 1 });
+      assert.deepEqual(await dropsOf(host), { 'frame-too-large': 1 });
     },
   },
   {
@@ -184,13 +184,13 @@ export const addressCases: readonly ContractCase[] = [
       const outsider = await Outsider.open();
       const said = host.events.said.length;
       await host.datapath.stop();
-      outsider.send(Buffer.from([0x11, 0, 0, 0]), host);
-      host.enter(marker);
+      await outsider.send(Buffer.from([0x11, 0, 0, 0]), host);
+      await host.enter(marker);
       host.datapath.sendKeepalive(PEER);
       host.datapath.sendRaw(Buffer.from([0x11]), outsider.endpoint);
       await host.datapath.stop();
       const again = await bed.host();
-      outsider.send(Buffer.from([0x11, 0, 0, 0]), again);
+      await outsider.send(Buffer.from([0x11, 0, 0, 0]), again);
       await until('another datapath hears', () => eventsOf(again, 'handshake').length === 1);
       assert.equal(host.events.said.length, said);
       assert.equal(outsider.heard.length, 0);

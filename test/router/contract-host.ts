@@ -34,14 +34,21 @@ export interface ContractHost {
   /** Where its UDP socket is reached. */
   readonly endpoint: Endpoint;
   readonly events: RecordedEvents;
-  /** A frame enters from the bridge. */
-  enter(frame: Uint8Array): void;
+  /** A frame enters from the bridge; resolves when the datapath has looked at it. */
+  enter(frame: Uint8Array): Promise<void>;
+  /** Resolves when all calls so far have taken effect and `stats` shows what they and the datagrams before did. */
+  settled(): Promise<void>;
   /** Frames that left into the bridge so far. */
   readonly left: readonly Uint8Array[];
 }
 
 export interface ContractBed {
+  /** Every datapath's time. */
   readonly clock: ManualClock;
+  /** Shorter frames never come out of this bed's port: Linux refuses a frame without a whole Ethernet header. */
+  readonly frameBytesMin: number;
+  /** False: the port takes frames with partial checksums, which the kernel completes where a receiver needs it. */
+  readonly completesChecksums: boolean;
   /** A started datapath; the bed stops it at the end. */
   host(): Promise<ContractHost>;
 }
@@ -73,9 +80,9 @@ export function eventsOf(host: ContractHost, name: keyof DatapathEvents): unknow
 }
 
 /** Lets the event loop turn until the condition holds; fails after a generous number of turns, never sleeps. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const deadlineMs = performance.now() + 5000;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > deadlineMs) assert.fail(`waited in vain until ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -111,8 +118,14 @@ export class Outsider {
     return new Outsider(socket);
   }
 
-  send(datagram: Uint8Array, to: ContractHost): void {
-    this.#socket.send(datagram, to.endpoint.port, to.endpoint.ip);
+  /** Resolves when the kernel has it. */
+  async send(datagram: Uint8Array, to: ContractHost): Promise<void> {
+    await to.settled();
+    await new Promise<void>((sent, failed) =>
+      this.#socket.send(datagram, to.endpoint.port, to.endpoint.ip, (error) =>
+        error === null ? sent() : failed(error),
+      ),
+    );
   }
 
   close(): void {
@@ -159,7 +172,8 @@ export function applyBasics(host: ContractHost): void {
 }
 
 /** Drops of a peer, or those of no peer. */
-export function dropsOf(host: ContractHost, peer?: PeerId): Readonly<Record<string, number>> {
+export async function dropsOf(host: ContractHost, peer?: PeerId): Promise<Readonly<Record<string, number>>> {
+  await host.settled();
   const stats = host.datapath.stats();
   if (peer === undefined) return stats.drops;
   return stats.peers.find((counters) => counters.peer === peer)?.drops ?? {};

@@ -98,6 +98,7 @@ export class EngineDatapath implements Datapath {
   stop(): Promise<void> {
     this.#events = null;
     this.#stopped ??= this.#process?.stop(encodeStop()) ?? Promise.resolve();
+    for (const resolve of this.#reports.splice(0)) resolve();
     return this.#stopped;
   }
 
@@ -146,8 +147,9 @@ export class EngineDatapath implements Datapath {
     return { peers: [...this.#peers.values()], ...this.#totals };
   }
 
-  /** Resolves when {@link stats} shows all that happened before, and every earlier call has taken effect. */
+  /** Resolves when {@link stats} shows all that happened before, and every earlier call has taken effect; or it is stopped. */
   settle(): Promise<void> {
+    if (this.#stopped !== null) return Promise.resolve();
     return new Promise((resolve) => {
       this.#reports.push(resolve);
       this.#process?.send(encodeReport());

@@ -55,6 +55,8 @@ type PcapHost = ContractHost & { readonly datapath: PcapDatapath; readonly port:
 
 class Bed implements ContractBed {
   readonly clock = new ManualClock();
+  readonly frameBytesMin = 0;
+  readonly completesChecksums = true;
   readonly #hosts: PcapHost[] = [];
 
   async host(extra: Partial<PcapCapabilities> = {}): Promise<PcapHost> {
@@ -71,11 +73,12 @@ class Bed implements ContractBed {
       endpoint: { ip: '127.0.0.1', port: datapath.udpPort },
       left: port.left,
       // The bytes are overwritten after the call, as libpcap's are.
-      enter(frame) {
+      async enter(frame) {
         const borrowed = frame.slice();
         port.events?.frame(borrowed, borrowed.length);
         borrowed.fill(0xee);
       },
+      settled: async () => undefined,
     };
     this.#hosts.push(host);
     return host;
@@ -109,7 +112,7 @@ describe('the pcap datapath', () => {
     a.datapath.useSession(1);
     applyBasics(a);
     const sent = [frame, udp4({ from: LOCAL_MAC, to: PEER_MAC }, '10.0.0.10', '10.0.0.11', new Uint8Array(1372))];
-    for (const one of sent) a.enter(one);
+    for (const one of sent) await a.enter(one);
     await until('both arrive', () => b.left.length === 2);
     expect(b.left.map((one) => Buffer.from(one))).toEqual(sent.map((one) => Buffer.from(one)));
     expect(eventsOf(b, 'roamed')).toEqual([[PEER, a.endpoint]]);
@@ -121,7 +124,7 @@ describe('the pcap datapath', () => {
     const host = await bed.host({ makeSession });
     const peer = await Outsider.open();
     const { localIndex, speaker } = connect(host, peer);
-    for (let i = 0; i < 5; i++) host.enter(frame);
+    for (let i = 0; i < 5; i++) await host.enter(frame);
     expect(eventsOf(host, 'sessionExhausted')).toEqual([[localIndex]]);
     expect(eventsOf(host, 'sessionWanted')).toEqual([[PEER]]);
     await until('two went out', () => peer.heard.length === 2);
@@ -172,14 +175,14 @@ describe('the pcap datapath', () => {
     const peer = await Outsider.open();
     const { speaker } = connect(host, peer);
     host.port.refuse = true;
-    peer.send(
+    await peer.send(
       speaker.say(0, { kind: 1 }, udp4({ from: PEER_MAC, to: LOCAL_MAC }, '10.0.0.11', '10.0.0.10', 'x')),
       host,
     );
-    await until('it is counted', () => dropsOf(host, PEER)['inject-failed'] === 1);
+    await until('it is counted', async () => (await dropsOf(host, PEER))['inject-failed'] === 1);
     host.port.events?.frame(frame, frame.length + 1);
     host.port.overload = 2;
-    expect(dropsOf(host)).toMatchObject({ 'frame-truncated': 1, overload: 2 });
+    expect(await dropsOf(host)).toMatchObject({ 'frame-truncated': 1, overload: 2 });
     peer.close();
   });
 
@@ -187,7 +190,7 @@ describe('the pcap datapath', () => {
     const host = await bed.host();
     applyBasics(host);
     const lost = udp4({ from: LOCAL_MAC, to: '02:00:00:00:00:77' as typeof LOCAL_MAC }, '10.0.0.10', '10.0.0.77', 'x');
-    for (let i = 0; i < 1100; i++) host.enter(lost);
-    expect(dropsOf(host)['unknown-unicast-limit']).toBe(100);
+    for (let i = 0; i < 1100; i++) await host.enter(lost);
+    expect((await dropsOf(host))['unknown-unicast-limit']).toBe(100);
   });
 });

@@ -1,0 +1,105 @@
+// The engine in the hands of the datapath contract: its TAP is real and held by a packet socket, so that the test is the bridge;
+// its time is the test's. For a network namespace of its own, with loopback up; needs root.
+
+import { execFileSync } from 'node:child_process';
+import { nativeFile } from '../../../src/host/native.ts';
+import { SystemClock } from '../../../src/host/system-clock.ts';
+import { EngineDatapath, type EngineLack } from '../../../src/router/engine/engine-datapath.ts';
+import { PcapPort } from '../../../src/router/pcap/pcap-port.ts';
+import { ManualClock } from '../../fakes/manual-clock.ts';
+import { RecordingLog } from '../../fakes/recording-log.ts';
+import { CONTRACT_OPTIONS, type ContractBed, type ContractHost, recordEvents } from '../contract-host.ts';
+
+/** Room for the frames above the overlay MTU that the contract enters. */
+const TAP_MTU = 9000;
+const ETHERNET_BYTES = 14;
+
+type EngineHost = ContractHost & { readonly datapath: EngineDatapath; close(): Promise<void> };
+
+/** Every engine of the bed keeps this time. */
+class EngineClock extends ManualClock {
+  readonly engines: EngineDatapath[] = [];
+
+  override advance(ms: number): void {
+    super.advance(ms);
+    for (const engine of this.engines) engine.setClock(this.monotonicMs());
+  }
+}
+
+class StoppableEngine extends EngineDatapath {
+  isStopped = false;
+
+  override stop(): Promise<void> {
+    this.isStopped = true;
+    return super.stop();
+  }
+}
+
+export class EngineBed implements ContractBed {
+  readonly clock = new EngineClock();
+  readonly frameBytesMin = ETHERNET_BYTES;
+  readonly completesChecksums: boolean;
+  readonly #without: readonly EngineLack[];
+  readonly #hosts: EngineHost[] = [];
+
+  constructor(without: readonly EngineLack[]) {
+    this.#without = without;
+    this.completesChecksums = without.includes('vnet');
+  }
+
+  async host(): Promise<EngineHost> {
+    const portName = `tap${this.#hosts.length}`;
+    makeTap(portName);
+    const events = recordEvents();
+    const datapath = new StoppableEngine(
+      { ...CONTRACT_OPTIONS, listen: { ip: '127.0.0.1', port: 0 }, portName },
+      { log: new RecordingLog(), executable: nativeFile('fabric-engine'), without: this.#without },
+    );
+    await datapath.start(events);
+    datapath.setClock(this.clock.monotonicMs());
+    this.clock.engines.push(datapath);
+    const host = engineHost(datapath, portName, events);
+    this.#hosts.push(host);
+    return host;
+  }
+
+  async close(): Promise<void> {
+    for (const host of this.#hosts) await host.close();
+  }
+}
+
+function engineHost(datapath: StoppableEngine, portName: string, events: EngineHost['events']): EngineHost {
+  const left: Uint8Array[] = [];
+  const bridge = new PcapPort(portName, new SystemClock());
+  let entered = 0;
+  bridge.open({
+    frame: (bytes) => void left.push(Uint8Array.from(bytes)),
+    failed: (reason) => events.said.push(['bridge failed', reason]),
+  });
+  return {
+    datapath,
+    events,
+    left,
+    endpoint: { ip: '127.0.0.1', port: datapath.udpPort },
+    settled: () => datapath.settle(),
+    async enter(frame) {
+      await datapath.settle();
+      bridge.inject(frame);
+      entered++;
+      // What enters a TAP that nobody reads, nobody looks at.
+      while (!datapath.isStopped && datapath.stats().framesIn < entered) await datapath.settle();
+    },
+    async close() {
+      bridge.close();
+      await datapath.stop();
+      execFileSync('ip', ['link', 'delete', portName]);
+    },
+  };
+}
+
+/** As the host network makes it, see src/host/linux/port-veths.ts. */
+function makeTap(name: string): void {
+  execFileSync('ip', ['tuntap', 'add', 'dev', name, 'mode', 'tap', 'vnet_hdr']);
+  execFileSync('sysctl', ['-qw', `net.ipv6.conf.${name}.disable_ipv6=1`]);
+  execFileSync('ip', ['link', 'set', name, 'mtu', `${TAP_MTU}`, 'up']);
+}
