@@ -51,8 +51,11 @@ export interface DaemonCapabilities {
   readonly stateDir: StateDir;
 }
 
-/** How it ended: `stopped` keeps everything for the next launch, `reset` has removed it. */
-export type DaemonEnd = 'stopped' | 'reset';
+/**
+ * How it ended: `stopped` keeps everything for the next launch, `released` also leaves a datapath running that can outlive us,
+ * `reset` has removed it.
+ */
+export type DaemonEnd = 'stopped' | 'released' | 'reset';
 
 export class Daemon {
   readonly #options: LaunchOptions;
@@ -141,8 +144,10 @@ export class Daemon {
     };
     await step(() => this.#member?.drain(DRAIN_MS));
     await step(() => this.#pendingDeletes?.stop());
-    await step(() => this.#mesh?.stop(end === 'reset' ? 'leaving' : 'stopping'));
-    await step(() => this.#member?.stop());
+    // Who says goodbye is dead to its peers at once, and they would send nothing to a datapath that goes on.
+    const release = end === 'released' && this.#member?.slot.outlivesUs === true;
+    await step(() => this.#mesh?.stop(end === 'reset' ? 'leaving' : release ? 'restarting' : 'stopping'));
+    await step(() => this.#member?.stop({ release }));
     if (end === 'reset') await step(() => host.remove());
     if (end === 'reset' && failure === null) await step(() => stateDir.erase());
     await step(() => host.close());
@@ -345,7 +350,11 @@ export class Daemon {
       listen,
       endpoints: () => this.#endpoints(),
       openDatapath: (facts, name) =>
-        openDatapath({ host, genesis, settings, underlayMtu, listen, clock, log }, facts, name),
+        openDatapath(
+          { host, genesis, settings, underlayMtu, listen, clock, log, runDir: this.#options.runDir },
+          facts,
+          name,
+        ),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.

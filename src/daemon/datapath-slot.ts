@@ -1,6 +1,6 @@
 // Holds the datapath of this host: makes the one that is chosen, starts it, and makes a new one when it failed (its port was
 // deleted, its process died). The control side talks to the slot and never notices; sessions end with a datapath, so tunnels
-// shake hands anew.
+// shake hands anew, but those that one kept while no daemon ran are told to them.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
@@ -10,6 +10,7 @@ import type {
   DatapathEvents,
   DatapathName,
   DatapathStats,
+  LastingSession,
   SessionKeys,
   TableChange,
 } from '../router/datapath.ts';
@@ -29,6 +30,8 @@ export interface DatapathSlotPorts {
   readonly events: Omit<DatapathEvents, 'failed'>;
   /** All tables as of now, for a fresh datapath. */
   tables(): readonly TableChange[];
+  /** A datapath works: `sessions` and `peers` are what it kept since the daemon before this one. */
+  started(left: { readonly sessions: readonly LastingSession[]; readonly peers: readonly PeerId[] }): void;
   /** Sessions of the old datapath are gone. */
   replaced(): void;
 }
@@ -56,6 +59,20 @@ export class DatapathSlot implements TunnelDatapath {
       log.error('falling back to another datapath', { datapath: choice.name, reason: choice.reason });
       await this.#startChosen();
     }
+  }
+
+  /** What works now goes on when this daemon ends, if {@link release} ends it. */
+  get outlivesUs(): boolean {
+    return this.#current?.lasting !== undefined;
+  }
+
+  /** Instead of {@link stop}: a datapath that can goes on alone. */
+  async release(): Promise<void> {
+    const lasting = this.#current?.lasting;
+    if (lasting === undefined) return this.stop();
+    this.#stopped = true;
+    this.#current = null;
+    await lasting.release();
   }
 
   /** Of the datapath that works; null when none does. */
@@ -122,7 +139,11 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current = datapath;
     this.failure = null;
     this.#ports.choice.started();
-    datapath.applyTables(this.#ports.tables());
+    const { lasting } = datapath;
+    if (lasting === undefined) datapath.applyTables(this.#ports.tables());
+    else lasting.replaceTables(this.#ports.tables());
+    const peers = datapath.stats().peers.map(({ peer }) => peer);
+    this.#ports.started({ sessions: lasting?.adoptable() ?? [], peers });
   }
 
   #failed(reason: string): void {

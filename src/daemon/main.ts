@@ -44,9 +44,10 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promi
     host,
     stateDir,
   });
+  // Ctrl-C means all of fabric; a service manager's SIGTERM comes before an upgrade, too: frames go on flowing.
   const stop = (signal: NodeJS.Signals): void => {
     log.info('stopping', { signal });
-    daemon.stop().catch((error: Error) => {
+    daemon.stop(signal === 'SIGTERM' ? 'released' : 'stopped').catch((error: Error) => {
       log.error('the daemon did not stop cleanly', { reason: error.message });
       process.exit(1);
     });

@@ -155,6 +155,7 @@ export class Member {
         },
       },
       tables: () => [...this.routes.tables(), this.#peers.floodList()],
+      started: (left) => this.tunnels.begin(left),
       replaced: () => this.tunnels.close(),
     });
     this.routes = new Routes({
@@ -263,7 +264,11 @@ export class Member {
     const ticker = (tick: () => number) => new Ticker(timers, tick, (error) => this.#guard.failed(error));
     this.#gossipTicker = ticker(() => this.gossip.tick());
     this.#ipamTicker = ticker(() => this.ipam.tick());
-    this.#tunnelTicker = ticker(() => this.tunnels.tick(this.slot.stats().peers));
+    this.#tunnelTicker = ticker(() => {
+      const { peers } = this.slot.stats();
+      this.#peers.heardThroughTunnels(peers);
+      return this.tunnels.tick(peers);
+    });
     this.#livenessTicker = ticker(() => this.liveness.tick());
     this.#foreignTicker = ticker(() => this.#foreign.tick());
   }
@@ -301,7 +306,7 @@ export class Member {
   }
 
   /** Ends what runs in this process; the kernel's network stays as it is. */
-  async stop(): Promise<void> {
+  async stop({ release = false } = {}): Promise<void> {
     this.#started = false;
     this.#presence.stop();
     this.place.stop();
@@ -310,8 +315,11 @@ export class Member {
     this.#reconsider?.();
     this.#peers.stop();
     await this.#reconciler.stop();
-    this.tunnels.close();
-    await this.slot.stop();
+    if (release) await this.slot.release();
+    else {
+      this.tunnels.close();
+      await this.slot.stop();
+    }
     this.gossip.persistAll();
   }
 

@@ -2,9 +2,10 @@
 // is decided by datapath-choice.ts.
 
 import { DEFAULT_VNI } from '../base/ids.ts';
-import { nativeFile } from '../host/native.ts';
+import { nativeFile, peerCredentials } from '../host/native.ts';
 import type { Datapath, DatapathOptions } from '../router/datapath.ts';
 import { EngineDatapath } from '../router/engine/engine-datapath.ts';
+import { endLeftEngine, enginePlace } from '../router/engine/left-engine.ts';
 import { PcapDatapath } from '../router/pcap/pcap-datapath.ts';
 import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
@@ -15,11 +16,17 @@ const ENGINE_FILE = 'fabric-engine';
 export type DatapathNeeds = Pick<
   MemberOptions,
   'host' | 'settings' | 'genesis' | 'underlayMtu' | 'listen' | 'clock' | 'log'
->;
+> & { readonly runDir: string };
+
+/** Ends the engine that a daemon left behind; true when there was one. Rejects with `port-in-use` when one controls it. */
+export function endEngineOf(runDir: string): Promise<boolean> {
+  return endLeftEngine(enginePlace(runDir, peerCredentials));
+}
 
 /** Rejects with the FabricError of the port, or of a native build that is not there. */
 export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, name: HostDatapath): Promise<Datapath> {
-  const { host, settings, genesis, underlayMtu, listen, clock, log } = options;
+  const { host, settings, genesis, underlayMtu, listen, clock, log, runDir } = options;
+  if (name !== 'engine') await endEngineOf(runDir); // it would hold the UDP port
   const { portName } = await host.ensureDatapathPort(name === 'engine' ? 'tap' : 'veth');
   const datapathOptions: DatapathOptions = {
     portName,
@@ -31,5 +38,6 @@ export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, 
     gatewayIps: facts.gatewayIps,
   };
   if (name === 'pcap') return new PcapDatapath(datapathOptions, { clock, log });
-  return new EngineDatapath(datapathOptions, { log, executable: nativeFile(ENGINE_FILE) });
+  const place = enginePlace(runDir, peerCredentials);
+  return new EngineDatapath(datapathOptions, { log, executable: nativeFile(ENGINE_FILE), place });
 }

@@ -5,7 +5,7 @@ import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { PeerRecord } from '../base/records.ts';
 import type { PeerLiveness } from '../gossip/peer-liveness.ts';
-import type { TableChange } from '../router/datapath.ts';
+import type { PeerCounters, TableChange } from '../router/datapath.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
@@ -17,7 +17,7 @@ export interface PeerUpkeepPorts {
   readonly log: Log;
   readonly timers: Timers;
   readonly directory: Pick<Directory, 'peer' | 'peers'>;
-  readonly liveness: Pick<PeerLiveness, 'known' | 'forget' | 'view'>;
+  readonly liveness: Pick<PeerLiveness, 'known' | 'forget' | 'view' | 'heard'>;
   readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
   readonly routes: Pick<Routes, 'reconsider'>;
   readonly slot: Pick<DatapathSlot, 'applyTables'>;
@@ -59,6 +59,13 @@ export class PeerUpkeep {
     log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
     routes.reconsider(peer);
     slot.applyTables([this.floodList()]);
+  }
+
+  /** Who is heard through its tunnel lives, though its daemon may be restarting. */
+  heardThroughTunnels(stats: readonly PeerCounters[]): void {
+    for (const { peer, lastReceivedMs } of stats) {
+      if (lastReceivedMs !== null) this.#ports.liveness.heard(peer, lastReceivedMs);
+    }
   }
 
   isAlive(peer: PeerId): boolean {

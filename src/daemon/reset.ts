@@ -110,6 +110,7 @@ export async function resetOffline({
         fix: 'Start it with fabric launch and reset then, or say --force and run fabric rmpeer on another host',
       });
     }
+    await endEngine(runDir);
     await makeHostNetwork(stateDir).then((host) => host.remove());
     state.erase();
   } finally {
@@ -125,6 +126,12 @@ function hasMembership(state: StateDir): boolean {
     if (error instanceof FabricError) return true;
     throw error;
   }
+}
+
+/** Ends the engine that a daemon left behind; true when there was one. */
+export async function endEngine(runDir: string): Promise<boolean> {
+  const { endEngineOf } = await import('./open-datapath.ts');
+  return endEngineOf(runDir);
 }
 
 async function makeHostNetwork(stateDir: string): Promise<HostNetwork> {

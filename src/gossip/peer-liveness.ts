@@ -2,7 +2,7 @@
 // link makes a peer alive, a lost link makes it suspect at once, silence for the suspicion time makes it dead, and a
 // goodbye makes it dead without waiting. Nothing here is gossiped state: a heartbeat never lives in a record.
 //
-//              link up, heard, vouched for                    suspicion time passed
+//              link up, vouched for                           suspicion time passed, nothing heard
 //   suspect ─────────────────────────────▶ alive     suspect ───────────────────────▶ dead
 //      ▲                                     │                                          │
 //      └────────── last link lost ───────────┘          goodbye: any state ─▶ dead      └── link up ─▶ alive
@@ -83,10 +83,13 @@ export class PeerLiveness {
     if (entry.links === 0 && entry.state === 'alive') this.#become(peer, entry, 'suspect', 'link-lost');
   }
 
-  /** Something arrived on the peer's link. */
-  heard(peer: PeerId): void {
+  /**
+   * Something arrived from the peer at that time, on a link or through its tunnel. It keeps a suspect from being declared dead:
+   * a host whose daemon restarts still forwards frames.
+   */
+  heard(peer: PeerId, atMs = this.#clock.monotonicMs()): void {
     const entry = this.#peers.get(peer);
-    if (entry !== undefined) entry.lastSeenAtMs = this.#clock.monotonicMs();
+    if (entry !== undefined) entry.lastSeenAtMs = Math.max(entry.lastSeenAtMs ?? atMs, atMs);
   }
 
   /**
@@ -140,8 +143,9 @@ export class PeerLiveness {
     for (const peer of [...this.#suspects]) {
       const entry = this.#peers.get(peer);
       if (entry === undefined || entry.state !== 'suspect') continue;
-      if (entry.deadlineMs <= nowMs) this.#become(peer, entry, 'dead', 'silent');
-      else dueMs = Math.min(dueMs, entry.deadlineMs - nowMs);
+      const deadlineMs = Math.max(entry.deadlineMs, (entry.lastSeenAtMs ?? 0) + this.#suspicionMs);
+      if (deadlineMs <= nowMs) this.#become(peer, entry, 'dead', 'silent');
+      else dueMs = Math.min(dueMs, deadlineMs - nowMs);
     }
     return dueMs;
   }

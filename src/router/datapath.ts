@@ -152,5 +152,5 @@ export interface Datapath {
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;
   /** Absent: the datapath ends with its control side. */
-  readonly lasting?: Lasting;
+  readonly lasting?: Lasting | undefined;
 }

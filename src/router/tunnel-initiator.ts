@@ -202,7 +202,7 @@ export class TunnelInitiator {
     };
     const rekey = peer.slots.current !== null;
     peer.slots.establish(session);
-    datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher: payload.cipher, ...keys });
+    datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher: payload.cipher, ...keys, facts: session });
     this.#peers.sendOn(peer, session, nowMs);
     // The responder sends nothing on the session before it has heard us on it.
     datapath.sendKeepalive(peer.peer);

@@ -59,6 +59,13 @@ export class TunnelPeers {
     return index;
   }
 
+  /** The index of a session that lives already; false when it is in use. */
+  keepIndex(localIndex: number, peer: TunnelPeer): boolean {
+    if (this.#byIndex.has(localIndex)) return false;
+    this.#byIndex.set(localIndex, peer);
+    return true;
+  }
+
   freeIndex(localIndex: number): void {
     this.#byIndex.delete(localIndex);
   }

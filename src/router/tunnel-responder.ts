@@ -116,7 +116,7 @@ export class TunnelResponder {
       return 'decrypt';
     }
     const { remoteIndex } = handshake;
-    peer.slots.offer({
+    const session: Session = {
       localIndex,
       remoteIndex,
       initiator: false,
@@ -127,8 +127,9 @@ export class TunnelResponder {
       capabilities: handshake.payload.capabilities,
       endpoint: from,
       exhausted: false,
-    });
-    datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher, ...answer.keys });
+    };
+    peer.slots.offer(session);
+    datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher, ...answer.keys, facts: session });
     datapath.sendRaw(answer.datagram, from);
     return peer;
   }

@@ -62,6 +62,13 @@ export class SessionSlots {
     return (this.#current === null ? 0 : 1) + (this.#next === null ? 0 : 1) + this.#previous.length;
   }
 
+  /** A session that lived on while no control side was there, in the slot that it had. Of each peer the oldest first. */
+  adopt(session: Session, role: 'next' | 'current' | 'previous'): void {
+    if (role === 'previous') this.#retain(session);
+    else if (role === 'current') this.establish(session);
+    else this.offer(session);
+  }
+
   /** We responded; a `next` that was never confirmed gives way. */
   offer(session: Session): void {
     if (this.#next !== null) this.#retire(this.#next);

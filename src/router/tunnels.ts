@@ -6,12 +6,14 @@
 //
 //   datapath ── handshake datagram, sessionWanted, sessionConfirmed, roamed ──▶ Tunnels ── addSession, useSession, sendRaw ──▶
 //   gossip   ── setPeer, removePeer ──▶                                                   ── peerSeen ──▶ daemon
+//   a datapath that works ── begin ──▶
 
 import { equalBytes } from '../base/bytes.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { PeerCounters } from './datapath.ts';
 import { Tai64nSource } from './tai64n.ts';
+import { type LeftTunnels, TunnelAdopter } from './tunnel-adopter.ts';
 import { TunnelInitiator } from './tunnel-initiator.ts';
 import { HandshakeLoad } from './tunnel-load.ts';
 import { TUNNEL_LIMITS, type TunnelDrop, type TunnelOptions, type TunnelStatus } from './tunnel-options.ts';
@@ -30,12 +32,13 @@ export class Tunnels {
   readonly #initiator: TunnelInitiator;
   readonly #responder: TunnelResponder;
   readonly #recent: RecentPeers;
+  readonly #adopter: TunnelAdopter;
   /** Peers with a session, a handshake or a waiting frame: time passes for no others. */
   readonly #active = new Set<TunnelPeer>();
   /** When the owner will call {@link tick} next, as far as it has been told. */
   #promisedMs = Number.NEGATIVE_INFINITY;
 
-  /** Throws `state-damaged` when the stored timestamp is damaged. Call {@link tick} at once: it initiates to recent peers. */
+  /** Throws `state-damaged` when the stored timestamp is damaged. Call {@link begin} once a datapath works. */
   constructor(options: TunnelOptions) {
     const limits = { ...TUNNEL_LIMITS, ...options.limits };
     const load = new HandshakeLoad(limits);
@@ -46,13 +49,27 @@ export class Tunnels {
     this.#initiator = new TunnelInitiator({ options, peers: this.#peers, load, timestamps });
     this.#responder = new TunnelResponder({ options, peers: this.#peers, load });
     this.#recent = new RecentPeers(options);
+    this.#adopter = new TunnelAdopter({ options, peers: this.#peers });
     for (const { peer: id, staticKey, endpoint } of this.#recent.list()) {
       const peer = this.#peers.ensure(id);
       if (peer === null) continue;
       peer.staticKey = staticKey;
       peer.advertised = [endpoint];
-      peer.wantedMs = options.clock.monotonicMs();
-      this.#active.add(peer);
+    }
+  }
+
+  /**
+   * A datapath works, the first one or another: takes over what it kept of earlier control sides, and initiates at once to
+   * recent peers that have no session in it.
+   */
+  begin(left: LeftTunnels): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const peer of this.#adopter.adopt(left, nowMs)) this.#rearm(peer, nowMs);
+    for (const { localIndex, role, confirmed } of left.sessions) {
+      if (role === 'next' && confirmed) this.sessionConfirmed(localIndex); // while nobody heard the event
+    }
+    for (const { peer } of this.#recent.list()) {
+      if (this.#peers.get(peer) !== undefined) this.sessionWanted(peer);
     }
   }
 

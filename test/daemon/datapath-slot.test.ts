@@ -61,7 +61,12 @@ class RecordedDatapath implements Datapath {
 function setUp(wish: DatapathWish = 'pcap') {
   const made: RecordedDatapath[] = [];
   /** `refusal`: of every datapath; `engineRefusal`: of the engine alone. */
-  const world = { refusal: null as Error | null, engineRefusal: null as Error | null, replaced: 0 };
+  const world = {
+    refusal: null as Error | null,
+    engineRefusal: null as Error | null,
+    replaced: 0,
+    started: [] as object[],
+  };
   const nothing = () => undefined;
   const slot = new DatapathSlot({
     timers: systemTimers,
@@ -82,6 +87,7 @@ function setUp(wish: DatapathWish = 'pcap') {
       learned: nothing,
     },
     tables: () => [FLOOD],
+    started: (left) => world.started.push(left),
     replaced: () => world.replaced++,
   });
   return { slot, made, world };

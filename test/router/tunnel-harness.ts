@@ -7,7 +7,7 @@ import type { Crypto } from '../../src/base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../../src/base/endpoint.ts';
 import type { PeerId } from '../../src/base/ids.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
-import type { PeerCounters, SessionKeys } from '../../src/router/datapath.ts';
+import type { LastingSession, PeerCounters, SessionKeys } from '../../src/router/datapath.ts';
 import type { TunnelSecret } from '../../src/router/handshake.ts';
 import type { TunnelDatapath, TunnelOptions } from '../../src/router/tunnel-options.ts';
 import { Tunnels } from '../../src/router/tunnels.ts';
@@ -149,6 +149,8 @@ export class SimHost implements TunnelDatapath {
   #counters = new Map<PeerId, Counters>();
   #generation = 0;
   #timer = 0;
+  #setup: HostSetup = {};
+  #alone = false;
 
   constructor(network: SimNetwork, number: number, setup: HostSetup = {}) {
     this.network = network;
@@ -161,12 +163,45 @@ export class SimHost implements TunnelDatapath {
   }
 
   /** Also a restart: sessions are gone, the store stays (or is the given one). */
-  start({ secrets = [SECRET], store, change = {} }: HostSetup = {}): void {
-    if (store !== undefined) this.store = store;
+  start(setup: HostSetup = {}): void {
     this.sessions.clear();
     this.#using.clear();
     this.endpoints.clear();
     this.#counters.clear();
+    this.#startControl(setup);
+    this.tunnels.begin({ sessions: [], peers: [] });
+  }
+
+  /** The control side dies; the datapath goes on with its sessions, and handshakes are lost. */
+  killControl(): void {
+    this.#generation++;
+    this.#alone = true;
+  }
+
+  /** Another control side, that has heard from gossip of `known`, takes over what the datapath has. */
+  relaunchControl(known: readonly SimHost[]): void {
+    this.#startControl(this.#setup);
+    for (const host of known) this.knows(host);
+    this.tunnels.begin({ sessions: this.#lasting(), peers: [...this.#counters.keys()] });
+  }
+
+  #lasting(): readonly LastingSession[] {
+    return [...this.sessions.values()].map(({ keys, received }, place, all) => {
+      const using = this.#using.get(keys.peer);
+      const usingPlace = all.findIndex((other) => other.keys.localIndex === using);
+      const role = place === usingPlace ? 'current' : place < usingPlace ? 'previous' : 'next';
+      const { sendKey, receiveKey, facts, ...plain } = keys;
+      if (sendKey.length !== receiveKey.length || facts === undefined) throw new Error('a session without facts');
+      const endpoint = this.endpoints.get(keys.peer) ?? null;
+      return { ...plain, ...facts, role, confirmed: received, exhausted: false, endpoint };
+    });
+  }
+
+  #startControl(setup: HostSetup): void {
+    const { secrets = [SECRET], store, change = {} } = setup;
+    if (store !== undefined) this.store = store;
+    this.#setup = setup;
+    this.#alone = false;
     this.#generation++;
     this.network.hosts.set(formatEndpoint(this.endpoint), this);
     this.tunnels = new Tunnels({
@@ -217,7 +252,7 @@ export class SimHost implements TunnelDatapath {
     const session = index === undefined ? undefined : this.sessions.get(index);
     if (session === undefined) {
       this.unsent++;
-      this.tunnels.sessionWanted(to.id);
+      if (!this.#alone) this.tunnels.sessionWanted(to.id);
       return false;
     }
     this.#emit(session, false);
@@ -230,6 +265,7 @@ export class SimHost implements TunnelDatapath {
   }
 
   receive(datagram: Uint8Array | DataDatagram, from: Endpoint): void {
+    if (datagram instanceof Uint8Array && this.#alone) return;
     if (datagram instanceof Uint8Array) this.tunnels.handleDatagram(datagram.slice(), from);
     else this.#receiveData(datagram, from);
   }
@@ -278,6 +314,8 @@ export class SimHost implements TunnelDatapath {
   removePeer(peer: PeerId): void {
     this.endpoints.delete(peer);
     this.#using.delete(peer);
+    this.#counters.delete(peer);
+    for (const [localIndex, { keys }] of this.sessions) if (keys.peer === peer) this.sessions.delete(localIndex);
   }
 
   #emit(session: LiveSession, keepalive: boolean): void {
@@ -308,12 +346,12 @@ export class SimHost implements TunnelDatapath {
     const known = this.endpoints.get(peer);
     if (counter > session.highest && (known === undefined || formatEndpoint(known) !== formatEndpoint(from))) {
       this.endpoints.set(peer, from);
-      this.tunnels.roamed(peer, from);
+      if (!this.#alone) this.tunnels.roamed(peer, from);
     }
     session.highest = Math.max(session.highest, counter);
     if (session.received) return;
     session.received = true;
-    this.tunnels.sessionConfirmed(receiverIndex);
+    if (!this.#alone) this.tunnels.sessionConfirmed(receiverIndex);
   }
 
   #count(peer: PeerId): Counters {

@@ -16,10 +16,17 @@ interface Where {
 const END_MS_MAX = 20_000;
 const POLL_MS = 20;
 
-/** Returns when the daemon is gone, so that the next launch finds its state free. */
+/** Returns when the daemon is gone, so that the next launch finds its state free. Without one it ends the engine it left. */
 export async function stop({ runDir }: Where): Promise<void> {
   const client = new DaemonClient(runDir);
-  await client.post('/v1/stop');
+  try {
+    await client.post('/v1/stop');
+  } catch (error) {
+    if (!(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+    const { endEngine } = await import('../../daemon/reset.ts');
+    if (await endEngine(runDir)) return;
+    throw error;
+  }
   await ended(client);
 }
 

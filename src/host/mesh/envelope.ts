@@ -11,8 +11,20 @@ import { type BootId, parseVni, type Vni } from '../../base/ids.ts';
 /** What gossip and ipam send through a link; each is a field of Envelope. */
 export type Channel = 'gossip' | 'lease';
 
-export const GOODBYE_REASONS = ['stopping', 'leaving', 'duplicate', 'replaced', 'self', 'clone', 'refused'] as const;
-/** `leaving` is for good, `stopping` until the next start; the others end a link that shall not be. */
+export const GOODBYE_REASONS = [
+  'stopping',
+  'leaving',
+  'duplicate',
+  'replaced',
+  'self',
+  'clone',
+  'refused',
+  'restarting',
+] as const;
+/**
+ * `leaving` is for good, `stopping` until the next start, `restarting` too, but its tunnels go on meanwhile; the others end a
+ * link that shall not be.
+ */
 export type GoodbyeReason = (typeof GOODBYE_REASONS)[number];
 
 /** What one side says of itself when a link begins. */

@@ -57,8 +57,11 @@ export class Mesh {
     return this.#port;
   }
 
-  /** Says goodbye on every link (`leaving` is for good) and closes everything; no event fires after it resolves. */
-  async stop(reason: 'stopping' | 'leaving' = 'stopping'): Promise<void> {
+  /**
+   * Says goodbye on every link (`leaving` is for good, after `restarting` frames still flow) and closes everything; no event
+   * fires after it resolves.
+   */
+  async stop(reason: 'stopping' | 'restarting' | 'leaving' = 'stopping'): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#cancelTick?.();

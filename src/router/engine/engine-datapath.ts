@@ -1,6 +1,7 @@
 // The `engine` datapath: the Datapath contract over a native process that moves the frames (native/engine). This side turns
 // calls into control messages, keeps the counters that the engine reports, and says so when the engine is gone. No JavaScript
-// runs per frame. Invariant: commands reach the engine in the order of the calls.
+// runs per frame. With a place in the run directory the engine outlives this process, and the next one takes it over when it is
+// of the same protocol version and settings. Invariant: commands reach the engine in the order of the calls.
 
 import type { Log } from '../../base/capabilities.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
@@ -11,6 +12,8 @@ import type {
   DatapathEvents,
   DatapathOptions,
   DatapathStats,
+  Lasting,
+  LastingSession,
   PeerCounters,
   SessionKeys,
   TableChange,
@@ -19,6 +22,8 @@ import {
   type EngineMessage,
   encodeAddSession,
   encodeApplyTables,
+  encodeBeginTables,
+  encodeEndTables,
   encodeRemovePeer,
   encodeRemoveSession,
   encodeReport,
@@ -27,10 +32,11 @@ import {
   encodeSetClock,
   encodeSetEndpoint,
   encodeSetPathMtu,
-  encodeStop,
   encodeUseSession,
+  PROTOCOL_VERSION,
 } from './control-messages.ts';
-import { EngineProcess } from './engine-process.ts';
+import { EngineProcess, type EngineProcessEvents } from './engine-process.ts';
+import { type EnginePlace, findLeftEngine, withinHelloTime } from './left-engine.ts';
 
 /** Opening a TAP and a socket takes milliseconds; a machine that swaps may take longer. */
 const READY_MAX_MS = 10_000;
@@ -46,7 +52,14 @@ export interface EngineCapabilities {
   /** Path of the native program. */
   readonly executable: string;
   readonly without?: readonly EngineLack[];
+  /** Where it is found later; absent: the engine ends with this process. */
+  readonly place?: EnginePlace;
+  /** For tests: how old keys get, and how long an engine goes on alone. Default 180,000. */
+  readonly sessionLifeMs?: number;
 }
+
+/** Why an engine that was found is not taken over. */
+class Unsuitable extends Error {}
 
 export class EngineDatapath implements Datapath {
   readonly name = 'engine';
@@ -57,6 +70,9 @@ export class EngineDatapath implements Datapath {
   #starting: { resolve(): void; reject(error: Error): void } | null = null;
   #stopped: Promise<void> | null = null;
   #reports: (() => void)[] = [];
+  #adoptable: LastingSession[] = [];
+  /** An engine that fails meanwhile is replaced. */
+  #adopting = false;
   readonly #peers = new Map<PeerId, PeerCounters>();
   #totals: Omit<DatapathStats, 'peers'> = { drops: {}, framesIn: 0, framesOut: 0 };
   /** The bound UDP port. */
@@ -75,31 +91,38 @@ export class EngineDatapath implements Datapath {
   async start(events: DatapathEvents): Promise<void> {
     assert(this.#process === null && this.#stopped === null, 'a datapath is started once');
     this.#events = events;
-    let timer: NodeJS.Timeout | undefined;
-    const ready = new Promise<void>((resolve, reject) => {
-      this.#starting = { resolve, reject };
-      timer = setTimeout(() => reject(engineFault('internal', 'it says nothing')), READY_MAX_MS);
+    if (await this.#adopt()) return;
+    await this.#begin((ended) => {
+      const { executable, place } = this.#capabilities;
+      const words = this.#arguments();
+      const args = place === undefined ? words : [...words, '--control', place.socketPath];
+      return EngineProcess.spawn({ executable, args, logPath: place?.logPath ?? null }, ended);
     });
-    this.#process = new EngineProcess(this.#capabilities.executable, this.#arguments(), {
-      message: (message) => this.#hear(message),
-      ended: (reason) => this.#fail('internal', reason),
-    });
-    try {
-      await ready;
-    } catch (error) {
-      await this.stop();
-      throw error;
-    } finally {
-      clearTimeout(timer);
-      this.#starting = null;
-    }
   }
 
   stop(): Promise<void> {
     this.#events = null;
-    this.#stopped ??= this.#process?.stop(encodeStop()) ?? Promise.resolve();
+    this.#stopped ??= this.#process?.stop() ?? Promise.resolve();
     for (const resolve of this.#reports.splice(0)) resolve();
     return this.#stopped;
+  }
+
+  /** What an engine with a place can do. */
+  get lasting(): Lasting | undefined {
+    if (this.#capabilities.place === undefined) return undefined;
+    return {
+      adoptable: () => this.#adoptable,
+      replaceTables: (changes) => {
+        this.#process?.send(encodeBeginTables());
+        this.applyTables(changes);
+        this.#process?.send(encodeEndTables());
+      },
+      release: () => {
+        this.#events = null;
+        this.#stopped ??= this.#process?.release() ?? Promise.resolve();
+        return this.#stopped;
+      },
+    };
   }
 
   addSession(keys: SessionKeys): void {
@@ -173,7 +196,70 @@ export class EngineDatapath implements Datapath {
       'gateway-mac': gatewayMac,
     }).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const gateways = gatewayIps.flatMap((ip) => ['--gateway-ip', ip]);
-    return [...facts, ...gateways, ...(this.#capabilities.without ?? []).flatMap((lack) => ['--without', lack])];
+    const { without = [], sessionLifeMs } = this.#capabilities;
+    const lacks = without.flatMap((lack) => ['--without', lack]);
+    const life = sessionLifeMs === undefined ? [] : ['--session-life-ms', `${sessionLifeMs}`];
+    return [...facts, ...gateways, ...lacks, ...life];
+  }
+
+  /** True when an engine that was left behind is ours now; one that does not suit has been ended. */
+  async #adopt(): Promise<boolean> {
+    const { place, log } = this.#capabilities;
+    if (place === undefined) return false;
+    const left = await findLeftEngine(place);
+    if (left.socket === null) {
+      if (left.gone !== null) log.warn('the engine of before is gone', { reason: left.gone });
+      return false;
+    }
+    this.#adopting = true;
+    try {
+      const found = this.#begin((events) =>
+        EngineProcess.adopt(left.socket, { ...left, logPath: place.logPath }, events),
+      );
+      await withinHelloTime(found, left);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Unsuitable)) throw error;
+      log.info('engine replaced', { pid: left.pid, reason: error.message });
+      await this.#process?.stop();
+      this.#process = null;
+      this.#adoptable = [];
+      this.#peers.clear();
+      return false;
+    } finally {
+      this.#adopting = false;
+    }
+  }
+
+  /** Until it is ready. */
+  async #begin(open: (events: EngineProcessEvents) => EngineProcess): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#starting = { resolve, reject };
+      timer = setTimeout(() => reject(engineFault('internal', 'it says nothing')), READY_MAX_MS);
+    });
+    this.#process = open({
+      message: (message) => this.#hear(message),
+      ended: (reason) => this.#fail('internal', reason),
+    });
+    try {
+      await ready;
+    } catch (error) {
+      if (!(error instanceof Unsuitable)) await this.stop();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#starting = null;
+    }
+  }
+
+  #suits({ protocol, settings }: { readonly protocol: number; readonly settings: string }): void {
+    const wanted = this.#arguments().join(' ');
+    if (protocol !== PROTOCOL_VERSION) {
+      this.#starting?.reject(new Unsuitable(`it speaks version ${protocol}, this daemon version ${PROTOCOL_VERSION}`));
+    } else if (settings !== wanted) {
+      this.#starting?.reject(new Unsuitable(`it was started with other settings: ${settings}`));
+    }
   }
 
   #hear(message: EngineMessage): void {
@@ -181,8 +267,9 @@ export class EngineDatapath implements Datapath {
     switch (message.kind) {
       case 'ready':
         this.udpPort = message.udpPort;
-        this.#capabilities.log.info('engine started', {
+        this.#capabilities.log.info('engine ready', {
           pid: this.pid,
+          sessions: this.#adoptable.length,
           cipher: message.aead,
           features: message.features.join(' '),
         });
@@ -217,13 +304,20 @@ export class EngineDatapath implements Datapath {
         return;
       case 'reported':
         this.#reports.shift()?.();
+        return;
+      case 'hello':
+        this.#suits(message);
+        return;
+      case 'session':
+        if (message.adoptable) this.#adoptable.push(message.session);
+        else this.removeSession(message.session.localIndex);
     }
   }
 
   /** Before it is ready, the start fails; later, the datapath does. */
   #fail(code: ErrorCode, why: string): void {
     if (this.#starting !== null) {
-      this.#starting.reject(engineFault(code, why));
+      this.#starting.reject(this.#adopting ? new Unsuitable(why) : engineFault(code, why));
       return;
     }
     const events = this.#events;

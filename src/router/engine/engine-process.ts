@@ -1,51 +1,107 @@
-// The engine as a child process: starts it, speaks the control protocol over descriptor 3, and notices its end. It knows
-// messages, not what they mean.
+// The native process behind the engine datapath, as this daemon's child or as one that outlived an earlier daemon: speaks the
+// control protocol over its socket, ends or leaves it, and notices its end. It knows messages, not what they mean. Invariant:
+// of an engine of another protocol version nothing is read but that version, and nothing is said but `stop`.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { assert } from '../../base/errors.ts';
-import { decodeEngineMessage, type EngineMessage, LENGTH_BYTES, MESSAGE_MAX } from './control-messages.ts';
+import {
+  decodeEngineMessage,
+  type EngineMessage,
+  encodeStop,
+  LENGTH_BYTES,
+  MESSAGE_MAX,
+  PROTOCOL_VERSION,
+  protocolOf,
+} from './control-messages.ts';
 
 /** How long an engine that was told to stop may take before it is killed. */
 const STOP_MAX_MS = 2000;
+/** How long a killed process may keep its descriptors; it takes the kernel milliseconds. */
+const GONE_MAX_MS = 500;
+const GONE_POLL_MS = 5;
+/** Of what an engine wrote before it ended. */
+const LAST_WORDS_MAX = 500;
 
 export interface EngineProcessEvents {
   message(message: EngineMessage): void;
-  /** The process is gone, or spoke nonsense and was killed; said once, never after {@link EngineProcess.stop}. */
+  /** The process is gone, or spoke nonsense and was killed; said once, never after `stop` or `release` was called. */
   ended(reason: string): void;
 }
 
+export interface EngineProgram {
+  /** Path of the native program. */
+  readonly executable: string;
+  readonly args: readonly string[];
+  /** Where it writes why it ended; null: where this process writes its errors. Set for an engine that may outlive us. */
+  readonly logPath: string | null;
+}
+
 export class EngineProcess {
-  readonly #child: ChildProcess;
-  readonly #control: Socket;
+  readonly pid: number | undefined;
+  readonly #socket: Socket;
   readonly #events: EngineProcessEvents;
   readonly #exited: Promise<void>;
+  readonly #logPath: string | null;
+  #child: ChildProcess | null = null;
+  #protocol: number | null = null;
   #input: Buffer = Buffer.alloc(0);
   #over = false;
 
-  constructor(executable: string, args: readonly string[], events: EngineProcessEvents) {
+  private constructor(
+    socket: Socket,
+    facts: { readonly pid: number | undefined; readonly exited: Promise<void>; readonly logPath: string | null },
+    events: EngineProcessEvents,
+  ) {
+    this.pid = facts.pid;
+    this.#socket = socket;
+    this.#exited = facts.exited;
+    this.#logPath = facts.logPath;
     this.#events = events;
-    // Nothing of our environment: it may hold a token.
-    this.#child = spawn(executable, args, { cwd: '/', env: {}, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] });
-    const control = this.#child.stdio[3];
-    assert(control !== null && control !== undefined && 'write' in control, 'descriptor 3 was asked for');
-    this.#control = control as Socket;
-    this.#exited = new Promise((resolve) => {
-      this.#child.once('error', (error) => {
-        this.#end(`it can't be started: ${error.message}`);
-        resolve();
-      });
-      this.#child.once('exit', (code, signal) => {
-        this.#end(signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`);
-        resolve();
-      });
-    });
-    this.#control.on('data', (bytes: Buffer) => this.#read(bytes));
-    this.#control.on('error', () => undefined); // its end is what counts
+    socket.on('data', (bytes: Buffer) => this.#read(bytes));
+    socket.on('error', () => undefined); // its end is what counts
   }
 
-  get pid(): number | undefined {
-    return this.#child.pid;
+  /** As a child of this process, with descriptor 3 for the conversation; in a session of its own when it may outlive us. */
+  static spawn({ executable, args, logPath }: EngineProgram, events: EngineProcessEvents): EngineProcess {
+    const log = logPath === null ? ('inherit' as const) : openSync(logPath, 'w', 0o600);
+    // Nothing of our environment: it may hold a token. Ctrl-C is for us, not for who outlives us.
+    const child = spawn(executable, args, {
+      cwd: '/',
+      env: {},
+      detached: logPath !== null,
+      stdio: ['ignore', 'ignore', log, 'pipe'],
+    });
+    if (typeof log === 'number') closeSync(log);
+    const control = child.stdio[3];
+    assert(control !== null && control !== undefined && 'write' in control, 'descriptor 3 was asked for');
+    let failed: Error | null = null;
+    const exited = new Promise<void>((resolve) => {
+      child.once('error', (error) => {
+        failed = error;
+        resolve();
+      });
+      child.once('exit', () => resolve());
+    });
+    const engine = new EngineProcess(control as Socket, { pid: child.pid, exited, logPath }, events);
+    engine.#child = child;
+    void exited.then(() => {
+      const { exitCode, signalCode } = child;
+      const how = signalCode === null ? `it ended with exit code ${exitCode}` : `it was ended by ${signalCode}`;
+      engine.#end(failed === null ? how : `it can't be started: ${failed.message}`);
+    });
+    return engine;
+  }
+
+  /** One that runs already, by its socket (paused) and process id. */
+  static adopt(socket: Socket, { pid, logPath }: { pid: number; logPath: string }, events: EngineProcessEvents) {
+    const exited = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    const engine = new EngineProcess(socket, { pid, exited, logPath }, events);
+    void exited.then(() => engine.#end('it is gone'));
+    socket.resume();
+    return engine;
   }
 
   /** `secret` messages are zeroed once the kernel has them. */
@@ -54,17 +110,26 @@ export class EngineProcess {
       if (secret) message.fill(0);
       return;
     }
-    this.#control.write(message, secret ? () => message.fill(0) : undefined);
+    this.#socket.write(message, secret ? () => message.fill(0) : undefined);
   }
 
-  /** Sends a last message and waits for the end. No event comes after it was called. */
-  async stop(last: Buffer): Promise<void> {
-    this.send(last);
+  /** Ends it and waits for that. No event comes after it was called. */
+  async stop(): Promise<void> {
+    this.send(encodeStop());
     this.#over = true;
-    const killer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MAX_MS);
+    const killer = setTimeout(() => this.#kill(), STOP_MAX_MS);
     await this.#exited;
     clearTimeout(killer);
-    this.#control.destroy();
+    this.#socket.destroy();
+    await this.#gone();
+  }
+
+  /** Lets it go on alone; resolves when it has all that was sent. No event comes after it was called. */
+  async release(): Promise<void> {
+    this.#over = true;
+    await new Promise<void>((resolve) => this.#socket.end(() => resolve()));
+    this.#socket.destroy();
+    this.#child?.unref();
   }
 
   #read(bytes: Buffer): void {
@@ -74,25 +139,73 @@ export class EngineProcess {
       const length = this.#input.readUInt32BE(at);
       const end = at + LENGTH_BYTES + length;
       if (length <= MESSAGE_MAX && this.#input.length < end) break;
-      const message = decodeEngineMessage(this.#input.subarray(at + LENGTH_BYTES, end));
-      if (message === null) {
+      if (!this.#take(this.#input.subarray(at + LENGTH_BYTES, end))) {
         this.#distrust();
         return;
       }
       at = end;
-      this.#events.message(message);
     }
     this.#input = this.#input.subarray(at);
   }
 
+  /** False when it is malformed. */
+  #take(payload: Buffer): boolean {
+    if (this.#protocol === null) {
+      this.#protocol = protocolOf(payload);
+      if (this.#protocol === null) return false;
+      if (this.#protocol !== PROTOCOL_VERSION) {
+        this.#events.message({ kind: 'hello', protocol: this.#protocol, settings: '' });
+      }
+    }
+    if (this.#protocol !== PROTOCOL_VERSION) return true;
+    const message = decodeEngineMessage(payload);
+    if (message !== null) this.#events.message(message);
+    return message !== null;
+  }
+
   #distrust(): void {
-    this.#child.kill('SIGKILL');
+    this.#kill();
     this.#end('it sent a malformed message');
+  }
+
+  #kill(): void {
+    if (this.#child !== null) this.#child.kill('SIGKILL');
+    // While the socket is open the process lives, so the number is its own.
+    else if (!this.#socket.destroyed && this.pid !== undefined) killProcess(this.pid, 'SIGKILL');
+  }
+
+  /** A process whose socket closed may still hold the port for a moment; a child's exit came after that. */
+  async #gone(): Promise<void> {
+    if (this.#child !== null || this.pid === undefined) return;
+    for (let waitedMs = 0; waitedMs < GONE_MAX_MS && killProcess(this.pid, 0); waitedMs += GONE_POLL_MS) {
+      await delay(GONE_POLL_MS);
+    }
   }
 
   #end(reason: string): void {
     if (this.#over) return;
     this.#over = true;
-    this.#events.ended(reason);
+    const words = this.#logPath === null ? '' : lastWords(this.#logPath);
+    this.#events.ended(words === '' ? reason : `${reason}: ${words}`);
+  }
+}
+
+/** What an engine wrote last, such as why it ended; empty when it wrote nothing. */
+export function lastWords(logPath: string): string {
+  try {
+    return readFileSync(logPath, 'utf8').trim().split('\n').at(-1)!.slice(-LAST_WORDS_MAX);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+    return `its log can't be read: ${(error as Error).message}`;
+  }
+}
+
+/** False when there is no such process. */
+function killProcess(pid: number, signal: 'SIGKILL' | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
 }

@@ -1,0 +1,68 @@
+// Takes over the sessions that a datapath kept alive while no control side was there: each returns to the slot that it had, its
+// age goes on, and no key is seen. Invariant: what is not taken over is ended, so that the datapath never holds a session that
+// nobody replaces in time.
+
+import type { PeerId } from '../base/ids.ts';
+import type { LastingSession } from './datapath.ts';
+import type { TunnelOptions } from './tunnel-options.ts';
+import type { TunnelPeer } from './tunnel-peer.ts';
+import type { TunnelPeers } from './tunnel-peers.ts';
+import { REJECT_AFTER_MS, rekeyTimeMs } from './tunnel-timing.ts';
+
+/** What a datapath kept. */
+export interface LeftTunnels {
+  /** Of each peer the oldest first. */
+  readonly sessions: readonly LastingSession[];
+  /** All that it knows anything of. */
+  readonly peers: readonly PeerId[];
+}
+
+export class TunnelAdopter {
+  readonly #options: TunnelOptions;
+  readonly #peers: TunnelPeers;
+
+  constructor(parts: { options: TunnelOptions; peers: TunnelPeers }) {
+    this.#options = parts.options;
+    this.#peers = parts.peers;
+  }
+
+  /** The peers that have sessions now. Those that nobody knows any more leave the datapath with all they had there. */
+  adopt({ sessions, peers }: LeftTunnels, nowMs: number): ReadonlySet<TunnelPeer> {
+    const { datapath } = this.#options;
+    for (const id of new Set([...peers, ...sessions.map(({ peer }) => peer)])) {
+      if (this.#known(id) === null) datapath.removePeer(id);
+    }
+    const adopted = new Set<TunnelPeer>();
+    for (const session of sessions) {
+      const peer = this.#known(session.peer);
+      if (peer === null) continue;
+      if (this.#take(peer, session, nowMs)) adopted.add(peer);
+      else datapath.removeSession(session.localIndex);
+    }
+    return adopted;
+  }
+
+  /** Gossip named it, or it was a recent peer: whoever was removed is neither. */
+  #known(id: PeerId): TunnelPeer | null {
+    const peer = this.#peers.get(id);
+    return peer === undefined || peer.staticKey === null ? null : peer;
+  }
+
+  #take(peer: TunnelPeer, left: LastingSession, nowMs: number): boolean {
+    const { localIndex, remoteIndex, initiator, cipher, createdMs, pathMtu, capabilities, exhausted, endpoint } = left;
+    const alive = createdMs <= nowMs && nowMs < createdMs + REJECT_AFTER_MS;
+    if (!alive || endpoint === null || !this.#peers.keepIndex(localIndex, peer)) return false;
+    const rekeyAtMs = rekeyTimeMs(createdMs, initiator, this.#options.random.fraction());
+    peer.slots.adopt(
+      { localIndex, remoteIndex, initiator, cipher, createdMs, rekeyAtMs, pathMtu, capabilities, endpoint, exhausted },
+      left.role,
+    );
+    peer.endpoint = endpoint;
+    if (left.role === 'current') {
+      peer.agreedMtu = pathMtu;
+      peer.traffic.restart(nowMs);
+      peer.wantedMs = null;
+    }
+    return true;
+  }
+}
