@@ -7,6 +7,8 @@ export interface Flags {
   readonly quick: boolean;
   /** Path of the JSON, or null. */
   readonly json: string | null;
+  /** Whether the table goes into bench/README.md. */
+  readonly record: boolean;
   /** Names of contenders, or null for all. */
   readonly only: ReadonlySet<string> | null;
   /** Names of metrics, or null for all. */
@@ -15,7 +17,8 @@ export interface Flags {
   readonly rounds: number | null;
 }
 
-export const USAGE = 'npm run bench [-- [--quick] [--json FILE] [--only CONTENDER,…] [--metric NAME,…] [--rounds N]]';
+export const USAGE =
+  'npm run bench [-- [--quick] [--json FILE] [--only CONTENDER,…] [--metric NAME,…] [--rounds N] [--record]]';
 
 const ROUNDS_MAX = 1000;
 
@@ -32,6 +35,7 @@ export function readFlags(words: readonly string[], known: Known): Flags {
     options: {
       quick: { type: 'boolean' },
       json: { type: 'string' },
+      record: { type: 'boolean' },
       only: { type: 'string' },
       metric: { type: 'string' },
       rounds: { type: 'string' },
@@ -40,6 +44,7 @@ export function readFlags(words: readonly string[], known: Known): Flags {
   return {
     quick: values.quick ?? false,
     json: values.json ?? null,
+    record: values.record ?? false,
     only: names('--only', values.only, known.contenders),
     metrics: names('--metric', values.metric, known.metrics),
     rounds: rounds(values.rounds),

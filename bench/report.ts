@@ -2,11 +2,11 @@
 
 import type { Contender } from './contender.ts';
 import type { Machine } from './machine.ts';
-import { type Metric, START_UP_METRICS, TRAFFIC_METRICS } from './metrics.ts';
+import { IDLE_METRICS, type Metric, PAIR_METRICS, START_UP_METRICS, TRAFFIC_METRICS } from './metrics.ts';
 import type { Summary } from './statistics.ts';
 import { type Goal, judge, type Measured, ratiosToVxlan, voidReason } from './verdict.ts';
 
-const LABEL_WIDTH = 48;
+const LABEL_WIDTH = 58;
 const FIGURE_WIDTH = 11;
 
 export interface Report {
@@ -21,7 +21,7 @@ export function describe({ machine, rounds, contenders, measured }: Report): str
     header(machine, rounds),
     ...TRAFFIC_METRICS.map((metric) => trafficBlock(metric, contenders, measured)),
     daemonBlock(contenders, measured),
-    verdict(measured),
+    verdict(measured, contenders),
   ]
     .filter((block) => block !== '')
     .join('\n\n');
@@ -40,12 +40,22 @@ function trafficBlock(metric: Metric<string>, contenders: readonly Contender[], 
 }
 
 function daemonBlock(contenders: readonly Contender[], measured: Measured): string {
-  const rows = START_UP_METRICS.flatMap((metric) => {
-    const summary = measured.startUp[metric.name];
-    return summary === undefined ? [] : [row(`  ${metric.title}, ${metric.unit}`, figures(metric, summary))];
+  const alone = [
+    ...START_UP_METRICS.map((metric) => [metric, measured.startUp[metric.name]] as const),
+    ...IDLE_METRICS.map((metric) => [metric, measured.idle[metric.name]] as const),
+  ];
+  const ofPairs = contenders.flatMap(({ name }) =>
+    PAIR_METRICS.map((metric) => {
+      const title = `${name}: ${metric.title}`;
+      return [{ ...metric, title }, measured.contenders[name]?.[metric.name]] as const;
+    }),
+  );
+  const rows = [...alone, ...ofPairs].flatMap(([metric, summary]) => {
+    if (summary === undefined) return [];
+    const unit = metric.unit === '' ? '' : `, ${metric.unit}`;
+    return [row(`  ${metric.title}${unit}`, figures(metric, summary))];
   });
-  const resident = contenders.flatMap(({ name }) => afterLoad(name, measured.contenders[name]?.residentMiB));
-  return titled(row('fabric daemon', ['median', 'min', 'max']), [...rows, ...resident]);
+  return titled(row('fabric daemon', ['median', 'min', 'max']), rows);
 }
 
 function titled(title: string, rows: readonly string[]): string {
@@ -62,20 +72,19 @@ function header(machine: Machine, rounds: number): string {
   ].join('\n');
 }
 
-function afterLoad(name: string, resident: Summary | undefined): string[] {
-  if (resident === undefined) return [];
-  const metric = { digits: 1 };
-  return [row(`  daemon with ${name} after traffic, resident, MiB`, figures(metric, resident))];
-}
-
-function verdict(measured: Measured): string {
+function verdict(measured: Measured, contenders: readonly Contender[]): string {
   const reason = voidReason(measured);
   if (reason !== null) return `VOID: ${reason}`;
-  return judge(measured).map(goalLine).join('\n');
+  return judge(measured, peerNames(contenders)).map(goalLine).join('\n');
+}
+
+/** Names of the programs by others. */
+export function peerNames(contenders: readonly Contender[]): readonly string[] {
+  return contenders.filter(({ isPeer }) => isPeer === true).map(({ name }) => name);
 }
 
 function goalLine({ what, limit, measured, met }: Goal): string {
-  const digits = limit < 1 ? 4 : 0;
+  const digits = limit < 10 ? 3 : 0;
   return `${met ? 'met   ' : 'MISSED'}  ${what}: ${measured.toFixed(digits)} (goal ${limit})`;
 }
 

@@ -5,6 +5,7 @@ import { eventually } from '../test/lab/exec.ts';
 import type { LabHost } from '../test/lab/host.ts';
 import { withLab } from '../test/lab/with-lab.ts';
 import { processUs } from './cpu-time.ts';
+import { DAEMON_PROCESS, residentMiB } from './process-time.ts';
 
 export interface StartUpFigures {
   /** From starting the command to its end, which says ready: a new cluster. */
@@ -35,14 +36,14 @@ export function measureStartUp({ idleSeconds }: { idleSeconds: number }): Promis
     const beforeUs = await cpuUs(second);
     const idleMs = await timed(() => new Promise<void>((resolve) => setTimeout(resolve, idleSeconds * 1000)));
     const idleCpuPercent = ((await cpuUs(second)) - beforeUs) / 10 / idleMs;
-    return { launchMs, joinToPingMs, statusMs, idleResidentMiB: await residentMiB(second), idleCpuPercent };
+    return {
+      launchMs,
+      joinToPingMs,
+      statusMs,
+      idleResidentMiB: await residentMiB(second, DAEMON_PROCESS),
+      idleCpuPercent,
+    };
   });
-}
-
-/** Resident memory of a host's daemon. */
-export async function residentMiB(host: LabHost): Promise<number> {
-  const { stdout } = await host.run(['cat', `/proc/${await host.daemonPid()}/status`]);
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(stdout)![1]) / 1024;
 }
 
 async function cpuUs(host: LabHost): Promise<number> {

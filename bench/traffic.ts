@@ -1,8 +1,11 @@
 // Measures one path: ping, TCP and UDP by iperf3 from client to server, and the CPU time that the whole machine spends on it.
 // Whatever iperf3 itself costs is the same on every path.
 
+import type { Lab } from '../test/lab/lab.ts';
 import type { Path, Place } from './contender.ts';
 import { machineBusyUs } from './cpu-time.ts';
+import { withLoss } from './loss.ts';
+import { mainThreadUs, processesUs } from './process-time.ts';
 
 export interface TrafficOptions {
   readonly tcpSeconds: number;
@@ -11,7 +14,17 @@ export interface TrafficOptions {
 }
 
 /** The names are the keys of the JSON (metrics.ts says what they mean). */
-export type TrafficName = 'tcpGbps' | 'tcp8Gbps' | 'udpGbps' | 'udpPps' | 'rttMs' | 'cpuUsPer64KiB';
+export type TrafficName =
+  | 'tcpGbps'
+  | 'tcp8Gbps'
+  | 'tcpLossGbps'
+  | 'udpGbps'
+  | 'udpPps'
+  | 'rttMs'
+  | 'cpuUsPer64KiB'
+  | 'cpuSecondsPerGbit'
+  | 'daemonMsPerGB'
+  | 'daemonCollections';
 
 /** One figure per metric that was wanted. */
 export type TrafficFigures = Partial<Record<TrafficName, number>>;
@@ -30,24 +43,75 @@ export async function serve(place: Place): Promise<void> {
   await place.run(['iperf3', '--server', '--daemon']);
 }
 
-/** Makes only the traffic that the wanted metrics need. */
-export async function measureTraffic(
-  path: Path,
-  options: TrafficOptions & { readonly wanted: (metric: TrafficName) => boolean },
-): Promise<TrafficFigures> {
+export interface WantedTraffic extends TrafficOptions {
+  readonly wanted: (metric: TrafficName) => boolean;
+}
+
+/** What comes out of one run of a single TCP stream. */
+const OF_ONE_STREAM = ['tcpGbps', 'cpuUsPer64KiB', 'cpuSecondsPerGbit', 'daemonMsPerGB', 'daemonCollections'] as const;
+
+/** Makes only the traffic that the wanted metrics need; leaves out those that the path has no figure for. */
+export async function measureTraffic(path: Path, options: WantedTraffic): Promise<TrafficFigures> {
   const { pings, tcpSeconds, udpSeconds, wanted } = options;
   const figures: TrafficFigures = {};
   if (wanted('rttMs')) figures.rttMs = await ping(path, pings);
-  if (wanted('tcpGbps') || wanted('cpuUsPer64KiB')) {
-    const { gbps, cpuUsPer64KiB } = await tcp(path, { streams: 1, seconds: tcpSeconds });
-    figures.tcpGbps = gbps;
-    figures.cpuUsPer64KiB = cpuUsPer64KiB;
+  if (OF_ONE_STREAM.some(wanted)) {
+    const measured = await measureOneStream(path, tcpSeconds);
+    for (const name of OF_ONE_STREAM) if (wanted(name) && measured[name] !== undefined) figures[name] = measured[name];
   }
-  if (wanted('tcp8Gbps')) figures.tcp8Gbps = (await tcp(path, { streams: STREAMS, seconds: tcpSeconds })).gbps;
-  if (wanted('udpGbps')) figures.udpGbps = (await udp(path, { bytes: UDP_BYTES, seconds: udpSeconds })).gbps;
-  if (wanted('udpPps'))
-    figures.udpPps = (await udp(path, { bytes: UDP_SMALL_BYTES, seconds: udpSeconds })).packetsPerSecond;
+  if (wanted('tcp8Gbps')) figures.tcp8Gbps = gbps(await tcp(path, { streams: STREAMS, seconds: tcpSeconds }));
+  if (wanted('udpGbps')) figures.udpGbps = gbps(await udp(path, { bytes: UDP_BYTES, seconds: udpSeconds }));
+  if (wanted('udpPps')) {
+    const { bytes, seconds } = await udp(path, { bytes: UDP_SMALL_BYTES, seconds: udpSeconds });
+    figures.udpPps = bytes / UDP_SMALL_BYTES / seconds;
+  }
   return figures;
+}
+
+/** The same single stream over an underlay that loses; apart, because what it loses is in nobody's books. */
+export async function measureLoss(
+  lab: Lab,
+  path: Path,
+  { wanted, tcpSeconds }: WantedTraffic,
+): Promise<TrafficFigures> {
+  if (!wanted('tcpLossGbps')) return {};
+  const received = await withLoss(lab, path.hosts, () => tcp(path, { streams: 1, seconds: tcpSeconds }));
+  return { tcpLossGbps: gbps(received) };
+}
+
+/** The stream itself, and what machine, carriers and daemons spend on it. */
+async function measureOneStream(path: Path, seconds: number): Promise<TrafficFigures> {
+  const before = await spentOn(path);
+  await settle();
+  const beforeUs = machineBusyUs();
+  const received = await iperf(path, seconds, ['--parallel', '1']);
+  const busyUs = machineBusyUs() - beforeUs;
+  const after = await spentOn(path);
+  const figures: TrafficFigures = {
+    tcpGbps: gbps(received),
+    cpuUsPer64KiB: busyUs / (received.bytes / 65_536),
+  };
+  if (path.carriers.length > 0)
+    figures.cpuSecondsPerGbit = (after.carriersUs - before.carriersUs) / 1e6 / ((received.bytes * 8) / 1e9);
+  if (path.daemons.length > 0)
+    figures.daemonMsPerGB = (after.daemonsUs - before.daemonsUs) / 1e3 / (received.bytes / 1e9);
+  if (path.collections !== undefined) figures.daemonCollections = after.collections - before.collections;
+  return figures;
+}
+
+interface Spent {
+  readonly carriersUs: number;
+  readonly daemonsUs: number;
+  readonly collections: number;
+}
+
+async function spentOn({ hosts, carriers, daemons, collections }: Path): Promise<Spent> {
+  const ofDaemons = await Promise.all(daemons.map(async (host) => mainThreadUs(host, await host.daemonPid())));
+  return {
+    carriersUs: carriers.length === 0 ? 0 : await processesUs(hosts, carriers),
+    daemonsUs: ofDaemons.reduce((sum, us) => sum + us, 0),
+    collections: collections?.() ?? 0,
+  };
 }
 
 /** Average of an idle path. */
@@ -66,24 +130,23 @@ export function averageOfPing(output: string): number {
 
 async function tcp(
   path: Path,
-  { streams, seconds }: { streams: number; seconds: number },
-): Promise<{ gbps: number; cpuUsPer64KiB: number }> {
+  { streams, seconds }: { readonly streams: number; readonly seconds: number },
+): Promise<Received> {
   await settle();
-  const beforeUs = machineBusyUs();
-  const { bytes, bits_per_second } = await iperf(path, seconds, ['--parallel', String(streams)]);
-  const busyUs = machineBusyUs() - beforeUs;
-  return { gbps: bits_per_second / 1e9, cpuUsPer64KiB: busyUs / (bytes / 65_536) };
+  return iperf(path, seconds, ['--parallel', String(streams)]);
 }
 
 /** As fast as the sender can; what counts is what arrives. */
 async function udp(
   path: Path,
-  { bytes, seconds }: { bytes: number; seconds: number },
-): Promise<{ gbps: number; packetsPerSecond: number }> {
+  { bytes, seconds }: { readonly bytes: number; readonly seconds: number },
+): Promise<Received> {
   await settle();
-  const received = await iperf(path, seconds, ['--udp', '--bitrate', '0', '--length', String(bytes)]);
-  const packetsPerSecond = received.bytes / bytes / received.seconds;
-  return { gbps: received.bits_per_second / 1e9, packetsPerSecond };
+  return iperf(path, seconds, ['--udp', '--bitrate', '0', '--length', String(bytes)]);
+}
+
+function gbps({ bits_per_second }: Received): number {
+  return bits_per_second / 1e9;
 }
 
 /** What iperf3 reports that its server received (`end.sum_received`). */

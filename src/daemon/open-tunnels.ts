@@ -10,9 +10,15 @@ import type { MemberOptions } from './member-options.ts';
 
 const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
 
+/** What of a member its tunnels are made of. */
+export type TunnelFacts = Pick<
+  MemberOptions,
+  'identity' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu'
+>;
+
 /** `wake`: the tunnels want their tick within so many milliseconds. */
 export function openTunnels(
-  options: MemberOptions,
+  options: TunnelFacts,
   { datapath, wake }: { readonly datapath: TunnelDatapath; readonly wake: (withinMs: number) => void },
 ): Tunnels {
   const { identity, crypto, clock, random, store, log, underlayMtu } = options;

@@ -7,13 +7,31 @@ const KNOWN = { contenders: ['vxlan', 'engine'], metrics: ['tcpGbps', 'rttMs'] }
 
 describe('the flags of a run', () => {
   it('are all optional', () => {
-    expect(readFlags([], KNOWN)).toEqual({ quick: false, json: null, only: null, metrics: null, rounds: null });
+    expect(readFlags([], KNOWN)).toEqual({
+      quick: false,
+      json: null,
+      record: false,
+      only: null,
+      metrics: null,
+      rounds: null,
+    });
   });
 
   it('choose contenders, metrics, rounds and a file', () => {
-    const words = ['--quick', '--json', 'x', '--only', 'vxlan,engine', '--metric', 'rttMs', '--rounds', '7'];
+    const words = [
+      '--quick',
+      '--record',
+      '--json',
+      'x',
+      '--only',
+      'vxlan,engine',
+      '--metric',
+      'rttMs',
+      '--rounds',
+      '7',
+    ];
     const chosen = { only: new Set(['vxlan', 'engine']), metrics: new Set(['rttMs']) };
-    expect(readFlags(words, KNOWN)).toEqual({ quick: true, json: 'x', ...chosen, rounds: 7 });
+    expect(readFlags(words, KNOWN)).toEqual({ quick: true, record: true, json: 'x', ...chosen, rounds: 7 });
   });
 
   const wrong: [story: string, words: string[], message: string][] = [

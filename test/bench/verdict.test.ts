@@ -32,7 +32,7 @@ const startUp = {
 
 function measured(gbps: { bare: number; vxlan: number; pcap: number }): Measured {
   const contenders = Object.entries(gbps).map(([name, value]) => [name, { tcpGbps: summarize([value]) }]);
-  return { contenders: Object.fromEntries(contenders), startUp };
+  return { contenders: Object.fromEntries(contenders), startUp, idle: {} };
 }
 
 describe('a run', () => {
@@ -47,9 +47,70 @@ describe('a run', () => {
   });
 
   it('meets its goals up to the limit itself, and misses them one by one', () => {
-    expect(judge(measured({ bare: 20, vxlan: 10, pcap: 0.25 })).every(({ met }) => met)).toBe(true);
-    const missed = judge(measured({ bare: 20, vxlan: 10, pcap: 0.24 })).filter(({ met }) => !met);
+    expect(judge(measured({ bare: 20, vxlan: 10, pcap: 0.25 }), []).every(({ met }) => met)).toBe(true);
+    const missed = judge(measured({ bare: 20, vxlan: 10, pcap: 0.24 }), []).filter(({ met }) => !met);
     expect(missed.map(({ measured: ratio }) => ratio)).toEqual([0.024]);
+  });
+});
+
+describe('the goals of the engine', () => {
+  const figures = (values: Record<string, number>) =>
+    Object.fromEntries(Object.entries(values).map(([name, value]) => [name, summarize([value])]));
+  const VXLAN = { tcpGbps: 10, tcp8Gbps: 10, udpGbps: 1, udpPps: 100, rttMs: 1, cpuUsPer64KiB: 50, tcpLossGbps: 2 };
+  const AT_LIMIT = { ...VXLAN, tcpGbps: 8.5, tcp8Gbps: 8.5, udpPps: 70, rttMs: 3, cpuUsPer64KiB: 75, tcpLossGbps: 1.8 };
+  const OF_PROCESSES = { cpuSecondsPerGbit: 0.4, daemonMsPerGB: 70 };
+  const run = (engine: Record<string, number>): Measured => ({
+    contenders: {
+      vxlan: figures(VXLAN),
+      engine: figures({ ...AT_LIMIT, ...OF_PROCESSES, ...engine }),
+      'wireguard-go': figures({ tcpGbps: 2.8, cpuSecondsPerGbit: 1 }),
+      tinc: figures({ tcpGbps: 0.1 }),
+    },
+    startUp: {},
+    idle: figures({ tunnelsCpuPercent: 0.5 }),
+  });
+  const missedBy = (engine: Record<string, number>) =>
+    judge(run(engine), ['wireguard-go', 'tinc'])
+      .filter(({ met }) => !met)
+      .map(({ what }) => what);
+
+  it('are met at their limits', () => {
+    expect(missedBy({})).toEqual([]);
+  });
+
+  const rows: [metric: string, value: number, missed: string][] = [
+    ['tcpGbps', 8.49, 'engine, TCP 1 stream, × kernel VXLAN'],
+    ['tcp8Gbps', 8.4, 'engine, TCP 8 streams, × kernel VXLAN'],
+    ['cpuUsPer64KiB', 76, 'engine, CPU per 64 KiB, × kernel VXLAN'],
+    ['udpGbps', 0.99, 'engine, UDP 1300 bytes, × kernel VXLAN'],
+    ['udpPps', 69, 'engine, UDP 64 bytes, × kernel VXLAN'],
+    ['rttMs', 3.1, 'engine, idle ping, × kernel VXLAN'],
+    ['tcpLossGbps', 1.7, 'engine, TCP with 1 % loss, × kernel VXLAN'],
+    ['cpuSecondsPerGbit', 0.41, 'engine, CPU per Gbit, × wireguard-go'],
+    ['daemonMsPerGB', 71, "engine, daemons' JavaScript, ms/GB"],
+  ];
+  it.each(rows)('miss %s at %d', (metric, value, missed) => {
+    expect(missedBy({ [metric]: value })).toEqual([missed]);
+  });
+
+  it('are held against the best program by others, not the worst', () => {
+    const fast = run({});
+    const contenders = { ...fast.contenders, tinc: figures({ tcpGbps: 3 }) };
+    const goal = judge({ ...fast, contenders }, ['wireguard-go', 'tinc']).find(({ what }) =>
+      what.includes('best peer'),
+    );
+    expect(goal).toMatchObject({ met: false, measured: 8.5 / 3 });
+  });
+
+  it('are void with frames that vanished in any round', () => {
+    const lost = { ...run({}).contenders, engine: { unaccountedFrames: summarize([0, 3, 0]) } };
+    expect(voidReason({ ...run({}), contenders: lost })).toBe(
+      'engine: 3 frames entered that were neither delivered nor counted as dropped',
+    );
+  });
+
+  it('are left out where the run lacks their figures', () => {
+    expect(judge({ contenders: { engine: figures({ tcpGbps: 1 }) }, startUp: {}, idle: {} }, ['tinc'])).toEqual([]);
   });
 });
 

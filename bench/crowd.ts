@@ -1,0 +1,95 @@
+// A program that plays many peers of one fabric daemon: each with keys of its own, the real control side of the tunnels
+// (src/router/tunnels.ts), a UDP socket, and a keepalive every ten seconds, as hosts send that have something to say now and
+// then. It carries no frames. Arguments: identity file of the daemon's host (cluster secrets and static key), its address, how
+// many. Says `{"established":N}` each time another tunnel stands, and lives until it is killed.
+
+import { createSocket } from 'node:dgram';
+import type { Endpoint } from '../src/base/endpoint.ts';
+import { openTunnels } from '../src/daemon/open-tunnels.ts';
+import { generateHostKeys, type HostIdentity, readIdentityFile } from '../src/host/identity-file.ts';
+import { nodeCrypto } from '../src/host/node-crypto.ts';
+import { nodeRandom } from '../src/host/node-random.ts';
+import { SystemClock } from '../src/host/system-clock.ts';
+import type { SessionKeys } from '../src/router/datapath.ts';
+import type { TunnelDatapath } from '../src/router/tunnel-options.ts';
+import { KEEPALIVE_MS } from '../src/router/tunnel-timing.ts';
+import { DatagramType, datagramType, HOP_LIMIT, InnerKind } from '../src/router/wire-format.ts';
+import { MemoryStore } from '../test/fakes/memory-store.ts';
+import { RecordingLog } from '../test/fakes/recording-log.ts';
+import { WireSpeaker } from '../test/router/wire-speaker.ts';
+
+/** One after the other: a daemon under a storm of handshakes asks for cookies, which is another measurement. */
+const BETWEEN_HANDSHAKES_MS = 60;
+const UNDERLAY_MTU = 1500;
+const FABRIC_PORT = 6783;
+
+const clock = new SystemClock();
+
+/** Starts one peer; resolves when its tunnel stands. */
+async function startPeer({ token, genesis, keys: target }: HostIdentity, remote: Endpoint): Promise<void> {
+  const socket = createSocket('udp4');
+  await new Promise<void>((resolve) => socket.bind(0, resolve));
+  const sessions = new Map<number, { readonly speaker: WireSpeaker; sent: number }>();
+  let established = (): void => undefined;
+  const stands = new Promise<void>((resolve) => {
+    established = resolve;
+  });
+  let current: number | null = null;
+  const sendKeepalive = (): void => {
+    const session = sessions.get(current ?? 0);
+    if (session === undefined) return;
+    const inner = { kind: InnerKind.keepalive, hopLimit: HOP_LIMIT };
+    socket.send(session.speaker.say(session.sent++, inner, new Uint8Array()), remote.port, remote.ip);
+  };
+  const datapath: TunnelDatapath = {
+    addSession: (session: SessionKeys) => {
+      sessions.set(session.localIndex, { speaker: new WireSpeaker(session), sent: 0 });
+    },
+    useSession: (index) => {
+      current = index;
+      sendKeepalive();
+      established();
+    },
+    removeSession: (index) => void sessions.delete(index),
+    setEndpoint: () => undefined, // there is only one
+    setPathMtu: () => undefined, // nothing large is sent
+    sendRaw: (datagram, to) => socket.send(datagram, to.port, to.ip),
+    sendKeepalive,
+    removePeer: () => undefined, // the peer is never removed
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const wake = (withinMs: number): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => wake(tunnels.tick([])), withinMs);
+  };
+  const tunnels = openTunnels(
+    {
+      identity: { token, genesis, keys: generateHostKeys(nodeRandom, nodeCrypto) },
+      crypto: nodeCrypto,
+      clock,
+      random: nodeRandom,
+      store: new MemoryStore(),
+      log: new RecordingLog(),
+      underlayMtu: UNDERLAY_MTU,
+    },
+    { datapath, wake },
+  );
+  socket.on('message', (datagram, { address, port }) => {
+    // Data is the daemon's own keepalive at most: nothing follows from it here.
+    if (datagramType(datagram) !== DatagramType.data) tunnels.handleDatagram(datagram, { ip: address, port });
+  });
+  wake(0);
+  tunnels.setPeer(target.peer, { staticKey: target.staticKey, endpoints: [remote] });
+  tunnels.sessionWanted(target.peer);
+  await stands;
+  setInterval(sendKeepalive, KEEPALIVE_MS);
+}
+
+const [, , identityFile, ip, count] = process.argv;
+const identity = readIdentityFile(identityFile!, nodeCrypto);
+if (identity === null) throw new Error(`${identityFile} is not there`);
+for (let established = 1; established <= Number(count); established++) {
+  await startPeer(identity, { ip: ip!, port: FABRIC_PORT });
+  process.stdout.write(`${JSON.stringify({ established })}\n`);
+  await new Promise((resolve) => setTimeout(resolve, BETWEEN_HANDSHAKES_MS));
+}
