@@ -167,6 +167,7 @@ void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain)
     take_segment(session, counter, inner, body);
     return;
   }
+  if (kind == Kind::kFrame && partial && port_.features().uso) return take_datagram(peer, body);
   write_run();
   if (kind != Kind::kFragment) return deliver(peer, body, partial);
   auto whole = peer.assembly->add({session.local_index, counter, inner.index, inner.count, body}, now_us_);
@@ -187,6 +188,17 @@ void ReceiveLane::take_segment(Session& session, uint64_t counter, const Inner& 
   if (!run_.start(*frame, inner, whole, port_.features().uso)) inject(peer, *frame, body, true);
 }
 
+// Datagrams of one flow go to the port as one superframe: its receiver is spared the way through the bridge for each.
+void ReceiveLane::take_datagram(Peer& peer, MutableBytes body) {
+  count_received(peer, body.size());
+  if (run_peer_ == &peer && run_.append_datagram(body)) return;
+  write_run();
+  const auto frame = admit(peer, body);
+  if (!frame) return;
+  run_peer_ = &peer;
+  if (!run_.start_datagrams(*frame)) inject(peer, *frame, body, true);
+}
+
 void ReceiveLane::deliver(Peer& peer, MutableBytes bytes, bool partial) {
   count_received(peer, bytes.size());
   const auto frame = admit(peer, bytes);
@@ -200,8 +212,7 @@ void ReceiveLane::count_received(Peer& peer, size_t bytes) {
 
 std::optional<Frame> ReceiveLane::admit(Peer& peer, Bytes bytes) {
   const auto frame = Frame::read(bytes);
-  const Drop dropped =
-      frame ? decide_from_peer(*frame, frame->packet_bytes(), peer.number, table_) : Drop::kFrameShort;
+  const Drop dropped = frame ? decide_from_peer(*frame, frame->packet_bytes(), peer.number, table_) : Drop::kFrameShort;
   if (dropped == Drop::kNone) return frame;
   peer.counters->receive_drops.count(dropped);
   return std::nullopt;
@@ -252,8 +263,8 @@ void ReceiveLane::add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<
   Peer peer{};
   peer.id = id;
   peer.number = number;
-  peer.assembly = std::make_unique<PieceAssembly>(table_.facts().mtu + kEthernetBytes + kVlanTagBytesMax,
-                                                  &counters->receive_drops);
+  peer.assembly =
+      std::make_unique<PieceAssembly>(table_.facts().mtu + kEthernetBytes + kVlanTagBytesMax, &counters->receive_drops);
   peer.counters = std::move(counters);
   peers_.emplace(number, std::move(peer));
 }

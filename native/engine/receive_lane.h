@@ -70,6 +70,7 @@ class ReceiveLane : public Lane {
   void follow(Peer& peer, const SocketAddress& from);
   void unpack(Session& session, uint64_t counter, MutableBytes plain);
   void take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body);
+  void take_datagram(Peer& peer, MutableBytes body);
   void deliver(Peer& peer, MutableBytes bytes, bool partial);
   void count_received(Peer& peer, size_t bytes);
   // Applies the forwarding rules; nothing when they dropped the frame.

@@ -6,6 +6,9 @@
 namespace fabric::engine {
 namespace {
 
+constexpr size_t kIpv4Bytes = 20;
+constexpr size_t kIpv6Bytes = 40;
+constexpr uint8_t kIpDontFragment = 0x40;
 constexpr uint8_t kTcpFin = 0x01;
 constexpr uint8_t kTcpPush = 0x08;
 constexpr uint8_t kTcpCwr = 0x80;
@@ -29,7 +32,7 @@ void write_lengths(uint8_t* header, size_t l3, const UpperLayer& upper, size_t l
     store_u16(ip + 10, 0);
     store_u16(ip + 10, checksum16(Bytes(ip, (ip[0] & 0x0f) * 4u)));
   } else {
-    store_u16(ip + 4, l3_bytes - 40);
+    store_u16(ip + 4, l3_bytes - kIpv6Bytes);
   }
   uint8_t* l4 = header + upper.offset;
   if (upper.protocol == kProtocolUdp) store_u16(l4 + 4, upper_bytes);
@@ -98,25 +101,18 @@ bool SegmentRun::start(const Frame& frame, const Inner& inner, uint64_t whole, b
   if (upper->protocol == kProtocolUdp && !allow_udp) return false;
   const size_t l4_bytes = l4_header_bytes(frame.data, *upper);
   if (l4_bytes == 0 || upper->offset + l4_bytes != inner.header_length) return false;
-  header_bytes_ = inner.header_length;
-  l3_ = frame.l3;
-  upper_ = *upper;
-  segment_bytes_ = frame.size - header_bytes_;
-  if (segment_bytes_ == 0) return false;
+  if (frame.size == inner.header_length) return false;
+  begin(frame, *upper, inner.header_length);
+  datagrams_ = false;
   whole_ = whole;
   next_index_ = static_cast<uint8_t>(inner.index + 1);
   pieces_ = inner.count;
-  payload_bytes_ = segment_bytes_;
-  memcpy(header_, frame.data, header_bytes_);
-  parts_[1] = {header_, header_bytes_};
-  parts_[2] = {const_cast<uint8_t*>(frame.data) + header_bytes_, segment_bytes_};
-  count_ = 1;
   closed_ = upper_.protocol == kProtocolTcp && (header_[upper_.offset + 13] & (kTcpPush | kTcpFin)) != 0;
   return true;
 }
 
 bool SegmentRun::append(Bytes frame, const Inner& inner, uint64_t whole) {
-  if (count_ == 0 || closed_ || whole != whole_ || inner.index != next_index_ || inner.count != pieces_ ||
+  if (count_ == 0 || datagrams_ || closed_ || whole != whole_ || inner.index != next_index_ || inner.count != pieces_ ||
       inner.header_length != header_bytes_ || frame.size() <= header_bytes_) {
     return false;
   }
@@ -124,17 +120,57 @@ bool SegmentRun::append(Bytes frame, const Inner& inner, uint64_t whole) {
   if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > kFrameMax || !same_flow(frame.data())) {
     return false;
   }
-  parts_[2 + count_] = {const_cast<uint8_t*>(frame.data()) + header_bytes_, bytes};
-  count_++;
+  add(frame.data() + header_bytes_, bytes);
   next_index_++;
-  payload_bytes_ += bytes;
-  closed_ = bytes < segment_bytes_;
   if (upper_.protocol == kProtocolTcp) {
     const uint8_t flags = frame[upper_.offset + 13] & (kTcpPush | kTcpFin);
     header_[upper_.offset + 13] |= flags;
     closed_ = closed_ || flags != 0;
   }
   return true;
+}
+
+bool SegmentRun::start_datagrams(const Frame& frame) {
+  count_ = 0;
+  const auto upper = find_upper_layer(frame);
+  if (!upper || upper->protocol != kProtocolUdp || upper->fragment || upper->end != frame.size) return false;
+  if (upper->offset - frame.l3 != (upper->family == 4 ? kIpv4Bytes : kIpv6Bytes)) return false;
+  if (upper->size() <= kUdpBytes || load_u16(frame.data + upper->offset + 4) != upper->size()) return false;
+  begin(frame, *upper, upper->offset + kUdpBytes);
+  datagrams_ = true;
+  closed_ = false;
+  return true;
+}
+
+bool SegmentRun::append_datagram(Bytes frame) {
+  if (count_ == 0 || !datagrams_ || closed_ || count_ == kDatagramsMax || frame.size() <= header_bytes_) return false;
+  const size_t bytes = frame.size() - header_bytes_;
+  if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > kFrameMax) return false;
+  const uint8_t* ip = frame.data() + l3_;
+  const size_t l3_bytes = upper_.family == 4 ? load_u16(ip + 2) : kIpv6Bytes + load_u16(ip + 4);
+  if (l3_ + l3_bytes != frame.size() || load_u16(frame.data() + upper_.offset + 4) != kUdpBytes + bytes) return false;
+  if (!same_flow(frame.data())) return false;
+  add(frame.data() + header_bytes_, bytes);
+  return true;
+}
+
+void SegmentRun::begin(const Frame& frame, const UpperLayer& upper, size_t header_bytes) {
+  l3_ = frame.l3;
+  upper_ = upper;
+  header_bytes_ = header_bytes;
+  segment_bytes_ = frame.size - header_bytes;
+  payload_bytes_ = 0;
+  memcpy(header_, frame.data, header_bytes);
+  parts_[1] = {header_, header_bytes};
+  add(frame.data + header_bytes, segment_bytes_);
+}
+
+// A short one is the last.
+void SegmentRun::add(const uint8_t* payload, size_t bytes) {
+  parts_[2 + count_] = {const_cast<uint8_t*>(payload), bytes};
+  count_++;
+  payload_bytes_ += bytes;
+  closed_ = bytes < segment_bytes_;
 }
 
 SegmentRun::Output SegmentRun::finish() {
@@ -153,28 +189,32 @@ SegmentRun::Output SegmentRun::finish() {
 }
 
 // True when the kernel, cutting the superframe again, would make this very header of the first one: all but lengths,
-// checksums, and TCP's FIN, PSH and CWR is compared; sequence and IPv4 identification count up.
+// checksums, and TCP's FIN, PSH and CWR is compared; the sequence counts up.
 bool SegmentRun::same_flow(const uint8_t* header) const {
   if (memcmp(header, header_, l3_) != 0) return false;
   const uint8_t* ip = header + l3_;
   const uint8_t* first_ip = header_ + l3_;
-  const bool same_ip = upper_.family == 4
-                           ? load_u16(ip) == load_u16(first_ip) &&
-                                 load_u16(ip + 4) == static_cast<uint16_t>(load_u16(first_ip + 4) + count_) &&
-                                 load_u32(ip + 6) == load_u32(first_ip + 6) &&
-                                 memcmp(ip + 12, first_ip + 12, upper_.offset - l3_ - 12) == 0
-                           : load_u32(ip) == load_u32(first_ip) &&
-                                 memcmp(ip + 6, first_ip + 6, upper_.offset - l3_ - 6) == 0;
+  const bool same_ip = upper_.family == 4 ? load_u16(ip) == load_u16(first_ip) && same_identification(ip) &&
+                                                load_u32(ip + 6) == load_u32(first_ip + 6) &&
+                                                memcmp(ip + 12, first_ip + 12, upper_.offset - l3_ - 12) == 0
+                                          : load_u32(ip) == load_u32(first_ip) &&
+                                                memcmp(ip + 6, first_ip + 6, upper_.offset - l3_ - 6) == 0;
   const uint8_t* l4 = header + upper_.offset;
   const uint8_t* first_l4 = header_ + upper_.offset;
   if (!same_ip || load_u32(l4) != load_u32(first_l4)) return false;
   if (upper_.protocol == kProtocolUdp) return true;
   constexpr uint8_t kMayDiffer = kTcpFin | kTcpPush | kTcpCwr;
   const auto expected = static_cast<uint32_t>(load_u32(first_l4 + 4) + payload_bytes_);
-  return load_u32(l4 + 4) == expected && load_u32(l4 + 8) == load_u32(first_l4 + 8) &&
-         l4[12] == first_l4[12] && (l4[13] & ~kMayDiffer) == (first_l4[13] & ~kMayDiffer) &&
-         load_u16(l4 + 14) == load_u16(first_l4 + 14) &&
+  return load_u32(l4 + 4) == expected && load_u32(l4 + 8) == load_u32(first_l4 + 8) && l4[12] == first_l4[12] &&
+         (l4[13] & ~kMayDiffer) == (first_l4[13] & ~kMayDiffer) && load_u16(l4 + 14) == load_u16(first_l4 + 14) &&
          memcmp(l4 + 18, first_l4 + 18, header_bytes_ - upper_.offset - 18) == 0;
+}
+
+bool SegmentRun::same_identification(const uint8_t* ip) const {
+  const uint16_t first = load_u16(header_ + l3_ + 4);
+  const uint16_t own = load_u16(ip + 4);
+  if (own == static_cast<uint16_t>(first + count_)) return true;
+  return datagrams_ && (ip[6] & kIpDontFragment) != 0 && own == first;
 }
 
 }  // namespace fabric::engine

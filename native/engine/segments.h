@@ -36,7 +36,9 @@ struct Superframe {
 // checksum is completed in `frame` (`vnet` says where it starts). Nothing when it can't be.
 std::optional<bool> settle_checksum(MutableBytes frame, const VnetHeader& vnet);
 
-// Segments of one superframe on the way to the port. Holds pointers into the datagrams: write it before they are reused.
+// Frames on the way to the port that go as one superframe: segments of one on the sender's side, or datagrams of one UDP flow
+// that arrive together (as generic receive offload joins them, rx-udp-gro-forwarding). Holds pointers into the datagrams:
+// write it before they are reused.
 class SegmentRun {
  public:
   bool empty() const { return count_ == 0; }
@@ -47,6 +49,13 @@ class SegmentRun {
   bool start(const Frame& frame, const Inner& inner, uint64_t whole, bool allow_udp);
   // False when it does not continue the run, which then has to be written first.
   bool append(Bytes frame, const Inner& inner, uint64_t whole);
+
+  // The same for a whole frame whose L4 checksum is partial, UDP without IP options. A run takes datagrams of equal length, the
+  // last one may be shorter, whose headers the kernel makes again when it cuts the superframe: all but lengths, checksums and
+  // the IPv4 identification are the same. That counts up, or means nothing, because the datagrams may not be fragmented
+  // (RFC 6864).
+  bool start_datagrams(const Frame& frame);
+  bool append_datagram(Bytes frame);
 
   // The superframe: header and payloads. Valid until the next start.
   struct Output {
@@ -59,9 +68,16 @@ class SegmentRun {
 
  private:
   static constexpr size_t kFrameMax = 65535;
+  // UDP_MAX_SEGMENTS of Linux before 6.10: the kernel refuses a superframe of more.
+  static constexpr size_t kDatagramsMax = 64;
 
+  void begin(const Frame& frame, const UpperLayer& upper, size_t header_bytes);
+  void add(const uint8_t* payload, size_t bytes);
   bool same_flow(const uint8_t* header) const;
+  bool same_identification(const uint8_t* ip) const;
 
+  bool datagrams_ = false;
+  // Of segments only.
   uint64_t whole_ = 0;
   uint8_t next_index_ = 0;
   uint8_t pieces_ = 0;

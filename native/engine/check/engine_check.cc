@@ -40,10 +40,11 @@ class Bench {
  public:
   std::string answer(const Words& words) {
     static const std::map<std::string, std::string (Bench::*)(const Words&)> kAnswers = {
-        {"network", &Bench::network}, {"apply", &Bench::apply},   {"port", &Bench::port},
-        {"peer", &Bench::peer},       {"too-big", &Bench::too_big}, {"checksum", &Bench::checksum},
-        {"seal", &Bench::seal},       {"open", &Bench::open},     {"replay", &Bench::replay},
-        {"cut", &Bench::cut},         {"drops", &Bench::drops},   {"event", &Bench::event},
+        {"network", &Bench::network}, {"apply", &Bench::apply},         {"port", &Bench::port},
+        {"peer", &Bench::peer},       {"too-big", &Bench::too_big},     {"checksum", &Bench::checksum},
+        {"seal", &Bench::seal},       {"open", &Bench::open},           {"replay", &Bench::replay},
+        {"cut", &Bench::cut},         {"datagrams", &Bench::datagrams}, {"drops", &Bench::drops},
+        {"event", &Bench::event},
     };
     const auto found = kAnswers.find(words[0]);
     return found == kAnswers.end() ? "unknown question" : (this->*found->second)(words);
@@ -221,16 +222,44 @@ class Bench {
     inner.header_length = static_cast<uint8_t>(superframe.header_bytes);
     for (size_t i = 0; i < segments.size(); i++) {
       inner.index = static_cast<uint8_t>(i);
-      const bool taken = i == 0 ? run.start(*Frame::read(segments[i]), inner, 7, true) : run.append(segments[i], inner, 7);
+      const bool taken =
+          i == 0 ? run.start(*Frame::read(segments[i]), inner, 7, true) : run.append(segments[i], inner, 7);
       if (!taken) return "refused at " + std::to_string(i);
     }
-    const auto output = run.finish();
-    std::string whole;
-    for (const iovec& part : output.parts.subspan(1)) {
-      whole += to_hex(Bytes(static_cast<const uint8_t*>(part.iov_base), part.iov_len));
-    }
-    return whole;
+    return to_hex(run.finish().parts);
   }
+
+  // datagrams FRAME...: what goes to the port, each as its count of frames, the payload of each, and its bytes.
+  std::string datagrams(const Words& words) {
+    std::vector<std::vector<uint8_t>> frames;
+    for (size_t i = 1; i < words.size(); i++) frames.push_back(from_hex(words[i]));
+    SegmentRun run;
+    std::string answer;
+    const auto flush = [&run, &answer] {
+      if (run.empty()) return;
+      const std::string count = std::to_string(run.count());
+      const auto output = run.finish();
+      answer += count + ":" + std::to_string(output.vnet.gso_size) + ":" + to_hex(output.parts) + " ";
+      run.clear();
+    };
+    for (const auto& bytes : frames) {
+      if (run.append_datagram(bytes)) continue;
+      flush();
+      if (!run.start_datagrams(*Frame::read(bytes))) answer += "0:0:" + to_hex(bytes) + " ";
+    }
+    flush();
+    return answer;
+  }
+
+  // All but the virtio-net header.
+  static std::string to_hex(std::span<const iovec> parts) {
+    std::string text;
+    for (const iovec& part : parts.subspan(1)) {
+      text += engine::to_hex(Bytes(static_cast<const uint8_t*>(part.iov_base), part.iov_len));
+    }
+    return text;
+  }
+  static std::string to_hex(Bytes bytes) { return engine::to_hex(bytes); }
 
   std::string drops(const Words&) {
     std::string names;
@@ -285,7 +314,9 @@ class Bench {
            std::to_string(facts.created_us) + " " + std::to_string(facts.path_mtu) + " " +
            std::to_string(facts.capabilities) + " " + to_hex(command.send_key) + " " + to_hex(command.receive_key);
   }
-  static std::string describe(const UseSession& command) { return "use-session " + std::to_string(command.local_index); }
+  static std::string describe(const UseSession& command) {
+    return "use-session " + std::to_string(command.local_index);
+  }
   static std::string describe(const RemoveSession& command) {
     return "remove-session " + std::to_string(command.local_index);
   }
