@@ -45,7 +45,7 @@ const PACKAGES_TOOLS = [
   ...(process.arch === 'x64' ? ['libipsec-mb-dev'] : []),
 ];
 /** What the end-to-end tests with real container runtimes and wrong clocks need besides: `FABRIC_SETUP=full`. */
-const PACKAGES_FULL = ['containerd', 'runc', 'docker.io'];
+const PACKAGES_FULL = ['containerd', 'runc', 'docker.io', 'podman', 'containernetworking-plugins'];
 
 export const isRoot = process.getuid?.() === 0;
 export const isFull = process.env.FABRIC_SETUP === 'full';

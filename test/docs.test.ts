@@ -124,6 +124,7 @@ describe('docs/openapi.json', () => {
       Route: 'RouteRow',
       Lease: 'LeaseRow',
       Attachment: 'AttachmentRow',
+      Reservation: 'ReservationRow',
       Dns: 'DnsRow',
       Target: 'TargetRow',
     };

@@ -6,9 +6,10 @@ import { Command, CommanderError, Option } from 'commander';
 import { FabricError } from '../base/errors.ts';
 import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
-import { attach, detach, ps } from './commands/attach.ts';
+import { attach, detach } from './commands/attach.ts';
 import { connect, forget } from './commands/connect.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
+import { ps } from './commands/ps.ts';
 import { status } from './commands/status.ts';
 import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
 
@@ -89,7 +90,11 @@ function buildProgram(): Command {
     .argument('<namespace>', 'as given to attach')
     .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
     .action(detach);
-  verb(program, 'ps', 'list what is attached on this host').option('--json', 'for programs').action(ps);
+  verb(program, 'ps', 'list what is attached on this host')
+    .option('--json', 'for programs')
+    .option('--prune', 'free what runtimes left behind: its network namespace is gone')
+    .option('--idle', 'with --prune: also where the namespace is still there but holds no process')
+    .action(ps);
 
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
     .argument('[action]', 'rotate is not there yet')

@@ -1,6 +1,7 @@
 // What the CNI operations need from the daemon. The operations (parsing, order, results, errors) are pure against this
 // port; the daemon implements it on leases, rtnetlink and gossip, and `fabric attach` uses the same calls.
 
+import type { Cidr } from '../base/address.ts';
 import type { Mac, PeerId } from '../base/ids.ts';
 
 /** A network namespace as its caller opened it: the daemon opens `/proc/PID/fd/FD` and checks device and inode. */
@@ -24,23 +25,54 @@ export interface AttachRequest {
    * network; a runtime's GC must free neither the other's attachments nor those made by hand.
    */
   readonly owner: string;
-  /** Requested addresses with prefix length or without, canonical text; empty: one of each family is chosen. */
-  readonly ips: readonly string[];
-  /** The foreign IPAM plugin that chose `ips`, so that they are not taken from our leases; null: ours. */
-  readonly ipamPlugin: string | null;
+  /** What is wanted of our address management; it is not asked when `foreignIpam` is given. */
+  readonly addresses: AddressWishes;
+  /** Chooses the addresses in place of our own address management; null: ours does. */
+  readonly foreignIpam: ForeignIpam | null;
   readonly mac: Mac | null;
   /** The container's name for people and DNS, or empty. */
   readonly name: string;
   /** True: add a default route where the namespace has none for that family. */
   readonly defaultRoute: boolean;
-  /** Extra routes of the configuration: destination CIDR and gateway (null: ours). */
-  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+  /** Extra routes of the configuration. */
+  readonly routes: readonly WantedRoute[];
+}
+
+export interface AddressWishes {
+  /** Requested addresses with prefix length or without, canonical text. */
+  readonly ips: readonly string[];
+  /** One address out of each set; a set is blocks of one family. With neither this nor `ips`, one of each family is chosen. */
+  readonly ranges: readonly (readonly Cidr[])[];
+}
+
+/** An address as a foreign IPAM plugin gives it. */
+export interface GivenAddress {
+  /** With the plugin's prefix length, canonical text. */
+  readonly address: string;
+  /** Null: the network's own. */
+  readonly gateway: string | null;
+}
+
+export interface ForeignIpam {
+  readonly plugin: string;
+  /**
+   * Runs the plugin, once, when the interface is there (the dhcp plugin talks through it). Rejects with the plugin's error; what
+   * it reserved is given back by who made this object, after the attach has failed.
+   */
+  obtain(): Promise<{ readonly addresses: readonly GivenAddress[]; readonly routes: readonly WantedRoute[] }>;
+}
+
+export interface WantedRoute {
+  readonly dst: string;
+  /** Null: by the network's gateway. */
+  readonly gw: string | null;
 }
 
 export interface AttachedAddress {
-  /** Address with the network's prefix length, `10.32.0.5/12`. */
+  /** Address with prefix length: the network's, `10.32.0.5/12`, or a foreign IPAM plugin's. */
   readonly address: string;
-  readonly gateway: string;
+  /** Null where the network has no gateway of that family. */
+  readonly gateway: string | null;
 }
 
 export interface Attachment {
@@ -64,6 +96,25 @@ export interface AttachmentKey {
   readonly ifname: string;
 }
 
+/** Addresses alone, for a plugin that makes the interface itself (`"ipam": {"type": "fabric"}` behind another type). */
+export interface ReserveRequest extends AttachmentKey {
+  readonly owner: string;
+  /** Null when the caller could not open it; kept for people and for pruning. */
+  readonly namespace: NamespaceHandle | null;
+  readonly addresses: AddressWishes;
+}
+
+/** The part of the backend that serves as an IPAM plugin. Its keys are apart from those of attachments. */
+export interface AddressService {
+  /** Durable; all or none. Rejects with `attachment-exists`, `address-…`, `limit`. */
+  reserve(request: ReserveRequest, cancelled: AbortSignal): Promise<readonly AttachedAddress[]>;
+  /** Idempotent. */
+  release(key: AttachmentKey): Promise<void>;
+  /** Null when nothing is reserved under this key. */
+  find(key: AttachmentKey): readonly AttachedAddress[] | null;
+  listOwned(owner: string): readonly AttachmentKey[];
+}
+
 /** A difference between what was attached and what the kernel shows. */
 export interface AttachmentFinding {
   readonly what: string;
@@ -71,6 +122,7 @@ export interface AttachmentFinding {
 
 export interface CniBackend {
   readonly self: PeerId;
+  readonly addresses: AddressService;
   /**
    * Attaches or rolls everything back. Rejects with FabricError: `attachment-exists`, `interface-exists`,
    * `namespace-invalid`, `address-exhausted`, `address-in-use`, `address-foreign`, `address-invalid`, ….

@@ -4,8 +4,10 @@
 
 import { addressBits, formatIp, parseCidr, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { isMulticastMac, type Mac, parseMac } from '../base/ids.ts';
+import type { AddressWishes, WantedRoute } from './backend.ts';
 import { addressOf, type CniArgs } from './cni-args.ts';
 import { CNI_CODE, CniError } from './cni-error.ts';
+import { readRanges } from './ip-ranges.ts';
 import type { JsonFields } from './json-fields.ts';
 import type { NetworkConfig } from './network-config.ts';
 
@@ -16,14 +18,9 @@ export interface Dns {
   readonly options: readonly string[];
 }
 
-export interface WantedRoute {
-  readonly dst: string;
-  readonly gw: string | null;
-}
-
 export interface ContainerWishes {
-  /** Canonical text, with prefix length where it was given; without repeats. */
-  readonly ips: readonly string[];
+  /** `ips`: canonical text, with prefix length where it was given; without repeats. */
+  readonly addresses: AddressWishes;
   readonly mac: Mac | null;
   /** For people and DNS; empty when nothing usable was given. */
   readonly name: string;
@@ -38,15 +35,17 @@ const IPS_MAX = 32;
 const ROUTES_MAX = 256;
 const NAME_MAX = 253;
 
-/** Throws CniError: 7, or 2 for keys of the specification that fabric does not serve. */
+/** Throws CniError 7. With a foreign IPAM plugin, ranges are its own business. */
 export function readWishes(config: NetworkConfig, args: CniArgs): ContainerWishes {
   const { fields, ipamPlugin } = config;
   const runtime = fields.object('runtimeConfig');
   const cniArgs = fields.object('args')?.object('cni') ?? null;
   const ipam = fields.object('ipam');
-  if (ipamPlugin === null) refuseUnsupported(runtime, ipam);
   return {
-    ips: wantedIps(args, cniArgs, runtime),
+    addresses: {
+      ips: wantedIps(args, cniArgs, runtime),
+      ranges: ipamPlugin === null ? readRanges(ipam, runtime) : [],
+    },
     mac: macOf(runtime) ?? macOf(cniArgs) ?? usableMac(args.mac, 'CNI_ARGS MAC'),
     name: containerName(args, runtime, config.name),
     routes: ipam === null ? [] : readRoutes(ipam),
@@ -89,22 +88,6 @@ export function canonicalAddress(text: string): string | null {
   if (bare !== null) return formatIp(bare);
   const withPrefix = parseInterfaceAddress(text);
   return withPrefix === null ? null : `${formatIp(withPrefix.ip)}/${withPrefix.prefix}`;
-}
-
-function refuseUnsupported(runtime: JsonFields | null, ipam: JsonFields | null): void {
-  const keys = [
-    ['runtimeConfig.ipRanges', runtime?.value('ipRanges')],
-    ['ipam.ranges', ipam?.value('ranges')],
-    ['ipam.subnet', ipam?.value('subnet')],
-  ] as const;
-  for (const [key, value] of keys) {
-    if (value === undefined || (Array.isArray(value) && value.length === 0)) continue;
-    throw new CniError(
-      CNI_CODE.unsupportedField,
-      `not supported yet: ${key} = ${JSON.stringify(value).slice(0, 200)}`,
-      'fabric leases its addresses itself; ask for single ones with runtimeConfig.ips',
-    );
-  }
 }
 
 function wantedIps(args: CniArgs, cniArgs: JsonFields | null, runtime: JsonFields | null): readonly string[] {

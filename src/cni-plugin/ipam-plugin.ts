@@ -2,9 +2,9 @@
 // a program; the shim that asked runs the plugin from its CNI_PATH with the configuration it got, and hands the outcome
 // back. This file says what to run and reads the answer; an error of the plugin keeps its code and names the plugin.
 
-import { formatIp } from '../base/address.ts';
+import { formatIp, parseIp } from '../base/address.ts';
+import type { GivenAddress, WantedRoute } from './backend.ts';
 import { CNI_CODE, CniError } from './cni-error.ts';
-import type { WantedRoute } from './container-wishes.ts';
 import { JsonFields } from './json-fields.ts';
 import { readResult } from './result-read.ts';
 import { type CniVerb, type CniVersion, parseCniVersion } from './version.ts';
@@ -28,9 +28,7 @@ export interface PluginCall {
 export type PluginExec = (call: PluginCall) => Promise<CniOutcome>;
 
 export interface IpamGrant {
-  /** Address with prefix length, canonical text. */
-  readonly ips: readonly string[];
-  /** Each with the gateway that the plugin named for it or for its family. */
+  readonly addresses: readonly GivenAddress[];
   readonly routes: readonly WantedRoute[];
 }
 
@@ -39,8 +37,16 @@ export class IpamPlugin {
   readonly #exec: PluginExec;
   readonly #stdin: Uint8Array;
   readonly #version: CniVersion;
+  readonly #gateways: ReadonlySet<string>;
 
-  constructor(options: { name: string; exec: PluginExec; stdin: Uint8Array; version: CniVersion }) {
+  constructor(options: {
+    readonly name: string;
+    readonly exec: PluginExec;
+    readonly stdin: Uint8Array;
+    readonly version: CniVersion;
+    readonly config: JsonFields;
+  }) {
+    this.#gateways = new Set(gatewaysIn(options.config.raw));
     this.name = options.name;
     this.#exec = options.exec;
     this.#stdin = options.stdin;
@@ -71,12 +77,18 @@ export class IpamPlugin {
     }
     const { ips, routes } = readResult(fields, version);
     if (ips.length === 0) throw new CniError(CNI_CODE.ipamPlugin, `IPAM plugin ${this.name} gave no address`);
-    const gatewayOf = (dst: string): string | null =>
-      ips.find(({ ip, gateway }) => gateway !== null && (ip.family === 6) === dst.includes(':'))?.gateway ?? null;
     return {
-      ips: ips.map(({ ip, prefix }) => `${formatIp(ip)}/${prefix}`),
-      routes: routes.map(({ dst, gw }) => ({ dst, gw: gw ?? gatewayOf(dst) })),
+      addresses: ips.map(({ ip, prefix, gateway }) => ({
+        address: `${formatIp(ip)}/${prefix}`,
+        gateway: gateway !== null && this.#isMeant(gateway) ? gateway : null,
+      })),
+      routes: routes.map(({ dst, gw }) => ({ dst, gw })),
     };
+  }
+
+  /** host-local names the first address of the subnet when nobody named a gateway, and nobody is there: ours takes its place. */
+  #isMeant(gateway: string): boolean {
+    return this.name !== 'host-local' || this.#gateways.has(gateway);
   }
 
   #failure(verb: CniVerb, outcome: CniOutcome): CniError {
@@ -99,4 +111,14 @@ export class IpamPlugin {
       return null;
     }
   }
+}
+
+/** The canonical text of every `gateway` anywhere in the configuration. */
+function gatewaysIn(value: unknown): readonly string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => {
+    if (key.toLowerCase() !== 'gateway' || typeof inner !== 'string') return gatewaysIn(inner);
+    const ip = parseIp(inner);
+    return ip === null ? [] : [formatIp(ip)];
+  });
 }

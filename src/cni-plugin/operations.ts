@@ -2,56 +2,30 @@
 // here, against the CniBackend port. Invariants: the answer is always a result or a CNI error, never a rejection; an ADD
 // that fails, or whose caller hung up, leaves nothing; DEL asks for nothing that may have vanished. CNI SPEC.md 1.1.0.
 
-import { formatIp } from '../base/address.ts';
-import { FabricError } from '../base/errors.ts';
-import { readAttachments } from './attachment-list.ts';
-import type { Attachment, AttachmentKey, AttachRequest, CniBackend, NamespaceHandle } from './backend.ts';
+import type { Attachment, AttachRequest, CniBackend, ForeignIpam, NamespaceHandle } from './backend.ts';
+import {
+  type Call,
+  type CniRequest,
+  cniOwner,
+  collect,
+  describe,
+  requireReadiness,
+  staleKeys,
+  stopIfCancelled,
+} from './call.ts';
+import { failures, withLeftOver } from './clean-up.ts';
 import { parseCniArgs } from './cni-args.ts';
 import { asCniError, CNI_CODE, CniError, formatCniError } from './cni-error.ts';
 import { type ContainerWishes, readWishes } from './container-wishes.ts';
 import { type CniEnvironment, parseEnvironment } from './environment.ts';
-import { type CniOutcome, type IpamGrant, IpamPlugin, type PluginExec } from './ipam-plugin.ts';
+import { type CniOutcome, IpamPlugin, type PluginExec } from './ipam-plugin.ts';
+import { runAsIpam } from './ipam-role.ts';
 import type { JsonFields } from './json-fields.ts';
-import {
-  configVersion,
-  type NetworkConfig,
-  parseConfigJson,
-  parseNetworkConfig,
-  requireVerb,
-} from './network-config.ts';
-import { type CniResult, readPrevResult } from './result-read.ts';
+import { configVersion, parseConfigJson, parseNetworkConfig, requireVerb } from './network-config.ts';
+import { prevResultFindings } from './prev-result.ts';
+import { readPrevResult } from './result-read.ts';
 import { formatResult } from './result-write.ts';
 import { ABOUT_TEXT, atLeast, type CniVersion, versionReport } from './version.ts';
-
-export interface CniRequest {
-  /** The CNI_* variables. */
-  readonly env: Readonly<Record<string, string>>;
-  readonly stdin: Uint8Array;
-  /** CNI_NETNS, opened by the shim; null where it is empty or could not be opened. */
-  readonly namespace: NamespaceHandle | null;
-  /** Why CNI_NETNS could not be opened; empty otherwise. */
-  readonly namespaceFault: string;
-  /** The network namespace that the shim runs in; null when it could not tell. */
-  readonly callerNamespace: { readonly dev: bigint; readonly ino: bigint } | null;
-}
-
-/** One validated call; what the verbs share. */
-interface Call {
-  readonly request: CniRequest;
-  readonly environment: CniEnvironment;
-  readonly version: CniVersion;
-  readonly config: NetworkConfig;
-  readonly key: AttachmentKey;
-  readonly backend: CniBackend;
-  /** Null where our own address management serves. */
-  readonly ipam: IpamPlugin | null;
-  readonly cancelled: AbortSignal;
-}
-
-/** GC removes by this, see {@link AttachRequest.owner}. */
-export function cniOwner(networkName: string): string {
-  return `cni:${networkName}`;
-}
 
 /**
  * Serves one call. Never rejects. `cancelled` fires when the caller hangs up. `exec` runs a foreign IPAM plugin for the
@@ -96,13 +70,14 @@ function prepare(parts: {
   const ipam =
     config.ipamPlugin === null || exec === null
       ? null
-      : new IpamPlugin({ name: config.ipamPlugin, exec, stdin: request.stdin, version });
+      : new IpamPlugin({ name: config.ipamPlugin, exec, stdin: request.stdin, version, config: config.fields });
   const key = { network: config.network, containerId, ifname };
   return { request, environment, version, config, key, backend, ipam, cancelled };
 }
 
 /** Resolves to what goes to stdout. */
 function runVerb(call: Call): Promise<string> {
+  if (call.config.calledAsIpam) return runAsIpam(call);
   switch (call.environment.verb) {
     case 'ADD':
       return add(call);
@@ -121,15 +96,11 @@ function runVerb(call: Call): Promise<string> {
 
 async function add(call: Call): Promise<string> {
   const namespace = requireNamespace(call);
-  const args = parseCniArgs(call.environment.args);
-  const wishes = readWishes(call.config, args);
-  refuseIpamRole(call.config);
+  const wishes = readWishes(call.config, parseCniArgs(call.environment.args));
   const prevResult = atLeast(call.version, '0.3.0') ? readPrevResult(call.config.fields, call.version) : null;
-  if (call.backend.find(call.key) !== null) throw alreadyAttached(call.key);
-  const grant = await reserve(call);
-  const attachment = await attach(call, attachRequest(call, namespace, wishes, grant));
+  const attachment = await attach(call, namespace, wishes);
   try {
-    if (call.cancelled.aborted) throw new CniError(CNI_CODE.tryAgainLater, 'the caller hung up during ADD');
+    stopIfCancelled(call);
     const sandbox = call.environment.netns;
     return formatResult({ version: call.version, attachment, sandbox, dns: wishes.dns, prevResult });
   } catch (error) {
@@ -138,24 +109,27 @@ async function add(call: Call): Promise<string> {
   }
 }
 
-/** Null without a foreign IPAM plugin. One that fails may have reserved half: it is told to give back. */
-async function reserve(call: Call): Promise<IpamGrant | null> {
-  if (call.ipam === null) return null;
+/**
+ * A refused attach has rolled itself back. What a foreign IPAM plugin reserved for it is given back here, also when that plugin
+ * failed (it may have reserved half), but not when it never ran: then the reservation, if any, is another attach's.
+ */
+async function attach(call: Call, namespace: NamespaceHandle, wishes: ContainerWishes): Promise<Attachment> {
+  const { ipam } = call;
+  let hasRun = false;
+  const foreignIpam: ForeignIpam | null =
+    ipam === null
+      ? null
+      : {
+          plugin: ipam.name,
+          obtain: () => {
+            hasRun = true;
+            return ipam.add();
+          },
+        };
   try {
-    return await call.ipam.add();
+    return await call.backend.attach(attachRequest(call, namespace, wishes, foreignIpam), call.cancelled);
   } catch (error) {
-    throw withLeftOver(error, await failures([() => giveBack(call)]));
-  }
-}
-
-/** A refused attach has rolled itself back; what the IPAM plugin reserved for it remains for us. */
-async function attach(call: Call, request: AttachRequest): Promise<Attachment> {
-  try {
-    return await call.backend.attach(request, call.cancelled);
-  } catch (error) {
-    // Lost a race against an ADD of the same key: the reservation is the winner's.
-    if (error instanceof FabricError && error.code === 'attachment-exists') throw error;
-    throw withLeftOver(error, await failures([() => giveBack(call)]));
+    throw withLeftOver(error, hasRun ? await failures([() => giveBack(call)]) : []);
   }
 }
 
@@ -167,7 +141,6 @@ async function del(call: Call): Promise<string> {
 
 async function check(call: Call): Promise<string> {
   const namespace = requireNamespace(call);
-  refuseIpamRole(call.config);
   const prevResult = readPrevResult(call.config.fields, call.version);
   if (prevResult === null) throw new CniError(CNI_CODE.config, 'required prevResult missing');
   const attachment = call.backend.find(call.key);
@@ -185,46 +158,19 @@ async function check(call: Call): Promise<string> {
   return '';
 }
 
-/** Later plugins of the chain may add to a result and change links; what we gave must still be in it. */
-function prevResultFindings(prevResult: CniResult, attachment: Attachment): readonly string[] {
-  const findings: string[] = [];
-  if (!prevResult.interfaces.some(({ name, sandbox }) => name === attachment.ifname && sandbox !== '')) {
-    findings.push(`prevResult lacks the container's interface ${attachment.ifname}`);
-  }
-  const listed = new Set(prevResult.ips.map(({ ip }) => formatIp(ip)));
-  for (const { address } of attachment.addresses) {
-    const bare = address.split('/')[0] ?? address;
-    if (!listed.has(bare)) findings.push(`prevResult lacks the address ${address}`);
-  }
-  return findings;
-}
-
 async function collectGarbage(call: Call): Promise<string> {
-  const valid = new Set(readAttachments(call.config.fields).map(slot));
-  const stale = call.backend.listOwned(cniOwner(call.config.name)).filter((key) => !valid.has(slot(key)));
-  const errors = await failures([
+  const stale = staleKeys(call, call.backend.listOwned(cniOwner(call.config.name)));
+  await collect([
     ...stale.map((key) => () => call.backend.detach(key)),
     async () => {
       await call.ipam?.run('GC');
     },
   ]);
-  if (errors.length > 0) {
-    throw new CniError(CNI_CODE.gcIncomplete, `GC left ${errors.length} undone`, errors.map(sentence).join('; '));
-  }
   return '';
 }
 
 async function status(call: Call): Promise<string> {
-  refuseIpamRole(call.config);
-  const trouble = call.backend.readiness();
-  if (trouble !== null) {
-    const code = trouble.degraded ? CNI_CODE.limited : CNI_CODE.notAvailable;
-    throw new CniError(
-      code,
-      trouble.degraded ? 'fabric is degraded' : 'fabric can not attach containers',
-      trouble.reason,
-    );
-  }
+  requireReadiness(call.backend);
   await call.ipam?.run('STATUS');
   return '';
 }
@@ -247,71 +193,28 @@ function requireNamespace({ request, environment }: Call): NamespaceHandle {
   return namespace;
 }
 
-function refuseIpamRole(config: NetworkConfig): void {
-  if (!config.calledAsIpam) return;
-  const type = JSON.stringify(config.fields.value('type'));
-  throw new CniError(CNI_CODE.unsupportedField, `not supported yet: ipam.type = "fabric" behind type = ${type}`);
-}
-
 function attachRequest(
   { key, config }: Call,
   namespace: NamespaceHandle,
   wishes: ContainerWishes,
-  grant: IpamGrant | null,
+  foreignIpam: ForeignIpam | null,
 ): AttachRequest {
   return {
     ...key,
     owner: cniOwner(config.name),
     namespace,
-    ips: grant?.ips ?? wishes.ips,
-    ipamPlugin: config.ipamPlugin,
+    addresses: wishes.addresses,
+    foreignIpam,
     mac: wishes.mac,
     name: wishes.name,
     defaultRoute: wishes.defaultRoute,
-    routes: grant?.routes ?? wishes.routes,
+    // The same list reaches a foreign plugin, which answers with it.
+    routes: foreignIpam === null ? wishes.routes : [],
   };
 }
 
 async function giveBack(call: Call): Promise<void> {
   await call.ipam?.run('DEL');
-}
-
-/** Does every step in order, whatever the others do, and gives what they failed with. */
-async function failures(steps: readonly (() => Promise<void>)[]): Promise<readonly CniError[]> {
-  const errors: CniError[] = [];
-  for (const step of steps) {
-    try {
-      await step();
-    } catch (error) {
-      errors.push(asCniError(error));
-    }
-  }
-  return errors;
-}
-
-/** The error that is answered, with what went wrong while cleaning up after it. */
-function withLeftOver(error: unknown, leftOver: readonly CniError[]): CniError {
-  const cause = asCniError(error);
-  if (leftOver.length === 0) return cause;
-  const details = [cause.details, ...leftOver.map((next) => `also: ${sentence(next)}`)].filter((text) => text !== '');
-  return new CniError(cause.code, cause.message, details.join('; '));
-}
-
-function sentence({ message, details }: CniError): string {
-  return details === '' ? message : `${message} (${details})`;
-}
-
-function alreadyAttached(key: AttachmentKey): CniError {
-  return new CniError(CNI_CODE.attachmentExists, `${describe(key)} is attached already`, 'DEL it before another ADD');
-}
-
-function describe({ network, containerId, ifname }: AttachmentKey): string {
-  return `${ifname} of container ${containerId} on network ${network}`;
-}
-
-function slot({ containerId, ifname }: { readonly containerId: string; readonly ifname: string }): string {
-  // Neither may hold a slash.
-  return `${containerId}/${ifname}`;
 }
 
 function success(stdout: string): CniOutcome {

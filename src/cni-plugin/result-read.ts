@@ -2,8 +2,9 @@
 // plugin answers. Elements keep their raw form, because what we do not know must pass through unchanged.
 
 import { formatIp, type IpAddress, parseInterfaceAddress, parseIp } from '../base/address.ts';
+import type { WantedRoute } from './backend.ts';
 import { CNI_CODE, CniError } from './cni-error.ts';
-import { type Dns, readDns, readRoutes, type WantedRoute } from './container-wishes.ts';
+import { type Dns, readDns, readRoutes } from './container-wishes.ts';
 import type { JsonFields } from './json-fields.ts';
 import { atLeast, type CniVersion } from './version.ts';
 

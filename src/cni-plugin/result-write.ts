@@ -3,7 +3,7 @@
 // is passed through: its elements come first and unchanged, ours follow with their indices shifted.
 
 import { parseIp } from '../base/address.ts';
-import type { Attachment } from './backend.ts';
+import type { AttachedAddress, Attachment, WantedRoute } from './backend.ts';
 import type { Dns } from './container-wishes.ts';
 import type { CniResult } from './result-read.ts';
 import { atLeast, type CniVersion } from './version.ts';
@@ -22,6 +22,27 @@ export interface ResultParts {
 /** The result as one line of JSON. */
 export function formatResult(parts: ResultParts): string {
   const result = atLeast(parts.version, '0.3.0') ? listResult(parts) : familyResult(parts);
+  return `${JSON.stringify(result)}\n`;
+}
+
+export interface IpamResultParts {
+  readonly version: CniVersion;
+  readonly addresses: readonly AttachedAddress[];
+  readonly routes: readonly WantedRoute[];
+  readonly dns: Dns;
+}
+
+/** The abbreviated result of an IPAM plugin: no interfaces, and no index of one (specification §Add Success). */
+export function formatIpamResult({ version, addresses, routes, dns }: IpamResultParts): string {
+  const listed = routes.map(({ dst, gw }) => (gw === null ? { dst } : { dst, gw }));
+  const result = atLeast(version, '0.3.0')
+    ? {
+        cniVersion: version,
+        ips: addresses.map((address) => formatAddress(version, address)),
+        routes: listed,
+        dns: formatDns(dns, null),
+      }
+    : byFamily({ version, addresses, routes: listed, dns });
   return `${JSON.stringify(result)}\n`;
 }
 
@@ -49,21 +70,34 @@ function ourInterfaces(version: CniVersion, { bridge, host, ifname, mac, mtu }: 
 }
 
 function ourIps(version: CniVersion, attachment: Attachment, containerIndex: number): Json[] {
-  return attachment.addresses.map(({ address, gateway }) => ({
+  return attachment.addresses.map((address) => ({ interface: containerIndex, ...formatAddress(version, address) }));
+}
+
+function formatAddress(version: CniVersion, { address, gateway }: AttachedAddress): Json {
+  return {
     ...(atLeast(version, '1.0.0') ? {} : { version: familyOf(address) === 4 ? '4' : '6' }),
-    interface: containerIndex,
     address,
-    gateway,
-  }));
+    ...(gateway === null ? {} : { gateway }),
+  };
+}
+
+function familyResult({ version, attachment, dns }: ResultParts): Json {
+  return byFamily({ version, addresses: attachment.addresses, routes: attachment.routes, dns });
 }
 
 /** 0.1.0 and 0.2.0 know neither interfaces nor chains, and one address per family. */
-function familyResult({ version, attachment, dns }: ResultParts): Json {
+function byFamily({
+  version,
+  addresses,
+  routes,
+  dns,
+}: Omit<IpamResultParts, 'routes'> & { readonly routes: readonly { dst: string; gw?: string }[] }): Json {
   const family = (wanted: 4 | 6): Json | undefined => {
-    const first = attachment.addresses.find(({ address }) => familyOf(address) === wanted);
+    const first = addresses.find(({ address }) => familyOf(address) === wanted);
     if (first === undefined) return undefined;
-    const routes = attachment.routes.filter(({ dst }) => familyOf(dst) === wanted);
-    return { ip: first.address, gateway: first.gateway, ...(routes.length > 0 ? { routes } : {}) };
+    const its = routes.filter(({ dst }) => familyOf(dst) === wanted);
+    const gateway = first.gateway === null ? {} : { gateway: first.gateway };
+    return { ip: first.address, ...gateway, ...(its.length > 0 ? { routes: its } : {}) };
   };
   // JSON.stringify leaves out what is undefined.
   return { cniVersion: version, ip4: family(4), ip6: family(6), dns: formatDns(dns, null) };

@@ -2,8 +2,8 @@
 // the local API (POST /v1/cni, POST /v1/cni/exec) and on disk. Pure parsers of outside input: null on anything malformed.
 // native/cni-shim writes these forms; docs/cni.md describes them.
 
+import type { CniRequest } from './call.ts';
 import type { CniOutcome, PluginCall } from './ipam-plugin.ts';
-import type { CniRequest } from './operations.ts';
 
 /** The longest record: stdin as base64 with 16 MiB behind it, and room for the variables. */
 export const CNI_BODY_BYTES_MAX = 24 * 1024 * 1024;

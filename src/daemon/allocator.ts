@@ -4,6 +4,7 @@ import { formatIp, parseIp } from '../base/address.ts';
 import type { Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { AllocationRequest, AllocationResult } from '../ipam/types.ts';
+import type { AddressWish } from './attachment-ports.ts';
 
 /** A gift is one round trip; a donor that does not answer is given up and another asked within this time. */
 const WAIT_MS = 10_000;
@@ -31,10 +32,10 @@ export class Allocator {
   }
 
   /** Resolves to the address's canonical text, durable; rejects with `address-…` or `timeout`. */
-  allocate(request: { owner: string; family: 4 | 6; wanted: string | null }): Promise<string> {
-    const { owner, family } = request;
-    const wanted = request.wanted === null ? null : parseIp(request.wanted);
-    const ask = () => this.#allocate(wanted === null ? { owner, family } : { owner, family, wanted });
+  allocate({ wanted: wantedText, ...wish }: AddressWish): Promise<string> {
+    const { family } = wish;
+    const wanted = wantedText === null ? null : parseIp(wantedText);
+    const ask = () => this.#allocate(wanted === null ? wish : { ...wish, wanted });
     return new Promise((resolve, reject) => {
       let why = '';
       const finish = (): void => {

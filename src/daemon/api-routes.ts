@@ -5,7 +5,8 @@ import type { Clock, Log, Random, Store } from '../base/capabilities.ts';
 import { parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
-import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
+import type { ReservationEntry } from './address-reservations.ts';
 import { CniRoute, cniApiRoutes } from './cni-route.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
@@ -36,6 +37,8 @@ export interface MemberApi {
 
 /** Whom `fabric attach` attaches for; CNI networks have owners of their own. */
 const CLI_OWNER = 'cli';
+/** As many as a host holds: the ports of a bridge and the reservations. */
+const PRUNED_MAX = 8192;
 
 export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
   const always: ApiRoutes = {
@@ -74,8 +77,8 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
           ...attachmentKeyOf(handle, ifname),
           namespace: handle,
           owner: CLI_OWNER,
-          ips: listOf(ips),
-          ipamPlugin: null,
+          addresses: { ips: listOf(ips), ranges: [] },
+          foreignIpam: null,
           mac: null,
           name: typeof name === 'string' ? name.slice(0, 255) : '',
           defaultRoute: true,
@@ -96,6 +99,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       }
       await member.attachments.detach(key);
     },
+    'POST /v1/prune': async ({ body }) => ({ freed: await prune(member, body) }),
     'POST /v1/expose': async () => {
       ports.setExposed(true);
       return { addresses: await member.place.expose() };
@@ -105,6 +109,27 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       await member.place.hide();
     },
   };
+}
+
+/** Frees what still belongs to the namespace that the caller judged: an attach meanwhile has made it another. */
+async function prune(member: Member, body: unknown): Promise<readonly AttachmentKey[]> {
+  const { attachments } = objectOf(body);
+  if (!Array.isArray(attachments) || attachments.length > PRUNED_MAX) throw malformed('the attachments are malformed');
+  const freed: AttachmentKey[] = [];
+  for (const item of attachments.map(objectOf)) {
+    const judged = (entry: Pick<ReservationEntry, 'key' | 'namespaceDev' | 'namespaceIno'>): boolean =>
+      entry.key.network === item.network &&
+      entry.key.containerId === item.containerId &&
+      entry.key.ifname === item.ifname &&
+      `${entry.namespaceDev}:${entry.namespaceIno}` === item.namespaceId;
+    const attached = member.attachmentEntries.all().find(judged);
+    const reserved = member.reservations.all().find(judged);
+    if (attached !== undefined) await member.attachments.detach(attached.key);
+    if (reserved !== undefined) await member.reservations.release(reserved.key);
+    const key = attached?.key ?? reserved?.key;
+    if (key !== undefined) freed.push(key);
+  }
+  return freed;
 }
 
 function hostOf(body: unknown): { host: string; port: number } {

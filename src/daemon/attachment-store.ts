@@ -5,6 +5,7 @@ import type { Store } from '../base/capabilities.ts';
 import { assert } from '../base/errors.ts';
 import { type Mac, parseMac } from '../base/ids.ts';
 import type { Attachment, AttachmentKey } from '../cni-plugin/backend.ts';
+import type { ForeignAddress } from '../host/host-network.ts';
 
 const SPACE = 'attachments';
 
@@ -19,6 +20,8 @@ export interface AttachmentEntry {
   readonly name: string;
   /** Addresses without prefix length, canonical text; empty until they are allocated. */
   readonly ips: readonly string[];
+  /** Those of `ips` that a foreign IPAM plugin chose; entries of older versions have no such member. */
+  readonly foreign?: readonly ForeignAddress[];
   /** Device and inode of the namespace, decimal: tells a reused path from the same namespace. */
   readonly namespaceDev: string;
   readonly namespaceIno: string;

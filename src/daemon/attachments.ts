@@ -2,14 +2,10 @@
 // durable entry exists before anything of it does and goes last; addresses are released only once the interface is off the
 // bridge; at most one operation runs per attachment; a failed or cancelled attach leaves nothing.
 
-import { type Cidr, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
-import { toHex, utf8 } from '../base/bytes.ts';
-import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac, macFromBytes, type PeerId } from '../base/ids.ts';
-import { linkLocalOf } from '../base/link-local.ts';
-import type { AttachmentRecord } from '../base/records.ts';
+import type { PeerId } from '../base/ids.ts';
 import type {
+  AddressService,
   Attachment,
   AttachmentFinding,
   AttachmentKey,
@@ -17,66 +13,27 @@ import type {
   CniBackend,
   NamespaceHandle,
 } from '../cni-plugin/backend.ts';
-import type { HostNetwork } from '../host/host-network.ts';
-import { type AttachmentEntry, type AttachmentStore, attachmentKeyText } from './attachment-store.ts';
+import { Attacher, interfaceConfig, recordOf } from './attacher.ts';
+import type { AttachmentPorts } from './attachment-ports.ts';
+import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
 import { pause } from './pause.ts';
 
-/** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
-const ATTACHMENTS_MAX = 1021;
 /** After a reboot a thousand may be gone; each removal waits some 20 ms for the kernel. */
 const FREED_AT_ONCE = 16;
 
-/** A namespace that was opened for an operation; the descriptor is closed by `close`. */
-export interface OpenNamespace {
-  readonly fd: number;
-  close(): void;
-}
-
-export interface AttachmentPorts {
-  readonly self: PeerId;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly crypto: Crypto;
-  readonly log: Log;
-  readonly entries: AttachmentStore;
-  readonly host: HostNetwork;
-  readonly network: {
-    readonly range: Cidr;
-    readonly range6: Cidr | null;
-    readonly gateway: string;
-    readonly gateway6: string | null;
-    readonly bridge: string;
-    readonly mtu: number;
-  };
-  /** Checks pid, device and inode and opens the namespace in this process; throws `namespace-invalid`. */
-  openNamespace(handle: NamespaceHandle): OpenNamespace;
-  /** Durable before it resolves; idempotent per owner and family. Rejects with `address-…`. */
-  allocate(request: {
-    readonly owner: string;
-    readonly family: 4 | 6;
-    readonly wanted: string | null;
-  }): Promise<string>;
-  /** Frees all addresses of an owner; durable when it returns. */
-  release(owner: string): void;
-  /** Puts the claim into this host's gossip map and our own tables. */
-  publish(record: AttachmentRecord): void;
-  withdraw(mac: Mac): void;
-  /** True when another claim holds this MAC. */
-  macTaken(mac: Mac): boolean;
-  /** Why nothing can be attached now; null: it can. */
-  readiness(): { readonly reason: string; readonly degraded: boolean } | null;
-}
-
 export class Attachments implements CniBackend {
   readonly self: PeerId;
+  readonly addresses: AddressService;
   readonly #ports: AttachmentPorts;
+  readonly #attacher: Attacher;
   /** The tail of the queue of operations per attachment. */
   readonly #busy = new Map<string, Promise<unknown>>();
   #refusal: string | null = null;
 
-  constructor(ports: AttachmentPorts) {
+  constructor(ports: AttachmentPorts, addresses: AddressService) {
     this.#ports = ports;
+    this.addresses = addresses;
+    this.#attacher = new Attacher(ports);
     this.self = ports.self;
   }
 
@@ -110,7 +67,13 @@ export class Attachments implements CniBackend {
 
   attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
     const key: AttachmentKey = request;
-    return this.#alone(key, () => this.#attach(request, cancelled));
+    return this.#alone(key, () => {
+      // Looked at when its turn comes: what it waited for may have been the last before a stop.
+      if (this.#refusal !== null) {
+        throw new FabricError('daemon-unreachable', { what: 'this host can attach nothing now', why: this.#refusal });
+      }
+      return this.#attacher.attach(request, cancelled);
+    });
   }
 
   detach(key: AttachmentKey): Promise<void> {
@@ -122,15 +85,7 @@ export class Attachments implements CniBackend {
     if (entry?.state !== 'attached') return [{ what: `${attachmentKeyText(key)} is not attached` }];
     const opened = this.#ports.openNamespace(namespace);
     try {
-      const findings = await this.#ports.host.checkContainer({
-        namespaceFd: opened.fd,
-        ifname: entry.key.ifname,
-        hostIfname: entry.hostIfname,
-        mac: entry.mac,
-        ips: entry.ips,
-        defaultRoute: entry.defaultRoute,
-        routes: entry.routes,
-      });
+      const findings = await this.#ports.host.checkContainer(interfaceConfig(entry, opened.fd));
       return findings.map((what) => ({ what }));
     } finally {
       opened.close();
@@ -139,7 +94,8 @@ export class Attachments implements CniBackend {
 
   /**
    * Brings entries and kernel together: undoes what was half done, adopts what runs, frees what vanished, removes ports that
-   * no entry knows. At start (`starting`) every live port is set up anew; later only what vanished is freed.
+   * no entry knows. At start (`starting`) every live port is set up anew; later what vanished is freed, and an undoing or a
+   * detach that failed is tried again.
    */
   async reconcile({ starting }: { readonly starting: boolean }): Promise<void> {
     const { entries, host } = this.#ports;
@@ -147,7 +103,7 @@ export class Attachments implements CniBackend {
     const ports = new Map((await host.listContainerPorts()).map((port) => [port.hostIfname, port]));
     const gone: AttachmentEntry[] = [];
     for (const entry of before) {
-      if (!starting && (entry.state !== 'attached' || this.#busy.has(attachmentKeyText(entry.key)))) continue;
+      if (!starting && this.#busy.has(attachmentKeyText(entry.key))) continue;
       const runs = entry.state === 'attached' && ports.get(entry.hostIfname)?.alive === true;
       if (runs && (!starting || (await this.#adopt(entry)))) continue;
       gone.push(entry);
@@ -191,164 +147,12 @@ export class Attachments implements CniBackend {
     return this.#ports.host.removeContainer({ hostIfname, mac: null, ips: [] });
   }
 
-  async #attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
-    const { entries, network } = this.#ports;
-    if (request.network !== DEFAULT_NETWORK_NAME) {
-      throw new FabricError('usage', {
-        what: `there is no network ${request.network}`,
-        fix: `Use the default one, ${DEFAULT_NETWORK_NAME}`,
-      });
-    }
-    if (request.ipamPlugin !== null) {
-      throw new FabricError('not-implemented', { what: 'addresses from a foreign IPAM plugin are not there yet' });
-    }
-    const unready = this.readiness();
-    if (unready !== null)
-      throw new FabricError('daemon-unreachable', { what: 'this host can attach nothing now', why: unready.reason });
-    if (entries.get(request) !== undefined) {
-      throw new FabricError('attachment-exists', {
-        what: `${request.containerId} already has ${request.ifname} on network ${request.network}`,
-        fix: 'Detach it first (CNI DEL or fabric detach)',
-      });
-    }
-    if (entries.size >= ATTACHMENTS_MAX) {
-      throw new FabricError('limit', {
-        what: `${ATTACHMENTS_MAX} containers are attached`,
-        why: 'a Linux bridge has 1,024 ports',
-      });
-    }
-    const wanted = this.#wantedAddresses(request.ips);
-    const namespace = this.#ports.openNamespace(request.namespace);
-    try {
-      let entry: AttachmentEntry = {
-        key: { network: request.network, containerId: request.containerId, ifname: request.ifname },
-        owner: request.owner,
-        state: 'attaching',
-        mac: this.#chooseMac(request.mac),
-        hostIfname: this.#hostIfname(request),
-        name: request.name,
-        ips: [],
-        namespaceDev: String(request.namespace.dev),
-        namespaceIno: String(request.namespace.ino),
-        namespacePath: request.namespace.path,
-        defaultRoute: request.defaultRoute,
-        routes: request.routes,
-        result: null,
-      };
-      entries.put(entry);
-      try {
-        const addressOwner = attachmentKeyText(entry.key);
-        const ips: string[] = [];
-        for (const { family, ip } of wanted) {
-          ips.push(await this.#ports.allocate({ owner: addressOwner, family, wanted: ip }));
-          stopIfCancelled(cancelled);
-        }
-        entry = { ...entry, ips };
-        entries.put(entry);
-        this.#ports.publish(recordOf(entry));
-        const made = await this.#ports.host.addContainer({
-          namespaceFd: namespace.fd,
-          ifname: entry.key.ifname,
-          hostIfname: entry.hostIfname,
-          mac: entry.mac,
-          ips,
-          defaultRoute: entry.defaultRoute,
-          routes: entry.routes,
-        });
-        stopIfCancelled(cancelled);
-        const result: Attachment = {
-          ...entry.key,
-          mac: entry.mac,
-          addresses: ips.map((ip) => this.#withPrefix(ip)),
-          routes: made.routes,
-          name: entry.name,
-          mtu: network.mtu,
-          bridge: { name: network.bridge, mac: made.bridgeMac },
-          host: { name: entry.hostIfname, mac: made.hostMac },
-          namespacePath: entry.namespacePath,
-        };
-        entry = { ...entry, state: 'attached', result };
-        entries.put(entry);
-        this.#ports.log.info('container attached', { container: entry.key.containerId, ips: ips.join(' ') });
-        return result;
-      } catch (error) {
-        await this.#undo(entry, error);
-        throw error;
-      }
-    } finally {
-      namespace.close();
-    }
-  }
-
-  /** The first error is the one to report; one of the undoing is logged and reconciliation tries again at the next start. */
-  async #undo(entry: AttachmentEntry, cause: unknown): Promise<void> {
-    try {
-      await this.#remove(entry);
-    } catch (error) {
-      const reason = (error as Error).message;
-      this.#ports.log.error('undoing a failed attach failed', {
-        container: entry.key.containerId,
-        reason,
-        cause: String(cause),
-      });
-    }
-  }
-
   async #detach(key: AttachmentKey): Promise<void> {
     const entry = this.#ports.entries.get(key);
     if (entry === undefined) return;
     if (entry.state !== 'detaching') this.#ports.entries.put({ ...entry, state: 'detaching' });
-    await this.#remove(entry);
+    await this.#attacher.remove(entry);
     this.#ports.log.info('container detached', { container: key.containerId, ips: entry.ips.join(' ') });
-  }
-
-  async #remove(entry: AttachmentEntry): Promise<void> {
-    await this.#ports.host.removeContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
-    this.#ports.withdraw(entry.mac);
-    this.#ports.release(attachmentKeyText(entry.key));
-    this.#ports.entries.delete(entry.key);
-  }
-
-  /** One address of each family that the network has, unless some were asked for. */
-  #wantedAddresses(texts: readonly string[]): readonly { family: 4 | 6; ip: string | null }[] {
-    if (texts.length === 0) {
-      const v4 = { family: 4 as const, ip: null };
-      return this.#ports.network.range6 === null ? [v4] : [v4, { family: 6 as const, ip: null }];
-    }
-    return texts.map((text) => {
-      const ip = text.includes('/') ? (parseInterfaceAddress(text)?.ip ?? null) : parseIp(text);
-      if (ip === null) throw new FabricError('address-invalid', { what: `${text} is no IP address` });
-      return { family: ip.family, ip: formatIp(ip) };
-    });
-  }
-
-  #chooseMac(requested: Mac | null): Mac {
-    const entries = this.#ports.entries.all(); // also those whose claim is not published yet
-    const taken = (mac: Mac): boolean => this.#ports.macTaken(mac) || entries.some((entry) => entry.mac === mac);
-    if (requested !== null) {
-      if (taken(requested)) {
-        throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network` });
-      }
-      return requested;
-    }
-    for (;;) {
-      const bytes = this.#ports.random.bytes(6);
-      bytes[0] = (bytes[0]! & 0xfc) | 0x02; // locally administered, not a group
-      const mac = macFromBytes(bytes);
-      if (!taken(mac)) return mac;
-    }
-  }
-
-  /** Stable for the same attachment, at most 15 bytes: 48 bits of hash behind a prefix of ours. */
-  #hostIfname(key: AttachmentKey): string {
-    return `fab${toHex(this.#ports.crypto.sha256(utf8(attachmentKeyText(key)))).slice(0, 12)}`;
-  }
-
-  #withPrefix(ip: string): { address: string; gateway: string } {
-    const { range, range6, gateway, gateway6 } = this.#ports.network;
-    return ip.includes(':')
-      ? { address: `${ip}/${range6!.prefix}`, gateway: gateway6! }
-      : { address: `${ip}/${range.prefix}`, gateway };
   }
 
   /** Queues behind whatever runs for the same attachment. */
@@ -366,21 +170,6 @@ export class Attachments implements CniBackend {
       if (this.#busy.get(text) === mine) this.#busy.delete(text);
     }
   }
-}
-
-export function recordOf(entry: AttachmentEntry): AttachmentRecord {
-  return {
-    network: DEFAULT_VNI,
-    mac: entry.mac,
-    ips: [...entry.ips, linkLocalOf(entry.mac)],
-    sequence: 0,
-    name: entry.name,
-    kind: 'container',
-  };
-}
-
-function stopIfCancelled(signal: AbortSignal): void {
-  if (signal.aborted) throw new FabricError('timeout', { what: 'the caller hung up before the attach was done' });
 }
 
 /** Rejects with the first error, after the batch that it happened in. */

@@ -7,9 +7,10 @@ import { toHex } from '../base/bytes.ts';
 import type { Clock, Log, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { CniBackend } from '../cni-plugin/backend.ts';
+import type { CniRequest } from '../cni-plugin/call.ts';
 import { asCniError, CNI_CODE, CniError, formatCniError } from '../cni-plugin/cni-error.ts';
 import type { CniOutcome, PluginCall } from '../cni-plugin/ipam-plugin.ts';
-import { type CniRequest, handleCni } from '../cni-plugin/operations.ts';
+import { handleCni } from '../cni-plugin/operations.ts';
 import { execOrder, parseExecReport, parseShimRequest, type ShimAnswer } from '../cni-plugin/wire.ts';
 import type { ApiCall, ApiRoutes } from './local-api.ts';
 

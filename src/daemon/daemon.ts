@@ -28,7 +28,7 @@ import type { LaunchOptions } from './launch-options.ts';
 import { LocalApi } from './local-api.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
-import { openNamespace, peerPid } from './namespaces.ts';
+import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
 import { openDatapath } from './open-datapath.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
@@ -355,6 +355,7 @@ export class Daemon {
           facts,
           name,
         ),
+      kernelBootId: kernelBootId(),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.

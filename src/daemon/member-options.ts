@@ -8,7 +8,7 @@ import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { HostIdentity } from '../host/identity-file.ts';
 import type { Datapath } from '../router/datapath.ts';
-import type { OpenNamespace } from './attachments.ts';
+import type { OpenNamespace } from './attachment-ports.ts';
 import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { Settings } from './settings.ts';
@@ -45,5 +45,7 @@ export interface MemberOptions {
   endpoints(): Promise<readonly Endpoint[]>;
   /** That datapath with its port in the kernel, not started. */
   openDatapath(facts: NetworkFacts, name: HostDatapath): Promise<Datapath>;
+  /** /proc/sys/kernel/random/boot_id: another one than last time means that the host booted. */
+  readonly kernelBootId: string;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

@@ -17,9 +17,11 @@ import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import { Ipam } from '../ipam/ipam.ts';
 import { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
+import type { AddressReservations } from './address-reservations.ts';
 import { Allocator } from './allocator.ts';
-import { AttachmentStore } from './attachment-store.ts';
-import { Attachments } from './attachments.ts';
+import type { AddressWish } from './attachment-ports.ts';
+import type { AttachmentStore } from './attachment-store.ts';
+import type { Attachments } from './attachments.ts';
 import { DatapathChoice } from './datapath-choice.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
@@ -28,6 +30,7 @@ import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
+import { openAttachments } from './open-attachments.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
@@ -41,6 +44,9 @@ import { PROTOCOL, VERSION } from './version.ts';
 /** How long a first launch waits for the host's own address; after a restart host0 still stands, so nothing waits. */
 const EXPOSE_WAIT_MS = 1_000;
 
+/** Events come at once; this is for what failed then, and for events that the kernel lost. */
+const RECONCILE_EVERY_MS = 60_000;
+
 export class Member {
   readonly facts: NetworkFacts;
   readonly gossip: Gossip;
@@ -52,6 +58,7 @@ export class Member {
   readonly liveness: PeerLiveness;
   readonly attachments: Attachments;
   readonly attachmentEntries: AttachmentStore;
+  readonly reservations: AddressReservations;
   readonly place: HostPlace;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
   cloneFault: string | null = null;
@@ -215,10 +222,11 @@ export class Member {
     const claims = {
       publish: (record: AttachmentRecord) => this.#presence.publishClaim(record),
       withdraw: (mac: Mac) => this.#presence.withdrawClaim(mac),
-      allocate: async (request: { owner: string; family: 4 | 6; wanted: string | null }) => {
+      allocate: async (wish: AddressWish) => {
         await this.#gate.opened;
-        return this.#allocator.allocate(request);
+        return this.#allocator.allocate(wish);
       },
+      release: (owner: string) => void this.ipam.release(owner),
     };
     this.place = new HostPlace({
       ...claims,
@@ -233,30 +241,17 @@ export class Member {
     const macTaken = (mac: Mac): boolean =>
       mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null;
     this.#foreign = new ForeignDevices({ ...claims, clock, macTaken });
-    this.attachmentEntries = new AttachmentStore(store);
-    this.attachments = new Attachments({
+    const opened = openAttachments(options, this.facts, {
       ...claims,
       self: keys.peer,
-      clock,
-      timers,
-      random,
-      crypto,
-      log,
-      entries: this.attachmentEntries,
-      host,
-      network: {
-        range: this.facts.v4.range,
-        range6: this.facts.v6?.range ?? null,
-        gateway: this.facts.gateway,
-        gateway6: this.facts.gateway6,
-        bridge: options.settings.bridge,
-        mtu: genesis.mtu,
-      },
-      openNamespace: options.openNamespace,
-      release: (owner) => void this.ipam.release(owner),
       macTaken,
+      directory: this.directory,
+      routes: this.routes,
       readiness: () => this.readiness(),
     });
+    this.attachmentEntries = opened.entries;
+    this.reservations = opened.reservations;
+    this.attachments = opened.attachments;
     this.#reconciler = new Reconciler(
       () => this.attachments.reconcile({ starting: false }),
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
@@ -290,9 +285,11 @@ export class Member {
     for (const claim of this.directory.attachments(this.attachments.self)) {
       if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.mac);
     }
+    this.reservations.reconcile();
     await this.attachments.reconcile({ starting: true });
     this.#started = true;
     await host.watch(() => this.#reconciler.request());
+    this.#reconciler.every(RECONCILE_EVERY_MS, this.#options.timers);
     this.#presence.watch();
     if (settings.exposed) await this.place.exposeAtStart(this.#options.resumed ? 0 : EXPOSE_WAIT_MS);
     else await host.hideHost();

@@ -1,10 +1,11 @@
 // Opens a container's network namespace from another process: `/proc/PID/fd/FD`, so that the daemon may live in another mount
 // namespace than the runtime. What is opened must be the very namespace (device and inode) that the caller meant.
 
+import { readFileSync } from 'node:fs';
 import { FabricError } from '../base/errors.ts';
 import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import { NetworkNamespace, peerCredentials } from '../host/native.ts';
-import type { OpenNamespace } from './attachments.ts';
+import type { OpenNamespace } from './attachment-ports.ts';
 
 /** Throws FabricError `namespace-invalid`. */
 export function openNamespace(handle: NamespaceHandle): OpenNamespace {
@@ -30,4 +31,9 @@ export function openNamespace(handle: NamespaceHandle): OpenNamespace {
 /** The pid at the other end of a unix socket, by the kernel's word. */
 export function peerPid(socketFd: number): number {
   return peerCredentials(socketFd).pid;
+}
+
+/** Another value than last time means that the host booted since, and no network namespace of then is left. */
+export function kernelBootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }

@@ -47,6 +47,7 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
   try {
     await member.attachments.idle(CONFIRM_MS);
     for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
+    for (const { key } of member.reservations.all()) await member.reservations.release(key);
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
     if (heir !== null) await giveLeasesBack({ member, log, timers, force }, heir);

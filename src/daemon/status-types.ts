@@ -73,6 +73,20 @@ export interface AttachmentRow {
   readonly name: string;
   readonly hostIfname: string;
   readonly state: 'attaching' | 'attached' | 'detaching';
+  readonly owner: string;
+  readonly namespacePath: string;
+  readonly namespaceId: string;
+}
+
+/** Addresses that another CNI plugin asked for, which makes the interface itself. */
+export interface ReservationRow {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly ips: readonly string[];
+  readonly owner: string;
+  readonly namespacePath: string;
+  readonly namespaceId: string;
 }
 
 export interface DnsRow {
@@ -125,6 +139,7 @@ export interface Status {
   readonly routes: readonly RouteRow[];
   readonly leases: readonly LeaseRow[];
   readonly attachments: readonly AttachmentRow[];
+  readonly reservations: readonly ReservationRow[];
   readonly dns: readonly DnsRow[];
   readonly targets: readonly TargetRow[];
 }

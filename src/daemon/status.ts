@@ -1,10 +1,12 @@
 // Builds `fabric status --json` from the live parts. Reads only; every call is a fresh picture.
 
-import { formatCidr } from '../base/address.ts';
+import { cidrHasIp, formatCidr, parseIp } from '../base/address.ts';
 import { formatEndpoint } from '../base/endpoint.ts';
 import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { PeerCounters } from '../router/datapath.ts';
+import type { ReservationEntry } from './address-reservations.ts';
+import type { AttachmentEntry } from './attachment-store.ts';
 import { findProblems } from './health.ts';
 import type { Member } from './member.ts';
 import type { Settings } from './settings.ts';
@@ -12,6 +14,7 @@ import {
   type AttachmentRow,
   type LeaseRow,
   type PeerRow,
+  type ReservationRow,
   type RouteRow,
   STATUS_API_VERSION,
   type Status,
@@ -54,6 +57,7 @@ export function buildStatus(facts: StatusFacts): Status {
     routes: member === null ? [] : routeRows(member),
     leases: member === null ? [] : leaseRows(member),
     attachments: member === null ? [] : attachmentRows(member),
+    reservations: member === null ? [] : reservationRows(member),
     dns: [],
     targets: targetRows(mesh),
   };
@@ -131,9 +135,7 @@ function tunnelRows(member: Member): TunnelRow[] {
 }
 
 function routeRows(member: Member): RouteRow[] {
-  const { v4, v6 } = member.facts;
-  const withPrefix = (ip: string) =>
-    `${ip}/${ip.includes(':') ? (ip.startsWith('fe80:') ? 64 : (v6?.range.prefix ?? 128)) : v4.range.prefix}`;
+  const withPrefix = (ip: string) => `${ip}/${prefixOf(member, ip)}`;
   return member.routes.list().map((route) => ({
     network: DEFAULT_NETWORK_NAME,
     mac: route.mac,
@@ -144,6 +146,20 @@ function routeRows(member: Member): RouteRow[] {
     state: route.state,
     reason: route.reason,
   }));
+}
+
+/** Of an address outside of the network only its own host knows more than the address. */
+function prefixOf(member: Member, text: string): number {
+  const { v4, v6 } = member.facts;
+  const ip = parseIp(text);
+  if (ip === null) return 0;
+  if (ip.family === 4) return cidrHasIp(v4.range, ip) ? v4.range.prefix : 32;
+  if (text.startsWith('fe80:')) return 64;
+  return v6 !== null && cidrHasIp(v6.range, ip) ? v6.range.prefix : 128;
+}
+
+function foreignPrefix({ foreign = [] }: AttachmentEntry, ip: string): number | undefined {
+  return foreign.find((address) => address.ip === ip)?.prefix;
 }
 
 function leaseRows(member: Member): LeaseRow[] {
@@ -160,17 +176,31 @@ function leaseRows(member: Member): LeaseRow[] {
 }
 
 function attachmentRows(member: Member): AttachmentRow[] {
-  const { v4, v6 } = member.facts;
   return member.attachmentEntries.all().map((entry) => ({
     network: entry.key.network,
     containerId: entry.key.containerId,
     ifname: entry.key.ifname,
     mac: entry.mac,
-    ips: entry.ips.map((ip) => `${ip}/${ip.includes(':') ? v6!.range.prefix : v4.range.prefix}`),
+    ips: entry.ips.map((ip) => `${ip}/${foreignPrefix(entry, ip) ?? prefixOf(member, ip)}`),
     name: entry.name,
     hostIfname: entry.hostIfname,
     state: entry.state,
+    ...holderOf(entry),
   }));
+}
+
+function reservationRows(member: Member): ReservationRow[] {
+  return member.reservations.all().map(({ key, ips, ...entry }) => ({
+    ...key,
+    ips: ips.map((ip) => `${ip}/${prefixOf(member, ip)}`),
+    ...holderOf(entry),
+  }));
+}
+
+/** Who asked, and for which namespace. */
+function holderOf(entry: Omit<ReservationEntry, 'key' | 'ips' | 'kernelBootId'>) {
+  const { owner, namespacePath, namespaceDev, namespaceIno } = entry;
+  return { owner, namespacePath, namespaceId: namespaceIno === '' ? '' : `${namespaceDev}:${namespaceIno}` };
 }
 
 function targetRows(mesh: Mesh | null): TargetRow[] {

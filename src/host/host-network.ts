@@ -26,6 +26,13 @@ export interface HostAccess {
   readonly ip6: string | null;
 }
 
+export interface ForeignAddress {
+  readonly ip: string;
+  readonly prefix: number;
+  /** Null: the network's. */
+  readonly gateway: string | null;
+}
+
 export interface ContainerInterfaceConfig {
   /** Descriptor of the container's network namespace, open in this process as long as the call runs. */
   readonly namespaceFd: number;
@@ -34,6 +41,8 @@ export interface ContainerInterfaceConfig {
   readonly mac: Mac;
   /** Addresses without prefix length. */
   readonly ips: readonly string[];
+  /** Those of `ips` that a foreign IPAM plugin chose, with the prefix length and gateway that it gave them. */
+  readonly foreign: readonly ForeignAddress[];
   readonly defaultRoute: boolean;
   readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
 }
@@ -70,6 +79,13 @@ export interface HostNetwork {
     readonly bridgeMac: Mac;
     readonly routes: readonly { dst: string; gw: string }[];
   }>;
+  /**
+   * Gives addresses, routes and what the port may send to an interface that {@link addContainer} made without addresses. When
+   * it rejects, {@link removeContainer} with the same addresses takes everything away.
+   */
+  addressContainer(
+    config: ContainerInterfaceConfig,
+  ): Promise<{ readonly routes: readonly { dst: string; gw: string }[] }>;
   /** Idempotent; removes interface, routes, FDB and anti-spoof elements. */
   removeContainer(port: {
     readonly hostIfname: string;

@@ -145,6 +145,11 @@ export class AddressPool {
     return value;
   }
 
+  /** A free address of `blocks` (disjoint, ascending); one that rests only when there is no other. Null when all are in use. */
+  findFree(blocks: readonly Cidr[]): bigint | null {
+    return this.#next(blocks) ?? this.#longestResting(blocks);
+  }
+
   /** Frees all addresses of an owner; durable when it returns; idempotent. */
   release(owner: string): readonly bigint[] {
     const values = this.addressesOf(owner);

@@ -1,7 +1,7 @@
 // The refusals of address management in words: what happened, why (with who owns what), what to do.
 
-import { type Family, formatIp, type IpAddress } from '../base/address.ts';
-import { FabricError } from '../base/errors.ts';
+import { type Cidr, type Family, formatCidr, formatIp, type IpAddress } from '../base/address.ts';
+import { explain, FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import { type OwnedRegion, summarise } from './lease-view.ts';
 import type { Failure } from './space-requests.ts';
@@ -33,6 +33,15 @@ export function exhausted(options: {
     what: `no free IPv${family} address is left on this host`,
     why: `${asked}; ${describeOwners(regions, self)}`,
     fix: 'Stop unused containers, connect hosts that own free space (`fabric status leases`), or make a cluster with a larger --range',
+  });
+}
+
+/** `last`: why the last address that was asked for was not given; null when nobody is known to own any. */
+export function rangesExhausted(within: readonly Cidr[], last: FabricError | null): FabricError {
+  return new FabricError('address-exhausted', {
+    what: `no free address was found in ${within.map(formatCidr).join(', ')}`,
+    why: last === null ? 'all that this host owns of it are in use' : explain(last.explanation),
+    fix: 'Give a larger range, or stop containers that have its addresses (`fabric status leases` shows who owns what)',
   });
 }
 

@@ -2,7 +2,7 @@
 // settling, how full they are, and what could be given away. Combines the estate (what is ours) with the pool (what is in
 // use); both stay the only places that write.
 
-import { type Cidr, cidrContains, cidrHasIp, cidrSize, cidrsOverlap } from '../base/address.ts';
+import { type Cidr, cidrContains, cidrHasIp, cidrSize, cidrsOverlap, compareCidrs } from '../base/address.ts';
 import type { Clock } from '../base/capabilities.ts';
 import type { AddressPool } from './address-pool.ts';
 import { intersectBlocks, subtractBlocks, totalSize } from './blocks.ts';
@@ -52,6 +52,12 @@ export class Holdings {
   /** Owned blocks outside of active lease blocks; nothing in them is in use. */
   spare(): Cidr[] {
     return subtractBlocks(this.owned(), [...this.pool.blocks, ...this.settling()]);
+  }
+
+  /** What is owned of the given blocks, active or not, and not settling; ascending, disjoint. */
+  ownedWithin(blocks: readonly Cidr[]): Cidr[] {
+    const pieces = blocks.flatMap((block) => intersectBlocks(this.owned(), block));
+    return subtractBlocks(pieces, this.settling()).sort(compareCidrs);
   }
 
   settling(): Cidr[] {

@@ -3,13 +3,24 @@
 // allocates outside of what its own durable records say it owns; so no partition, crash or forged record can make two
 // hosts hand out one address (docs/leases.md). Synchronous and pure over its capabilities; single-threaded use.
 
-import { addressBits, type Cidr, cidrOf, type Family, formatCidr, formatIp, type IpAddress } from '../base/address.ts';
+import {
+  addressBits,
+  type Cidr,
+  cidrHasIp,
+  cidrOf,
+  cidrsOverlap,
+  type Family,
+  formatCidr,
+  formatIp,
+  type IpAddress,
+} from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
 import { assert, FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { AddressPool } from './address-pool.ts';
-import { exhausted, inUse, invalid, limit, stillAsking, wantedRefused } from './allocation-errors.ts';
+import { exhausted, inUse, invalid, limit, rangesExhausted, stillAsking, wantedRefused } from './allocation-errors.ts';
+import { candidatesWithin } from './candidates.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings } from './holdings.ts';
@@ -117,7 +128,7 @@ export class Ipam {
   }
 
   /** Idempotent: an owner that holds an address of the family (or the wanted one) gets it again. */
-  allocate({ owner, family, wanted }: AllocationRequest): AllocationResult {
+  allocate({ owner, family, wanted, within }: AllocationRequest): AllocationResult {
     assert(owner.length > 0 && utf8(owner).length <= OWNER_BYTES_MAX, 'an address has an owner of 1 to 1,024 bytes');
     if (this.#stopped !== null) return { status: 'failed', error: this.#stopped };
     const side = this.#side(family);
@@ -128,6 +139,7 @@ export class Ipam {
       };
     }
     if (wanted !== undefined) return this.#allocateWanted(side, owner, wanted);
+    if (within !== undefined) return this.#allocateWithin(side, owner, within);
     const held = side.pool.addressesOf(owner).find((value) => this.#estate.owns({ family, value }));
     if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
     if (side.pool.full) return { status: 'failed', error: limit(family) };
@@ -268,6 +280,34 @@ export class Ipam {
     const need: Need = { key: formatIp(ip), family, wish: 'exact', exact: cidrOf(ip, addressBits(family)) };
     const holderPeer = this.#view.ownerOf(ip);
     return this.#await(need, (failures) => wantedRefused(ip, holderPeer, failures));
+  }
+
+  /** From what is ours of these blocks; else an address of theirs is asked of its owner, one after the other. */
+  #allocateWithin(side: Holdings, owner: string, within: readonly Cidr[]): AllocationResult {
+    const { family } = side.plan;
+    const misfit = within.find((block) => block.family !== family || !cidrsOverlap(block, side.plan.range));
+    if (misfit !== undefined) {
+      const why = `the range is ${formatCidr(side.plan.range)}`;
+      return { status: 'failed', error: invalid(`no address can be chosen in ${formatCidr(misfit)}`, why) };
+    }
+    const isIn = (value: bigint) => within.some((block) => cidrHasIp(block, { family, value }));
+    const held = side.pool.addressesOf(owner).find((value) => isIn(value) && this.#estate.owns({ family, value }));
+    if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
+    if (side.pool.full) return { status: 'failed', error: limit(family) };
+    const value = side.pool.findFree(side.ownedWithin(within));
+    if (value !== null) {
+      side.pool.take(owner, value);
+      this.#maintain();
+      return { status: 'ok', ip: { family, value } };
+    }
+    const failures: FabricError[] = [];
+    for (const candidate of candidatesWithin(side.plan, within, this.#view.regions(family), this.#options.self)) {
+      if (side.pool.holderOf(candidate.value) !== null) continue;
+      const result = this.#allocateWanted(side, owner, candidate);
+      if (result.status !== 'failed') return result;
+      failures.push(result.error);
+    }
+    return { status: 'failed', error: rangesExhausted(within, failures.at(-1) ?? null) };
   }
 
   /** From open blocks, then from a spare one, then the address that was freed longest ago. */

@@ -44,6 +44,8 @@ export interface AllocationRequest {
   readonly family: Family;
   /** This address and no other. */
   readonly wanted?: IpAddress;
+  /** Out of these blocks, of this family and inside the range; without `wanted` only. */
+  readonly within?: readonly Cidr[];
 }
 
 export type AllocationResult =

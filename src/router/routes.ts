@@ -1,12 +1,14 @@
 // Which MAC and address lives where: merges the claims that hosts author (gossip) into the forwarding tables of the
 // datapath. Deterministic: the same claims give the same routes on every host, in whatever order they arrive. A claim is
-// refused, counted and reported when it is about the gateway, outside the network, or on an address that its author does
-// not own; of two claims on one MAC the higher mobility sequence wins (RFC 7432 §15), then the lower peer id.
+// refused and reported when it is about the gateway, on what no interface can hold, or on an address of the network that its
+// author does not own. Addresses outside the network come from foreign IPAM plugins and belong to no lease: each has one live
+// holder (free-claims.ts). Of two claims on one MAC the higher mobility sequence wins (RFC 7432 §15), then the lower peer id.
 
 import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
 import { isMulticastMac, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { TableChange } from './datapath.ts';
+import { FreeClaims, isHoldable } from './free-claims.ts';
 
 export interface RouteNetwork {
   readonly network: Vni;
@@ -28,7 +30,7 @@ export interface RoutePorts {
   apply(changes: readonly TableChange[]): void;
 }
 
-/** `active`: in the tables. `duplicate`: another claim on the MAC won. `stale`: the author is dead. `refused`: see reason. */
+/** `active`: in the tables. `duplicate`: another claim on MAC or address won. `stale`: its author is dead. `refused`: see reason. */
 export type RouteState = 'active' | 'duplicate' | 'stale' | 'refused';
 
 export interface Route {
@@ -63,6 +65,8 @@ export class Routes {
   readonly #byAuthor = new Map<PeerId, Set<string>>();
   /** The MACs whose installed claims name an address, oldest first: the last one answers for it. */
   readonly #neighbours = new Map<string, readonly Mac[]>();
+  /** Who claims addresses that no lease covers. */
+  readonly #free = new FreeClaims((author) => author === this.#ports.self || this.#ports.isAlive(author));
 
   constructor(ports: RoutePorts) {
     this.#ports = ports;
@@ -76,25 +80,35 @@ export class Routes {
       contest = { network: record.network, mac: record.mac, claims: new Map(), installed: null };
       this.#contests.set(key, contest);
     }
+    const before = contest.claims.get(author);
     contest.claims.set(author, record);
     const claimed = this.#byAuthor.get(author) ?? new Set();
     this.#byAuthor.set(author, claimed.add(key));
+    const rivals = [...this.#leaveFree(author, before), ...this.#enterFree(author, record)];
     this.#settle(contest);
+    this.#settleRivals(rivals);
   }
 
   /** A claim was withdrawn; unknown claims are no error. */
   withdraw(author: PeerId, network: Vni, mac: Mac): void {
     const key = contestKey(network, mac);
     const contest = this.#contests.get(key);
+    const before = contest?.claims.get(author);
     if (contest === undefined || !contest.claims.delete(author)) return;
     this.#byAuthor.get(author)?.delete(key);
+    const rivals = this.#leaveFree(author, before);
     this.#settle(contest);
     if (contest.claims.size === 0) this.#contests.delete(key);
+    this.#settleRivals(rivals);
   }
 
   /** The author's liveness or what it owns changed: its claims are judged again. */
   reconsider(author: PeerId): void {
-    for (const key of this.#byAuthor.get(author) ?? []) this.#settle(this.#contests.get(key)!);
+    for (const key of this.#byAuthor.get(author) ?? []) {
+      const contest = this.#contests.get(key)!;
+      this.#settle(contest);
+      this.#settleRivals(this.#freeRivals(contest.claims.get(author)));
+    }
   }
 
   /** Ownership of addresses changed: every claim is judged again. */
@@ -114,6 +128,11 @@ export class Routes {
   ownerOfMac(network: Vni, mac: Mac): PeerId | null {
     const contest = this.#contests.get(contestKey(network, mac));
     return contest === undefined ? null : (this.#winner(contest)?.author ?? null);
+  }
+
+  /** Which claim holds an address that no lease covers, by the live claims that this host knows; null when none does. */
+  holderOfFreeAddress(network: Vni, ip: string): { readonly author: PeerId; readonly mac: Mac } | null {
+    return this.#free.holder(network, ip);
   }
 
   list(): readonly Route[] {
@@ -153,6 +172,42 @@ export class Routes {
       changes.push({ kind: 'neighbour', network, ip, mac: macs.at(-1)! });
     }
     return changes;
+  }
+
+  /** Adds the free addresses of a claim; returns the claims that now compete with it. */
+  #enterFree(author: PeerId, record: AttachmentRecord): readonly string[] {
+    const free = this.#freeAddresses(record);
+    for (const ip of free) this.#free.add(author, record, ip);
+    return this.#freeRivals(record);
+  }
+
+  #leaveFree(author: PeerId, record: AttachmentRecord | undefined): readonly string[] {
+    if (record === undefined) return [];
+    const rivals = this.#freeRivals(record);
+    for (const ip of this.#freeAddresses(record)) this.#free.remove(author, record, ip);
+    return rivals;
+  }
+
+  /** The contests that claim one of its free addresses too. */
+  #freeRivals(record: AttachmentRecord | undefined): readonly string[] {
+    if (record === undefined) return [];
+    const own = contestKey(record.network, record.mac);
+    return this.#freeAddresses(record)
+      .flatMap((ip) => this.#free.claimants(record.network, ip))
+      .map(({ mac }) => contestKey(record.network, mac))
+      .filter((key) => key !== own);
+  }
+
+  #freeAddresses(record: AttachmentRecord): readonly string[] {
+    const network = this.#ports.networks.find((candidate) => candidate.network === record.network);
+    return network === undefined ? [] : record.ips.filter((ip) => isFree(network, ip));
+  }
+
+  #settleRivals(keys: readonly string[]): void {
+    for (const key of new Set(keys)) {
+      const contest = this.#contests.get(key);
+      if (contest !== undefined) this.#settle(contest);
+    }
   }
 
   #settle(contest: Contest): void {
@@ -206,7 +261,7 @@ export class Routes {
     return best;
   }
 
-  #objection(author: PeerId, record: AttachmentRecord): { state: 'stale' | 'refused'; reason: string } | null {
+  #objection(author: PeerId, record: AttachmentRecord): Objection | null {
     const network = this.#ports.networks.find((candidate) => candidate.network === record.network);
     if (network === undefined) return { state: 'refused', reason: 'this host is not on that network' };
     if (record.mac === network.gatewayMac) return { state: 'refused', reason: "the MAC is the gateway's" };
@@ -214,6 +269,11 @@ export class Routes {
     for (const ip of record.ips) {
       const reason = this.#addressObjection(network, author, ip);
       if (reason !== null) return { state: 'refused', reason };
+    }
+    const taken = record.ips.find((ip) => isFree(network, ip) && !this.#free.isHolder(author, record, ip));
+    if (taken !== undefined && (author === this.#ports.self || this.#ports.isAlive(author))) {
+      const holder = this.#free.holder(record.network, taken);
+      return { state: 'duplicate', reason: `${holder?.author} holds ${taken} already, with the MAC ${holder?.mac}` };
     }
     if (author !== this.#ports.self && !this.#ports.isAlive(author)) {
       return { state: 'stale', reason: 'its host is dead' };
@@ -225,12 +285,24 @@ export class Routes {
     if (network.gatewayIps.includes(text)) return `${text} is the gateway's address`;
     const ip = parseIp(text);
     if (ip === null) return `${text} is no address`;
-    const range = ip.family === 4 ? network.range : network.range6;
     if (ip.family === 6 && isLinkLocal(ip.value)) return null;
-    if (range === null || !cidrHasIp(range, ip)) return `${text} lies outside the network`;
+    if (isFree(network, text)) return isHoldable(ip) ? null : `${text} is no address of an interface`;
     const owner = this.#ports.ownerOf(network.network, text);
     return owner === author ? null : `${text} lies in a block that ${owner ?? 'nobody known'} owns`;
   }
+}
+
+interface Objection {
+  readonly state: 'stale' | 'refused' | 'duplicate';
+  readonly reason: string;
+}
+
+/** Outside the network's ranges, so that no lease says whose it is. */
+function isFree({ range, range6 }: RouteNetwork, text: string): boolean {
+  const ip = parseIp(text);
+  if (ip === null || (ip.family === 6 && isLinkLocal(ip.value))) return false;
+  const block = ip.family === 4 ? range : range6;
+  return block === null || !cidrHasIp(block, ip);
 }
 
 function isLinkLocal(value: bigint): boolean {

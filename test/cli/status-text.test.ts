@@ -65,6 +65,7 @@ function status(change: Partial<Status> = {}): Status {
     ],
     leases: [],
     attachments: [],
+    reservations: [],
     dns: [],
     targets: [],
     ...change,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { formatCidr } from '../../src/base/address.ts';
 import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
 import { addEnv, type CniJson, CONFIG, FakeBackend, run } from './fake-backend.ts';
 
@@ -39,11 +40,11 @@ describe('MAC precedence: CNI_ARGS < args.cni.mac < runtimeConfig.mac', () => {
 
 describe('addresses', () => {
   test('of all three ways add up, canonical and without repeats', async () => {
-    const { ips } = await requested(
+    const { addresses } = await requested(
       { args: { cni: { ips: ['10.32.0.8/12', 'FD00:0::8'] } }, runtimeConfig: { ips: ['fd00::8', '10.32.0.9/32'] } },
       'IP=10.32.0.8',
     );
-    expect(ips).toEqual(['10.32.0.8/12', 'fd00::8', '10.32.0.9']);
+    expect(addresses.ips).toEqual(['10.32.0.8/12', 'fd00::8', '10.32.0.9']);
   });
 
   test.each(['', '10.32.0', '10.32.0.1/33', 'fd00::/x', 'name'])('%j is none: code 7', async (ip) => {
@@ -72,20 +73,47 @@ describe('name', () => {
 describe('runtimeConfig', () => {
   test('portMappings, bandwidth and cgroupPath are left to the plugins chained behind', async () => {
     const runtimeConfig = { portMappings: [{ HostPort: 1 }], bandwidth: { ingressRate: 1 }, cgroupPath: '/x' };
-    expect(await requested({ runtimeConfig })).toMatchObject({ ips: [], mac: null });
+    expect(await requested({ runtimeConfig })).toMatchObject({ addresses: { ips: [], ranges: [] }, mac: null });
   });
 
-  test('ipRanges: not supported yet, code 2 with key and value', async () => {
-    expect(await refused({ runtimeConfig: { ipRanges: [[{ subnet: '10.1.0.0/16' }]] } })).toMatchObject({
-      code: 2,
-      msg: 'not supported yet: runtimeConfig.ipRanges = [[{"subnet":"10.1.0.0/16"}]]',
-    });
-    expect((await requested({ runtimeConfig: { ipRanges: [] } })).ips).toEqual([]);
+  test.each([
+    ['runtimeConfig.ipRanges', { runtimeConfig: { ipRanges: [[{ subnet: '10.33.1.0/24' }]] } }, [['10.33.1.0/24']]],
+    ['ipam.subnet', { ipam: { subnet: '10.33.1.7/24' } }, [['10.33.1.0/24']]],
+    [
+      'ipam.ranges, rangeStart and rangeEnd, keys in any case',
+      { ipam: { ranges: [[{ Subnet: '10.33.1.0/24', RangeStart: '10.33.1.5', RangeEnd: '10.33.1.8' }]] } },
+      [['10.33.1.5/32', '10.33.1.6/31', '10.33.1.8/32']],
+    ],
+    [
+      'a set of two ranges and one of IPv6',
+      {
+        ipam: { ranges: [[{ subnet: '10.33.1.0/24' }, { subnet: '10.33.4.0/23' }]] },
+        runtimeConfig: { ipRanges: [[{ subnet: 'fd00::/120' }]] },
+      },
+      [['10.33.1.0/24', '10.33.4.0/23'], ['fd00::/120']],
+    ],
+    ['empty ones are none', { runtimeConfig: { ipRanges: [[], []] }, ipam: { ranges: [] } }, []],
+  ])('ranges: %s', async (_, config, expected) => {
+    const { ranges } = (await requested(config)).addresses;
+    expect(ranges.map((set) => set.map(formatCidr))).toEqual(expected);
   });
 
-  test("ranges of host-local's form in our ipam are refused, not passed over: code 2", async () => {
-    expect((await refused({ ipam: { subnet: '10.1.0.0/16' } })).code).toBe(2);
-    expect((await refused({ ipam: { type: 'fabric', ranges: [[{}]] } })).code).toBe(2);
+  test.each([
+    [{ subnet: 'x' }],
+    [{ subnet: '10.33.1.0' }],
+    [{ subnet: '10.33.1.0/24', rangeStart: '10.34.0.1' }],
+    [{ subnet: '10.33.1.0/24', rangeStart: '10.33.1.9', rangeEnd: '10.33.1.8' }],
+    [{}],
+    [7],
+  ])('a range %j is none: code 7', async (range) => {
+    expect((await refused({ runtimeConfig: { ipRanges: [[range]] } })).code).toBe(7);
+  });
+
+  test('a set of both families, and more than 16 sets: code 7', async () => {
+    const mixed = [[{ subnet: '10.33.1.0/24' }, { subnet: 'fd00::/120' }]];
+    expect((await refused({ runtimeConfig: { ipRanges: mixed } })).code).toBe(7);
+    const many = Array.from({ length: 17 }, () => [{ subnet: '10.33.1.0/24' }]);
+    expect((await refused({ runtimeConfig: { ipRanges: many } })).code).toBe(7);
   });
 
   test('dns replaces what it gives', async () => {

@@ -4,15 +4,20 @@
 import { FabricError } from '../../src/base/errors.ts';
 import { type Mac, type PeerId, parseMac } from '../../src/base/ids.ts';
 import type {
+  AddressService,
+  AttachedAddress,
   Attachment,
   AttachmentFinding,
   AttachmentKey,
   AttachRequest,
   CniBackend,
+  ForeignIpam,
   NamespaceHandle,
+  ReserveRequest,
 } from '../../src/cni-plugin/backend.ts';
+import type { CniRequest } from '../../src/cni-plugin/call.ts';
 import type { CniOutcome, PluginExec } from '../../src/cni-plugin/ipam-plugin.ts';
-import { type CniRequest, handleCni } from '../../src/cni-plugin/operations.ts';
+import { handleCni } from '../../src/cni-plugin/operations.ts';
 
 export const CONTAINER_MAC = parseMac('02:00:00:00:00:02') as Mac;
 const BRIDGE_MAC = parseMac('02:00:00:00:00:01') as Mac;
@@ -23,11 +28,16 @@ export class FakeBackend implements CniBackend {
   readonly attached = new Map<string, Attachment & { readonly owner: string }>();
   readonly requests: AttachRequest[] = [];
   readonly detached: AttachmentKey[] = [];
+  /** What foreign IPAM plugins gave. */
+  readonly given: Awaited<ReturnType<ForeignIpam['obtain']>>[] = [];
+  readonly addresses = new FakeAddressService();
   findings: readonly AttachmentFinding[] = [];
   notReady: { readonly reason: string; readonly degraded: boolean } | null = null;
   /** Awaited by attach after it has taken effect: a test stops an ADD there. */
   attachGate: Promise<void> = Promise.resolve();
   failAttach: Error | null = null;
+  /** As {@link failAttach}, once a foreign IPAM plugin has given addresses. */
+  failAddressed: Error | null = null;
   /** Detaching these container ids fails. */
   readonly stuck = new Set<string>();
   #next = 2;
@@ -37,13 +47,19 @@ export class FakeBackend implements CniBackend {
     if (this.failAttach !== null) throw this.failAttach;
     if (this.find(request) !== null) throw new FabricError('attachment-exists', { what: 'attached already' });
     const number = this.#next++;
+    const foreign = await request.foreignIpam?.obtain();
+    if (foreign !== undefined) this.given.push(foreign);
+    if (this.failAddressed !== null) throw this.failAddressed;
+    const { ips } = request.addresses;
     const addresses =
-      request.ips.length > 0
-        ? request.ips.map((ip) => ({ address: ip.includes('/') ? ip : `${ip}/12`, gateway: '10.47.255.254' }))
-        : [
-            { address: `10.32.0.${number}/12`, gateway: '10.47.255.254' },
-            { address: `fd00::${number}/48`, gateway: 'fd00::1' },
-          ];
+      foreign !== undefined
+        ? foreign.addresses.map(({ address, gateway }) => ({ address, gateway: gateway ?? '10.47.255.254' }))
+        : ips.length > 0
+          ? ips.map((ip) => ({ address: ip.includes('/') ? ip : `${ip}/12`, gateway: '10.47.255.254' }))
+          : [
+              { address: `10.32.0.${number}/12`, gateway: '10.47.255.254' },
+              { address: `fd00::${number}/48`, gateway: 'fd00::1' },
+            ];
     const attachment = {
       network: request.network,
       containerId: request.containerId,
@@ -86,6 +102,42 @@ export class FakeBackend implements CniBackend {
 
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
     return this.notReady;
+  }
+}
+
+/** Addresses count up from 10.32.1.2. */
+export class FakeAddressService implements AddressService {
+  readonly requests: ReserveRequest[] = [];
+  readonly reserved = new Map<string, AttachmentKey & { owner: string; addresses: readonly AttachedAddress[] }>();
+  readonly stuck = new Set<string>();
+  /** Awaited after a reservation has taken effect. */
+  gate: Promise<void> = Promise.resolve();
+
+  async reserve(request: ReserveRequest): Promise<readonly AttachedAddress[]> {
+    this.requests.push(request);
+    if (this.find(request) !== null) throw new FabricError('attachment-exists', { what: 'reserved already' });
+    const { network, containerId, ifname, owner } = request;
+    const number = this.requests.length + 1;
+    const addresses = [
+      { address: `10.32.1.${number}/12`, gateway: '10.47.255.254' },
+      { address: `fd00:1::${number}/48`, gateway: 'fd00::1' },
+    ];
+    this.reserved.set(keyText(request), { network, containerId, ifname, owner, addresses });
+    await this.gate;
+    return addresses;
+  }
+
+  async release(key: AttachmentKey): Promise<void> {
+    if (this.stuck.has(key.containerId)) throw new FabricError('internal', { what: `${key.containerId} is stuck` });
+    this.reserved.delete(keyText(key));
+  }
+
+  find(key: AttachmentKey): readonly AttachedAddress[] | null {
+    return this.reserved.get(keyText(key))?.addresses ?? null;
+  }
+
+  listOwned(owner: string): readonly AttachmentKey[] {
+    return [...this.reserved.values()].filter((entry) => entry.owner === owner);
   }
 }
 

@@ -30,14 +30,16 @@ describe('delegation to another IPAM plugin', () => {
     const { exec, calls } = plugin();
     const { json } = await run(backend, addEnv(), HOST_LOCAL, { exec });
     expect(json).toMatchObject({ ips: [{ address: '10.32.9.7/24' }] });
-    expect(backend.requests[0]).toMatchObject({
-      ips: ['10.32.9.7/24'],
-      ipamPlugin: 'host-local',
-      routes: [
-        { dst: '0.0.0.0/0', gw: '10.32.9.1' },
-        { dst: '192.0.2.0/24', gw: '10.32.9.2' },
-      ],
-    });
+    expect(backend.requests[0]).toMatchObject({ foreignIpam: { plugin: 'host-local' }, routes: [] });
+    expect(backend.given).toEqual([
+      {
+        addresses: [{ address: '10.32.9.7/24', gateway: null }],
+        routes: [
+          { dst: '0.0.0.0/0', gw: null },
+          { dst: '192.0.2.0/24', gw: '10.32.9.2' },
+        ],
+      },
+    ]);
     expect(calls).toMatchObject([{ plugin: 'host-local', env: { CNI_COMMAND: 'ADD' } }]);
     expect(JSON.parse(new TextDecoder().decode(calls[0]?.stdin))).toEqual(HOST_LOCAL);
   });
@@ -52,18 +54,48 @@ describe('delegation to another IPAM plugin', () => {
     const { exec } = plugin('{"ip4":{"ip":"10.32.9.8/24","gateway":"10.32.9.1","routes":[{"dst":"0.0.0.0/0"}]}}');
     const backend = new FakeBackend();
     await run(backend, addEnv(), { ...HOST_LOCAL, cniVersion: '0.2.0' }, { exec });
-    expect(backend.requests[0]).toMatchObject({
-      ips: ['10.32.9.8/24'],
-      routes: [{ dst: '0.0.0.0/0', gw: '10.32.9.1' }],
-    });
+    expect(backend.given).toEqual([
+      { addresses: [{ address: '10.32.9.8/24', gateway: null }], routes: [{ dst: '0.0.0.0/0', gw: null }] },
+    ]);
   });
 
-  test('ADD whose attach fails gives the address back', async () => {
+  test.each([
+    ['host-local, named in ipam', 'host-local', { subnet: '10.32.9.0/24', gateway: '10.32.9.1' }, '10.32.9.1'],
+    ['host-local, named in a range', 'host-local', { ranges: [[{ Gateway: '10.32.9.1' }]] }, '10.32.9.1'],
+    ['host-local, its own idea', 'host-local', { subnet: '10.32.9.0/24' }, null],
+    ['static', 'static', {}, '10.32.9.1'],
+    ['dhcp', 'dhcp', {}, '10.32.9.1'],
+  ])('gateway: %s', async (_, type, ipam, gateway) => {
+    const backend = new FakeBackend();
+    const { exec } = plugin();
+    await run(backend, addEnv(), { ...CONFIG, ipam: { type, ...ipam } }, { exec });
+    expect(backend.given[0]?.addresses).toEqual([{ address: '10.32.9.7/24', gateway }]);
+  });
+
+  test('ADD whose attach fails before the plugin ran asks it for nothing', async () => {
     const backend = new FakeBackend();
     backend.failAttach = new FabricError('netlink', { what: 'no veth' });
     const { exec, verbs } = plugin();
     expect((await run(backend, addEnv(), HOST_LOCAL, { exec })).json.code).toBe(106);
+    expect(verbs).toEqual([]);
+  });
+
+  test('ADD whose addresses are refused gives them back', async () => {
+    const backend = new FakeBackend();
+    backend.failAddressed = new FabricError('address-in-use', { what: '10.32.9.7 is in use' });
+    const { exec, verbs } = plugin();
+    expect((await run(backend, addEnv(), HOST_LOCAL, { exec })).json).toMatchObject({ code: 104 });
     expect(verbs).toEqual(['ADD', 'DEL']);
+  });
+
+  test('ADD that is given up after the plugin ran gives the address back', async () => {
+    const backend = new FakeBackend();
+    const caller = new AbortController();
+    backend.attachGate = Promise.resolve().then(() => caller.abort());
+    const { exec, verbs } = plugin();
+    expect((await run(backend, addEnv(), HOST_LOCAL, { exec, signal: caller.signal })).json.code).toBe(11);
+    expect(verbs).toEqual(['ADD', 'DEL']);
+    expect(backend.attached.size).toBe(0);
   });
 
   test('ADD repeated does not touch the reservation of the first', async () => {
@@ -83,7 +115,7 @@ describe('delegation to another IPAM plugin', () => {
       details: 'later',
     });
     expect(verbs).toEqual(['ADD', 'DEL']);
-    expect(backend.requests).toEqual([]);
+    expect(backend.attached.size).toBe(0);
   });
 
   test.each([
@@ -130,11 +162,6 @@ describe('delegation to another IPAM plugin', () => {
   test('our IPAM by name is no delegation', async () => {
     const backend = new FakeBackend();
     expect((await run(backend, addEnv(), { ...CONFIG, ipam: { type: 'fabric' } })).outcome.exitCode).toBe(0);
-    expect(backend.requests[0]?.ipamPlugin).toBeNull();
-  });
-
-  test('our IPAM behind another plugin: not supported yet, code 2', async () => {
-    const config = { ...CONFIG, type: 'bridge', ipam: { type: 'fabric' } };
-    expect((await run(new FakeBackend(), addEnv(), config)).json.code).toBe(2);
+    expect(backend.requests[0]?.foreignIpam).toBeNull();
   });
 });

@@ -67,7 +67,11 @@ describe('stdin', () => {
     };
     const { json } = await run(backend, addEnv(), config);
     expect(json).toMatchObject({ cniVersion: '1.0.0', dns: { nameservers: ['10.0.0.1'] } });
-    expect(backend.requests[0]).toMatchObject({ network: 'blue', ips: ['10.32.0.9'], mac: '02:00:00:00:00:99' });
+    expect(backend.requests[0]).toMatchObject({
+      network: 'blue',
+      addresses: { ips: ['10.32.0.9'] },
+      mac: '02:00:00:00:00:99',
+    });
   });
 
   test('of several spellings of a key the last one counts', async () => {
@@ -79,7 +83,7 @@ describe('stdin', () => {
     const backend = new FakeBackend();
     const { outcome } = await run(backend, addEnv());
     expect(outcome).toMatchObject({ exitCode: 0, stderr: '' });
-    expect(backend.requests[0]).toMatchObject({ network: 'fabric', owner: 'cni:fabric', defaultRoute: true, ips: [] });
+    expect(backend.requests[0]).toMatchObject({ network: 'fabric', owner: 'cni:fabric', addresses: { ips: [] } });
   });
 
   test('unknown keys and keys of the shim are passed over', async () => {

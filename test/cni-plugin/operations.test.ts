@@ -73,7 +73,6 @@ describe('ADD', () => {
     await run(backend, addEnv());
     expect((await run(backend, addEnv())).json.code).toBe(101);
     expect(backend.attached.size).toBe(1);
-    expect(backend.requests.length).toBe(1);
     expect(backend.detached).toEqual([]);
   });
 
@@ -121,7 +120,6 @@ describe('DEL', () => {
     ['a broken prevResult', delEnv(), { ...CONFIG, prevResult: 7 }],
     ['broken wishes', delEnv(), { ...CONFIG, runtimeConfig: 7, args: [], dns: 1, defaultRoute: 0 }],
     ['ipRanges', delEnv(), { ...CONFIG, runtimeConfig: { ipRanges: [[]] } }],
-    ['our ipam behind another plugin', delEnv(), { ...CONFIG, type: 'bridge', ipam: { type: 'fabric' } }],
   ])('succeeds for %s', async (_, env, config) => {
     const backend = new FakeBackend();
     const { outcome } = await run(backend, env, config, { namespace: null, namespaceFault: 'gone' });

@@ -4,6 +4,8 @@ import { parseCidr } from '../../src/base/address.ts';
 import type { Mac, PeerId } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
+import { AddressReservations } from '../../src/daemon/address-reservations.ts';
+import type { AddressWish } from '../../src/daemon/attachment-ports.ts';
 import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
 import { Attachments } from '../../src/daemon/attachments.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
@@ -23,8 +25,8 @@ export function request(change: Partial<AttachRequest> = {}): AttachRequest {
     ...key,
     namespace: { pid: 1, fd: 2, dev: 3n, ino: 4n, path: '/run/netns/c1' },
     owner: 'cni:fabric',
-    ips: [],
-    ipamPlugin: null,
+    addresses: { ips: [], ranges: [] },
+    foreignIpam: null,
     mac: null,
     name: 'web',
     defaultRoute: true,
@@ -34,14 +36,19 @@ export function request(change: Partial<AttachRequest> = {}): AttachRequest {
 }
 
 /** A host with all parts of an attachment in memory. `power` is what a restart finds. */
-export function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, host = new FakeHostNetwork() } = {}) {
+export function setUp({
+  snapshot = new MemoryStore().snapshot(),
+  range6 = true,
+  host = new FakeHostNetwork(),
+  kernelBootId = 'boot-1',
+} = {}) {
   const store = new MemoryStore(snapshot);
   const claims = new Map<Mac, AttachmentRecord>();
   const addresses = new Map<string, string>();
   const open = new Set<number>();
   let next = 2;
   const world = {
-    allocate: async ({ owner, family, wanted }: { owner: string; family: 4 | 6; wanted: string | null }) => {
+    allocate: async ({ owner, family, wanted }: AddressWish) => {
       const ip = wanted ?? (family === 4 ? `10.32.0.${next++}` : `fd00::${next++}`);
       addresses.set(ip, owner);
       return ip;
@@ -52,36 +59,47 @@ export function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, 
       return { fd, close: () => void open.delete(fd) };
     },
     macTaken: (_mac: Mac) => false,
+    freeAddressHolder: (_ip: string): string | null => null,
     unready: null as { reason: string; degraded: boolean } | null,
   };
   const entries = new AttachmentStore(store);
-  const attachments = new Attachments({
-    timers: systemTimers,
-    self: 'aa'.repeat(16) as PeerId,
-    clock: new ManualClock(),
-    random: new SeededRandom(7),
-    crypto: nodeCrypto,
-    log: new RecordingLog(),
-    entries,
-    host,
-    network: {
-      range: parseCidr('10.32.0.0/12')!,
-      range6: range6 ? parseCidr('fd00::/48')! : null,
-      gateway: '10.32.0.1',
-      gateway6: range6 ? 'fd00::1' : null,
-      bridge: 'fabric0',
-      mtu: 1418,
-    },
-    openNamespace: () => world.openNamespace(),
-    allocate: (wish) => world.allocate(wish),
-    release: (owner) => {
+  const log = new RecordingLog();
+  const network = {
+    range: parseCidr('10.32.0.0/12')!,
+    range6: range6 ? parseCidr('fd00::/48')! : null,
+    gateway: '10.32.0.1',
+    gateway6: range6 ? 'fd00::1' : null,
+    bridge: 'fabric0',
+    mtu: 1418,
+  };
+  const own = {
+    network,
+    allocate: (wish: AddressWish) => world.allocate(wish),
+    release: (owner: string) => {
       for (const [ip, holder] of addresses) if (holder === owner) addresses.delete(ip);
     },
-    publish: (record) => claims.set(record.mac, record),
-    withdraw: (mac) => claims.delete(mac),
-    macTaken: (mac) => world.macTaken(mac),
     readiness: () => world.unready,
-  });
+  };
+  const reservations = new AddressReservations({ ...own, store, log, kernelBootId });
+  const attachments = new Attachments(
+    {
+      ...own,
+      timers: systemTimers,
+      self: 'aa'.repeat(16) as PeerId,
+      clock: new ManualClock(),
+      random: new SeededRandom(7),
+      crypto: nodeCrypto,
+      log,
+      entries,
+      host,
+      openNamespace: () => world.openNamespace(),
+      publish: (record) => claims.set(record.mac, record),
+      withdraw: (mac) => claims.delete(mac),
+      macTaken: (mac) => world.macTaken(mac),
+      freeAddressHolder: (ip) => world.freeAddressHolder(ip),
+    },
+    reservations,
+  );
   const leftOver = () => ({
     entries: entries.size,
     claims: claims.size,
@@ -89,5 +107,5 @@ export function setUp({ snapshot = new MemoryStore().snapshot(), range6 = true, 
     ports: host.ports.size,
     namespaces: open.size,
   });
-  return { store, host, claims, addresses, entries, attachments, world, leftOver };
+  return { store, host, claims, addresses, entries, attachments, reservations, world, leftOver };
 }

@@ -42,7 +42,10 @@ describe('attach', () => {
 
   test('wanted addresses are taken with or without prefix length, and no others', async () => {
     const { attachments } = setUp();
-    const { addresses } = await attachments.attach(request({ ips: ['10.32.0.77/12', 'FD00:0::7'] }), never);
+    const { addresses } = await attachments.attach(
+      request({ addresses: { ips: ['10.32.0.77/12', 'FD00:0::7'], ranges: [] } }),
+      never,
+    );
     expect(addresses.map(({ address }) => address)).toEqual(['10.32.0.77/12', 'fd00::7/48']);
   });
 
@@ -58,8 +61,7 @@ describe('attach', () => {
 
   test.each([
     ['an unknown network', { network: 'blue' }, 'usage'],
-    ['an address that is none', { ips: ['10.32.0.300'] }, 'address-invalid'],
-    ['addresses of a foreign IPAM plugin', { ipamPlugin: 'host-local' }, 'not-implemented'],
+    ['an address that is none', { addresses: { ips: ['10.32.0.300'], ranges: [] } }, 'address-invalid'],
   ] as const)('%s is refused and leaves nothing', async (_name, change, code) => {
     const { attachments, leftOver } = setUp();
     await expect(attachments.attach(request(change), never)).rejects.toMatchObject({ code });

@@ -130,7 +130,7 @@ describe('delegation through the shim', () => {
 
   test('a failed attach orders the DEL before it answers', async () => {
     const { backend, route, connection } = setUp();
-    backend.failAttach = new Error('no');
+    backend.failAddressed = new Error('no');
     const order = await route.handle(body({}, HOST_LOCAL), connection);
     const second = await route.handleExec(report(order.exec?.continuation, GRANT), connection);
     expect(second.exec?.env).toEqual({ CNI_COMMAND: 'DEL' });
@@ -154,7 +154,7 @@ describe('delegation through the shim', () => {
     caller.abort();
     await settle();
     expect(route.running).toBe(0);
-    expect(backend.requests).toEqual([]);
+    expect(backend.attached.size).toBe(0);
     await expect(route.handleExec(report(order.exec?.continuation), connection)).rejects.toMatchObject({
       code: 'usage',
     });

@@ -48,6 +48,11 @@ export class FakeHostNetwork implements HostNetwork {
     };
   }
 
+  async addressContainer(config: ContainerInterfaceConfig) {
+    await this.#enter('addressContainer', config.ips.join(' '));
+    return { routes: config.routes.map(({ dst, gw }) => ({ dst, gw: gw ?? '10.32.0.1' })) };
+  }
+
   async removeContainer({ hostIfname, ips }: { hostIfname: string; ips: readonly string[] }): Promise<void> {
     await this.#enter('removeContainer', ips.join(' '));
     this.ports.delete(hostIfname);
@@ -69,8 +74,10 @@ export class FakeHostNetwork implements HostNetwork {
 
   async watch(): Promise<void> {}
 
+  overlaps: readonly string[] = [];
+
   async overlappingRoutes(_range: Cidr): Promise<readonly string[]> {
-    return [];
+    return this.overlaps;
   }
 
   async underlayAddresses(): Promise<readonly { ip: string; mtu: number }[]> {

@@ -49,3 +49,24 @@ test('stop waits for the run under way and starts no other', async () => {
   reconciler.request();
   expect(runs()).toBe(1);
 });
+
+test('again and again until it is stopped', async () => {
+  const { reconciler, end, runs } = setUp();
+  const due: (() => void)[] = [];
+  let cancelled = 0;
+  const timers = {
+    nowMs: () => 0,
+    after: (ms: number, run: () => void) => {
+      expect(ms).toBe(60_000);
+      due.push(run);
+      return () => void cancelled++;
+    },
+    soon: () => () => undefined,
+  };
+  reconciler.every(60_000, timers);
+  due.shift()!();
+  expect([runs(), due.length]).toEqual([1, 1]);
+  await end();
+  await reconciler.stop();
+  expect(cancelled).toBe(1);
+});

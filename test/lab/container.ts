@@ -1,11 +1,15 @@
 // A container of the lab: a named network namespace on a host, attached and detached by the CNI plugin binary with the
 // environment and configuration that a runtime gives it.
 
+import { dirname } from 'node:path';
 import { CNI_PLUGIN } from './checkout.ts';
 import { type ExecOptions, exec, type Result } from './exec.ts';
 import type { LabHost } from './host.ts';
 
 const CONF = { cniVersion: '1.0.0', name: 'fabric', type: 'fabric' };
+
+/** Where a host has plugins, ours first: Debian's lie in the last. */
+const CNI_PATH = ['/opt/cni/bin', dirname(CNI_PLUGIN), '/usr/lib/cni'].join(':');
 
 export interface CniResult {
   readonly interfaces: readonly { name: string; mac: string; sandbox?: string }[];
@@ -51,17 +55,23 @@ export class LabContainer {
     await this.host.run(['ip', 'netns', 'delete', this.name]);
   }
 
-  cni(command: string, options: ExecOptions & { stdin?: Record<string, unknown> } = {}): Promise<Result> {
+  /** Of another plugin than ours: `plugin` is its path. */
+  cni(
+    command: string,
+    options: ExecOptions & { stdin?: Record<string, unknown>; plugin?: string; args?: string; ifname?: string } = {},
+  ): Promise<Result> {
+    const { stdin = this.#conf, plugin = CNI_PLUGIN, args = '', ifname = 'eth0', ...rest } = options;
     const env = {
       CNI_COMMAND: command,
       CNI_CONTAINERID: this.id,
       CNI_NETNS: `/run/netns/${this.name}`,
-      CNI_IFNAME: 'eth0',
-      CNI_PATH: '/opt/cni/bin',
+      CNI_IFNAME: ifname,
+      CNI_PATH,
+      CNI_ARGS: args,
     };
     const assignments = Object.entries(env).map(([key, value]) => `${key}=${value}`);
-    const input = JSON.stringify(options.stdin ?? this.#conf);
-    return this.host.run(['env', ...assignments, CNI_PLUGIN], { input, timeoutMs: 70_000, ...options });
+    const input = JSON.stringify(stdin);
+    return this.host.run(['env', ...assignments, plugin], { input, timeoutMs: 70_000, ...rest });
   }
 
   /** Inside the container's network namespace. */

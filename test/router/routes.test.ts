@@ -67,7 +67,8 @@ describe('routes', () => {
     ['the gateway address', record(1, ['10.32.0.1']), "10.32.0.1 is the gateway's address"],
     ['the anycast MAC', { ...record(1, []), mac: GATEWAY_MAC }, "the MAC is the gateway's"],
     ['a group MAC', { ...record(1, []), mac: '01:00:5e:00:00:01' as Mac }, 'the MAC is a group address'],
-    ['an address outside', record(1, ['192.0.2.1']), '192.0.2.1 lies outside the network'],
+    ['a loopback address', record(1, ['127.0.0.1']), '127.0.0.1 is no address of an interface'],
+    ['a multicast address', record(1, ['ff02::1']), 'ff02::1 is no address of an interface'],
     ['an address of another host', record(1, ['10.32.2.2']), `10.32.2.2 lies in a block that ${C} owns`],
     ['an address of nobody', record(1, ['10.32.3.3']), '10.32.3.3 lies in a block that nobody known owns'],
     ['another network', { ...record(1, []), network: 5 as typeof DEFAULT_VNI }, 'this host is not on that network'],
@@ -158,5 +159,63 @@ describe('routes', () => {
       expect(fresh.tables.macs).toEqual(tables.macs);
       expect(new Set(fresh.tables.neighbours.keys())).toEqual(new Set(tables.neighbours.keys()));
     }
+  });
+});
+
+describe('addresses that no lease covers, as foreign IPAM plugins choose them', () => {
+  const outside = (macNumber: number) => record(macNumber, ['198.51.100.7', 'fe80::9']);
+
+  test('one claim enters the tables like any other', () => {
+    const { routes, tables } = setUp();
+    routes.claim(B, outside(1));
+    expect(tables.macs.get(mac(1))).toBe(B);
+    expect(tables.neighbours.get('198.51.100.7')).toBe(mac(1));
+    expect(routes.holderOfFreeAddress(DEFAULT_VNI, '198.51.100.7')).toEqual({ author: B, mac: mac(1) });
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    expect([tables.macs.size, tables.neighbours.size]).toEqual([0, 0]);
+    expect(routes.holderOfFreeAddress(DEFAULT_VNI, '198.51.100.7')).toBeNull();
+  });
+
+  test.each([['in order'], ['in reverse']])('of two live claims one is a duplicate, reported, the same %s', (order) => {
+    const { routes, tables } = setUp();
+    const claims: [PeerId, AttachmentRecord][] = [
+      [B, outside(2)],
+      [C, outside(1)],
+    ];
+    for (const [author, claim] of order === 'in order' ? claims : claims.toReversed()) routes.claim(author, claim);
+    expect(tables.neighbours.get('198.51.100.7')).toBe(mac(2));
+    expect(tables.macs.has(mac(1))).toBe(false);
+    expect(routes.list().find((route) => route.peer === C)).toMatchObject({
+      state: 'duplicate',
+      reason: `${B} holds 198.51.100.7 already, with the MAC ${mac(2)}`,
+    });
+  });
+
+  test('the duplicate takes over when the holder withdraws, changes its addresses or dies', () => {
+    for (const way of ['withdraw', 'change', 'die']) {
+      const { routes, tables, dead } = setUp();
+      routes.claim(B, outside(2));
+      routes.claim(C, outside(1));
+      if (way === 'withdraw') routes.withdraw(B, DEFAULT_VNI, mac(2));
+      else if (way === 'change') routes.claim(B, record(2, ['198.51.100.8']));
+      else {
+        dead.add(B);
+        routes.reconsider(B);
+      }
+      expect([way, tables.neighbours.get('198.51.100.7')]).toEqual([way, mac(1)]);
+      expect(tables.macs.get(mac(1))).toBe(C);
+    }
+  });
+
+  test('a host that comes back to life has its address again', () => {
+    const { routes, tables, dead } = setUp();
+    dead.add(B);
+    routes.claim(B, outside(2));
+    routes.claim(C, outside(1));
+    expect(tables.neighbours.get('198.51.100.7')).toBe(mac(1));
+    dead.delete(B);
+    routes.reconsider(B);
+    expect(tables.neighbours.get('198.51.100.7')).toBe(mac(2));
+    expect(tables.macs.has(mac(1))).toBe(false);
   });
 });

@@ -1,14 +1,12 @@
-// `fabric attach`, `detach` and `ps`: containers without a CNI runtime. The command opens the namespace itself and passes
+// `fabric attach` and `detach`: containers without a CNI runtime. The command opens the namespace itself and passes
 // its pid and descriptor number, as the CNI plugin does, so that the daemon may live in another mount namespace.
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { request } from 'node:http';
 import { FabricError } from '../../base/errors.ts';
-import type { AttachmentRow, Status } from '../../daemon/status-types.ts';
 import { DaemonClient } from '../client.ts';
 import { usageError } from '../exit.ts';
-import { sectionText } from '../status-text.ts';
 
 interface Options {
   readonly runDir: string;
@@ -39,12 +37,6 @@ export async function detach(target: string, { runDir, ifname = IFNAME_DEFAULT }
   await withNamespace(target, async (namespace) => {
     await new DaemonClient(runDir).post('/v1/detach', { namespace, ifname });
   });
-}
-
-export async function ps({ runDir, json }: { runDir: string; json?: boolean }): Promise<void> {
-  const status = await new DaemonClient(runDir).get<Status>('/v1/status');
-  const rows: readonly AttachmentRow[] = status.attachments;
-  process.stdout.write(`${json ? JSON.stringify(rows, null, 2) : sectionText(status, 'attachments')}\n`);
 }
 
 interface Namespace {

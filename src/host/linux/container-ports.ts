@@ -73,6 +73,29 @@ export class ContainerPorts {
     }
   }
 
+  /** For an interface that {@link add} made without addresses. Resolves with the routes that were set. */
+  async address(
+    network: OverlayNetworkConfig,
+    bridge: Link,
+    config: ContainerInterfaceConfig,
+  ): Promise<readonly ContainerRoute[]> {
+    const host = await this.#netlink.getLink(config.hostIfname);
+    if (host?.peerIndex == null) {
+      throw new FabricError('namespace-invalid', {
+        what: `the interface ${config.hostIfname} is gone`,
+        why: 'the namespace ended while its addresses were being chosen',
+      });
+    }
+    const inside = Rtnetlink.open(config.namespaceFd);
+    try {
+      await this.#allow(config);
+      await Promise.all(hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })));
+      return await setUpContainerSide(inside, network, config, host);
+    } finally {
+      inside.close();
+    }
+  }
+
   /** Idempotent. The interface is down and off the bridge within a millisecond or two; the rest follows. */
   async remove(port: PortIdentity): Promise<void> {
     const index = await this.#takeDown(port.hostIfname);

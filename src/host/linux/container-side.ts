@@ -1,9 +1,12 @@
 // The container's end of its veth: addresses with the network's prefix, routes, and no ear for router advertisements
-// (CVE-2020-10749). Works through a netlink socket that was opened in the container's namespace; other interfaces and
+// (CVE-2020-10749). An address of a foreign IPAM plugin has that plugin's prefix, so that the gateway may lie outside of it:
+// its routes say that it is on the link all the same. Works through a netlink socket that was opened in the container's namespace; other interfaces and
 // routes of the container are never touched, and a default route is added only where its family has none.
 
 import {
   type Cidr,
+  cidrHasIp,
+  cidrOf,
   type Family,
   formatCidr,
   formatIp,
@@ -39,9 +42,12 @@ export async function setUpContainerSide(
   await Promise.all([
     inside.setLink(index, { addressGeneration: true, up: true }),
     ...addresses.map((ip) =>
-      inside.addAddress({ index, ip, prefix: prefixOf(network, ip.family), noDad: ip.family === 6 }),
+      inside.addAddress({ index, ip, prefix: prefixOf(network, config, ip), noDad: ip.family === 6 }),
     ),
-    ...routes.map(({ dst, gateway }) => inside.addRoute({ dst, gateway, index })),
+    ...routes.map(({ dst, gateway }) => {
+      const onlink = !isOnLink(network, config, addresses, gateway);
+      return inside.addRoute(onlink ? { dst, gateway, index, onlink } : { dst, gateway, index });
+    }),
   ]);
   return routes.map(({ dst, gateway }) => ({ dst: formatCidr(dst), gw: formatIp(gateway) }));
 }
@@ -63,7 +69,7 @@ export async function checkContainerSide(
   if (link.mac !== config.mac) findings.push(`${config.ifname} has the MAC ${link.mac}, not ${config.mac}`);
   const addresses = config.ips.map(mustParse);
   for (const ip of addresses) {
-    const prefix = prefixOf(network, ip.family);
+    const prefix = prefixOf(network, config, ip);
     const there = present.some((a) => a.ip.family === ip.family && a.ip.value === ip.value && a.prefix === prefix);
     if (!there) findings.push(`${config.ifname} lacks the address ${formatIp(ip)}/${prefix}`);
   }
@@ -83,13 +89,13 @@ interface WantedRoute {
 /** Throws FabricError `address-invalid` for a route that can't be: malformed, or of a family that the network lacks. */
 export function wantedRoutes(
   network: OverlayNetworkConfig,
-  config: Pick<ContainerInterfaceConfig, 'defaultRoute' | 'routes'>,
+  config: Pick<ContainerInterfaceConfig, 'defaultRoute' | 'routes' | 'foreign'>,
   addresses: readonly IpAddress[],
   present: readonly Route[],
 ): readonly WantedRoute[] {
   const wanted: WantedRoute[] = config.routes.map(({ dst, gw }) => {
     const block = parseCidr(dst);
-    const gateway = gw === null ? gatewayOf(network, block?.family ?? 4) : parseIp(gw);
+    const gateway = gw === null ? gatewayOf(network, config, block?.family ?? 4) : parseIp(gw);
     if (block === null || gateway === null || gateway.family !== block.family) {
       const what = `can't set the route ${dst}${gw === null ? '' : ` via ${gw}`}`;
       throw new FabricError('address-invalid', {
@@ -101,7 +107,7 @@ export function wantedRoutes(
   });
   if (!config.defaultRoute) return wanted;
   for (const family of [4, 6] as const) {
-    const gateway = gatewayOf(network, family);
+    const gateway = gatewayOf(network, config, family);
     const dst: Cidr = { family, base: 0n, prefix: 0 };
     const there = [...present, ...wanted].some((route) => sameBlock(route.dst, dst));
     const member = addresses.some((ip) => ip.family === family);
@@ -125,18 +131,40 @@ async function quietIpv6(
   }
 }
 
-function gatewayOf({ gateway, gateway6 }: OverlayNetworkConfig, family: Family): IpAddress | null {
+type Foreign = Pick<ContainerInterfaceConfig, 'foreign'>;
+
+/** That of the first address whose plugin named one, else the network's; null where the network has none of that family. */
+function gatewayOf(
+  { gateway, gateway6 }: OverlayNetworkConfig,
+  { foreign }: Foreign,
+  family: Family,
+): IpAddress | null {
+  const named = foreign.map((address) => (address.gateway === null ? null : mustParse(address.gateway)));
+  const own = named.find((ip) => ip?.family === family);
+  if (own !== undefined && own !== null) return own;
   if (family === 4) return mustParse(gateway);
   return gateway6 === null ? null : mustParse(gateway6);
 }
 
-function prefixOf({ range, range6 }: OverlayNetworkConfig, family: Family): number {
-  if (family === 4) return range.prefix;
-  assert(range6 !== null, 'an IPv6 address is given only where the network has an IPv6 range');
+function prefixOf({ range, range6 }: OverlayNetworkConfig, { foreign }: Foreign, ip: IpAddress): number {
+  const given = foreign.find((address) => address.ip === formatIp(ip));
+  if (given !== undefined) return given.prefix;
+  if (ip.family === 4) return range.prefix;
+  assert(range6 !== null, 'an IPv6 address of ours is given only where the network has an IPv6 range');
   return range6.prefix;
 }
 
-/** Addresses come from our own allocation: anything else is a bug. */
+/** The kernel refuses a gateway that no address of the interface has in its prefix, unless the route says `onlink`. */
+function isOnLink(
+  network: OverlayNetworkConfig,
+  config: Foreign,
+  addresses: readonly IpAddress[],
+  gateway: IpAddress,
+): boolean {
+  return addresses.some((ip) => cidrHasIp(cidrOf(ip, prefixOf(network, config, ip)), gateway));
+}
+
+/** Addresses were parsed when they were chosen: anything else is a bug. */
 function mustParse(text: string): IpAddress {
   const ip = parseIp(text);
   assert(ip !== null, `IP address: ${text}`);

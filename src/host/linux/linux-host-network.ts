@@ -155,6 +155,15 @@ export class LinuxHostNetwork implements HostNetwork {
     }
   }
 
+  async addressContainer(config: ContainerInterfaceConfig): Promise<{
+    readonly routes: readonly { dst: string; gw: string }[];
+  }> {
+    const { config: network, bridge } = this.#configured();
+    // Before the kernel has them, so that a repair meanwhile knows them too.
+    this.#ports.set(config.hostIfname, { port: identityOf(config), live: true });
+    return { routes: await this.#containers.address(network, bridge, config) };
+  }
+
   async removeContainer({ hostIfname, mac, ips }: Parameters<HostNetwork['removeContainer']>[0]): Promise<void> {
     // First, so that neither the watch nor a rewrite of the packet filter brings anything back.
     this.#ports.delete(hostIfname);

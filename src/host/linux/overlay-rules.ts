@@ -181,6 +181,8 @@ const CONTAINER_ARP: readonly string[] = [
 ];
 
 const CONTAINER_IP: readonly string[] = [
+  // A DHCP client has no address yet (RFC 2131 §4.1): a container may ask, none may answer.
+  'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
   'iifname . ether saddr . ip saddr != @source_ips counter drop',
   'icmp type redirect counter drop',
   'udp sport 67 udp dport 68 counter drop',

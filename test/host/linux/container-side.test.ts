@@ -30,34 +30,52 @@ describe('routes of a container', () => {
     readonly Route[],
     readonly string[],
   ])[] = [
-    ['none asked for', BOTH, { defaultRoute: false, routes: [] }, [], []],
+    ['none asked for', BOTH, { defaultRoute: false, foreign: [], routes: [] }, [], []],
     [
       'a default route per family',
       BOTH,
-      { defaultRoute: true, routes: [] },
+      { defaultRoute: true, foreign: [], routes: [] },
       [],
       ['0.0.0.0/0 10.32.0.1', '::/0 fd00:1::1'],
     ],
     [
       'none for a family without address',
       ['10.32.0.5'],
-      { defaultRoute: true, routes: [] },
+      { defaultRoute: true, foreign: [], routes: [] },
       [],
       ['0.0.0.0/0 10.32.0.1'],
     ],
-    ['none where there is one', BOTH, { defaultRoute: true, routes: [] }, [present('0.0.0.0/0')], ['::/0 fd00:1::1']],
+    [
+      'none where there is one',
+      BOTH,
+      { defaultRoute: true, foreign: [], routes: [] },
+      [present('0.0.0.0/0')],
+      ['::/0 fd00:1::1'],
+    ],
     [
       'a default route of the configuration takes its place',
       BOTH,
-      { defaultRoute: true, routes: [{ dst: '0.0.0.0/0', gw: '10.32.0.9' }] },
+      { defaultRoute: true, foreign: [], routes: [{ dst: '0.0.0.0/0', gw: '10.32.0.9' }] },
       [],
       ['0.0.0.0/0 10.32.0.9', '::/0 fd00:1::1'],
+    ],
+    [
+      "no gateway means a foreign IPAM plugin's, where it named one",
+      ['198.51.100.5', 'fd00:1::5'],
+      {
+        defaultRoute: true,
+        foreign: [{ ip: '198.51.100.5', prefix: 24, gateway: '198.51.100.254' }],
+        routes: [{ dst: '192.0.2.0/24', gw: null }],
+      },
+      [],
+      ['192.0.2.0/24 198.51.100.254', '0.0.0.0/0 198.51.100.254', '::/0 fd00:1::1'],
     ],
     [
       'no gateway means ours',
       BOTH,
       {
         defaultRoute: false,
+        foreign: [],
         routes: [
           { dst: '192.0.2.0/24', gw: null },
           { dst: '2001:db8::/32', gw: null },
@@ -79,12 +97,12 @@ describe('routes of a container', () => {
     ['two families', '192.0.2.0/24', 'fd00:1::1'],
     ['a gateway that is none', '192.0.2.0/24', 'gw'],
   ])('are refused: %s', (_name, dst, gw) => {
-    const config = { defaultRoute: false, routes: [{ dst, gw }] };
+    const config = { defaultRoute: false, foreign: [], routes: [{ dst, gw }] };
     expect(() => wantedRoutes(NETWORK, config, [], [])).toThrow(expect.objectContaining({ code: 'address-invalid' }));
   });
 
   it('are refused for IPv6 where the network has none', () => {
-    const config = { defaultRoute: false, routes: [{ dst: '2001:db8::/32', gw: null }] };
+    const config = { defaultRoute: false, foreign: [], routes: [{ dst: '2001:db8::/32', gw: null }] };
     expect(() => wantedRoutes({ ...NETWORK, gateway6: null, range6: null }, config, [], [])).toThrow(/2001:db8/);
   });
 });

@@ -72,6 +72,7 @@ export function makeContainer(number: number): Container {
     hostIfname: `fbc${number}`,
     mac: mac(`02:00:00:00:00:1${number}`),
     ips: [`10.32.0.1${number}`, `fd00:1::1${number}`],
+    foreign: [],
     defaultRoute: true,
     routes: [],
   };

@@ -1,0 +1,154 @@
+// Addresses without an interface of ours: what this host reserved as the IPAM plugin of another CNI plugin ("ipam": {"type":
+// "fabric"} behind bridge, macvlan, …). No kernel object tells when such a container is gone, so a reservation is freed by DEL,
+// by GC, by `fabric ps --prune`, and when the host booted since: no network namespace survives that. Invariant: the entry is
+// durable before an address is taken and goes after it, so that a crash at any step leaves a record of what to free.
+
+import type { Log, Store } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import type { AddressService, AttachedAddress, AttachmentKey, ReserveRequest } from '../cni-plugin/backend.ts';
+import { describeAddress, planAddresses, takeAddresses } from './address-choice.ts';
+import type { AddressPorts } from './attachment-ports.ts';
+import { attachmentKeyText } from './attachment-store.ts';
+
+const SPACE = 'reservations';
+/** Ours: as many as a lease block of the default size holds, sixteen times over. */
+const RESERVATIONS_MAX = 4096;
+
+export interface ReservationEntry {
+  readonly key: AttachmentKey;
+  readonly owner: string;
+  /** Canonical text; empty while they are being taken. */
+  readonly ips: readonly string[];
+  /** Device and inode of the namespace, decimal; empty when the caller could not open it. */
+  readonly namespaceDev: string;
+  readonly namespaceIno: string;
+  readonly namespacePath: string;
+  /** Of the kernel that ran then. */
+  readonly kernelBootId: string;
+}
+
+export interface ReservationPorts extends AddressPorts {
+  readonly store: Store;
+  readonly log: Log;
+  /** /proc/sys/kernel/random/boot_id: another value means that the host booted since. */
+  readonly kernelBootId: string;
+  readiness(): { readonly reason: string } | null;
+}
+
+export class AddressReservations implements AddressService {
+  readonly #ports: ReservationPorts;
+  readonly #entries = new Map<string, ReservationEntry>();
+
+  constructor(ports: ReservationPorts) {
+    this.#ports = ports;
+    for (const [text, bytes] of ports.store.entries(SPACE)) {
+      this.#entries.set(text, JSON.parse(new TextDecoder().decode(bytes)) as ReservationEntry);
+    }
+  }
+
+  all(): readonly ReservationEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  async reserve(request: ReserveRequest, cancelled: AbortSignal): Promise<readonly AttachedAddress[]> {
+    const { network } = this.#ports;
+    this.#refuse(request);
+    const plan = planAddresses(request.addresses, network);
+    const entry: ReservationEntry = {
+      key: { network: request.network, containerId: request.containerId, ifname: request.ifname },
+      owner: request.owner,
+      ips: [],
+      namespaceDev: String(request.namespace?.dev ?? ''),
+      namespaceIno: String(request.namespace?.ino ?? ''),
+      namespacePath: request.namespace?.path ?? '',
+      kernelBootId: this.#ports.kernelBootId,
+    };
+    this.#put(entry);
+    try {
+      const ips = await takeAddresses(this.#ports, addressOwner(entry.key), plan, cancelled);
+      this.#put({ ...entry, ips });
+      return ips.map((ip) => describeAddress(ip, network));
+    } catch (error) {
+      this.#delete(entry.key);
+      throw error;
+    }
+  }
+
+  async release(key: AttachmentKey): Promise<void> {
+    this.#release(key);
+  }
+
+  find(key: AttachmentKey): readonly AttachedAddress[] | null {
+    const entry = this.#entries.get(attachmentKeyText(key));
+    return entry === undefined ? null : entry.ips.map((ip) => describeAddress(ip, this.#ports.network));
+  }
+
+  listOwned(owner: string): readonly AttachmentKey[] {
+    return this.all()
+      .filter((entry) => entry.owner === owner)
+      .map(({ key }) => key);
+  }
+
+  /** At start: frees what a crash left half taken, and everything of before the host's last boot. */
+  reconcile(): void {
+    for (const { key, ips, kernelBootId } of this.all()) {
+      if (ips.length > 0 && kernelBootId === this.#ports.kernelBootId) continue;
+      this.#ports.log.info('freeing a reservation', {
+        container: key.containerId,
+        ips: ips.join(' '),
+        reason: ips.length === 0 ? 'its ADD was never finished' : 'the host booted since',
+      });
+      this.#release(key);
+    }
+  }
+
+  #refuse(request: ReserveRequest): void {
+    if (request.network !== DEFAULT_NETWORK_NAME) {
+      throw new FabricError('usage', {
+        what: `there is no network ${request.network}`,
+        fix: `Use the default one, ${DEFAULT_NETWORK_NAME}`,
+      });
+    }
+    const unready = this.#ports.readiness();
+    if (unready !== null) {
+      throw new FabricError('daemon-unreachable', { what: 'this host can reserve nothing now', why: unready.reason });
+    }
+    if (this.#entries.has(attachmentKeyText(request))) {
+      throw new FabricError('attachment-exists', {
+        what: `${request.containerId} already has addresses for ${request.ifname} on network ${request.network}`,
+        fix: 'DEL it before another ADD',
+      });
+    }
+    if (this.#entries.size >= RESERVATIONS_MAX) {
+      throw new FabricError('limit', {
+        what: `${RESERVATIONS_MAX} address reservations are held on this host`,
+        fix: 'Run fabric ps --prune, or have the runtime call GC',
+      });
+    }
+  }
+
+  #release(key: AttachmentKey): void {
+    const entry = this.#entries.get(attachmentKeyText(key));
+    if (entry === undefined) return;
+    this.#ports.release(addressOwner(entry.key));
+    this.#delete(entry.key);
+  }
+
+  #put(entry: ReservationEntry): void {
+    const text = attachmentKeyText(entry.key);
+    this.#ports.store.put(SPACE, text, new TextEncoder().encode(JSON.stringify(entry)));
+    this.#entries.set(text, entry);
+  }
+
+  #delete(key: AttachmentKey): void {
+    const text = attachmentKeyText(key);
+    this.#ports.store.delete(SPACE, text);
+    this.#entries.delete(text);
+  }
+}
+
+/** Apart from attachments and the host's own: no network name holds a colon. */
+function addressOwner(key: AttachmentKey): string {
+  return `ipam:${attachmentKeyText(key)}`;
+}

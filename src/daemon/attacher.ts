@@ -1,0 +1,311 @@
+// Makes and removes one container's attachment, step by step. Invariants: the durable entry exists before anything of the
+// attachment does and goes last, so that a crash at any step leaves a record of what to undo; addresses are released only once
+// the interface is off the bridge; an attach that fails or whose caller hung up leaves nothing.
+//
+//   ours:     entry ─▶ addresses ─▶ claim ─▶ interface ─▶ attached
+//   foreign:  entry ─▶ interface ─▶ plugin chooses ─▶ reserved, or seen to be free ─▶ claim ─▶ addressed ─▶ attached
+
+import { cidrHasIp, cidrOf, formatIp, type IpAddress, parseInterfaceAddress, parseIp } from '../base/address.ts';
+import { toHex, utf8 } from '../base/bytes.ts';
+import { assert, FabricError } from '../base/errors.ts';
+import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac, macFromBytes } from '../base/ids.ts';
+import { linkLocalOf } from '../base/link-local.ts';
+import type { AttachmentRecord } from '../base/records.ts';
+import type {
+  Attachment,
+  AttachmentKey,
+  AttachRequest,
+  ForeignIpam,
+  GivenAddress,
+  WantedRoute,
+} from '../cni-plugin/backend.ts';
+import type { ContainerInterfaceConfig, ForeignAddress } from '../host/host-network.ts';
+import { describeAddress, planAddresses, stopIfCancelled, takeAddresses } from './address-choice.ts';
+import type { AttachmentPorts } from './attachment-ports.ts';
+import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
+
+/** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
+const ATTACHMENTS_MAX = 1021;
+
+/** Where one attach stands: its entry as it is in the store, and the namespace while it is open. */
+interface Attempt {
+  entry: AttachmentEntry;
+  readonly namespaceFd: number;
+  readonly cancelled: AbortSignal;
+}
+
+export class Attacher {
+  readonly #ports: AttachmentPorts;
+
+  constructor(ports: AttachmentPorts) {
+    this.#ports = ports;
+  }
+
+  /** One at a time per key: the caller queues. Rejects as CniBackend.attach. */
+  async attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
+    const { entries, network, log } = this.#ports;
+    await this.#refuse(request);
+    const plan = request.foreignIpam === null ? planAddresses(request.addresses, network) : [];
+    const namespace = this.#ports.openNamespace(request.namespace);
+    try {
+      const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace.fd, cancelled };
+      entries.put(attempt.entry);
+      try {
+        const attachment =
+          request.foreignIpam === null
+            ? await this.#withOurs(attempt, plan)
+            : await this.#withForeign(attempt, request.foreignIpam, request.routes);
+        log.info('container attached', { container: request.containerId, ips: attempt.entry.ips.join(' ') });
+        return attachment;
+      } catch (error) {
+        await this.#undo(attempt.entry, error);
+        throw error;
+      }
+    } finally {
+      namespace.close();
+    }
+  }
+
+  /** The interface first, then the claim, then the addresses, at last the entry. Idempotent. */
+  async remove(entry: AttachmentEntry): Promise<void> {
+    await this.#ports.host.removeContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
+    this.#ports.withdraw(entry.mac);
+    this.#ports.release(attachmentKeyText(entry.key));
+    this.#ports.entries.delete(entry.key);
+  }
+
+  async #withOurs(attempt: Attempt, plan: ReturnType<typeof planAddresses>): Promise<Attachment> {
+    const { host } = this.#ports;
+    const owner = attachmentKeyText(attempt.entry.key);
+    this.#update(attempt, { ips: await takeAddresses(this.#ports, owner, plan, attempt.cancelled) });
+    this.#ports.publish(recordOf(attempt.entry));
+    const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
+    stopIfCancelled(attempt.cancelled);
+    return this.#finish(attempt, made);
+  }
+
+  async #withForeign(attempt: Attempt, ipam: ForeignIpam, routes: readonly WantedRoute[]): Promise<Attachment> {
+    const { host } = this.#ports;
+    const bare = { ...attempt.entry, routes: [], defaultRoute: false };
+    const made = await host.addContainer(interfaceConfig(bare, attempt.namespaceFd));
+    stopIfCancelled(attempt.cancelled);
+    const given = await ipam.obtain();
+    stopIfCancelled(attempt.cancelled);
+    const foreign = given.addresses.map(readGiven);
+    const outside = await this.#reserveForeign(attempt, foreign, ipam.plugin);
+    // Nothing is awaited from here to the claim: two attaches can't both find an address free.
+    for (const ip of outside) this.#refuseHeld(ip, ipam.plugin);
+    this.#update(attempt, { foreign, ips: foreign.map(({ ip }) => ip), routes: [...given.routes, ...routes] });
+    this.#ports.publish(recordOf(attempt.entry));
+    const set = await host.addressContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
+    stopIfCancelled(attempt.cancelled);
+    return this.#finish(attempt, { ...made, routes: set.routes });
+  }
+
+  /**
+   * An address of the network's range is reserved like any other, by its owner's gift where another host has it, so that nobody
+   * hands it out again. One outside belongs to no lease and must lead nowhere else from this host. Resolves with the latter.
+   */
+  async #reserveForeign(
+    { entry, cancelled }: Attempt,
+    foreign: readonly ForeignAddress[],
+    plugin: string,
+  ): Promise<readonly string[]> {
+    const owner = attachmentKeyText(entry.key);
+    const outside: string[] = [];
+    for (const { ip, prefix } of foreign) {
+      const address = parseIp(ip);
+      assert(address !== null, 'a given address was read already');
+      if (this.#isInRange(address)) {
+        await this.#ports.allocate({ owner, family: address.family, wanted: ip });
+      } else {
+        outside.push(ip);
+        const others = await this.#ports.host.overlappingRoutes(cidrOf(address, prefix));
+        if (others.length > 0) {
+          throw new FabricError('range-overlap', {
+            what: `${ip}/${prefix}, which ${plugin} chose, collides with a route of this host`,
+            why: others.join(', '),
+            fix: `Give ${plugin} another subnet`,
+          });
+        }
+      }
+      stopIfCancelled(cancelled);
+    }
+    return outside;
+  }
+
+  /** Whoever claims such an address first has it. */
+  #refuseHeld(ip: string, plugin: string): void {
+    const { entries, freeAddressHolder } = this.#ports;
+    const entry = entries.all().find(({ ips }) => ips.includes(ip));
+    const holder = entry === undefined ? freeAddressHolder(ip) : `${entry.key.containerId} on this host`;
+    if (holder === null) return;
+    throw new FabricError('address-in-use', {
+      what: `${ip}, which ${plugin} chose, is in use`,
+      why: `${holder} holds it`,
+      fix: `Give ${plugin} a range on each host that no other host uses`,
+    });
+  }
+
+  #finish(attempt: Attempt, made: Awaited<ReturnType<AttachmentPorts['host']['addContainer']>>): Attachment {
+    const { network } = this.#ports;
+    const { entry } = attempt;
+    const result: Attachment = {
+      ...entry.key,
+      mac: entry.mac,
+      addresses: entry.ips.map((ip) => {
+        const given = foreignOf(entry).find((address) => address.ip === ip);
+        const ours = describeAddress(ip, network);
+        if (given === undefined) return ours;
+        return { address: `${ip}/${given.prefix}`, gateway: given.gateway ?? ours.gateway };
+      }),
+      routes: made.routes,
+      name: entry.name,
+      mtu: network.mtu,
+      bridge: { name: network.bridge, mac: made.bridgeMac },
+      host: { name: entry.hostIfname, mac: made.hostMac },
+      namespacePath: entry.namespacePath,
+    };
+    this.#update(attempt, { state: 'attached', result });
+    return result;
+  }
+
+  #update(attempt: Attempt, change: Partial<AttachmentEntry>): void {
+    attempt.entry = { ...attempt.entry, ...change };
+    this.#ports.entries.put(attempt.entry);
+  }
+
+  async #refuse(request: AttachRequest): Promise<void> {
+    const { entries } = this.#ports;
+    if (request.network !== DEFAULT_NETWORK_NAME) {
+      throw new FabricError('usage', {
+        what: `there is no network ${request.network}`,
+        fix: `Use the default one, ${DEFAULT_NETWORK_NAME}`,
+      });
+    }
+    const unready = this.#ports.readiness();
+    if (unready !== null)
+      throw new FabricError('daemon-unreachable', { what: 'this host can attach nothing now', why: unready.reason });
+    const known = entries.get(request);
+    if (known !== undefined) await this.#replaceDead(known);
+    if (entries.size >= ATTACHMENTS_MAX) {
+      throw new FabricError('limit', {
+        what: `${ATTACHMENTS_MAX} containers are attached`,
+        why: 'a Linux bridge has 1,024 ports',
+      });
+    }
+  }
+
+  /** A namespace that vanished takes its interface along: what remains of that attachment makes room for the new one. */
+  async #replaceDead(known: AttachmentEntry): Promise<void> {
+    const { host, log } = this.#ports;
+    const isAlive = async () =>
+      (await host.listContainerPorts()).some(({ hostIfname, alive }) => hostIfname === known.hostIfname && alive);
+    const { containerId, ifname, network } = known.key;
+    if (known.state === 'attached' && (await isAlive())) {
+      throw new FabricError('attachment-exists', {
+        what: `${containerId} already has ${ifname} on network ${network}`,
+        fix: 'Detach it first (CNI DEL or fabric detach)',
+      });
+    }
+    log.info('attached anew: the interface of the last time is gone', { container: containerId, ifname });
+    await this.remove(known);
+  }
+
+  /** The first error is the one to report; one of the undoing is logged, and reconciliation tries again. */
+  async #undo(entry: AttachmentEntry, cause: unknown): Promise<void> {
+    try {
+      await this.remove(entry);
+    } catch (error) {
+      const reason = (error as Error).message;
+      this.#ports.log.error('undoing a failed attach failed', {
+        container: entry.key.containerId,
+        reason,
+        cause: String(cause),
+      });
+    }
+  }
+
+  #newEntry(request: AttachRequest): AttachmentEntry {
+    return {
+      key: { network: request.network, containerId: request.containerId, ifname: request.ifname },
+      owner: request.owner,
+      state: 'attaching',
+      mac: this.#chooseMac(request.mac),
+      hostIfname: this.#hostIfname(request),
+      name: request.name,
+      ips: [],
+      namespaceDev: String(request.namespace.dev),
+      namespaceIno: String(request.namespace.ino),
+      namespacePath: request.namespace.path,
+      defaultRoute: request.defaultRoute,
+      routes: request.routes,
+      result: null,
+    };
+  }
+
+  #chooseMac(requested: Mac | null): Mac {
+    const entries = this.#ports.entries.all(); // also those whose claim is not published yet
+    const taken = (mac: Mac): boolean => this.#ports.macTaken(mac) || entries.some((entry) => entry.mac === mac);
+    if (requested !== null) {
+      if (taken(requested)) {
+        throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network` });
+      }
+      return requested;
+    }
+    for (;;) {
+      const bytes = this.#ports.random.bytes(6);
+      bytes[0] = (bytes[0]! & 0xfc) | 0x02; // locally administered, not a group
+      const mac = macFromBytes(bytes);
+      if (!taken(mac)) return mac;
+    }
+  }
+
+  /** Stable for the same attachment, at most 15 bytes: 48 bits of hash behind a prefix of ours. */
+  #hostIfname(key: AttachmentKey): string {
+    return `fab${toHex(this.#ports.crypto.sha256(utf8(attachmentKeyText(key)))).slice(0, 12)}`;
+  }
+
+  #isInRange(ip: IpAddress): boolean {
+    const { range, range6 } = this.#ports.network;
+    const block = ip.family === 4 ? range : range6;
+    return block !== null && cidrHasIp(block, ip);
+  }
+}
+
+/** What the host network is told of an attachment. */
+export function interfaceConfig(entry: AttachmentEntry, namespaceFd: number): ContainerInterfaceConfig {
+  return {
+    namespaceFd,
+    ifname: entry.key.ifname,
+    hostIfname: entry.hostIfname,
+    mac: entry.mac,
+    ips: entry.ips,
+    foreign: foreignOf(entry),
+    defaultRoute: entry.defaultRoute,
+    routes: entry.routes,
+  };
+}
+
+export function recordOf(entry: AttachmentEntry): AttachmentRecord {
+  return {
+    network: DEFAULT_VNI,
+    mac: entry.mac,
+    ips: [...entry.ips, linkLocalOf(entry.mac)],
+    sequence: 0,
+    name: entry.name,
+    kind: 'container',
+  };
+}
+
+/** Entries of versions before foreign IPAM have none. */
+function foreignOf({ foreign }: AttachmentEntry): readonly ForeignAddress[] {
+  return foreign ?? [];
+}
+
+function readGiven({ address, gateway }: GivenAddress): ForeignAddress {
+  const parsed = parseInterfaceAddress(address);
+  if (parsed === null)
+    throw new FabricError('address-invalid', { what: `${address} is no address with prefix length` });
+  return { ip: formatIp(parsed.ip), prefix: parsed.prefix, gateway };
+}

@@ -1,0 +1,65 @@
+// What attachments need of the rest of the daemon, as one port: the kernel, address management, claims in the mesh. The
+// daemon wires it (member.ts), tests fake it.
+
+import type { Cidr } from '../base/address.ts';
+import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
+import type { Mac, PeerId } from '../base/ids.ts';
+import type { AttachmentRecord } from '../base/records.ts';
+import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import type { HostNetwork } from '../host/host-network.ts';
+import type { AttachmentStore } from './attachment-store.ts';
+
+/** A namespace that was opened for an operation; the descriptor is closed by `close`. */
+export interface OpenNamespace {
+  readonly fd: number;
+  close(): void;
+}
+
+export interface NetworkAddressing {
+  readonly range: Cidr;
+  readonly range6: Cidr | null;
+  readonly gateway: string;
+  readonly gateway6: string | null;
+}
+
+export interface AddressWish {
+  /** Who will hold the address. */
+  readonly owner: string;
+  readonly family: 4 | 6;
+  /** This address and no other; null: any. */
+  readonly wanted: string | null;
+  /** Out of these blocks of one family; absent: out of the whole network. */
+  readonly within?: readonly Cidr[];
+}
+
+/** Our own address management, as far as attachments and reservations use it. */
+export interface AddressPorts {
+  readonly network: NetworkAddressing;
+  /** Durable before it resolves; idempotent per owner and family. Rejects with `address-…`. */
+  allocate(wish: AddressWish): Promise<string>;
+  /** Frees all addresses of an owner; durable when it returns. */
+  release(owner: string): void;
+}
+
+export interface AttachmentPorts extends AddressPorts {
+  readonly self: PeerId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Log;
+  readonly entries: AttachmentStore;
+  readonly host: HostNetwork;
+  readonly network: NetworkAddressing & { readonly bridge: string; readonly mtu: number };
+  /** Checks pid, device and inode and opens the namespace in this process; throws `namespace-invalid`. */
+  openNamespace(handle: NamespaceHandle): OpenNamespace;
+  /** Puts the claim into this host's gossip map and our own tables. */
+  publish(record: AttachmentRecord): void;
+  withdraw(mac: Mac): void;
+  /** True when another claim holds this MAC. */
+  macTaken(mac: Mac): boolean;
+  /** Who holds an address that no lease covers, in words; null: nobody does. */
+  freeAddressHolder(ip: string): string | null;
+  /** Why nothing can be attached now; null: it can. */
+  readiness(): { readonly reason: string; readonly degraded: boolean } | null;
+}
