@@ -1,7 +1,8 @@
 // The container's end of its veth: addresses with the network's prefix, routes, and no ear for router advertisements
 // (CVE-2020-10749). An address of a foreign IPAM plugin has that plugin's prefix, so that the gateway may lie outside of it:
-// its routes say that it is on the link all the same. Works through a netlink socket that was opened in the container's namespace; other interfaces and
-// routes of the container are never touched, and a default route is added only where its family has none.
+// its routes say that it is on the link all the same. Works through a netlink socket that was opened in the container's
+// namespace; other interfaces and routes of the container are never touched, and a default route is added only where its
+// family has none.
 
 import {
   type Cidr,
@@ -45,7 +46,7 @@ export async function setUpContainerSide(
       inside.addAddress({ index, ip, prefix: prefixOf(network, config, ip), noDad: ip.family === 6 }),
     ),
     ...routes.map(({ dst, gateway }) => {
-      const onlink = !isOnLink(network, config, addresses, gateway);
+      const onlink = isForeignGateway(network, config, addresses, gateway);
       return inside.addRoute(onlink ? { dst, gateway, index, onlink } : { dst, gateway, index });
     }),
   ]);
@@ -154,14 +155,18 @@ function prefixOf({ range, range6 }: OverlayNetworkConfig, { foreign }: Foreign,
   return range6.prefix;
 }
 
-/** The kernel refuses a gateway that no address of the interface has in its prefix, unless the route says `onlink`. */
-function isOnLink(
+/**
+ * Whether a foreign plugin's gateway lies outside of all prefixes of the interface: the kernel takes it only when the route says
+ * `onlink`. In our own network such a gateway is a mistake, which the kernel shall refuse.
+ */
+function isForeignGateway(
   network: OverlayNetworkConfig,
   config: Foreign,
   addresses: readonly IpAddress[],
   gateway: IpAddress,
 ): boolean {
-  return addresses.some((ip) => cidrHasIp(cidrOf(ip, prefixOf(network, config, ip)), gateway));
+  const hasForeign = config.foreign.some(({ ip }) => mustParse(ip).family === gateway.family);
+  return hasForeign && !addresses.some((ip) => cidrHasIp(cidrOf(ip, prefixOf(network, config, ip)), gateway));
 }
 
 /** Addresses were parsed when they were chosen: anything else is a bug. */
