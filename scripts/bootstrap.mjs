@@ -44,8 +44,16 @@ const PACKAGES_TOOLS = [
   // Fast AES-GCM for the engine; where it is not there OpenSSL serves.
   ...(process.arch === 'x64' ? ['libipsec-mb-dev'] : []),
 ];
-/** What the end-to-end tests with real container runtimes and wrong clocks need besides: `FABRIC_SETUP=full`. */
-const PACKAGES_FULL = ['containerd', 'runc', 'docker.io', 'podman', 'containernetworking-plugins'];
+/** What the end-to-end tests with real container runtimes and the fuzz targets need besides: `FABRIC_SETUP=full`. */
+const PACKAGES_FULL = [
+  'containerd',
+  'runc',
+  'docker.io',
+  'podman',
+  'containernetworking-plugins',
+  'clang',
+  'libclang-rt-dev',
+];
 
 export const isRoot = process.getuid?.() === 0;
 export const isFull = process.env.FABRIC_SETUP === 'full';

@@ -11,7 +11,12 @@ import { TapReport } from './tap-report.mjs';
 
 /** Each part is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
 const PARTS = {
+  fuzz: { what: 'every fuzz target of native/fuzz for ten minutes, two at a time', timeoutS: 3300 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
+  'engine-sanitized': {
+    what: 'the engine under ThreadSanitizer and under AddressSanitizer, a minute each',
+    timeoutS: 600,
+  },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
 };
 

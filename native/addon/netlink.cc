@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "namespace.h"
+#include "netlink_messages.h"
 
 namespace fabric {
 namespace {
@@ -22,8 +23,6 @@ constexpr int kRequestBufferBytes = 1024 * 1024;
 constexpr int kSendBufferBytes = 1024 * 1024;
 constexpr int kListenBufferBytes = 4 * 1024 * 1024;
 
-constexpr std::size_t align(std::size_t length) { return (length + 3) & ~std::size_t{3}; }
-
 bool setOption(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
@@ -32,47 +31,6 @@ bool setOption(int fd, int level, int option, int value) {
 bool setBuffer(int fd, int forced, int plain, int bytes) {
   return setOption(fd, SOL_SOCKET, forced, bytes) || setOption(fd, SOL_SOCKET, plain, bytes);
 }
-
-/** Calls `visit(header, message)` for each whole message; stops at the first malformed one or when `visit` says false. */
-template <typename Visit>
-void eachMessage(std::span<const std::uint8_t> bytes, Visit&& visit) {
-  while (bytes.size() >= sizeof(nlmsghdr)) {
-    nlmsghdr header;
-    std::memcpy(&header, bytes.data(), sizeof header);
-    if (header.nlmsg_len < sizeof header || header.nlmsg_len > bytes.size()) return;
-    if (!visit(header, bytes.first(header.nlmsg_len))) return;
-    bytes = bytes.subspan(std::min(align(header.nlmsg_len), bytes.size()));
-  }
-}
-
-/** Which sequence numbers were sent and which of them still owe an answer. */
-class Outstanding {
- public:
-  explicit Outstanding(std::span<const std::uint8_t> request) {
-    eachMessage(request, [&](const nlmsghdr& header, auto) {
-      sent_.push_back(header.nlmsg_seq);
-      const bool answers = (header.nlmsg_flags & NLM_F_ACK) != 0 || (header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-      if (answers) waiting_.push_back(header.nlmsg_seq);
-      return true;
-    });
-  }
-
-  bool finished() const { return waiting_.empty(); }
-  bool sent(std::uint32_t sequence) const { return std::ranges::find(sent_, sequence) != sent_.end(); }
-
-  void note(const nlmsghdr& header, std::span<const std::uint8_t> message) {
-    if (header.nlmsg_type != NLMSG_ERROR && header.nlmsg_type != NLMSG_DONE) return;
-    if (std::erase(waiting_, header.nlmsg_seq) > 0) return;
-    int error = 0;
-    if (message.size() >= sizeof header + sizeof error)
-      std::memcpy(&error, message.data() + sizeof header, sizeof error);
-    if (header.nlmsg_type == NLMSG_ERROR && error != 0) waiting_.clear();
-  }
-
- private:
-  std::vector<std::uint32_t> sent_;
-  std::vector<std::uint32_t> waiting_;
-};
 
 Result<Done> sendAll(int fd, std::span<const std::uint8_t> request) {
   sockaddr_nl kernel{};
@@ -154,7 +112,7 @@ Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std
     eachMessage({buffer.get(), received.value()}, [&](const nlmsghdr& header, std::span<const std::uint8_t> message) {
       if (!outstanding.sent(header.nlmsg_seq)) return true;
       replies.insert(replies.end(), message.begin(), message.end());
-      replies.resize(align(replies.size()));
+      replies.resize(netlinkAlign(replies.size()));
       outstanding.note(header, message);
       return true;
     });

@@ -120,7 +120,7 @@ Drop SendLane::dispatch(const Outgoing& outgoing) {
 void SendLane::send(Peer& peer, const Outgoing& outgoing) {
   retire_used_up(peer);
   if (peer.sending == nullptr) {
-    wait(peer, outgoing.bytes, outgoing.vnet);
+    wait(peer, outgoing);
     return;
   }
   if (!peer.address) {
@@ -235,17 +235,18 @@ void SendLane::retire_used_up(Peer& peer) {
   events_.session_exhausted(session->local_index);
 }
 
-void SendLane::wait(Peer& peer, Bytes bytes, const VnetHeader& vnet) {
+void SendLane::wait(Peer& peer, const Outgoing& outgoing) {
+  const Bytes bytes = outgoing.bytes;
   if (bytes.size() > kWaitingBytesMax) {
-    peer.counters->send_drops.count(Drop::kWaitingOverflow);
+    peer.counters->send_drops.count(Drop::kWaitingOverflow, outgoing.frames());
   } else {
-    peer.waiting.push_back({vnet, std::vector<uint8_t>(bytes.begin(), bytes.end())});
+    peer.waiting.push_back({outgoing.vnet, std::vector<uint8_t>(bytes.begin(), bytes.end()), outgoing.frames()});
     peer.waiting_bytes += bytes.size();
   }
   while (peer.waiting.size() > kWaitingFramesMax || peer.waiting_bytes > kWaitingBytesMax) {
+    peer.counters->send_drops.count(Drop::kWaitingOverflow, peer.waiting.front().frames);
     peer.waiting_bytes -= peer.waiting.front().bytes.size();
     peer.waiting.pop_front();
-    peer.counters->send_drops.count(Drop::kWaitingOverflow);
   }
   if (peer.wanted_us != 0 && now_us_ - peer.wanted_us < kWantedRepeatUs) return;
   peer.wanted_us = now_us_;
@@ -281,7 +282,7 @@ void SendLane::remove_peer(PeerNumber number) {
   table_.remove_peer(number);
   const auto found = peers_.find(number);
   if (found == peers_.end()) return;
-  counters_.send_drops.count(Drop::kPeerRemoved, found->second.waiting.size());
+  for (const WaitingFrame& frame : found->second.waiting) counters_.send_drops.count(Drop::kPeerRemoved, frame.frames);
   std::erase_if(sessions_, [number](const auto& entry) { return entry.second->peer == number; });
   peers_.erase(found);
 }

@@ -56,6 +56,8 @@ class SendLane : public Lane {
   struct WaitingFrame {
     VnetHeader vnet;
     std::vector<uint8_t> bytes;
+    // On the wire, as drops are counted.
+    size_t frames;
   };
   struct Peer {
     PeerId id;
@@ -97,7 +99,7 @@ class SendLane : public Lane {
   uint64_t reserve(Peer& peer, size_t count);
   // Ends sending on a session near its counter limit, and says so.
   void retire_used_up(Peer& peer);
-  void wait(Peer& peer, Bytes bytes, const VnetHeader& vnet);
+  void wait(Peer& peer, const Outgoing& outgoing);
   void count_sent(Peer& peer, size_t frames, size_t bytes);
   void measure(Peer& peer);
   void inject(Bytes frame);

@@ -22,15 +22,25 @@ export const GATEWAY_MAC = '02:fa:b1:1c:00:01' as Mac;
 /** The interface that the datapath owns. */
 export const PORT_NAME = 'port0';
 
+/** Of the engine: as installed, or with a sanitizer (native/sanitized.mk). */
+export type EngineBuild = 'release' | 'tsan' | 'asan';
+
 export interface DatapathChoice {
   readonly name: 'pcap' | 'engine';
   /** Of the engine. */
   readonly without?: readonly ('vnet' | 'udp-offloads' | 'ipsec-mb' | 'seccomp')[];
+  readonly build?: EngineBuild;
 }
 
 /** A line of JSON to the host process; each is answered by one. */
 export interface HostCommand {
   readonly stats?: true;
   readonly pathMtu?: number;
+  /** The keys of a generation: added, then used, then removed. Generation 0 is in use from the start. */
+  readonly addKeys?: number;
+  readonly useKeys?: number;
+  readonly removeKeys?: number;
+  /** Adds as many other MACs and addresses to the tables, the flood list anew, and takes them away again. */
+  readonly churn?: number;
   readonly stop?: true;
 }

@@ -4,8 +4,8 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../../src/base/capabilities.ts';
-import { DEFAULT_VNI } from '../../src/base/ids.ts';
-import type { Datapath, DatapathOptions } from '../../src/router/datapath.ts';
+import { DEFAULT_VNI, type Mac, macFromBytes, type PeerId } from '../../src/base/ids.ts';
+import type { Datapath, DatapathOptions, TableChange } from '../../src/router/datapath.ts';
 import { EngineDatapath } from '../../src/router/engine/engine-datapath.ts';
 import { PcapDatapath } from '../../src/router/pcap/pcap-datapath.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
@@ -13,6 +13,7 @@ import { CHECKOUT } from './checkout.ts';
 import {
   CONTAINER,
   type DatapathChoice,
+  type EngineBuild,
   GATEWAY_MAC,
   HOST,
   type HostCommand,
@@ -34,16 +35,44 @@ const OPTIONS: DatapathOptions = {
   gatewayIps: ['10.32.0.1', 'fd00::1'],
 };
 
-function makeDatapath({ name, without = [] }: DatapathChoice): Datapath {
+const ENGINE: Readonly<Record<EngineBuild, string>> = {
+  release: 'native/build/Release/fabric-engine',
+  tsan: 'native/build/sanitized/fabric-engine-tsan',
+  asan: 'native/build/sanitized/fabric-engine-asan',
+};
+
+function makeDatapath({ name, without = [], build = 'release' }: DatapathChoice): Datapath {
   const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
   const log = new RecordingLog();
   if (name === 'pcap') return new PcapDatapath(OPTIONS, { clock, log });
-  const executable = join(CHECKOUT, 'native/build/Release/fabric-engine');
-  return new EngineDatapath(OPTIONS, { log, executable, without });
+  return new EngineDatapath(OPTIONS, { log, executable: join(CHECKOUT, ENGINE[build]), without });
 }
 
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** Receiver index of the keys of a generation. */
+function indexOf(side: Side, generation: number): number {
+  return HOST[side].index + 100 * generation;
+}
+
+function churn(datapath: Datapath, peer: PeerId, entries: number): void {
+  const numbers = Array.from({ length: entries }, (_, number) => number);
+  const macOf = (number: number): Mac => macFromBytes(Uint8Array.of(2, 0, 1, 0, number >> 8, number & 0xff));
+  const ipOf = (number: number): string => `10.40.${number >> 8}.${number & 0xff}`;
+  const network = DEFAULT_VNI;
+  datapath.applyTables([
+    ...numbers.flatMap((number): TableChange[] => [
+      { kind: 'mac', network, mac: macOf(number), to: number % 2 === 0 ? peer : 'local' },
+      { kind: 'neighbour', network, ip: ipOf(number), mac: macOf(number) },
+    ]),
+    { kind: 'flood', network, peers: [peer] },
+    ...numbers.flatMap((number): TableChange[] => [
+      { kind: 'neighbour-gone', network, ip: ipOf(number) },
+      { kind: 'mac-gone', network, mac: macOf(number) },
+    ]),
+  ]);
 }
 
 async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promise<void> {
@@ -57,15 +86,23 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     learned: () => {},
     failed: (reason) => say({ failed: reason }),
   });
-  const key = (from: Side): Uint8Array => new Uint8Array(32).fill(from === 'a' ? 1 : 2);
-  datapath.addSession({
-    peer: peer.peer,
-    localIndex: HOST[side].index,
-    remoteIndex: peer.index,
-    cipher: 'aes-256-gcm',
-    sendKey: key(side),
-    receiveKey: key(OTHER[side]),
-  });
+  const addKeys = (generation: number): void => {
+    // A key of its own for each direction and generation.
+    const key = (from: Side): Uint8Array => {
+      const bytes = Buffer.alloc(32, from === 'a' ? 1 : 2);
+      bytes.writeUInt32BE(generation);
+      return new Uint8Array(bytes);
+    };
+    datapath.addSession({
+      peer: peer.peer,
+      localIndex: indexOf(side, generation),
+      remoteIndex: indexOf(OTHER[side], generation),
+      cipher: generation % 2 === 0 ? 'aes-256-gcm' : 'chacha20-poly1305',
+      sendKey: key(side),
+      receiveKey: key(OTHER[side]),
+    });
+  };
+  addKeys(0);
   datapath.setEndpoint(peer.peer, { ip: peer[underlay], port: TUNNEL_PORT });
   const remote = CONTAINER[OTHER[side]];
   datapath.applyTables([
@@ -75,11 +112,15 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     { kind: 'neighbour', network: DEFAULT_VNI, ip: remote.ip6, mac: remote.mac },
     { kind: 'flood', network: DEFAULT_VNI, peers: [peer.peer] },
   ]);
-  datapath.useSession(HOST[side].index);
+  datapath.useSession(indexOf(side, 0));
   say({ ready: true, enginePid: datapath instanceof EngineDatapath ? datapath.pid : null });
   for await (const line of createInterface({ input: process.stdin })) {
     const command = JSON.parse(line) as HostCommand;
     if (command.pathMtu !== undefined) datapath.setPathMtu(peer.peer, command.pathMtu);
+    if (command.addKeys !== undefined) addKeys(command.addKeys);
+    if (command.useKeys !== undefined) datapath.useSession(indexOf(side, command.useKeys));
+    if (command.removeKeys !== undefined) datapath.removeSession(indexOf(side, command.removeKeys));
+    if (command.churn !== undefined) churn(datapath, peer.peer, command.churn);
     if (command.stop === true) break;
     if (datapath instanceof EngineDatapath) await datapath.settle();
     say(command.stats === true ? datapath.stats() : { done: true });

@@ -52,7 +52,9 @@ export class DatapathPair {
   async start(underlay: Underlay): Promise<Record<Side, HostProcess>> {
     const start = (side: Side): HostProcess => {
       const choice = JSON.stringify(this.#choices[side]);
-      const host = new HostProcess(this.#namespaces[side].host, [side, underlay, choice]);
+      // ThreadSanitizer wants its addresses free: no randomisation of the layout.
+      const before = this.#choices[side].build === 'tsan' ? ['setarch', '-R'] : [];
+      const host = new HostProcess(this.#namespaces[side].host, before, [side, underlay, choice]);
       this.#started.push(host);
       return host;
     };
@@ -181,13 +183,19 @@ export class HostProcess {
   readonly #waiting: ((line: string) => void)[] = [];
   /** Of the engine's own process, 0 for pcap. */
   enginePid = 0;
+  /** All that it and its engine said on standard error. */
+  complaints = '';
   /** Exit code or signal. */
   readonly exited: Promise<number | string | null>;
 
-  constructor(namespace: string, args: readonly string[]) {
+  constructor(namespace: string, before: readonly string[], args: readonly string[]) {
     const program = join(CHECKOUT, 'dist/test/lab/datapath-host.js');
-    this.#child = spawn('ip', ['netns', 'exec', namespace, process.execPath, program, ...args], {
-      stdio: ['pipe', 'pipe', 'inherit'],
+    this.#child = spawn('ip', ['netns', 'exec', namespace, ...before, process.execPath, program, ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    this.#child.stderr!.on('data', (bytes: Buffer) => {
+      this.complaints += bytes.toString('utf8');
+      process.stderr.write(bytes);
     });
     this.exited = new Promise((resolve) => this.#child.once('exit', (code, signal) => resolve(code ?? signal)));
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
