@@ -8,17 +8,17 @@ LIBRARIES := -lcrypto -lpthread -ldl
 
 ENGINE := $(filter-out engine/main.cc,$(wildcard engine/*.cc))
 SHIM := cni-shim/messages.cc cni-shim/json.cc cni-shim/base64.cc
-LANE_TARGETS := datagrams frames pieces commands
-TARGETS := $(LANE_TARGETS) netlink shim
+LANE_SOURCES := fuzz/fuzz_datagrams.cc fuzz/fuzz_frames.cc fuzz/fuzz_pieces.cc fuzz/fuzz_commands.cc
+SOURCES := $(LANE_SOURCES) fuzz/fuzz_netlink.cc fuzz/fuzz_shim.cc
 
 FUZZ_CXX := clang++
 FUZZ_FLAGS := $(COMMON) -fsanitize=fuzzer-no-link,address,undefined
 fuzz_objects = $(patsubst %.cc,$(OUT)/fuzz/%.o,$(1))
 RIG := $(call fuzz_objects,$(ENGINE) fuzz/rig.cc fuzz/frame_maker.cc)
 
-fuzz: $(TARGETS:%=$(OUT)/fuzz_%)
+fuzz: $(SOURCES:fuzz/%.cc=$(OUT)/%)
 
-$(LANE_TARGETS:%=$(OUT)/fuzz_%): $(RIG)
+$(LANE_SOURCES:fuzz/%.cc=$(OUT)/%): $(RIG)
 $(OUT)/fuzz_shim: $(call fuzz_objects,$(SHIM))
 $(OUT)/fuzz_%: $(OUT)/fuzz/fuzz/fuzz_%.o
 	$(FUZZ_CXX) -fsanitize=fuzzer,address,undefined $^ $(LIBRARIES) -o $@

@@ -171,7 +171,7 @@ describe('no dead files', () => {
 
   test('every C++ file is built or included', () => {
     const build = readFileSync(join(ROOT, 'native/binding.gyp'), 'utf8');
-    const scripts = filesBelow('native', /\.sh$/);
+    const scripts = filesBelow('native', /\.(sh|mk)$/);
     const dead = NATIVE.filter(({ path }) => {
       const name = path.split('/').at(-1)!;
       if (name.endsWith('.h')) return !NATIVE.some((other) => other.code.includes(`${name}"`));
