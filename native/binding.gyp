@@ -55,6 +55,7 @@
         'engine/checksum.cc',
         'engine/commands.cc',
         'engine/control_door.cc',
+        'engine/crew.cc',
         'engine/engine.cc',
         'engine/forwarding.cc',
         'engine/frame.cc',

@@ -1,5 +1,5 @@
 // Authenticated encryption behind one small interface, so that the machine's best implementation serves: Intel's multi-buffer
-// library where it is installed (x86-64, VAES), else OpenSSL. Objects belong to one thread, hold one key and zero it when
+// library where it is installed (x86-64, VAES), else OpenSSL. Objects serve one thread at a time, hold one key and zero it when
 // they end. The nonce is four zero bytes and the counter, in network order.
 #pragma once
 

@@ -49,12 +49,12 @@ Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifeti
       receive_(facts.network, parts_.port, parts_.socket, *this, counters_,
                [this](PeerNumber number, const Endpoint& endpoint) {
                  send_.post([this, number, endpoint] { send_.set_endpoint(number, endpoint); });
-               }) {}
+               }),
+      crew_(send_, receive_) {}
 
 std::string Engine::run(uint32_t features) {
   features_ = features;
-  send_.start("engine-send");
-  receive_.start("engine-receive");
+  crew_.start();
   greet();
   auto report_at = std::chrono::steady_clock::now();
   while (!stopping_) {
@@ -71,8 +71,7 @@ std::string Engine::run(uint32_t features) {
     else answer_for_daemon();
   }
   parts_.control.flush();
-  send_.stop();
-  receive_.stop();
+  crew_.stop();
   return end_reason_;
 }
 

@@ -5,6 +5,7 @@
 
 #include "control_door.h"
 #include "control_socket.h"
+#include "crew.h"
 #include "receive_lane.h"
 #include "send_lane.h"
 
@@ -113,6 +114,7 @@ class Engine : public Events {
   Message stats_;
   SendLane send_;
   ReceiveLane receive_;
+  Crew crew_;
 };
 
 }  // namespace fabric::engine

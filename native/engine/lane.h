@@ -1,11 +1,13 @@
-// A lane is one thread that moves frames in one direction. It owns all that it looks up (tables, sessions, peers), so the hot
-// path takes no lock; the control thread changes a lane only by commands, which run in order between two batches.
+// A lane moves frames in one direction. It owns all that it looks up (tables, sessions, peers), so the hot path takes no lock;
+// the control thread changes a lane only by commands, which run in order between two batches. crew.h says which thread serves
+// it; never two at once.
 #pragma once
+
+#include <poll.h>
 
 #include <atomic>
 #include <functional>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "descriptor.h"
@@ -26,32 +28,34 @@ class Lane {
 
   // False when the kernel gave no descriptor.
   bool usable() const { return wake_.open(); }
-  void start(const char* name);
-  // Ends and joins the thread; commands that did not run are dropped. Idempotent.
-  void stop();
   // From any thread.
   void post(std::function<void()> command);
+  // From any thread: whoever sleeps on `watch` wakes up.
+  void nudge();
+
+  // The rest is for the thread that serves the lane.
+  // Runs the commands and moves one batch; false when there was nothing to move.
+  bool turn();
+  // The two descriptors to sleep on.
+  void watch(pollfd* descriptors) const;
+  // What poll said of them.
+  void woken(const pollfd* descriptors);
+  // Longest sleep; -1 for ever.
+  virtual int idle_ms() const { return -1; }
 
  protected:
-  // One batch; returns when there is nothing to do at once.
-  virtual void serve() = 0;
+  // One batch; false when there was nothing.
+  virtual bool serve() = 0;
   // The descriptor whose readability means work.
   virtual int source() const = 0;
   // The descriptor is in error.
   virtual void source_failed() = 0;
-  // Longest sleep; -1 for ever.
-  virtual int idle_ms() const { return -1; }
-  // After a sleep of idle_ms.
-  virtual void idle() {}
 
  private:
-  void run();
   void run_commands();
 
   Descriptor wake_;
-  std::thread thread_;
   std::atomic<bool> pending_{false};
-  std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::vector<std::function<void()>> commands_;
 };

@@ -2,6 +2,7 @@
 // socket as descriptor 3; options are facts that never change and no secret. With --control it outlives that daemon.
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 
 #include <cstdlib>
@@ -173,5 +174,8 @@ int main(int count, char** words) {
     fprintf(stderr, "fabric-engine is started by the fabric daemon\n");
     return kExitUsage;
   }
+  // A wake-up then takes no CPU away from whoever fills the queue, so batches are larger where CPUs are scarce.
+  const sched_param priority{};
+  sched_setscheduler(0, SCHED_BATCH, &priority);
   return run(*options);
 }

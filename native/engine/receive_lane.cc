@@ -40,7 +40,8 @@ ReceiveLane::ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socke
       now_us_(now_us()),
       buffers_(new uint8_t[kBuffers * kBufferBytes]) {}
 
-void ReceiveLane::serve() {
+bool ReceiveLane::serve() {
+  bool worked = false;
   mmsghdr messages[kBuffers];
   iovec parts[kBuffers];
   SocketAddress from[kBuffers];
@@ -54,6 +55,7 @@ void ReceiveLane::serve() {
     const int received = recvmmsg(socket_.fd(), messages, kBuffers, MSG_DONTWAIT, nullptr);
     if (received < 0 && errno != EAGAIN && errno != EINTR) counters_.receive_drops.count(Drop::kReceiveFailed);
     if (received <= 0) break;
+    worked = true;
     now_us_ = now_us();
     for (int k = 0; k < received; k++) {
       const size_t bytes = messages[k].msg_len;
@@ -68,6 +70,8 @@ void ReceiveLane::serve() {
     write_run();
     if (static_cast<size_t>(received) < kBuffers) break;
   }
+  if (!worked && pieces_wait_) expire_pieces();
+  return worked;
 }
 
 void ReceiveLane::source_failed() {

@@ -34,12 +34,12 @@ class ReceiveLane : public Lane {
   // Gives up frames whose missing pieces are overdue.
   void expire_pieces();
 
+  int idle_ms() const override { return pieces_wait_ ? 1000 : -1; }
+
  protected:
-  void serve() override;
+  bool serve() override;
   int source() const override { return socket_.fd(); }
   void source_failed() override;
-  int idle_ms() const override { return pieces_wait_ ? 1000 : -1; }
-  void idle() override { expire_pieces(); }
 
  private:
   // One receive with offload fills one of these; a run of segments points into several.

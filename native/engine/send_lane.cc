@@ -38,15 +38,18 @@ SendLane::SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& ev
       buffer_(new uint8_t[kPortBufferBytes]),
       cut_(new uint8_t[kPortBufferBytes]) {}
 
-void SendLane::serve() {
+bool SendLane::serve() {
   now_us_ = now_us();
+  bool worked = false;
   for (int i = 0; i < kBatch; i++) {
     const auto input = port_.read(buffer_.get());
     if (input.result == Port::Read::kGone) source_failed();
     if (input.result != Port::Read::kFrame) break;
+    worked = true;
     forward(input.frame, input.vnet);
   }
   outbox_.flush();
+  return worked;
 }
 
 void SendLane::source_failed() {

@@ -40,7 +40,7 @@ class SendLane : public Lane {
   void announce(const Ip& ip, Mac mac);
 
  protected:
-  void serve() override;
+  bool serve() override;
   int source() const override { return port_.fd(); }
   void source_failed() override;
 

@@ -1,0 +1,46 @@
+// The two threads that serve the lanes. The first leads: it serves the send lane, and the receive lane too, because a packet
+// and its answer then cost one wake-up of a thread each way instead of two. When it never gets to rest, it leaves the receive
+// lane to the second, until no datagram comes any more. Invariant: at any time one thread serves a lane, so lanes need no lock
+// and a flow keeps its order.
+//
+//   leader: send + receive ── busy for kSaturatedUs ──▶ leader: send, helper: receive
+//          ▲                                                            │
+//          └──────────── no datagram for kHelperPatienceMs ─────────────┘
+#pragma once
+
+#include <thread>
+
+#include "lane.h"
+
+namespace fabric::engine {
+
+class Crew {
+ public:
+  // The lanes outlive it.
+  Crew(Lane& send, Lane& receive);
+
+  // False when the kernel gave no descriptor.
+  bool usable() const { return call_.open(); }
+  void start();
+  // Ends and joins the threads; commands that did not run are dropped. Idempotent.
+  void stop();
+
+ private:
+  void lead();
+  void sleep(bool with_receive);
+  void call_helper();
+  void help();
+  void wait_for_call();
+
+  Lane& send_;
+  Lane& receive_;
+  // Readable when the helper is called.
+  Descriptor call_;
+  // The receive lane is the helper's.
+  std::atomic<bool> helping_{false};
+  std::atomic<bool> stopping_{false};
+  std::thread leader_;
+  std::thread helper_;
+};
+
+}  // namespace fabric::engine
