@@ -18,6 +18,7 @@ const PARTS = {
     timeoutS: 600,
   },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
+  'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
 };
 
 function list() {

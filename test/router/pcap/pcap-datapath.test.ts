@@ -3,17 +3,13 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import { FabricError } from '../../../src/base/errors.ts';
-import type { FramePort, FramePortEvents } from '../../../src/router/pcap/frame-port.ts';
 import { type PcapCapabilities, PcapDatapath } from '../../../src/router/pcap/pcap-datapath.ts';
 import { SEND_COUNTER_MAX, Session } from '../../../src/router/session.ts';
-import { ManualClock } from '../../fakes/manual-clock.ts';
 import { RecordingLog } from '../../fakes/recording-log.ts';
 import {
   addSession,
   applyBasics,
   CONTRACT_OPTIONS,
-  type ContractBed,
-  type ContractHost,
   connect,
   dropsOf,
   eventsOf,
@@ -26,74 +22,13 @@ import {
 } from '../contract-host.ts';
 import { datapathContract } from '../datapath-contract.ts';
 import { udp4 } from '../frames.ts';
-
-class MemoryPort implements FramePort {
-  readonly left: Uint8Array[] = [];
-  events: FramePortEvents | null = null;
-  refuse = false;
-  overload = 0;
-
-  open(events: FramePortEvents): void {
-    this.events = events;
-  }
-
-  inject(frame: Uint8Array): boolean {
-    if (!this.refuse) this.left.push(frame.slice());
-    return !this.refuse;
-  }
-
-  losses(): { overload: number; captureOverrun: number } {
-    return { overload: this.overload, captureOverrun: 0 };
-  }
-
-  close(): void {
-    this.events = null;
-  }
-}
-
-type PcapHost = ContractHost & { readonly datapath: PcapDatapath; readonly port: MemoryPort };
-
-class Bed implements ContractBed {
-  readonly clock = new ManualClock();
-  readonly frameBytesMin = 0;
-  readonly completesChecksums = true;
-  readonly #hosts: PcapHost[] = [];
-
-  async host(extra: Partial<PcapCapabilities> = {}): Promise<PcapHost> {
-    const port = new MemoryPort();
-    const events = recordEvents();
-    const listen = { ip: '127.0.0.1', port: 0 };
-    const capabilities = { clock: this.clock, log: new RecordingLog(), port, ...extra };
-    const datapath = new PcapDatapath({ ...CONTRACT_OPTIONS, listen, portName: 'memory' }, capabilities);
-    await datapath.start(events);
-    const host: PcapHost = {
-      datapath,
-      port,
-      events,
-      endpoint: { ip: '127.0.0.1', port: datapath.udpPort },
-      left: port.left,
-      // The bytes are overwritten after the call, as libpcap's are.
-      async enter(frame) {
-        const borrowed = frame.slice();
-        port.events?.frame(borrowed, borrowed.length);
-        borrowed.fill(0xee);
-      },
-      settled: async () => undefined,
-    };
-    this.#hosts.push(host);
-    return host;
-  }
-
-  async close(): Promise<void> {
-    for (const { datapath } of this.#hosts) await datapath.stop();
-  }
-}
+import { MemoryPort, PcapBed } from './pcap-bed.ts';
 
 const frame = udp4({ from: LOCAL_MAC, to: PEER_MAC }, '10.0.0.10', '10.0.0.11', 'x');
-let bed = new Bed();
+let bed = new PcapBed();
 afterEach(async () => {
   await bed.close();
-  bed = new Bed();
+  bed = new PcapBed();
 });
 
 describe('the datapath contract', () => {
