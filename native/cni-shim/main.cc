@@ -99,6 +99,26 @@ int print(const Answer& answer) {
   return answer.exit_code;
 }
 
+// The IPAM plugin whose ADD ran last with success, and what it was told: the daemon may be gone before it can order the DEL.
+struct Reserved {
+  std::string plugin;
+  std::string stdin_bytes;
+};
+
+void note_reservation(const ExecOrder& order, const PluginOutcome& outcome, Reserved* reserved) {
+  for (const auto& [name, value] : order.env) {
+    if (name != "CNI_COMMAND") continue;
+    // A failed ADD may have reserved half; a DEL that ran is the end of it.
+    if (value == "ADD") *reserved = {order.plugin, order.stdin_bytes};
+    if (value == "DEL" && outcome.exit_code == 0) *reserved = {};
+  }
+}
+
+// Its outcome is nobody's to report: the caller is told to try again, and a runtime's DEL comes here once more.
+void give_back(const Reserved& reserved) {
+  if (!reserved.plugin.empty()) run_plugin(reserved.plugin, {{"CNI_COMMAND", "DEL"}}, reserved.stdin_bytes);
+}
+
 // The daemon's answer, after running the plugins that it ordered; nothing with `error` set when it gave none.
 std::optional<Answer> ask_daemon(const Call& call, std::string* error) {
   DaemonConnection daemon;
@@ -112,10 +132,12 @@ std::optional<Answer> ask_daemon(const Call& call, std::string* error) {
   const OpenedNamespace own = open_namespace("/proc/self/ns/net");
   const char* path = "/v1/cni";
   std::string body = format_request(call.env, call.stdin_bytes, getpid(), netns, own);
+  Reserved reserved;
   for (int orders = 0; orders <= kOrdersMax; orders++) {
     const std::optional<std::string> reply = daemon.post(path, body);
     if (!reply) {
       *error = daemon.error();
+      give_back(reserved);
       return std::nullopt;
     }
     std::optional<Answer> answer = parse_answer(*reply);
@@ -123,9 +145,11 @@ std::optional<Answer> ask_daemon(const Call& call, std::string* error) {
     if (!answer->exec) return answer;
     const ExecOrder& order = *answer->exec;
     const PluginOutcome outcome = run_plugin(order.plugin, order.env, order.stdin_bytes);
+    note_reservation(order, outcome, &reserved);
     path = "/v1/cni/exec";
     body = format_exec_report(order.continuation, outcome.exit_code, outcome.out, outcome.err);
   }
+  give_back(reserved);
   *error = "the daemon's answer can not be understood";
   return std::nullopt;
 }

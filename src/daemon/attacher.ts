@@ -20,6 +20,7 @@ import type {
   WantedRoute,
 } from '../cni-plugin/backend.ts';
 import type { ContainerInterfaceConfig, ForeignAddress } from '../host/host-network.ts';
+import { isHoldable } from '../router/free-claims.ts';
 import { describeAddress, planAddresses, stopIfCancelled, takeAddresses } from './address-choice.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
 import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
@@ -120,6 +121,11 @@ export class Attacher {
         await this.#ports.allocate({ owner, family: address.family, wanted: ip });
       } else {
         outside.push(ip);
+        if (!isHoldable(address)) {
+          throw new FabricError('address-invalid', {
+            what: `${ip}, which ${plugin} chose, is no address of an interface`,
+          });
+        }
         const others = await this.#ports.host.overlappingRoutes(cidrOf(address, prefix));
         if (others.length > 0) {
           throw new FabricError('range-overlap', {

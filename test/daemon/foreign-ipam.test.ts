@@ -87,6 +87,7 @@ describe('addresses that a foreign IPAM plugin chose', () => {
       },
       'range-overlap',
     ],
+    ['no interface can hold', { address: '127.0.0.5/8', gateway: null }, () => undefined, 'address-invalid'],
     ['can not be read', { address: 'x', gateway: null }, () => undefined, 'address-invalid'],
   ] as const)('one that %s is refused and leaves nothing', async (_, given, prepare, code) => {
     const world = setUp();

@@ -244,6 +244,35 @@ t.test('a daemon that breaks in mid-call: ADD is code 11, DEL is recorded', asyn
   }
 });
 
+t.test('a daemon that dies after an IPAM plugin reserved: what it reserved is given back', async (t) => {
+  for (const [verbs, expected] of [
+    [['ADD'], 'ADD DEL'],
+    [['ADD', 'DEL'], 'ADD DEL'],
+    [['STATUS'], 'STATUS'],
+  ] as const) {
+    const { runDir, config } = site.place();
+    const calls = join(runDir, 'calls');
+    const bin = site.plugin('host-local', `echo -n "$CNI_COMMAND $(cat | wc -c);" >> ${calls}`);
+    const orders = verbs.map((verb) => ({ plugin: 'host-local', env: { CNI_COMMAND: verb }, stdin: 'e30=' }));
+    let asked = 0;
+    await serve(t, runDir, () => {
+      const order = orders[asked++];
+      const exec = { ...order, continuation: 'k' };
+      return order === undefined ? 'hang-up' : { body: JSON.stringify({ exitCode: 0, stdout: '', stderr: '', exec }) };
+    });
+    const variables = { PATH: '/usr/bin:/bin', ...site.env('ADD', { CNI_PATH: bin }) };
+    t.match(JSON.parse((await runShim(variables, JSON.stringify(config))).stdout), { code: 11 });
+    const said = readFileSync(calls, 'utf8')
+      .split(';')
+      .filter((call) => call !== '');
+    t.equal(said.map((call) => call.split(' ')[0]).join(' '), expected, 'no plugin is left with a reservation');
+    t.ok(
+      said.every((call) => call.endsWith(' 2')),
+      'each with the configuration of the order',
+    );
+  }
+});
+
 t.test('a socket that nobody accepts on: code 11 after 1 s', async (t) => {
   const { runDir, config } = site.place();
   const path = join(runDir, 'fabric.sock');

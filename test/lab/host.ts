@@ -17,6 +17,7 @@ const OWN_DIRECTORIES = [
   '/var/lib/cni',
   '/var/lib/fabric',
   '/var/lib/containerd',
+  '/var/lib/containers',
   '/var/lib/docker',
 ];
 
