@@ -162,14 +162,16 @@ function bridgeSysctls({ bridge, range6 }: OverlayNetworkConfig): readonly { pat
   ];
 }
 
-/** Of the interfaces through which the host itself takes part in the overlay. */
+/**
+ * Of the interfaces through which the host itself takes part in the overlay. route_localnet is left as it is: portmap sets it for
+ * its snat, and what it would let in from containers is dropped by our rules (overlay-rules.ts).
+ */
 export function hostSideSysctls(name: string): { path: string; value: string }[] {
   return [
     { path: `net/ipv4/conf/${name}/arp_ignore`, value: '1' },
     { path: `net/ipv4/conf/${name}/arp_announce`, value: '2' },
     // Loose: packets come in by host0 whose way back is the host route over the bridge.
     { path: `net/ipv4/conf/${name}/rp_filter`, value: '2' },
-    { path: `net/ipv4/conf/${name}/route_localnet`, value: '0' },
     { path: `net/ipv4/conf/${name}/accept_redirects`, value: '0' },
     { path: `net/ipv6/conf/${name}/accept_ra`, value: '0' },
     { path: `net/ipv6/conf/${name}/accept_redirects`, value: '0' },
