@@ -1,7 +1,14 @@
-// `npm run sim`: the deterministic simulator of whole clusters. It is not there yet: the cores that it will run have small
-// simulations of their own among the unit tests (test/gossip/gossip-sim.ts, test/ipam/sim-cluster.ts).
+// `npm run sim -- [OPTIONS]`: builds what is missing and runs the deterministic cluster simulator (docs/simulator.md). Needs no
+// root and no network.
 
-process.stderr.write(
-  'npm run sim is not there yet: the cluster simulator comes later (npm test runs the small ones)\n',
-);
-process.exitCode = 2;
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { bootstrap, root } from './bootstrap.mjs';
+
+bootstrap({ only: 'build' });
+const simulator = spawn(process.execPath, [join(root, 'dist/test/sim/main.js'), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+});
+simulator.once('close', (code) => {
+  process.exitCode = code ?? 1;
+});

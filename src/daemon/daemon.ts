@@ -345,6 +345,7 @@ export class Daemon {
         send: (peer, channel, bytes) => mesh.link(peer)?.send(channel, bytes) ?? false,
         setKnownPeers: (peers) => mesh.setKnownPeers(peers),
         linkedPeers: () => mesh.links().map(({ peer }) => peer),
+        isGreeting: () => mesh.isGreeting(),
       },
       underlayMtu,
       listen,

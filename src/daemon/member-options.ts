@@ -21,6 +21,8 @@ export interface MeshPort {
   send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
   setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
   linkedPeers(): readonly PeerId[];
+  /** A peer has answered, and whether it becomes a link is not decided yet. */
+  isGreeting(): boolean;
 }
 
 export interface MemberOptions {

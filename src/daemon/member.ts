@@ -139,7 +139,7 @@ export class Member {
         changed: () => this.#leasesChanged(),
       },
     });
-    this.#gate = new SyncGate(timers, () => this.resumeAllocating());
+    this.#gate = new SyncGate(timers, options.mesh.isGreeting, () => this.resumeAllocating());
     this.#allocator = new Allocator(timers, (request) => {
       const result = this.ipam.allocate(request);
       this.#ipamTicker.wake();

@@ -1,7 +1,7 @@
 // Holds allocation back at the start of a host that has peers, until it has heard from one: its state may be an old copy, and
 // then peers hold newer records of its own leases, which it must adopt before it gives any address out (DESIGN: Leases). A
 // host whose peers are all unreachable goes on after a while: gifts are durable on both sides, so its own state is then the
-// best there is.
+// best there is. A peer that answers but has not decided yet is not unreachable: it may be about to say that we are a clone.
 
 import type { Cancel, Timers } from '../base/capabilities.ts';
 import type { PeerId } from '../base/ids.ts';
@@ -9,6 +9,9 @@ import type { PeerId } from '../base/ids.ts';
 /** Three round trips of reconciliation on any network that carries a cluster. */
 const AFTER_LINK_MS = 400;
 const AT_MOST_MS = 2_000;
+/** A greeting is decided after 5 s at the latest; more of them in a row must not hold a host up for ever. */
+const GREETING_AT_MOST_MS = 10_000;
+const GREETING_POLL_MS = 200;
 
 /**
  * True when this host's state names others: hosts that gossip kept, or owners of address blocks. The latter are durable at
@@ -24,14 +27,19 @@ export function knowsOthers(
 export class SyncGate {
   readonly opened: Promise<void>;
   readonly #timers: Timers;
+  readonly #isGreeting: () => boolean;
   #open: () => void = () => undefined;
   #cancel: Cancel | null = null;
   #linked = false;
   isOpen = false;
 
-  /** `isOpened` is called once, before whoever awaits {@link opened} goes on. */
-  constructor(timers: Timers, isOpened: () => void) {
+  /**
+   * `isGreeting`: a peer has answered, and whether it becomes a link is open. `isOpened` is called once, before whoever
+   * awaits {@link opened} goes on.
+   */
+  constructor(timers: Timers, isGreeting: () => boolean, isOpened: () => void) {
     this.#timers = timers;
+    this.#isGreeting = isGreeting;
     this.opened = new Promise((resolve) => {
       this.#open = () => {
         if (this.isOpen) return;
@@ -46,7 +54,7 @@ export class SyncGate {
   /** A host without peers has nobody to hear from. */
   start({ hasPeers }: { readonly hasPeers: boolean }): void {
     if (!hasPeers) this.#open();
-    else if (!this.#linked) this.#openIn(AT_MOST_MS);
+    else if (!this.#linked) this.#openUnlessGreeting(AT_MOST_MS, AT_MOST_MS);
   }
 
   linkUp(): void {
@@ -58,6 +66,14 @@ export class SyncGate {
   stop(): void {
     this.#cancel?.();
     this.#cancel = null;
+  }
+
+  #openUnlessGreeting(ms: number, waitedMs: number): void {
+    this.stop();
+    this.#cancel = this.#timers.after(ms, () => {
+      if (waitedMs >= GREETING_AT_MOST_MS || !this.#isGreeting()) this.#open();
+      else this.#openUnlessGreeting(GREETING_POLL_MS, waitedMs + GREETING_POLL_MS);
+    });
   }
 
   #openIn(ms: number): void {

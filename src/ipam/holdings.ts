@@ -60,8 +60,10 @@ export class Holdings {
     return subtractBlocks(pieces, this.settling()).sort(compareCidrs);
   }
 
+  /** Owned blocks that turned up in gossip just now; what was given on meanwhile is no longer among them. */
   settling(): Cidr[] {
-    return this.#settling.map(({ cidr }) => cidr);
+    const owned = this.owned();
+    return this.#settling.flatMap(({ cidr }) => intersectBlocks(owned, cidr));
   }
 
   isSettling(value: bigint): boolean {

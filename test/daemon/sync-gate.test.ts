@@ -10,9 +10,9 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-function setUp() {
+function setUp(isGreeting = () => false) {
   const opened = vi.fn();
-  return { opened, gate: new SyncGate(systemTimers, opened) };
+  return { opened, gate: new SyncGate(systemTimers, isGreeting, opened) };
 }
 
 const SELF = 'a'.repeat(32) as PeerId;
@@ -54,6 +54,26 @@ describe('the gate before the first allocation', () => {
     gate.linkUp();
     vi.advanceTimersByTime(2_000);
     expect(opened).toHaveBeenCalledTimes(1);
+  });
+
+  test('waits for a peer that has answered and not decided: it may know of a clone', () => {
+    let greeting = true;
+    const { gate } = setUp(() => greeting);
+    gate.start({ hasPeers: true });
+    vi.advanceTimersByTime(4_000);
+    expect(gate.isOpen).toBe(false);
+    greeting = false;
+    vi.advanceTimersByTime(200);
+    expect(gate.isOpen).toBe(true);
+  });
+
+  test('greetings without an end hold nobody up for ever', () => {
+    const { gate } = setUp(() => true);
+    gate.start({ hasPeers: true });
+    vi.advanceTimersByTime(9_999);
+    expect(gate.isOpen).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(gate.isOpen).toBe(true);
   });
 
   test('a link before the start counts', () => {

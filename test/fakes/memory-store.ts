@@ -6,8 +6,9 @@ import type { Store } from '../../src/base/capabilities.ts';
 export type StoreSnapshot = ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>;
 
 export class MemoryStore implements Store {
-  #spaces = new Map<string, Map<string, Uint8Array>>();
-  #inTransaction = false;
+  readonly #spaces: Map<string, Map<string, Uint8Array>>;
+  /** What takes back the changes of the transaction that runs, oldest first; null outside of one. */
+  #undo: (() => void)[] | null = null;
   /** Set by a test: called before a commit; throwing is a crash just before durability. */
   beforeCommit: () => void = () => {};
   commits = 0;
@@ -21,17 +22,11 @@ export class MemoryStore implements Store {
   }
 
   put(space: string, key: string, value: Uint8Array): void {
-    this.#write(() => {
-      const entries = this.#spaces.get(space) ?? new Map<string, Uint8Array>();
-      entries.set(key, value.slice());
-      this.#spaces.set(space, entries);
-    });
+    this.#write(space, key, value.slice());
   }
 
   delete(space: string, key: string): void {
-    this.#write(() => {
-      this.#spaces.get(space)?.delete(key);
-    });
+    this.#write(space, key, undefined);
   }
 
   entries(space: string): readonly (readonly [string, Uint8Array])[] {
@@ -42,19 +37,19 @@ export class MemoryStore implements Store {
   }
 
   transaction<T>(work: () => T): T {
-    if (this.#inTransaction) throw new Error('invariant broken: transactions do not nest');
-    const before = copy(this.#spaces);
-    this.#inTransaction = true;
+    if (this.#undo !== null) throw new Error('invariant broken: transactions do not nest');
+    const undo: (() => void)[] = [];
+    this.#undo = undo;
     try {
       const result = work();
       this.beforeCommit();
       this.commits++;
       return result;
     } catch (error) {
-      this.#spaces = before;
+      for (const takeBack of undo.reverse()) takeBack();
       throw error;
     } finally {
-      this.#inTransaction = false;
+      this.#undo = null;
     }
   }
 
@@ -63,10 +58,23 @@ export class MemoryStore implements Store {
     return copy(this.#spaces);
   }
 
-  #write(change: () => void): void {
-    if (this.#inTransaction) change();
-    else this.transaction(change);
+  #write(space: string, key: string, value: Uint8Array | undefined): void {
+    const undo = this.#undo;
+    if (undo === null) {
+      this.transaction(() => this.#write(space, key, value));
+      return;
+    }
+    const entries = this.#spaces.get(space) ?? new Map<string, Uint8Array>();
+    this.#spaces.set(space, entries);
+    const before = entries.get(key);
+    undo.push(() => set(entries, key, before));
+    set(entries, key, value);
   }
+}
+
+function set(entries: Map<string, Uint8Array>, key: string, value: Uint8Array | undefined): void {
+  if (value === undefined) entries.delete(key);
+  else entries.set(key, value);
 }
 
 function copy(spaces: StoreSnapshot): Map<string, Map<string, Uint8Array>> {

@@ -11,6 +11,7 @@ import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
+import { EventHeap } from '../sim/event-heap.ts';
 
 export const CLUSTER = 'c1'.repeat(16) as ClusterId;
 
@@ -90,12 +91,6 @@ export class SimHost {
   }
 }
 
-interface Event {
-  readonly atMs: number;
-  readonly sequence: number;
-  readonly run: () => void;
-}
-
 export class GossipSim {
   readonly random: SeededRandom;
   readonly clock = new ManualClock();
@@ -109,10 +104,9 @@ export class GossipSim {
   };
   readonly hosts: SimHost[] = [];
   readonly #links = new Set<string>();
-  readonly #heap: Event[] = [];
+  readonly #heap = new EventHeap();
   readonly #arrivesAtMs = new Map<string, number>();
   readonly #options: Partial<GossipOptions>;
-  #sequence = 0;
   messages = 0;
   bytes = 0;
 
@@ -169,10 +163,10 @@ export class GossipSim {
 
   run(durationMs: number): void {
     const untilMs = this.clock.monotonicMs() + durationMs;
-    while (this.#heap.length > 0 && this.#heap[0]!.atMs <= untilMs) {
-      const event = popEvent(this.#heap);
+    while (this.#heap.nextMs <= untilMs) {
+      const event = this.#heap.pop()!;
       this.clock.advance(Math.max(0, event.atMs - this.clock.monotonicMs()));
-      event.run();
+      event.run?.();
     }
     this.clock.advance(untilMs - this.clock.monotonicMs());
   }
@@ -235,41 +229,10 @@ export class GossipSim {
   }
 
   #schedule(delayMs: number, run: () => void): void {
-    pushEvent(this.#heap, { atMs: this.clock.monotonicMs() + delayMs, sequence: this.#sequence++, run });
+    this.#heap.add(this.clock.monotonicMs() + delayMs, run);
   }
 }
 
 function linkName(from: SimHost, to: SimHost): string {
   return `${from.peer}>${to.peer}`;
-}
-
-function before(a: Event, b: Event): boolean {
-  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
-}
-
-function pushEvent(heap: Event[], event: Event): void {
-  let i = heap.push(event) - 1;
-  while (i > 0) {
-    const parent = (i - 1) >> 1;
-    if (before(heap[parent]!, heap[i]!)) break;
-    [heap[parent], heap[i]] = [heap[i]!, heap[parent]!];
-    i = parent;
-  }
-}
-
-function popEvent(heap: Event[]): Event {
-  const first = heap[0]!;
-  const last = heap.pop()!;
-  if (heap.length === 0) return first;
-  heap[0] = last;
-  for (let i = 0; ; ) {
-    const left = 2 * i + 1;
-    const right = left + 1;
-    let least = i;
-    if (left < heap.length && before(heap[left]!, heap[least]!)) least = left;
-    if (right < heap.length && before(heap[right]!, heap[least]!)) least = right;
-    if (least === i) return first;
-    [heap[i], heap[least]] = [heap[least]!, heap[i]!];
-    i = least;
-  }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { formatCidr } from '../../src/base/address.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import { SETTLE_MS } from '../../src/ipam/holdings.ts';
 import { blocksOf, ipamOf, joined, make, signed } from './scenario.ts';
@@ -43,6 +44,18 @@ describe('old copies of the state', () => {
     expect(cluster.allocate(1, 'a')).toBe('wait');
     cluster.tick(SETTLE_MS);
     expect(cluster.allocate(1, 'a')).toBe('ok');
+  });
+
+  test('a block that was given on while it settled is no longer ours', () => {
+    const cluster = joined({ hosts: 3 });
+    const [donor, middle, heir] = cluster.hosts;
+    const gift = ipamOf(cluster, 0).surrender(middle!.id)[0]!; // nobody asked for it
+    cluster.drain();
+    const ipam = ipamOf(cluster, 1);
+    expect(ipam.leases().some(({ cidr, state }) => state === 'settling' && formatCidr(cidr) === gift.cidr)).toBe(true);
+    ipam.surrender(heir!.id);
+    expect(ipam.leases().filter(({ peer }) => peer === middle!.id)).toEqual([]);
+    expect(ipam.leases().filter(({ peer }) => peer === donor!.id)).toEqual([]);
   });
 
   test('of two gifts of one block under one epoch the lower gift id counts everywhere', () => {

@@ -6,7 +6,8 @@ import type { GiftId, PeerId } from '../../src/base/ids.ts';
 import { leaseSigningBytes } from '../../src/base/record-signing.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import type { Ipam } from '../../src/ipam/ipam.ts';
-import { Cluster, type ClusterOptions, ip, ownBlocks, quickCrypto } from './sim-cluster.ts';
+import { quickSignatures } from '../fakes/quick-crypto.ts';
+import { Cluster, type ClusterOptions, ip, ownBlocks } from './sim-cluster.ts';
 
 export function make(options: Partial<ClusterOptions> = {}): Cluster {
   return new Cluster({ seed: 1, hosts: 2, range: '10.32.0.0/12', leasePrefix: 24, ...options });
@@ -53,5 +54,5 @@ export function signed(
     giftId: (terms.giftId ?? 'ab'.repeat(16)) as GiftId,
     donor: donor.id,
   };
-  return { ...unsigned, signature: quickCrypto.ed25519Sign(donor.seed, leaseSigningBytes(unsigned)) };
+  return { ...unsigned, signature: quickSignatures.ed25519Sign(donor.seed, leaseSigningBytes(unsigned)) };
 }

@@ -3,31 +3,18 @@
 // an oracle that knows every record; it throws on the first violation. Test code only.
 
 import { type Cidr, formatCidr, formatIp, type IpAddress, parseIp } from '../../src/base/address.ts';
-import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
-import type { Crypto } from '../../src/base/capabilities.ts';
+import { toHex } from '../../src/base/bytes.ts';
 import { DEFAULT_VNI, type PeerId } from '../../src/base/ids.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
-import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { ClaimTrie } from '../../src/ipam/claim-trie.ts';
 import { type Claim, isNewer, parseClaim } from '../../src/ipam/claims.ts';
 import { Ipam } from '../../src/ipam/ipam.ts';
 import { type AddressPlan, makeAddressPlan } from '../../src/ipam/plan.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
+import { quickSignatures } from '../fakes/quick-crypto.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
-
-/** Signatures that are quick to make; as hard to forge as the tests need. */
-export const quickCrypto: Crypto = {
-  ...nodeCrypto,
-  ed25519Public: (seed) => nodeCrypto.sha256(seed),
-  ed25519Sign: (seed, message) => quickSignature(nodeCrypto.sha256(seed), message),
-  ed25519Verify: (key, message, signature) => equalBytes(signature, quickSignature(key, message)),
-};
-
-function quickSignature(key: Uint8Array, message: Uint8Array): Uint8Array {
-  return concatBytes(nodeCrypto.sha256(key, message), nodeCrypto.sha256(message, key));
-}
 
 /** Stands for a power cut: thrown out of whatever the host was doing. */
 export class PowerCut extends Error {}
@@ -76,8 +63,8 @@ export class SimHost {
 
   constructor(index: number) {
     this.seed = new Uint8Array(32).fill(index + 1);
-    this.key = quickCrypto.ed25519Public(this.seed);
-    this.id = toHex(quickCrypto.sha256(this.key).subarray(0, 16)) as PeerId;
+    this.key = quickSignatures.ed25519Public(this.seed);
+    this.id = toHex(quickSignatures.sha256(this.key).subarray(0, 16)) as PeerId;
   }
 }
 
@@ -119,9 +106,9 @@ export class Cluster {
     const ipam = new Ipam({
       self: host.id,
       plan: this.plan,
-      sign: (bytes) => quickCrypto.ed25519Sign(host.seed, bytes),
+      sign: (bytes) => quickSignatures.ed25519Sign(host.seed, bytes),
       identityKeyOf: (peer) => this.hosts.find(({ id }) => id === peer)?.key ?? null,
-      crypto: quickCrypto,
+      crypto: quickSignatures,
       clock: this.clock,
       random: this.random.split(),
       store: host.store,
@@ -345,7 +332,7 @@ export class Cluster {
       plan: this.plan,
       sign: () => new Uint8Array(64),
       identityKeyOf: () => null,
-      crypto: quickCrypto,
+      crypto: quickSignatures,
       clock: this.clock,
       random: new SeededRandom(1),
       store: new MemoryStore(host.store.snapshot()),

@@ -5,7 +5,8 @@ import type { Endpoint } from '../../src/base/endpoint.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { COOKIE_REPLY_BYTES } from '../../src/router/cookie.ts';
 import { INITIATION_BYTES_MIN, RESPONSE_BYTES_MIN } from '../../src/router/handshake-message.ts';
-import { SECRET, SimHost, SimNetwork, toyCrypto, twoHosts } from './tunnel-harness.ts';
+import { toyCrypto } from '../fakes/quick-crypto.ts';
+import { SECRET, SimHost, SimNetwork, twoHosts } from './tunnel-harness.ts';
 
 const STRANGER: Endpoint = { ip: '198.51.100.66', port: 4242 };
 const source = (number: number): Endpoint => ({ ip: `198.18.${number >> 8}.${number & 255}`, port: 1000 });

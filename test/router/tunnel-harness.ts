@@ -6,41 +6,15 @@ import { toHex, utf8 } from '../../src/base/bytes.ts';
 import type { Crypto } from '../../src/base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../../src/base/endpoint.ts';
 import type { PeerId } from '../../src/base/ids.ts';
-import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import type { LastingSession, PeerCounters, SessionKeys } from '../../src/router/datapath.ts';
 import type { TunnelSecret } from '../../src/router/handshake.ts';
 import type { TunnelDatapath, TunnelOptions } from '../../src/router/tunnel-options.ts';
 import { Tunnels } from '../../src/router/tunnels.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
+import { toyCrypto } from '../fakes/quick-crypto.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
-
-/** A commutative toy group (powers of 5 modulo 2^31 - 1) in the place of X25519: no security, right algebra, fast. */
-export const toyCrypto: Crypto = {
-  ...nodeCrypto,
-  x25519Public: (key) => toyPoint(modPow(5n, toyScalar(key))),
-  x25519: (key, point) => {
-    const base = new DataView(point.buffer, point.byteOffset).getUint32(0);
-    return base === 0 ? null : toyPoint(modPow(BigInt(base), toyScalar(key)));
-  },
-};
-const TOY_PRIME = 2n ** 31n - 1n;
-const toyScalar = (key: Uint8Array) => BigInt(new DataView(key.buffer, key.byteOffset).getUint32(0) >>> 1) + 1n;
-function toyPoint(value: bigint): Uint8Array {
-  const bytes = new Uint8Array(32);
-  new DataView(bytes.buffer).setUint32(0, Number(value));
-  return bytes;
-}
-function modPow(base: bigint, exponent: bigint): bigint {
-  let result = 1n;
-  let square = base % TOY_PRIME;
-  for (let rest = exponent; rest > 0n; rest >>= 1n) {
-    if (rest & 1n) result = (result * square) % TOY_PRIME;
-    square = (square * square) % TOY_PRIME;
-  }
-  return result;
-}
 
 export interface DataDatagram {
   readonly receiverIndex: number;

@@ -104,6 +104,12 @@ export class Mesh {
     return this.#elections.get(peer)?.current ?? null;
   }
 
+  /** True while a connection stands of which it is open whether it becomes a link. */
+  isGreeting(): boolean {
+    for (const connection of this.#connections) if (!connection.up) return true;
+    return false;
+  }
+
   targets(): readonly TargetStatus[] {
     return this.#dialler.targets();
   }

@@ -1,0 +1,76 @@
+// What must hold once nothing is broken any more: all hosts hold the same records, know who lives and who is dead, are linked,
+// agree on who owns every block, and route every running container. Says the first thing that is not so yet.
+
+import { parseIp } from '../../src/base/address.ts';
+import { toHex } from '../../src/base/bytes.ts';
+import { DEFAULT_VNI } from '../../src/base/ids.ts';
+import type { Cluster } from './cluster.ts';
+import type { SimHost } from './sim-host.ts';
+
+/** Null when all hosts agree with each other and with the truth. */
+export function disagreement(cluster: Cluster): string | null {
+  const hosts = cluster.hosts.slice(0, cluster.schedule.hosts);
+  const down = hosts.find(({ daemon }) => daemon?.started !== true);
+  if (down !== undefined) return `${down.name} is no member: ${down.daemon?.failure ?? 'it still starts'}`;
+  return records(hosts) ?? liveness(cluster, hosts) ?? owners(hosts) ?? routes(hosts);
+}
+
+function records(hosts: readonly SimHost[]): string | null {
+  const roots = new Map<string, string>();
+  for (const { name, daemon } of hosts) roots.set(toHex(daemon!.member!.gossip.digestRoot()), name);
+  return roots.size <= 1
+    ? null
+    : `hosts hold ${roots.size} different sets of records: ${[...roots.values()].join(', ')}`;
+}
+
+function liveness(cluster: Cluster, hosts: readonly SimHost[]): string | null {
+  const live = cluster.livePeers();
+  for (const { name, daemon } of hosts) {
+    const { member, keys, links } = daemon!;
+    if (member!.cloneFault !== null) return `${name} believes that it has a clone`;
+    if (links.length !== live.size - 1) return `${name} has ${links.length} links to ${live.size - 1} live hosts`;
+    for (const [peer] of member!.directory.peers()) {
+      if (peer === keys.peer) continue;
+      const state = member!.liveness.view(peer)?.state ?? 'unknown';
+      if (state !== (live.has(peer) ? 'alive' : 'dead')) return `${name} says that ${peer} is ${state}`;
+    }
+  }
+  return null;
+}
+
+/** All hosts name the same owner for each block that any host lists. */
+function owners(hosts: readonly SimHost[]): string | null {
+  const [first] = hosts;
+  if (first === undefined) return null;
+  for (const { cidr } of first.daemon!.member!.ipam.leases()) {
+    const ip = { family: cidr.family, value: cidr.base };
+    const named = new Set(hosts.map(({ daemon }) => daemon!.member!.ipam.ownerOf(ip)));
+    if (named.size !== 1) return `hosts name ${named.size} owners of ${cidr.base.toString(16)}/${cidr.prefix}`;
+  }
+  return null;
+}
+
+/** Every container that runs is routed to its host by everyone, and nothing else is attached. */
+function routes(hosts: readonly SimHost[]): string | null {
+  for (const { name, kernel, containers, daemon, index } of hosts) {
+    const entries = daemon!.member!.attachmentEntries.all();
+    const attached = new Set(
+      entries.map(({ key, hostIfname }) => (kernel.containers.has(hostIfname) ? key.containerId : '')),
+    );
+    const lost = [...containers].find((container) => !attached.has(container));
+    if (lost !== undefined) return `${name} has lost ${lost}, which its caller believes attached`;
+    if (kernel.containers.size !== entries.length) {
+      return `${name} runs ${kernel.containers.size} containers and has ${entries.length} entries`;
+    }
+    const { peer } = daemon!.keys;
+    for (const { mac, ips } of kernel.containers.values()) {
+      for (const other of hosts) {
+        const owner = other.daemon!.member!.routes.ownerOfMac(DEFAULT_VNI, mac);
+        if (owner !== peer) return `${other.name} routes ${mac} of h${index} to ${owner}`;
+        const strange = ips.find((ip) => other.daemon!.member!.ipam.ownerOf(parseIp(ip)!) !== peer);
+        if (strange !== undefined) return `${other.name} says that ${strange} is not ${name}'s`;
+      }
+    }
+  }
+  return null;
+}

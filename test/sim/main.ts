@@ -1,0 +1,104 @@
+// `npm run sim`: simulates a cluster and prints what came of it; the last line is the verdict. A failure leaves its schedule in
+// a file that replays it, also on changed code. See docs/simulator.md.
+
+import { parseArgs } from 'node:util';
+import { simulateSeeds } from './many-seeds.ts';
+import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
+import { reportLines, seedsLines } from './report.ts';
+import { readSchedule, type Schedule, writeSchedule } from './schedule.ts';
+import { shrink } from './shrink.ts';
+import { simulate } from './simulation.ts';
+
+const USAGE = `usage: npm run sim -- [--hosts 10] [--seed 1] [--minutes 1] [--faults all|none|KIND,…] [--replay FILE]
+                    [--seeds N] [--schedule FILE] [--shrink] [--log]
+kinds of faults: ${FAULT_KINDS.join(', ')}
+`;
+const IDLE_MS = 30_000;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      hosts: { type: 'string', default: '10' },
+      seed: { type: 'string', default: '1' },
+      minutes: { type: 'string', default: '1' },
+      faults: { type: 'string', default: 'all' },
+      seeds: { type: 'string', default: '1' },
+      replay: { type: 'string' },
+      schedule: { type: 'string', default: 'sim-failure.json' },
+      shrink: { type: 'boolean', default: false },
+      log: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const seeds = whole('--seeds', values.seeds, 1, 1_000_000);
+  if (seeds > 1) {
+    const sum = await simulateSeeds({
+      firstSeed: whole('--seed', values.seed, 0, 2 ** 31),
+      seeds,
+      hosts: [whole('--hosts', values.hosts, 2, 1_000)],
+      durationMs: whole('--minutes', values.minutes, 1, 24 * 60) * 60_000,
+      faults: faultKinds(values.faults),
+      keepAs: values.schedule.replace(/\.json$/, ''),
+      told: (line) => process.stdout.write(`${line}\n`),
+    });
+    process.stdout.write(`${seedsLines(sum).join('\n')}\n`);
+    return sum.failed.length > 0 ? 1 : 0;
+  }
+  const schedule =
+    values.replay !== undefined
+      ? readSchedule(values.replay)
+      : randomSchedule({
+          hosts: whole('--hosts', values.hosts, 2, 1_000),
+          seed: whole('--seed', values.seed, 0, 2 ** 32 - 1),
+          durationMs: whole('--minutes', values.minutes, 1, 24 * 60) * 60_000,
+          faults: faultKinds(values.faults),
+        });
+  const startedMs = performance.now();
+  const outcome = await simulate(schedule, { idleMs: IDLE_MS });
+  const wallMs = performance.now() - startedMs;
+  if (values.log || outcome.violation !== null) process.stdout.write(`${outcome.log.join('\n')}\n\n`);
+  process.stdout.write(`${reportLines(schedule, outcome, wallMs).join('\n')}\n`);
+  if (outcome.violation === null) return 0;
+  await keep(schedule, values.schedule, values.shrink);
+  process.stdout.write(`FAILED: ${outcome.violation.split('\n')[0]}\n`);
+  return 1;
+}
+
+async function keep(schedule: Schedule, path: string, wantsShrink: boolean): Promise<void> {
+  const kept = wantsShrink ? await shrink(schedule, async (one) => (await simulate(one)).violation !== null) : schedule;
+  writeSchedule(path, kept);
+  process.stdout.write(`schedule of ${kept.steps.length} steps: npm run sim -- --replay ${path}\n`);
+}
+
+function faultKinds(text: string): readonly FaultKind[] {
+  if (text === 'all') return FAULT_KINDS;
+  if (text === 'none') return [];
+  return text.split(',').map((name) => {
+    const kind = FAULT_KINDS.find((one) => one === name);
+    if (kind === undefined) throw new UsageError(`there is no fault ${name}`);
+    return kind;
+  });
+}
+
+function whole(flag: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new UsageError(`${flag} is a whole number from ${min} to ${max}`);
+  }
+  return value;
+}
+
+class UsageError extends Error {}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const isUsage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+  if (isUsage !== true) throw error;
+  process.stderr.write(`${(error as Error).message}\n${USAGE}`);
+  process.exitCode = 2;
+}

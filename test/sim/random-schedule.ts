@@ -1,0 +1,247 @@
+// Draws a schedule from a seed: hosts join, containers come and go, and each kind of fault that was asked for begins at random
+// times and ends again. The drawing knows roughly what state each host is in, so that most steps mean something.
+
+import { SeededRandom } from '../fakes/seeded-random.ts';
+import type { Action, Schedule, Step } from './schedule.ts';
+import { CONDITIONS } from './sim-network.ts';
+
+export const FAULT_KINDS = [
+  'crash',
+  'power',
+  'torn-write',
+  'pause',
+  'partition',
+  'one-way',
+  'loss',
+  'slow',
+  'clock',
+  'roam',
+  'old-state',
+  'lost-state',
+  'clone',
+  'leave',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export interface ScheduleWish {
+  readonly seed: number;
+  readonly hosts: number;
+  /** Until the faults end. */
+  readonly durationMs: number;
+  readonly faults: readonly FaultKind[];
+  readonly range?: string;
+  readonly range6?: string | null;
+  readonly leasePrefix?: number;
+}
+
+const JOIN_SPREAD_MS = 200;
+const FAULT_EVERY_MS = 2_500;
+const CONTAINER_EVERY_MS = 700;
+const CONTAINERS_PER_HOST_MAX = 12;
+/** What was broken last is whole again this long before the end. */
+const LAST_MS = 2_000;
+/** After the last join everybody has heard of everybody. */
+const SETTLED_MS = 3_000;
+
+export function randomSchedule(wish: ScheduleWish): Schedule {
+  return new Drawing(wish).schedule();
+}
+
+class Drawing {
+  readonly #wish: ScheduleWish;
+  readonly #random: SeededRandom;
+  readonly #steps: Step[] = [];
+  /** Until when a host is in the hands of a fault. */
+  readonly #busyUntilMs: number[];
+  readonly #containers: string[][];
+  #partitionedUntilMs = 0;
+  #lossyUntilMs = 0;
+  #machines: number;
+  #containerNumber = 0;
+  #left = new Set<number>();
+
+  constructor(wish: ScheduleWish) {
+    this.#wish = wish;
+    this.#random = new SeededRandom(wish.seed);
+    this.#machines = wish.hosts;
+    this.#busyUntilMs = Array.from({ length: wish.hosts }, (_, host) => host * JOIN_SPREAD_MS);
+    this.#containers = Array.from({ length: wish.hosts }, () => []);
+  }
+
+  schedule(): Schedule {
+    const { seed, hosts, durationMs, faults, range = '10.32.0.0/16', range6 = null, leasePrefix = 26 } = this.#wish;
+    for (let host = 0; host < hosts; host++) this.#at(host * JOIN_SPREAD_MS, { kind: 'launch', host });
+    const startMs = hosts * JOIN_SPREAD_MS;
+    this.#containersComeAndGo(1_000, durationMs);
+    if (faults.length > 0) {
+      for (let atMs = startMs; atMs < durationMs; atMs += this.#wait(FAULT_EVERY_MS)) {
+        this.#draw(faults[this.#random.below(faults.length)]!, atMs);
+      }
+    }
+    const hasClockFaults = faults.includes('clock');
+    const clocks = Array.from({ length: hosts }, () => ({
+      skewMs: hasClockFaults ? Math.round((this.#random.fraction() - 0.5) * 4e9) : 0,
+      rate: hasClockFaults ? 1 + (this.#random.fraction() - 0.5) * 2e-3 : 1,
+    }));
+    this.#steps.sort((a, b) => a.atMs - b.atMs);
+    return {
+      version: 1,
+      seed,
+      hosts,
+      range,
+      range6,
+      leasePrefix,
+      clocks,
+      conditions: CONDITIONS,
+      faultsEndMs: durationMs,
+      steps: this.#steps,
+    };
+  }
+
+  #containersComeAndGo(fromMs: number, toMs: number): void {
+    for (let atMs = fromMs; atMs < toMs; atMs += this.#wait(CONTAINER_EVERY_MS)) {
+      const host = this.#random.below(this.#wish.hosts);
+      const running = this.#containers[host]!;
+      const removes = running.length > 0 && this.#random.fraction() < running.length / CONTAINERS_PER_HOST_MAX;
+      if (removes) {
+        const [container] = running.splice(this.#random.below(running.length), 1);
+        this.#at(atMs, { kind: 'detach', host, container: container! });
+      } else {
+        const container = `c${this.#containerNumber++}`;
+        running.push(container);
+        this.#at(atMs, { kind: 'attach', host, container });
+      }
+      this.#at(atMs + 1, { kind: 'frame', from: host, to: this.#random.below(this.#wish.hosts) });
+    }
+  }
+
+  #draw(kind: FaultKind, atMs: number): void {
+    const host = this.#idleHost(atMs);
+    if (host === null) return;
+    const lastsMs = this.#between(300, 15_000);
+    const endMs = Math.min(atMs + lastsMs, this.#wish.durationMs - LAST_MS);
+    if (endMs <= atMs) return;
+    switch (kind) {
+      case 'crash':
+        this.#during(host, [atMs, { kind: 'crash', host }], [endMs, { kind: 'launch', host }]);
+        break;
+      case 'power':
+        this.#during(host, [atMs, { kind: 'cut-power', host }], [endMs, { kind: 'launch', host }]);
+        break;
+      case 'torn-write': {
+        const when = this.#random.fraction() < 0.5 ? 'before-commit' : 'after-commit';
+        const write = 1 + this.#random.below(4);
+        this.#during(host, [atMs, { kind: 'cut-at-write', host, write, when }], [endMs, { kind: 'launch', host }]);
+        break;
+      }
+      case 'pause':
+        this.#during(host, [atMs, { kind: 'pause', host }], [endMs, { kind: 'resume', host }]);
+        break;
+      case 'partition':
+        this.#partition(atMs, endMs);
+        break;
+      case 'one-way':
+        this.#oneWay(host, atMs, endMs);
+        break;
+      case 'loss': {
+        if (atMs < this.#partitionedUntilMs) return; // a clone, or an old copy, finds its peers in time
+        this.#lossyUntilMs = Math.max(this.#lossyUntilMs, endMs);
+        const loss = [0.05, 0.25, 0.5][this.#random.below(3)]!;
+        this.#at(atMs, { kind: 'conditions', change: { loss, duplicate: loss / 5 } });
+        this.#at(endMs, { kind: 'conditions', change: CONDITIONS });
+        break;
+      }
+      case 'slow':
+        this.#at(atMs, { kind: 'bandwidth', host, bytesPerMs: this.#between(5, 100) });
+        this.#at(endMs, { kind: 'bandwidth', host, bytesPerMs: null });
+        break;
+      case 'clock':
+        this.#at(atMs, { kind: 'step-clock', host, skewMs: Math.round((this.#random.fraction() - 0.5) * 8e10) });
+        break;
+      case 'roam':
+        this.#at(atMs, { kind: 'renumber', host });
+        break;
+      case 'old-state':
+        this.#oldState(host, atMs, endMs);
+        break;
+      case 'lost-state':
+        if (host === 0) return; // nobody but the creator has what no gift moved yet
+        this.#during(host, [atMs, { kind: 'cut-power', host }], [endMs, { kind: 'launch', host }]);
+        this.#at(atMs + 1, { kind: 'lose-disk', host });
+        this.#containers[host] = [];
+        break;
+      case 'clone':
+        this.#clone(host, atMs, endMs);
+        break;
+      case 'leave':
+        if (host === 0 || this.#left.size > this.#wish.hosts / 4) return;
+        this.#left.add(host);
+        this.#during(host, [atMs, { kind: 'leave', host }], [Math.max(endMs, atMs + 12_000), { kind: 'launch', host }]);
+        break;
+    }
+  }
+
+  #partition(atMs: number, endMs: number): void {
+    if (atMs < this.#partitionedUntilMs) return;
+    this.#partitionedUntilMs = endMs;
+    const groups: number[][] = this.#random.fraction() < 0.7 ? [[], []] : [[], [], []];
+    for (let host = 0; host < this.#wish.hosts; host++) groups[this.#random.below(groups.length)]!.push(host);
+    this.#at(atMs, { kind: 'partition', groups });
+    this.#at(endMs, { kind: 'heal' });
+  }
+
+  #oneWay(host: number, atMs: number, endMs: number): void {
+    const other = this.#random.below(this.#wish.hosts);
+    if (other === host) return;
+    this.#at(atMs, { kind: 'path', from: host, to: other, passes: false });
+    this.#at(endMs, { kind: 'path', from: host, to: other, passes: true });
+  }
+
+  /** An administrator's mistake: the machine goes back to a copy that was taken while it ran. It is not cut off meanwhile. */
+  #oldState(host: number, atMs: number, endMs: number): void {
+    // Who knows nobody has nobody to hear from: such a copy cannot be told from the only host of a young cluster.
+    const copyAtMs = atMs - this.#between(500, 20_000);
+    if (copyAtMs < this.#wish.hosts * JOIN_SPREAD_MS + SETTLED_MS) return;
+    const backAtMs = Math.max(endMs, this.#partitionedUntilMs, this.#lossyUntilMs) + 500;
+    this.#partitionedUntilMs = backAtMs + 5_000;
+    this.#at(copyAtMs, { kind: 'copy-disk', host });
+    this.#during(host, [atMs, { kind: 'cut-power', host }], [backAtMs, { kind: 'launch', host }]);
+    this.#at(atMs + 1, { kind: 'restore-copy', host });
+  }
+
+  /** Two machines with one identity; the copy goes first, then the original starts anew. */
+  #clone(host: number, atMs: number, endMs: number): void {
+    if (atMs < Math.max(this.#partitionedUntilMs, this.#lossyUntilMs)) return;
+    const as = this.#machines++;
+    const goneMs = Math.min(atMs + this.#between(3_000, 10_000), Math.max(endMs, atMs + 1));
+    this.#partitionedUntilMs = goneMs + 5_000;
+    this.#at(atMs, { kind: 'clone', host, as });
+    this.#at(goneMs, { kind: 'cut-power', host: as });
+    this.#at(goneMs + 500, { kind: 'stop', host });
+    this.#at(goneMs + 3_000, { kind: 'launch', host });
+    this.#busyUntilMs[host] = goneMs + 4_000;
+  }
+
+  #during(host: number, [atMs, begin]: [number, Action], [endMs, end]: [number, Action]): void {
+    this.#at(atMs, begin);
+    this.#at(endMs, end);
+    this.#busyUntilMs[host] = endMs + 500;
+  }
+
+  #idleHost(atMs: number): number | null {
+    const host = this.#random.below(this.#wish.hosts);
+    return this.#busyUntilMs[host]! <= atMs ? host : null;
+  }
+
+  #between(min: number, max: number): number {
+    return Math.round(min + this.#random.fraction() * (max - min));
+  }
+
+  #wait(meanMs: number): number {
+    return Math.round(-Math.log(1 - this.#random.fraction()) * meanMs) + 1;
+  }
+
+  #at(atMs: number, action: Action): void {
+    this.#steps.push({ atMs: Math.max(0, Math.round(atMs)), action });
+  }
+}

@@ -1,0 +1,83 @@
+// The disk of a simulated machine as one daemon sees it: the Store of a MemoryStore that outlives the daemon. It can be told to
+// lose power at a later write: before the commit, so that nothing of it is there (a torn write is undone by the journal), or
+// right after it, so that nobody has been told. A disk whose daemon is dead takes no more writes.
+
+import type { Store } from '../../src/base/capabilities.ts';
+import type { MemoryStore } from '../fakes/memory-store.ts';
+import { PowerCut } from './process.ts';
+
+export interface CutPlan {
+  /** The write at which it happens: 1 is the next one. */
+  readonly write: number;
+  readonly when: 'before-commit' | 'after-commit';
+}
+
+export class SimDisk implements Store {
+  readonly #store: MemoryStore;
+  readonly #cut: () => void;
+  #plan: CutPlan | null = null;
+  #writes = 0;
+  #inTransaction = false;
+  #dead = false;
+
+  /** `cut` ends the daemon. */
+  constructor(store: MemoryStore, cut: () => void) {
+    this.#store = store;
+    this.#cut = cut;
+  }
+
+  /** Null takes a plan back. */
+  plan(plan: CutPlan | null): void {
+    this.#plan = plan;
+    this.#writes = 0;
+  }
+
+  kill(): void {
+    this.#dead = true;
+  }
+
+  get(space: string, key: string): Uint8Array | undefined {
+    return this.#store.get(space, key);
+  }
+
+  entries(space: string): readonly (readonly [string, Uint8Array])[] {
+    return this.#store.entries(space);
+  }
+
+  put(space: string, key: string, value: Uint8Array): void {
+    this.#write(() => this.#store.put(space, key, value));
+  }
+
+  delete(space: string, key: string): void {
+    this.#write(() => this.#store.delete(space, key));
+  }
+
+  transaction<T>(work: () => T): T {
+    return this.#write(() =>
+      this.#store.transaction(() => {
+        this.#inTransaction = true;
+        try {
+          return work();
+        } finally {
+          this.#inTransaction = false;
+        }
+      }),
+    );
+  }
+
+  #write<T>(work: () => T): T {
+    if (this.#inTransaction) return work();
+    if (this.#dead) throw new PowerCut();
+    const when = this.#plan !== null && ++this.#writes === this.#plan.write ? this.#plan.when : null;
+    if (when === 'before-commit') this.#fail();
+    const result = work();
+    if (when === 'after-commit') this.#fail();
+    return result;
+  }
+
+  #fail(): never {
+    this.#dead = true;
+    this.#cut();
+    throw new PowerCut();
+  }
+}
