@@ -67,6 +67,7 @@ std::string Engine::run(uint32_t features) {
     serve_daemon(descriptors[0].revents);
     if (!due(&report_at)) continue;
     expire_sessions();
+    notice_lost_features();
     if (parts_.control.open()) report();
     else answer_for_daemon();
   }
@@ -317,6 +318,15 @@ PeerNumber Engine::number_of(const PeerId& id) {
 void Engine::on_lanes(std::function<void(Table&)> change) {
   send_.post([this, change] { change(send_.table()); });
   receive_.post([this, change] { change(receive_.table()); });
+}
+
+// Offloads that the machine promised and then refused.
+void Engine::notice_lost_features() {
+  if ((features_ & kFeatureUdpSegment) == 0 || parts_.socket.segments()) return;
+  features_ &= ~kFeatureUdpSegment;
+  if (parts_.control.open()) {
+    parts_.control.send(encode_ready(parts_.socket.port(), features_, parts_.send_aead.name()));
+  }
 }
 
 void Engine::report() {

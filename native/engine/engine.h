@@ -85,6 +85,7 @@ class Engine : public Events {
   void tell(Message message);
   void take_events();
   void miss_events(const std::vector<Message>& events);
+  void notice_lost_features();
   void report();
 
   SendLane::Facts facts_;

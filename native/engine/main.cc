@@ -24,7 +24,7 @@ struct Options {
   Endpoint listen;
   SendLane::Facts facts;
   bool use_vnet = true;
-  bool use_udp_offloads = true;
+  UdpOffloads udp_offloads;
   bool use_ipsec_mb = true;
   SandboxOptions sandbox;
   // Where later daemons find it; empty: it ends with its first.
@@ -62,7 +62,9 @@ std::optional<Mac> parse_mac(const std::string& text) {
 // `--without FEATURE`: as on a machine that lacks it.
 bool disable(const std::string& feature, Options* options) {
   if (feature == "vnet") options->use_vnet = false;
-  else if (feature == "udp-offloads") options->use_udp_offloads = false;
+  else if (feature == "udp-segment") options->udp_offloads.segment = false;
+  else if (feature == "udp-segment-later") options->udp_offloads.segment_lasts = false;
+  else if (feature == "udp-gro") options->udp_offloads.receive = false;
   else if (feature == "ipsec-mb") options->use_ipsec_mb = false;
   else if (feature == "seccomp") options->sandbox.use_seccomp = false;
   else return false;
@@ -142,7 +144,7 @@ int run(const Options& options) {
     if (const Fault* fault = std::get_if<Fault>(&bound)) return give_up(control, *fault);
     door = std::get<ControlDoor>(std::move(bound));
   }
-  auto socket = UdpSocket::open(options.listen, options.use_udp_offloads);
+  auto socket = UdpSocket::open(options.listen, options.udp_offloads);
   if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, *fault);
   // Before the sandbox: libraries read files when they are loaded, the engine opens descriptors.
   auto send_aead = make_best_aead(options.use_ipsec_mb);

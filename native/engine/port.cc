@@ -50,6 +50,8 @@ std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet) {
     return port;
   }
   if (!attach(0)) return Fault::from_errno("kernel-feature-missing", "interface " + name);
+  // A persistent TAP keeps the offloads that an engine with virtio-net headers asked for.
+  if (ioctl(tap, TUNSETOFFLOAD, 0) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETOFFLOAD");
   return port;
 }
 

@@ -38,7 +38,7 @@ bool SocketAddress::operator==(const SocketAddress& other) const {
   return size == other.size && memcmp(&v6, &other.v6, size) == 0;
 }
 
-std::variant<UdpSocket, Fault> UdpSocket::open(const Endpoint& listen, bool use_offloads) {
+std::variant<UdpSocket, Fault> UdpSocket::open(const Endpoint& listen, const UdpOffloads& offloads) {
   UdpSocket udp;
   Endpoint local = listen;
   udp.ipv6_ = local.ip.family == 6;
@@ -59,12 +59,11 @@ std::variant<UdpSocket, Fault> UdpSocket::open(const Endpoint& listen, bool use_
   socklen_t size = sizeof address.v6;
   getsockname(fd, &address.generic, &size);
   udp.port_ = ntohs(udp.ipv6_ ? address.v6.sin6_port : address.v4.sin_port);
-  if (use_offloads) {
-    int segment = 0;
-    socklen_t length = sizeof segment;
-    udp.segments_ = getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &length) == 0;
-    udp.receive_offload_ = set_option(fd, SOL_UDP, UDP_GRO, 1);
-  }
+  int segment = 0;
+  socklen_t length = sizeof segment;
+  udp.segments_ = offloads.segment && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &length) == 0;
+  udp.segment_lasts_ = offloads.segment_lasts;
+  udp.receive_offload_ = offloads.receive && set_option(fd, SOL_UDP, UDP_GRO, 1);
   return udp;
 }
 
@@ -110,10 +109,12 @@ Endpoint UdpSocket::endpoint(const SocketAddress& address) {
 UdpSocket::Sent UdpSocket::send(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {
   const bool whole = segment_bytes == 0 || bytes.size() <= segment_bytes;
   if (whole) return send_once(bytes, 0, to);
-  if (segments_) {
+  if (segments()) {
     const Sent sent = send_once(bytes, segment_bytes, to);
-    // Some network cards take the offload and then refuse it (EIO, EINVAL); other errors would be the same for each.
+    // Some network cards take the offload and then refuse it (EIO), some a train (EINVAL); other errors would be the same
+    // for each.
     if (sent != Sent::kFailed || (errno != EIO && errno != EINVAL)) return sent;
+    if (errno == EIO) std::atomic_ref(segments_).store(false, std::memory_order_relaxed);
   }
   Sent worst = Sent::kDone;
   for (size_t start = 0; start < bytes.size(); start += segment_bytes) {
@@ -132,6 +133,10 @@ UdpSocket::Sent UdpSocket::send_once(Bytes bytes, size_t segment_bytes, const So
   message.msg_iovlen = 1;
   alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(uint16_t))] = {};
   if (segment_bytes != 0) {
+    if (!segment_lasts_) {
+      errno = EIO;
+      return Sent::kFailed;
+    }
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     cmsghdr* header = CMSG_FIRSTHDR(&message);

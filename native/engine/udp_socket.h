@@ -4,6 +4,7 @@
 
 #include <netinet/in.h>
 
+#include <atomic>
 #include <optional>
 #include <variant>
 
@@ -38,14 +39,22 @@ constexpr size_t kDatagramMax = 65507;
 constexpr size_t kSegmentsMax = 64;
 constexpr size_t kSegmentedBytesMax = 65000;
 
+// What to ask the kernel for; false: as on a kernel that lacks it.
+struct UdpOffloads {
+  bool segment = true;
+  bool receive = true;
+  // False: as on a network card that takes UDP_SEGMENT at first and then refuses each send with EIO.
+  bool segment_lasts = true;
+};
+
 class UdpSocket {
  public:
-  // `use_offloads` false: as on a kernel without UDP_SEGMENT and UDP_GRO.
-  static std::variant<UdpSocket, Fault> open(const Endpoint& listen, bool use_offloads);
+  static std::variant<UdpSocket, Fault> open(const Endpoint& listen, const UdpOffloads& offloads);
 
   int fd() const { return socket_.get(); }
   uint16_t port() const { return port_; }
-  bool segments() const { return segments_; }
+  // From any thread. Turns false when a send with UDP_SEGMENT met EIO: from then on each datagram goes by itself.
+  bool segments() const { return std::atomic_ref(segments_).load(std::memory_order_relaxed); }
   bool receive_offload() const { return receive_offload_; }
 
   // Datagrams that found the receive buffer full, since the start.
@@ -64,7 +73,8 @@ class UdpSocket {
   Descriptor socket_;
   uint16_t port_ = 0;
   bool ipv6_ = false;
-  bool segments_ = false;
+  mutable bool segments_ = false;
+  bool segment_lasts_ = true;
   bool receive_offload_ = false;
 };
 

@@ -22,6 +22,7 @@ export function overview(status: Status): string {
     `host      ${printable(self.nickname)}  ${self.id}  fabric ${self.version}, up ${duration(self.uptimeMs)}`,
     `cluster   ${self.clusterId ?? 'not joined yet'}`,
     `datapath  ${datapath.name}, encryption ${datapath.encryption}, overlay MTU ${datapath.mtu ?? 'unknown'}`,
+    ...(datapath.lacks.length === 0 ? [] : [`          without ${datapath.lacks.map(printable).join(', ')}`]),
     ...(datapath.reason === null ? [] : [`          because ${printable(datapath.reason)}`]),
   );
   for (const network of status.networks) {

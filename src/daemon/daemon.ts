@@ -13,6 +13,7 @@ import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
 import { formatToken, generateToken, parseToken, type Token } from '../base/token.ts';
 import { encodeGenesis } from '../gossip/record-codec.ts';
+import { hasAesInstructions } from '../host/cpu.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/identity-file.ts';
 import { makeMeshCredentials } from '../host/mesh/credentials.ts';
@@ -33,6 +34,7 @@ import { openDatapath } from './open-datapath.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
 import { loadSettings, mergeSettings, type Settings, saveSettings } from './settings.ts';
+import type { SimulatedLack } from './simulated-lacks.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
 import { PROTOCOL, VERSION } from './version.ts';
@@ -49,6 +51,8 @@ export interface DaemonCapabilities {
   readonly log: Log;
   readonly host: HostNetwork;
   readonly stateDir: StateDir;
+  /** Features of the machine that a test takes away. */
+  readonly without: readonly SimulatedLack[];
 }
 
 /**
@@ -325,12 +329,13 @@ export class Daemon {
   }
 
   #becomeMember(state: Pick<MemberOptions, 'identity' | 'genesis' | 'store' | 'resumed'>): void {
-    const { clock, timers, random, crypto, log, host } = this.#caps;
+    const { clock, timers, random, crypto, log, host, without } = this.#caps;
     const mesh = this.#mesh!;
     const { genesis } = state;
     const settings = this.#settings;
     const listen = this.#listenAddress();
     const underlayMtu = this.#underlayMtu;
+    const { runDir } = this.#options;
     this.#member = new Member({
       ...state,
       bootId: this.#bootId,
@@ -351,12 +356,9 @@ export class Daemon {
       listen,
       endpoints: () => this.#endpoints(),
       openDatapath: (facts, name) =>
-        openDatapath(
-          { host, genesis, settings, underlayMtu, listen, clock, log, runDir: this.#options.runDir },
-          facts,
-          name,
-        ),
+        openDatapath({ host, genesis, settings, underlayMtu, listen, clock, log, without, runDir }, facts, name),
       kernelBootId: kernelBootId(),
+      hasAes: !without.includes('aes') && hasAesInstructions(),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.

@@ -85,6 +85,11 @@ export class DatapathSlot implements TunnelDatapath {
     return this.#ports.choice.reason;
   }
 
+  /** Features of the machine that the datapath does without, by name. */
+  get lacks(): readonly string[] {
+    return this.#current?.lacks ?? [];
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel?.();

@@ -14,6 +14,7 @@ import { systemTimers } from '../host/system-timers.ts';
 import { Daemon } from './daemon.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { openHostNetwork } from './open-host-network.ts';
+import { parseSimulatedLacks, TEST_WITHOUT_VARIABLE } from './simulated-lacks.ts';
 
 /** Runs until the daemon is stopped; rejects with the FabricError that ended it. */
 export async function runDaemon(options: LaunchOptions): Promise<void> {
@@ -43,6 +44,7 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promi
     log,
     host,
     stateDir,
+    without: parseSimulatedLacks(process.env[TEST_WITHOUT_VARIABLE]),
   });
   // Ctrl-C means all of fabric; a service manager's SIGTERM comes before an upgrade, too: frames go on flowing.
   const stop = (signal: NodeJS.Signals): void => {

@@ -49,5 +49,7 @@ export interface MemberOptions {
   openDatapath(facts: NetworkFacts, name: HostDatapath): Promise<Datapath>;
   /** /proc/sys/kernel/random/boot_id: another one than last time means that the host booted. */
   readonly kernelBootId: string;
+  /** False: the processor has no AES, so ChaCha20-Poly1305 is faster. Default true. */
+  readonly hasAes?: boolean;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

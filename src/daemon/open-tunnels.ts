@@ -8,12 +8,14 @@ import type { TunnelDatapath } from '../router/tunnel-options.ts';
 import { Tunnels } from '../router/tunnels.ts';
 import type { MemberOptions } from './member-options.ts';
 
+/** Best first. */
 const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
+const CIPHERS_WITHOUT_AES: readonly AeadCipher[] = ['chacha20-poly1305', 'aes-256-gcm'];
 
 /** What of a member its tunnels are made of. */
 export type TunnelFacts = Pick<
   MemberOptions,
-  'identity' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu'
+  'identity' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu' | 'hasAes'
 >;
 
 /** `wake`: the tunnels want their tick within so many milliseconds. */
@@ -48,7 +50,7 @@ export function openTunnels(
     store,
     log,
     datapath,
-    ciphers: CIPHERS,
+    ciphers: options.hasAes === false ? CIPHERS_WITHOUT_AES : CIPHERS,
     mtu: underlayMtu,
     events: {
       peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),

@@ -117,6 +117,8 @@ export interface Status {
     readonly name: DatapathName;
     /** Why it is not the engine, in words; null when it is, or when another one was asked for. */
     readonly reason: string | null;
+    /** Features of the machine that it does without; each costs speed, or a line of defence. */
+    readonly lacks: readonly string[];
     readonly mtu: number | null;
     readonly encryption: 'required';
     /** Frames that entered from the bridge and that were delivered to it, since start. */

@@ -71,6 +71,7 @@ function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
   return {
     name: member?.slot.name ?? 'pcap',
     reason: member?.slot.fallbackReason ?? null,
+    lacks: member?.slot.lacks ?? [],
     mtu,
     encryption: 'required',
     framesIn,

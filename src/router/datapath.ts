@@ -151,6 +151,8 @@ export interface Datapath {
   /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;
+  /** Features of the machine that it does without, by name; absent: it needs none. */
+  readonly lacks?: readonly string[];
   /** Absent: the datapath ends with its control side. */
   readonly lasting?: Lasting | undefined;
 }

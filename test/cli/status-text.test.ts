@@ -27,7 +27,16 @@ function status(change: Partial<Status> = {}): Status {
     apiVersion: 'fabric/v1',
     health: { ok: true, problems: [] },
     self: { id: 'aa'.repeat(16), nickname: 'one', version: '0.1.0', clusterId: 'cc'.repeat(16), uptimeMs: 65_000 },
-    datapath: { name: 'pcap', reason: null, mtu: 1418, encryption: 'required', framesIn: 0, framesOut: 0, drops: {} },
+    datapath: {
+      name: 'pcap',
+      reason: null,
+      lacks: [],
+      mtu: 1418,
+      encryption: 'required',
+      framesIn: 0,
+      framesOut: 0,
+      drops: {},
+    },
     networks: [
       {
         name: 'fabric',

@@ -10,7 +10,7 @@ import { exec } from '../lab/exec.ts';
 import { datapathContract } from '../router/datapath-contract.ts';
 
 /** What it does without: with offloads frames leave with partial checksums, and one datagram may hold many. */
-const VARIANTS: readonly (readonly EngineLack[])[] = [[], ['vnet', 'udp-offloads', 'ipsec-mb']];
+const VARIANTS: readonly (readonly EngineLack[])[] = [[], ['vnet', 'udp-segment', 'udp-gro', 'ipsec-mb']];
 const PROGRAM = join(CHECKOUT, 'dist/test/lab/engine-contract.js');
 
 if (process.getuid?.() !== 0) {

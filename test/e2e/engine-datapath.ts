@@ -7,7 +7,10 @@ import { CONTAINER, type DatapathChoice, OVERLAY_MTU, SIDES, type Side } from '.
 import { DatapathPair } from '../lab/datapath-pair.ts';
 
 const ENGINE: DatapathChoice = { name: 'engine' };
-const BARE_ENGINE: DatapathChoice = { name: 'engine', without: ['vnet', 'udp-offloads', 'ipsec-mb', 'seccomp'] };
+const BARE_ENGINE: DatapathChoice = {
+  name: 'engine',
+  without: ['vnet', 'udp-segment', 'udp-gro', 'ipsec-mb', 'seccomp'],
+};
 const PCAP: DatapathChoice = { name: 'pcap' };
 
 const MATRIX: readonly { readonly name: string; readonly choices: Readonly<Record<Side, DatapathChoice>> }[] = [

@@ -1,6 +1,7 @@
 // What both sides of a pair of datapaths know beforehand: hosts, containers, keys. See datapath-pair.ts.
 
 import type { Mac, PeerId } from '../../src/base/ids.ts';
+import type { EngineLack } from '../../src/router/engine/engine-datapath.ts';
 
 export type Side = 'a' | 'b';
 export const SIDES: readonly Side[] = ['a', 'b'];
@@ -28,7 +29,7 @@ export type EngineBuild = 'release' | 'tsan' | 'asan';
 export interface DatapathChoice {
   readonly name: 'pcap' | 'engine';
   /** Of the engine. */
-  readonly without?: readonly ('vnet' | 'udp-offloads' | 'ipsec-mb' | 'seccomp')[];
+  readonly without?: readonly EngineLack[];
   readonly build?: EngineBuild;
 }
 

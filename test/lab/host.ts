@@ -77,15 +77,17 @@ export class LabHost {
     join: target,
     token,
     flags = [],
+    env = {},
   }: {
     join?: LabHost;
     token?: string;
     flags?: readonly string[];
+    env?: Readonly<Record<string, string>>;
   } = {}): Promise<Result> {
     const join = target === undefined ? [] : ['--join', target.ip, '--token-file', '-'];
     return this.fabric(
       ['launch', '--detach', '--nickname', this.name, ...join, ...flags],
-      token === undefined ? {} : { input: token },
+      token === undefined ? { env } : { env, input: token },
     );
   }
 

@@ -19,6 +19,7 @@ import type {
   TableChange,
 } from '../datapath.ts';
 import {
+  ENGINE_FEATURES,
   type EngineMessage,
   encodeAddSession,
   encodeApplyTables,
@@ -44,8 +45,9 @@ const READY_MAX_MS = 10_000;
 /** What the engine may name as the reason. */
 const CODES: readonly ErrorCode[] = ['port-in-use', 'usage', 'kernel-feature-missing', 'internal'];
 
-/** What a test takes away, so that the slower path is taken. */
-export type EngineLack = 'vnet' | 'udp-offloads' | 'ipsec-mb' | 'seccomp';
+/** What a test takes away, so that the slower path is taken (docs/engine-control.md). */
+export const ENGINE_LACKS = ['vnet', 'udp-segment', 'udp-segment-later', 'udp-gro', 'ipsec-mb', 'seccomp'] as const;
+export type EngineLack = (typeof ENGINE_LACKS)[number];
 
 export interface EngineCapabilities {
   readonly log: Log;
@@ -75,6 +77,7 @@ export class EngineDatapath implements Datapath {
   #adopting = false;
   readonly #peers = new Map<PeerId, PeerCounters>();
   #totals: Omit<DatapathStats, 'peers'> = { drops: {}, framesIn: 0, framesOut: 0 };
+  #lacks: readonly string[] = [];
   /** The bound UDP port. */
   udpPort = 0;
 
@@ -86,6 +89,11 @@ export class EngineDatapath implements Datapath {
   /** Of the native process; for diagnosis. */
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  /** As the machine showed it, by name (docs/status.md): each costs speed, or a line of defence. */
+  get lacks(): readonly string[] {
+    return this.#lacks;
   }
 
   async start(events: DatapathEvents): Promise<void> {
@@ -265,16 +273,20 @@ export class EngineDatapath implements Datapath {
   #hear(message: EngineMessage): void {
     const events = this.#events;
     switch (message.kind) {
-      case 'ready':
-        this.udpPort = message.udpPort;
-        this.#capabilities.log.info('engine ready', {
+      case 'ready': {
+        const { udpPort, aead, features } = message;
+        this.udpPort = udpPort;
+        this.#lacks = [...ENGINE_FEATURES.filter((feature) => !features.includes(feature)), ...lackOf(aead)];
+        const event = this.#starting === null ? 'engine lost a feature' : 'engine ready';
+        this.#capabilities.log.info(event, {
           pid: this.pid,
           sessions: this.#adoptable.length,
-          cipher: message.aead,
-          features: message.features.join(' '),
+          cipher: aead,
+          features: features.join(' '),
         });
         this.#starting?.resolve();
         return;
+      }
       case 'handshake':
         events?.handshake(message.datagram, message.from);
         return;
@@ -329,6 +341,10 @@ export class EngineDatapath implements Datapath {
     });
     void this.stop().then(() => events.failed(`the engine: ${why}`));
   }
+}
+
+function lackOf(aead: string): readonly string[] {
+  return aead.startsWith('ipsec-mb') ? [] : ['ipsec-mb'];
 }
 
 function engineFault(code: ErrorCode, why: string): FabricError {
