@@ -1,11 +1,13 @@
 // What happens where the engine lacks something: without a feature of the machine it works, slower, and status names it; without
 // what it can't do without, or dying again and again, it leaves its place to pcap; forced, it says what is wrong.
 
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { TEST_WITHOUT_VARIABLE } from '../../src/daemon/simulated-lacks.ts';
+import type { LabContainer } from '../lab/container.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
+import { Traffic } from '../lab/traffic.ts';
 
 /** What is taken away from one host, what its status then says, and the cipher of its tunnel. */
 const ROWS = [
@@ -18,11 +20,12 @@ const ROWS = [
   { without: 'aes', lacks: [], cipher: 'chacha20-poly1305' },
 ] as const;
 
-const TRANSFER = '5M';
+const STREAM_BYTES = 5_000_000;
 
-async function killEngine(host: LabHost): Promise<void> {
-  const { stdout } = await host.run(['pidof', 'fabric-engine']);
-  await host.run(['kill', '-KILL', stdout.trim()]);
+/** Null while none runs. */
+async function enginePid(host: LabHost): Promise<string | null> {
+  const { stdout } = await host.run(['pidof', 'fabric-engine'], { mayFail: true });
+  return stdout.trim() || null;
 }
 
 test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
@@ -32,14 +35,17 @@ test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
   await a.launch();
   await b.launch({ join: a, token: await a.token() });
   const [one, two] = [await a.container('one'), await b.container('two')];
-  lab.spawn([...two.enter(), 'iperf3', '-s', '--forceflush']);
-  const carries = async (): Promise<boolean> => {
-    if (!(await one.pings(two.ip)) || !(await one.pings(two.ip6, ['-s', '10000']))) return false;
-    for (const direction of [[], ['-R']]) {
-      const { status } = await one.run(['iperf3', '-n', TRANSFER, '-c', two.ip, ...direction], { mayFail: true });
-      if (status !== 0) return false;
+  const start = (place: LabContainer) => Traffic.start(lab, place, { httpBody: place.name });
+  const [agentOne, agentTwo] = [await start(one), await start(two)];
+  const carries = async (t: Test): Promise<void> => {
+    t.ok(await one.pings(two.ip6, ['-s', '10000']), 'packets in pieces');
+    for (const [from, to] of [
+      [agentOne, two],
+      [agentTwo, one],
+    ] as const) {
+      const { sent, received } = await from.push(to.ip, { bytes: STREAM_BYTES, marker: 'marker' });
+      t.equal(received, sent, `TCP to ${to.name}: what was sent arrives`);
     }
-    return true;
   };
   const without = (name: string) => ({ env: { [TEST_WITHOUT_VARIABLE]: name } });
 
@@ -48,7 +54,8 @@ test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
       await a.fabric(['stop']);
       await a.launch(without(row.without));
       await eventually('the containers meet', () => one.pings(two.ip), { timeoutMs: 5_000 });
-      t.ok(await carries(), 'packets small and large, TCP both ways');
+      await a.waitReady(1);
+      await carries(t);
       const { datapath, tunnels, health } = await a.status();
       t.equal(datapath.name, 'engine', 'it is the engine all the same');
       t.same(
@@ -65,7 +72,8 @@ test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
     await a.fabric(['stop']);
     await a.launch(without('tap'));
     await eventually('the containers meet', () => one.pings(two.ip), { timeoutMs: 5_000 });
-    t.ok(await carries(), 'packets small and large, TCP both ways');
+    await a.waitReady(1);
+    await carries(t);
     const { datapath, tunnels, health } = await a.status();
     t.equal(datapath.name, 'pcap', 'status says pcap');
     t.match(datapath.reason, /the engine does not start: .*took it away/, 'and why');
@@ -87,14 +95,20 @@ test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
   });
 
   await t.test('dying again and again, it leaves its place to pcap, and connections go on', async (t) => {
+    const server = lab.spawn([...two.enter(), 'iperf3', '-s', '-1', '--forceflush']);
+    await new Promise<void>((listening) => server.stdout!.once('data', () => listening()));
     const stream = one.run(['iperf3', '-t', '6', '-c', two.ip], { mayFail: true, timeoutMs: 30_000 });
+    let killed: string | null = null;
     for (let i = 0; i < 4; i++) {
-      await eventually(
-        'an engine runs',
-        async () => (await a.run(['pidof', 'fabric-engine'], { mayFail: true })).status === 0,
-        { everyMs: 20 },
-      );
-      await killEngine(a);
+      let pid: string | null = null;
+      const another = async (): Promise<boolean> => {
+        pid = await enginePid(a);
+        return pid !== null && pid !== killed && (await a.status()).datapath.name === 'engine';
+      };
+      await eventually('an engine works that was not killed yet', another, { everyMs: 20 });
+      killed = pid!;
+      await a.run(['kill', '-KILL', killed]);
+      await eventually('it is gone', async () => (await enginePid(a)) !== killed, { everyMs: 20 });
     }
     await eventually('pcap works', async () => (await a.status()).datapath.name === 'pcap', { timeoutMs: 8_000 });
     const { datapath } = await a.status();

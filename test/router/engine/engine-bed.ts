@@ -1,6 +1,7 @@
 // The engine in the hands of the datapath contract: its TAP is real and held by a packet socket, so that the test is the bridge;
 // its time is the test's. For a network namespace of its own, with loopback up; needs root.
 
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { nativeFile } from '../../../src/host/native.ts';
 import { SystemClock } from '../../../src/host/system-clock.ts';
@@ -8,7 +9,7 @@ import { EngineDatapath, type EngineLack } from '../../../src/router/engine/engi
 import { PcapPort } from '../../../src/router/pcap/pcap-port.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
 import { RecordingLog } from '../../fakes/recording-log.ts';
-import { CONTRACT_OPTIONS, type ContractBed, type ContractHost, recordEvents } from '../contract-host.ts';
+import { CONTRACT_OPTIONS, type ContractBed, type ContractHost, recordEvents, until } from '../contract-host.ts';
 
 /** Room for the frames above the overlay MTU that the contract enters. */
 const TAP_MTU = 9000;
@@ -84,10 +85,14 @@ function engineHost(datapath: StoppableEngine, portName: string, events: EngineH
     settled: () => datapath.settle(),
     async enter(frame) {
       await datapath.settle();
-      bridge.inject(frame);
+      const taken = bridge.inject(frame);
+      if (datapath.isStopped) return; // nobody reads the TAP any more
+      assert.ok(taken, 'the kernel refused the frame');
       entered++;
-      // What enters a TAP that nobody reads, nobody looks at.
-      while (!datapath.isStopped && datapath.stats().framesIn < entered) await datapath.settle();
+      await until('the engine has read the frame', async () => {
+        await datapath.settle();
+        return datapath.stats().framesIn >= entered;
+      });
     },
     async close() {
       bridge.close();
