@@ -13,6 +13,7 @@ import { TapReport } from './tap-report.mjs';
 const PARTS = {
   fuzz: { what: 'every fuzz target of native/fuzz for ten minutes, two at a time', timeoutS: 3300 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
+  'cni-stress': { what: '5,000 ADD/DEL pairs of 20 workers; plugin, daemon and namespaces killed', timeoutS: 1800 },
   'engine-sanitized': {
     what: 'the engine under ThreadSanitizer and under AddressSanitizer, a minute each',
     timeoutS: 600,

@@ -70,7 +70,7 @@ export class AddressReservations implements AddressService {
       this.#put({ ...entry, ips });
       return ips.map((ip) => describeAddress(ip, network));
     } catch (error) {
-      this.#delete(entry.key);
+      this.#release(entry.key);
       throw error;
     }
   }

@@ -99,7 +99,10 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       }
       await member.attachments.detach(key);
     },
-    'POST /v1/prune': async ({ body }) => ({ freed: await prune(member, body) }),
+    'POST /v1/prune': async ({ body, socketFd }) => {
+      requireCaller(objectOf(body).pid, ports.peerPid(socketFd), 'what it saw of network namespaces');
+      return { freed: await prune(member, body) };
+    },
     'POST /v1/expose': async () => {
       ports.setExposed(true);
       return { addresses: await member.place.expose() };
@@ -161,14 +164,18 @@ function namespaceOf(value: unknown, callerPid: number): NamespaceHandle {
   ) {
     throw malformed('the namespace is malformed');
   }
-  if (pid !== callerPid) {
-    throw new FabricError('namespace-invalid', {
-      what: 'the namespace is refused',
-      why: `the caller is process ${callerPid}, the request says ${String(pid)}`,
-      fix: 'Run the command in the PID namespace of the fabric daemon',
-    });
-  }
+  requireCaller(pid, callerPid, 'the namespace');
   return { pid: callerPid, fd, dev: BigInt(dev), ino: BigInt(ino), path };
+}
+
+/** A caller in another PID namespace than ours has another number there, and sees other processes. */
+function requireCaller(said: unknown, callerPid: number, what: string): void {
+  if (said === callerPid) return;
+  throw new FabricError('namespace-invalid', {
+    what: `${what} is refused`,
+    why: `the caller is process ${callerPid}, the request says ${String(said)}`,
+    fix: 'Run the command in the PID namespace of the fabric daemon',
+  });
 }
 
 function listOf(value: unknown): readonly string[] {

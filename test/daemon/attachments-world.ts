@@ -10,6 +10,7 @@ import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
 import { Attachments } from '../../src/daemon/attachments.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
+import { FaultPoints } from '../fakes/fault-points.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
@@ -35,18 +36,23 @@ export function request(change: Partial<AttachRequest> = {}): AttachRequest {
   };
 }
 
-/** A host with all parts of an attachment in memory. `power` is what a restart finds. */
+/**
+ * A host with all parts of an attachment in memory. `snapshot`, `host` and `addresses` are what a restart finds; `points` sees
+ * every effect.
+ */
 export function setUp({
   snapshot = new MemoryStore().snapshot(),
   range6 = true,
   host = new FakeHostNetwork(),
   kernelBootId = 'boot-1',
+  addresses = new Map<string, string>(),
+  points = new FaultPoints(),
 } = {}) {
-  const store = new MemoryStore(snapshot);
+  const disk = new MemoryStore(snapshot);
+  const store = points.over('store', disk, ['put', 'delete']);
   const claims = new Map<Mac, AttachmentRecord>();
-  const addresses = new Map<string, string>();
   const open = new Set<number>();
-  let next = 2;
+  let next = 2 + addresses.size;
   const world = {
     allocate: async ({ owner, family, wanted }: AddressWish) => {
       const ip = wanted ?? (family === 4 ? `10.32.0.${next++}` : `fd00::${next++}`);
@@ -72,14 +78,19 @@ export function setUp({
     bridge: 'fabric0',
     mtu: 1418,
   };
-  const own = {
-    network,
+  const leases = {
     allocate: (wish: AddressWish) => world.allocate(wish),
     release: (owner: string) => {
       for (const [ip, holder] of addresses) if (holder === owner) addresses.delete(ip);
     },
-    readiness: () => world.unready,
   };
+  const mesh = {
+    publish: (record: AttachmentRecord) => void claims.set(record.mac, record),
+    withdraw: (mac: Mac) => void claims.delete(mac),
+  };
+  const { allocate, release } = points.over('leases', leases, ['allocate', 'release']);
+  const { publish, withdraw } = points.over('mesh', mesh, ['publish', 'withdraw']);
+  const own = { network, allocate, release, readiness: () => world.unready };
   const reservations = new AddressReservations({ ...own, store, log, kernelBootId });
   const attachments = new Attachments(
     {
@@ -91,10 +102,10 @@ export function setUp({
       crypto: nodeCrypto,
       log,
       entries,
-      host,
+      host: points.over('host', host, ['addContainer', 'addressContainer', 'removeContainer', 'adoptContainer']),
       openNamespace: () => world.openNamespace(),
-      publish: (record) => claims.set(record.mac, record),
-      withdraw: (mac) => claims.delete(mac),
+      publish,
+      withdraw,
       macTaken: (mac) => world.macTaken(mac),
       freeAddressHolder: (ip) => world.freeAddressHolder(ip),
     },
@@ -107,5 +118,5 @@ export function setUp({
     ports: host.ports.size,
     namespaces: open.size,
   });
-  return { store, host, claims, addresses, entries, attachments, reservations, world, leftOver };
+  return { store: disk, host, claims, addresses, entries, attachments, reservations, world, leftOver };
 }

@@ -6,6 +6,17 @@ import { CNI_PLUGIN } from './checkout.ts';
 import { type ExecOptions, exec, type Result } from './exec.ts';
 import type { LabHost } from './host.ts';
 
+/** One call of a plugin; what is not said is that of an ADD of the container by our plugin. */
+export interface CniCall extends ExecOptions {
+  readonly stdin?: Record<string, unknown>;
+  /** Path of another plugin. */
+  readonly plugin?: string;
+  readonly args?: string;
+  readonly ifname?: string;
+  /** The plugin is killed (SIGKILL) when it has run as long. */
+  readonly killAfterMs?: number;
+}
+
 const CONF = { cniVersion: '1.0.0', name: 'fabric', type: 'fabric' };
 
 /** Where a host has plugins, ours first: Debian's lie in the last. */
@@ -55,12 +66,8 @@ export class LabContainer {
     await this.host.run(['ip', 'netns', 'delete', this.name]);
   }
 
-  /** Of another plugin than ours: `plugin` is its path. */
-  cni(
-    command: string,
-    options: ExecOptions & { stdin?: Record<string, unknown>; plugin?: string; args?: string; ifname?: string } = {},
-  ): Promise<Result> {
-    const { stdin = this.#conf, plugin = CNI_PLUGIN, args = '', ifname = 'eth0', ...rest } = options;
+  cni(command: string, call: CniCall = {}): Promise<Result> {
+    const { stdin = this.#conf, plugin = CNI_PLUGIN, args = '', ifname = 'eth0', killAfterMs, ...rest } = call;
     const env = {
       CNI_COMMAND: command,
       CNI_CONTAINERID: this.id,
@@ -71,7 +78,8 @@ export class LabContainer {
     };
     const assignments = Object.entries(env).map(([key, value]) => `${key}=${value}`);
     const input = JSON.stringify(stdin);
-    return this.host.run(['env', ...assignments, plugin], { input, timeoutMs: 70_000, ...rest });
+    const limit = killAfterMs === undefined ? [] : ['timeout', '--signal=KILL', (killAfterMs / 1000).toFixed(4)];
+    return this.host.run([...limit, 'env', ...assignments, plugin], { input, timeoutMs: 70_000, ...rest });
   }
 
   /** Inside the container's network namespace. */

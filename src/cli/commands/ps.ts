@@ -33,6 +33,7 @@ async function pruneHeld(
   const ofRuntimes = held.filter(({ owner }) => owner.startsWith('cni:')).map((row) => ({ row, use: useOf(row) }));
   const chosen = ofRuntimes.filter(({ use }) => use === 'gone' || (idle && use === 'idle')).map(({ row }) => row);
   const { freed } = await client.post<{ freed: readonly Held[] }>('/v1/prune', {
+    pid: process.pid,
     attachments: chosen.map(({ network, containerId, ifname, namespaceId }) => ({
       network,
       containerId,
