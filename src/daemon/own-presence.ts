@@ -32,6 +32,8 @@ export interface OwnPresencePorts {
 
 export class OwnPresence {
   readonly #ports: OwnPresencePorts;
+  /** Claimed in this run and not withdrawn since: they stand, whatever newer state of ours turns up. */
+  readonly #claims = new Map<Mac, AttachmentRecord>();
   #cancel: Cancel | null = null;
   endpoints: readonly Endpoint[] = [];
   /** Why the host's addresses could not be read, in words; null when they could. */
@@ -60,16 +62,21 @@ export class OwnPresence {
   }
 
   publishClaim(record: AttachmentRecord): void {
+    this.#claims.set(record.mac, record);
     this.#ports.records.publishAttachment(record);
     this.#ports.routes.claim(this.#ports.self, record);
   }
 
   withdrawClaim(mac: Mac): void {
+    this.#claims.delete(mac);
     this.#ports.records.withdrawAttachment(DEFAULT_VNI, mac);
     this.#ports.routes.withdraw(this.#ports.self, DEFAULT_VNI, mac);
   }
 
-  /** Our own records came back newer than we knew them: leases are believed, claims of what is not here are not. */
+  /**
+   * Our own records came back newer than we knew them: leases are believed, claims of what is not here are not, and what was
+   * claimed here since, which the newer state lacks, is published again.
+   */
   adoptNewer(version: number): void {
     const { self, log, gossip, directory, records, timers } = this.#ports;
     log.warn('peers hold newer records of this host than its own state: adopting them', { version });
@@ -79,9 +86,16 @@ export class OwnPresence {
     );
     timers.soon(() => {
       records.replaceLeases(this.#ports.leases());
-      records.replaceAttachments(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
+      this.#claimAll(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
       void this.#refreshQuietly();
     });
+  }
+
+  #claimAll(adopted: readonly AttachmentRecord[]): void {
+    const { self, records, routes } = this.#ports;
+    const claims = new Map([...adopted.map((claim) => [claim.mac, claim] as const), ...this.#claims]);
+    records.replaceAttachments([...claims.values()]);
+    for (const claim of claims.values()) routes.claim(self, claim);
   }
 
   async #refreshQuietly(): Promise<void> {

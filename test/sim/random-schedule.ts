@@ -40,6 +40,8 @@ const CONTAINER_EVERY_MS = 700;
 const CONTAINERS_PER_HOST_MAX = 12;
 /** What was broken last is whole again this long before the end. */
 const LAST_MS = 2_000;
+/** So long after a partition or heavy loss everybody has a link to everybody again. */
+const RELINKED_MS = 5_000;
 /** After the last join everybody has heard of everybody. */
 const SETTLED_MS = 3_000;
 
@@ -211,7 +213,7 @@ class Drawing {
 
   /** Two machines with one identity; the copy goes first, then the original starts anew. */
   #clone(host: number, atMs: number, endMs: number): void {
-    if (atMs < Math.max(this.#partitionedUntilMs, this.#lossyUntilMs)) return;
+    if (atMs < Math.max(this.#partitionedUntilMs, this.#lossyUntilMs) + RELINKED_MS) return;
     const as = this.#machines++;
     const goneMs = Math.min(atMs + this.#between(3_000, 10_000), Math.max(endMs, atMs + 1));
     this.#partitionedUntilMs = goneMs + 5_000;
