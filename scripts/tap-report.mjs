@@ -1,18 +1,21 @@
-// Reads the TAP of one end-to-end file (`tap run --reporter=tap`) line by line: says what people want to see of it as it comes,
-// and counts. A passing subtest is one line; a failing one shows its failed assertions with their diagnostics. Counted are the
-// file's top-level subtests, which stand four columns in; a subtest in which something was skipped counts as skipped.
+// Reads the TAP of end-to-end files (`tap run --reporter=tap`) line by line: says what people want to see of it as it comes,
+// and counts. A passing subtest is one line; a failing one shows its failed assertions with their diagnostics. Counted are each
+// file's top-level subtests, which stand four columns in; a subtest in which something was skipped counts as skipped, a file
+// that failed without a failing subtest (a crash, a plan) as one failure.
 //
 //     # Subtest: dist/test/e2e/FILE.js      0 columns: the file
 //         # Subtest: NAME                   4 columns: the subtests that count
 //             not ok 1 - assertion          8 columns and more: what they are made of
 
 const POINT = /^( *)(not )?ok \d+(?: - (.*))?$/;
+const FILE = /^# Subtest: (.*)$/;
 
 export class TapReport {
   passed = 0;
   failed = 0;
   skipped = 0;
   #write;
+  #startFile;
   /** What the subtest under way said, shown if it fails. */
   #lines = [];
   #hasSkip = false;
@@ -20,11 +23,12 @@ export class TapReport {
   #sourceIndent = -1;
   /** The diagnostics of a failed top-level point are on their way. */
   #inDiagnostics = false;
-  #fileFailed = false;
+  #failedBeforeFile = 0;
 
-  /** `write` is called with each line for people. */
-  constructor(write) {
+  /** `write` is called with each line for people, `startFile` with the path of each file. */
+  constructor(write, startFile = () => {}) {
     this.#write = write;
+    this.#startFile = startFile;
   }
 
   line(text) {
@@ -32,6 +36,8 @@ export class TapReport {
     const indent = text.length - text.trimStart().length;
     if (point !== null && indent === 4) return this.#subtestEnded(point);
     if (point !== null && indent === 0) return this.#fileEnded(point);
+    const file = FILE.exec(text);
+    if (file !== null) return this.#fileStarted(file[1]);
     if (this.#isSource(text, indent)) return;
     if (this.#inDiagnostics) {
       this.#write(text);
@@ -42,12 +48,9 @@ export class TapReport {
     this.#lines.push(text);
   }
 
-  /** `status` is the runner's exit status: a file that fails without a failing subtest (a crash, a plan) counts as one. */
+  /** `status` is the exit status of the runner, which may have died before it named what failed. */
   end(status) {
-    if (this.failed > 0 || (status === 0 && !this.#fileFailed)) return;
-    this.failed++;
-    for (const text of this.#lines) this.#write(text);
-    this.#write(`not ok: the file itself failed (exit status ${status})`);
+    if (this.failed === 0 && status !== 0) this.#fail(`the run itself failed (exit status ${status})`);
   }
 
   #subtestEnded([text, , not, title = '']) {
@@ -63,9 +66,24 @@ export class TapReport {
     this.#hasSkip = false;
   }
 
-  #fileEnded([, , not]) {
-    if (not) this.#fileFailed = true;
+  #fileStarted(path) {
+    this.#failedBeforeFile = this.failed;
     this.#inDiagnostics = false;
+    this.#lines = [];
+    this.#startFile(path);
+  }
+
+  #fileEnded([, , not, path = '']) {
+    const isNews = Boolean(not) && this.failed === this.#failedBeforeFile;
+    if (isNews) this.#fail(`${path} itself failed`);
+    this.#inDiagnostics = isNews;
+    this.#lines = [];
+  }
+
+  #fail(what) {
+    this.failed++;
+    for (const text of this.#lines) this.#write(text);
+    this.#write(`not ok: ${what}`);
   }
 
   /** Excerpts of compiled source say nothing that the stack does not. */

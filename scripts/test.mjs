@@ -5,7 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
 import { TapReport } from './tap-report.mjs';
@@ -59,15 +59,16 @@ function endToEndFiles() {
     .sort();
 }
 
-async function endToEndTest(file) {
-  title(`end to end: ${file}`);
-  const child = spawn(bin('tap'), ['run', '--reporter=tap', join('dist/test/e2e', `${file}.js`)], {
+/** One runner for all files, one after the other: its start alone takes seconds. */
+async function endToEndTests(files) {
+  const paths = files.map((file) => join('dist/test/e2e', `${file}.js`));
+  const child = spawn(bin('tap'), ['run', '--reporter=tap', ...paths], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, FORCE_COLOR: '0' },
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
-  const report = new TapReport(say);
+  const report = new TapReport(say, (path) => title(`end to end: ${basename(path, '.js')}`));
   for await (const line of createInterface({ input: child.stdout })) report.line(line);
   report.end(await closed);
   sum.passed += report.passed;
@@ -78,13 +79,13 @@ async function endToEndTest(file) {
 async function run() {
   title('set-up');
   if (bootstrap().length > 0) say('going on without them: only what needs no root runs');
-  if (only?.startsWith('e2e/')) return endToEndTest(only.slice('e2e/'.length));
+  if (only?.startsWith('e2e/')) return endToEndTests([only.slice('e2e/'.length)]);
   if (only !== undefined && only !== 'unit') throw new Error(`npm test knows no ${only}: say unit or e2e/NAME`);
   lint();
   unitTests();
   if (only === 'unit') return;
   const files = endToEndFiles();
-  if (isRoot) for (const file of files) await endToEndTest(file);
+  if (isRoot) await endToEndTests(files);
   else {
     say(`\nnot root: ${files.length} end-to-end files are skipped; run them with: sudo npm test`);
     sum.skipped += files.length;
