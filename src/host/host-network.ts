@@ -2,7 +2,7 @@
 // interfaces, routes, nftables and sysctls. The daemon says what shall be; the implementation (src/host/linux) makes it so
 // by rtnetlink and nftables, idempotently, and puts it back when someone deletes it.
 
-import type { Cidr } from '../base/address.ts';
+import type { Cidr, Family } from '../base/address.ts';
 import type { Mac, Vni } from '../base/ids.ts';
 
 export interface OverlayNetworkConfig {
@@ -56,6 +56,20 @@ export interface ContainerPort {
   readonly alive: boolean;
 }
 
+/** What kernel VXLAN (RFC 7348) shall do on this host; everything that it leaves out is taken away. */
+export interface VxlanPlan {
+  /** Of the underlay: devices stand for these. */
+  readonly families: readonly Family[];
+  /** Source address of our packets, canonical text; null: as the host's routes say. */
+  readonly local: string | null;
+  /** MAC of our probe devices. */
+  readonly probeMac: Mac;
+  /** Whose packets are let in, and where probes to them go. Canonical text. */
+  readonly peers: readonly { readonly ip: string; readonly probeMac: Mac }[];
+  /** Unicast that leaves by VXLAN, and to which host. Of MACs on this host's own ports it changes nothing. */
+  readonly paths: ReadonlyMap<Mac, string>;
+}
+
 /** How the datapath is connected to the bridge. */
 export type DatapathPortKind = 'veth' | 'tap';
 
@@ -68,6 +82,12 @@ export interface HostNetwork {
    * its name. One takes the other's place. Idempotent.
    */
   ensureDatapathPort(kind: DatapathPortKind): Promise<{ readonly portName: string }>;
+  /**
+   * Kernel VXLAN beside the datapath's port: devices, forwarding entries, and UDP 8472 closed to all but the plan's peers. Null
+   * takes it all away, as it is before the first call. Returns the names of the probe devices. Idempotent; when it rejects
+   * (`kernel-feature-missing`, `netlink`, `nftables`), nothing of it is there.
+   */
+  applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probeNames: readonly string[] }>;
   exposeHost(access: HostAccess): Promise<void>;
   hideHost(): Promise<void>;
   /**

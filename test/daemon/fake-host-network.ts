@@ -9,12 +9,14 @@ import type {
   HostAccess,
   HostNetwork,
   OverlayNetworkConfig,
+  VxlanPlan,
 } from '../../src/host/host-network.ts';
 
 export class FakeHostNetwork implements HostNetwork {
   readonly calls: string[] = [];
   readonly ports = new Map<string, ContainerPort>();
   exposed: HostAccess | null = null;
+  vxlan: VxlanPlan | null = null;
   /** Awaited (and so able to fail) before the method of that name does anything. */
   readonly before: Partial<Record<keyof HostNetwork, () => Promise<void> | void>> = {};
   findings: readonly string[] = [];
@@ -26,6 +28,12 @@ export class FakeHostNetwork implements HostNetwork {
   async ensureDatapathPort(): Promise<{ portName: string }> {
     await this.#enter('ensureDatapathPort');
     return { portName: 'port' };
+  }
+
+  async applyVxlan(plan: VxlanPlan | null): Promise<{ probeNames: readonly string[] }> {
+    await this.#enter('applyVxlan');
+    this.vxlan = plan;
+    return { probeNames: (plan?.families ?? []).map((family) => `probe${family}`) };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {

@@ -3,6 +3,7 @@
 // A wrong "yes" costs a look that finds nothing; a wrong "no" leaves damage until the next look.
 
 import { addressBits, type Cidr, formatIp } from '../../base/address.ts';
+import type { Mac } from '../../base/ids.ts';
 import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
 import type { Link, NetlinkEvent } from '../netlink/objects.ts';
 import type { PortIdentity } from './anti-spoof.ts';
@@ -25,6 +26,12 @@ type LivePorts = readonly { readonly port: PortIdentity }[];
 export class EventFilter {
   #expected: ExpectedObjects | null = null;
   #foreign = new Set<number>();
+  #paths: ReadonlyMap<Mac, string> = new Map();
+
+  /** MACs that shall leave by kernel VXLAN. */
+  expectPaths(paths: ReadonlyMap<Mac, string>): void {
+    this.#paths = paths;
+  }
 
   expect(expected: ExpectedObjects): void {
     this.#expected = expected;
@@ -55,15 +62,18 @@ export class EventFilter {
   #isRelevantLink(link: Link, deleted: boolean, ports: LivePorts, { names, bridge, config }: ExpectedObjects): boolean {
     const wrong = deleted || !link.up || link.mtu !== config.mtu;
     if (link.name === names.bridge) return wrong || link.mac !== config.gatewayMac;
-    if (link.name === names.host || link.name === names.portFar) return wrong;
-    const isPort = link.name === names.portNear || link.name === names.hostPort;
+    const vxlan = Object.values(names.vxlan);
+    const isAlone = link.name === names.host || link.name === names.portFar;
+    if (isAlone || vxlan.some(({ probe }) => probe === link.name)) return wrong;
+    const isOwnPort = link.name === names.portNear || link.name === names.hostPort;
+    const isPort = isOwnPort || vxlan.some(({ port }) => port === link.name);
     if (isPort || ports.some(({ port }) => port.hostIfname === link.name)) return wrong || link.master !== bridge.index;
     const isNew = !deleted && !this.#foreign.has(link.index);
     return isNew && (link.kind === 'bridge' || mayBeUplink(link, {}));
   }
 
-  #isOurMac(mac: string, ports: LivePorts, { access }: ExpectedObjects): boolean {
-    return mac === access?.mac || ports.some(({ port }) => port.mac === mac);
+  #isOurMac(mac: Mac, ports: LivePorts, { access }: ExpectedObjects): boolean {
+    return mac === access?.mac || this.#paths.has(mac) || ports.some(({ port }) => port.mac === mac);
   }
 }
 

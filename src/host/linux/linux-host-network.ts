@@ -14,6 +14,7 @@ import type {
   HostAccess,
   HostNetwork,
   OverlayNetworkConfig,
+  VxlanPlan,
 } from '../host-network.ts';
 import { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { Link } from '../netlink/objects.ts';
@@ -38,6 +39,7 @@ import { ensureHostInterface, ensureTapPort, ensureVethPort, removeVeth } from '
 import { removeAll } from './removal.ts';
 import { HostStateFile } from './state-file.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
+import { ensureVxlan, type VxlanPlace } from './vxlan-ports.ts';
 
 /** CAP_NET_ADMIN's bit in /proc/self/status. */
 const CAP_NET_ADMIN = 1n << 12n;
@@ -69,6 +71,7 @@ export class LinuxHostNetwork implements HostNetwork {
   #overlay: Overlay | null = null;
   #access: HostAccess | null = null;
   #datapathPort: DatapathPortKind | null = null;
+  #vxlan: VxlanPlan | null = null;
   #watch: ChangeWatch | null = null;
   /** The tail of the queue of repairs. */
   #busy: Promise<unknown> = Promise.resolve();
@@ -111,6 +114,25 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#datapathPort = kind;
     await this.#exclusive(() => this.#ensurePorts());
     return { portName: kind === 'veth' ? names.portFar : names.portNear };
+  }
+
+  async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probeNames: readonly string[] }> {
+    const { config, names } = this.#configured();
+    await this.#exclusive(async () => {
+      const before = this.#vxlan;
+      this.#vxlan = plan;
+      this.#events.expectPaths(plan?.paths ?? new Map());
+      try {
+        // Containers come and go far more often than peers: their paths alone need no program run.
+        if (sameFilter(before, plan)) await ensureVxlan(this.#netlink, this.#vxlanPlace(), plan);
+        else await this.#ensureAll(config);
+      } catch (error) {
+        this.#vxlan = null;
+        await this.#ensureAll(config);
+        throw error;
+      }
+    });
+    return { probeNames: (plan?.families ?? []).map((family) => names.vxlan[family].probe) };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {
@@ -265,6 +287,7 @@ export class LinuxHostNetwork implements HostNetwork {
       networks: [config],
       guard: forwarding.guard,
       foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
+      vxlan: this.#vxlan,
       elements: this.#elements([...this.#ports.values()]),
     };
     const changes = [await this.#filter.ensure(rules, this.#elements(this.#livePorts()))];
@@ -286,6 +309,7 @@ export class LinuxHostNetwork implements HostNetwork {
     if (this.#access !== null) {
       changes.push(await ensureHostInterface(this.#netlink, names, bridge, config, this.#access));
     }
+    changes.push(await ensureVxlan(this.#netlink, this.#vxlanPlace(), this.#vxlan));
     return changes.includes(true);
   }
 
@@ -332,6 +356,12 @@ export class LinuxHostNetwork implements HostNetwork {
     return there ? [] : [`${config.hostIfname} is not protected against spoofing`];
   }
 
+  #vxlanPlace(): VxlanPlace {
+    const macs = [...this.#ports.values()].map(({ port }) => port.mac);
+    const localMacs = new Set(this.#access === null ? macs : [...macs, this.#access.mac]);
+    return { ...this.#configured(), localMacs };
+  }
+
   #configured(): Overlay {
     assert(this.#overlay !== null, 'ensure() comes before anything else');
     return this.#overlay;
@@ -348,6 +378,12 @@ export class LinuxHostNetwork implements HostNetwork {
   async #settled(): Promise<void> {
     await this.#busy;
   }
+}
+
+/** True when both let in the same hosts to the same devices: only paths may differ. */
+function sameFilter(a: VxlanPlan | null, b: VxlanPlan | null): boolean {
+  const filterOf = (plan: VxlanPlan | null) => JSON.stringify(plan === null ? null : { ...plan, paths: null });
+  return filterOf(a) === filterOf(b);
 }
 
 /** Without the other keys of a longer object, which a map must not keep alive. */

@@ -2,6 +2,7 @@
 // alias, routes by protocol number (netlink/objects.ts), nftables by table name. All names of one network follow from its
 // bridge's name, so that several networks can live side by side.
 
+import type { Family } from '../../base/address.ts';
 import { FabricError } from '../../base/errors.ts';
 
 /** Linux keeps 16 bytes with the final zero. */
@@ -25,6 +26,15 @@ export interface NetworkInterfaces {
   readonly host: string;
   /** Its other end, in the bridge. */
   readonly hostPort: string;
+  /** Kernel VXLAN, by the underlay's family, because a VXLAN device has one. */
+  readonly vxlan: Readonly<Record<Family, VxlanInterfaces>>;
+}
+
+export interface VxlanInterfaces {
+  /** In the bridge. */
+  readonly port: string;
+  /** In no bridge: carries nothing but probes of the path. */
+  readonly probe: string;
 }
 
 /** Throws FabricError `usage` when no interface can carry that name, or when the derived ones would be too long. */
@@ -42,6 +52,7 @@ export function networkInterfaces(bridge: string): NetworkInterfaces {
     portFar: `${bridge}q`,
     host: bridge === BRIDGE_DEFAULT ? 'host0' : `${bridge}h`,
     hostPort: `${bridge}i`,
+    vxlan: { 4: { port: `${bridge}v`, probe: `${bridge}x` }, 6: { port: `${bridge}w`, probe: `${bridge}y` } },
   };
 }
 

@@ -7,9 +7,10 @@
 
 import { type Cidr, formatCidr, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
-import type { OverlayNetworkConfig } from '../host-network.ts';
+import type { OverlayNetworkConfig, VxlanPlan } from '../host-network.ts';
 import { type AntiSpoofElement, type AntiSpoofSet, elementText, hex128 } from './anti-spoof.ts';
 import { isInterfaceName, NFT_TABLE, networkInterfaces } from './names.ts';
+import { VXLAN_FAMILIES, vxlanRules } from './vxlan-rules.ts';
 
 /** What stays dropped, as it was before fabric switched forwarding on. Null: that family was forwarded already. */
 export interface ForwardingGuard {
@@ -31,6 +32,8 @@ export interface OverlayRulesInput {
   readonly guard: ForwardingGuard;
   /** Bridges of others: with br_netfilter their frames pass the forward hook, and the guard must let them. */
   readonly foreignBridges: readonly string[];
+  /** Kernel VXLAN; null: none. */
+  readonly vxlan: VxlanPlan | null;
   /** Elements that must be there when the transaction ends; those already there stay. */
   readonly elements: readonly AntiSpoofElement[];
 }
@@ -46,15 +49,23 @@ export function removeOverlayRules(): string {
   return families.map((family) => `add table ${family} ${NFT_TABLE}\ndelete table ${family} ${NFT_TABLE}\n`).join('');
 }
 
-function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): string {
+function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRulesInput): string {
   const names = networks.map(({ bridge }) => networkInterfaces(bridge));
   const inside = names.flatMap(({ bridge, host }) => [bridge, host]);
+  const datapathOnly = names.flatMap(({ portFar, vxlan }) => [portFar, ...VXLAN_FAMILIES.map((f) => vxlan[f].probe)]);
+  const vxlan = vxlanRules(
+    plan,
+    networks.map(({ network }) => network),
+    anyOf(inside),
+  );
   const chains: Chain[] = [
+    { name: 'vxlan', rules: vxlan.arriving },
     {
       name: 'prerouting',
       hook: 'type filter hook prerouting priority raw; policy accept;',
       rules: [
-        ...names.map(({ portFar }) => `iifname ${quote(portFar)} drop comment "frames for the datapath only"`),
+        ...datapathOnly.map((name) => `iifname ${quote(name)} drop comment "frames for the datapath only"`),
+        ...vxlan.prerouting,
         // Also where a chained plugin set route_localnet: nobody reaches the host's loopback services from a container.
         `iifname ${anyOf(inside)} ip daddr 127.0.0.0/8 drop`,
         `iifname ${anyOf(inside)} ip saddr 127.0.0.0/8 drop`,
@@ -64,6 +75,7 @@ function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): stri
       name: 'forward',
       hook: 'type filter hook forward priority filter; policy accept;',
       rules: [
+        ...vxlan.forward,
         `iifname ${anyOf(inside)} accept`,
         `oifname ${anyOf(inside)} ct state established,related accept`,
         `oifname ${anyOf(inside)} ct status dnat accept`,
@@ -75,10 +87,23 @@ function inetTable({ networks, guard, foreignBridges }: OverlayRulesInput): stri
       hook: 'type nat hook postrouting priority srcnat; policy accept;',
       rules: networks.flatMap((network) => masquerade(network, inside)),
     },
+    {
+      name: 'output',
+      hook: 'type filter hook output priority raw; policy accept;',
+      rules: vxlan.output,
+    },
+  ];
+  const sets = [
+    'bridged { type ifname . ifname; }',
+    ...vxlan.sets.map(({ name, type }) => `${name} { type ${type}; }`),
   ];
   const bridged = foreignBridges.filter(isQuotable).map((name) => `{ "${name}" . "${name}" }`);
   return [
-    tableText('inet', ['bridged { type ifname . ifname; }'], chains),
+    tableText('inet', sets, chains),
+    ...vxlan.sets.map(({ name }) => `flush set inet ${NFT_TABLE} ${name}\n`),
+    ...vxlan.sets.flatMap(({ name, elements }) =>
+      elements.map((element) => `add element inet ${NFT_TABLE} ${name} { ${element} }\n`),
+    ),
     `flush set inet ${NFT_TABLE} bridged\n`,
     ...bridged.map((element) => `add element inet ${NFT_TABLE} bridged ${element}\n`),
   ].join('');
@@ -118,13 +143,18 @@ function masquerade({ range, range6 }: OverlayNetworkConfig, inside: readonly st
 
 function bridgeTable({ networks, elements }: OverlayRulesInput): string {
   const names = networks.map(({ bridge }) => networkInterfaces(bridge));
-  const overlayPorts = networks.map((network, i) => ({ network, port: names[i]!.portNear }));
+  const overlayPorts = networks.flatMap((network, i) => {
+    const { portNear, vxlan } = names[i]!;
+    const rules = overlayPort(network);
+    const plain = VXLAN_FAMILIES.map((family) => ({ port: vxlan[family].port, rules: [KNOWN_UNICAST, ...rules] }));
+    return [{ port: portNear, rules }, ...plain];
+  });
   const chains: Chain[] = [
     { name: 'container_arp', rules: CONTAINER_ARP },
     { name: 'container_ip', rules: CONTAINER_IP },
     { name: 'container_ip6', rules: CONTAINER_IP6 },
     { name: 'container', rules: CONTAINER },
-    ...overlayPorts.map(({ network, port }) => ({ name: overlayChain(port), rules: overlayPort(network) })),
+    ...overlayPorts.map(({ port, rules }) => ({ name: overlayChain(port), rules })),
     {
       name: 'prerouting',
       hook: 'type filter hook prerouting priority filter; policy accept;',
@@ -156,6 +186,8 @@ const SETS: Readonly<Record<AntiSpoofSet, string>> = {
   neighbour_targets: 'typeof iifname . ether saddr . @th,64,128;',
 };
 
+/** Of VXLAN: frames to groups cross by the datapath only, so that each arrives once and ARP is answered by who knows. */
+const KNOWN_UNICAST = 'ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop';
 /** RFC 6105. Fragments of these are refused by every receiver (RFC 6980). */
 const NO_ROUTERS = 'icmpv6 type { nd-router-advert, nd-redirect } counter drop';
 /** 01:80:c2:00:00:00 to 0f: pause frames, spanning tree, LLDP: never leave a link (IEEE 802.1Q, 8.6.3). */

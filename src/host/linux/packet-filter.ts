@@ -8,11 +8,13 @@ import { formatIp, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { FabricError } from '../../base/errors.ts';
 import { parseMac } from '../../base/ids.ts';
+import type { VxlanPlan } from '../host-network.ts';
 import type { AntiSpoofElement, AntiSpoofSet, PortIdentity } from './anti-spoof.ts';
 import { ForeignAccepts } from './foreign-accepts.ts';
 import { NFT_TABLE } from './names.ts';
 import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
 import { type OverlayRulesInput, overlayRules, removeOverlayRules } from './overlay-rules.ts';
+import { vxlanRules } from './vxlan-rules.ts';
 
 export class PacketFilter {
   readonly #programs = new PacketFilterPrograms();
@@ -39,7 +41,8 @@ export class PacketFilter {
     const rules = overlayRules({ ...input, elements: [] });
     if (this.#written?.rules === rules) {
       const listing = await this.#listing();
-      if (fingerprint(listing) === this.#written.shown && hasElements(listing, settled)) return false;
+      const whole = hasElements(listing, settled) && hasVxlanPeers(listing, input.vxlan);
+      if (whole && fingerprint(listing) === this.#written.shown) return false;
     }
     await this.#write(overlayRules(input));
     this.#written = { rules, shown: fingerprint(await this.#listing()) };
@@ -115,6 +118,15 @@ export function portInSets(listing: NftListing, hostIfname: string): PortIdentit
   if (mac === null) return null;
   const ips = [...fields('source_ips'), ...fields('source_ip6s')].map(([, , ip]) => parseIp(String(ip)));
   return { hostIfname, mac, ips: ips.filter((ip) => ip !== null).map(formatIp) };
+}
+
+/** False when somebody let others in, or shut a peer out. */
+export function hasVxlanPeers(listing: NftListing, plan: VxlanPlan | null): boolean {
+  return vxlanRules(plan, [], '').sets.every(({ name, elements }) => {
+    const set = listing.map((object) => object.set).find((one) => isObject(one) && one.name === name);
+    const there = isObject(set) && Array.isArray(set.elem) ? set.elem : [];
+    return there.length === elements.length && elements.every((element) => there.includes(element));
+  });
 }
 
 /** False when a set has fewer elements than it must have: someone emptied it. */

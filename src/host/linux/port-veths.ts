@@ -207,21 +207,22 @@ async function ensureVeth(netlink: Rtnetlink, config: VethConfig): Promise<boole
   return true;
 }
 
-async function repairLink(netlink: Rtnetlink, name: string, wanted: LinkSettings): Promise<boolean> {
+/** True when it was different. */
+export async function repairLink(netlink: Rtnetlink, name: string, wanted: LinkSettings): Promise<boolean> {
   const link = await existing(netlink, name);
   const differences = linkDifferences(link, wanted);
   if (differences !== null) await netlink.setLink(link.index, differences);
   return differences !== null;
 }
 
-async function ensureUp(netlink: Rtnetlink, name: string): Promise<boolean> {
+export async function ensureUp(netlink: Rtnetlink, name: string): Promise<boolean> {
   const link = await existing(netlink, name);
   if (!link.up) await netlink.setLink(link.index, { up: true });
   return !link.up;
 }
 
 /** An interface that only carries others' frames says nothing itself: IPv6 would report multicast groups from its own MAC. */
-function ensureMute(name: string): Promise<boolean> {
+export function ensureMute(name: string): Promise<boolean> {
   return ensureSysctl(`net/ipv6/conf/${name}/disable_ipv6`, '1');
 }
 
@@ -246,7 +247,7 @@ async function ensureOffloads(name: string, wanted: Offloads): Promise<boolean> 
   return !same;
 }
 
-async function existing(netlink: Rtnetlink, name: string): Promise<Link> {
+export async function existing(netlink: Rtnetlink, name: string): Promise<Link> {
   const link = await netlink.getLink(name);
   assert(link !== null, `the interface ${name} was just made or seen`);
   return link;

@@ -1,4 +1,4 @@
-// RTM_*LINK messages: veth pairs, bridges, bridge ports and what can be set on a link; and reading links back.
+// RTM_*LINK messages: veth pairs, bridges, VXLAN devices, bridge ports and what can be set on a link; and reading links back.
 // linux/if_link.h; a bridge port's flags are set by AF_BRIDGE messages and read from the link's slave data.
 
 import { macFromBytes, macToBytes } from '../../base/ids.ts';
@@ -24,7 +24,9 @@ import type {
   LinkSettings,
   VethConfig,
   VethEnd,
+  VxlanConfig,
 } from './objects.ts';
+import { parseVxlanInfo, VXLAN_KIND, writeVxlanInfo } from './vxlan-info.ts';
 
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
@@ -134,6 +136,16 @@ export function createBridgeRequest(config: BridgeConfig): Request {
   return { bytes: writer.finish(), operation: `create the bridge ${config.name}` };
 }
 
+/** Without alias, address generation and up. */
+export function createVxlanRequest(config: VxlanConfig): Request {
+  const writer = linkMessage(RTM_NEWLINK, CREATE, 0);
+  writeEnd(writer, config);
+  writer.nested(IFLA_LINKINFO, (info) => {
+    info.attributeText(IFLA_INFO_KIND, VXLAN_KIND).nested(IFLA_INFO_DATA, (data) => writeVxlanInfo(data, config));
+  });
+  return { bytes: writer.finish(), operation: `create the VXLAN device ${config.name}` };
+}
+
 export function setBridgeRequest(index: number, options: Partial<BridgeOptions>): Request {
   const writer = linkMessage(RTM_NEWLINK, CHANGE, index);
   writeBridgeInfo(writer, options);
@@ -218,6 +230,7 @@ export function parseLink({ payload }: Message): Link | null {
     rxQueues: attributes.u32(IFLA_NUM_RX_QUEUES) ?? 1,
     port: isPort ? parsePortFlags(info.nested(IFLA_INFO_SLAVE_DATA)) : null,
     bridge: kind === 'bridge' ? parseBridgeOptions(info.nested(IFLA_INFO_DATA)) : null,
+    vxlan: kind === VXLAN_KIND ? parseVxlanInfo(info.nested(IFLA_INFO_DATA)) : null,
   };
 }
 

@@ -70,6 +70,7 @@ export function listNeighboursRequest(filter: { readonly index?: number; readonl
 export function setFdbEntryRequest(config: FdbConfig): Request {
   const writer = neighbourMessage(RTM_NEWNEIGH, REPLACE, fdbHeader(config));
   writer.attribute(NDA_LLADDR, macToBytes(config.mac));
+  if (config.remote !== undefined) writer.attribute(NDA_DST, ipToBytes(config.remote));
   return { bytes: writer.finish(), operation: `set the forwarding entry ${config.mac} of the port ${config.index}` };
 }
 
@@ -118,6 +119,7 @@ export function parseFdbEntry({ payload }: Message): FdbEntry | null {
     mac: macFromBytes(mac),
     master: attributes.u32(NDA_MASTER),
     vlan: attributes.u16(NDA_VLAN),
+    remote: ipFromBytes(attributes.bytes(NDA_DST) ?? new Uint8Array(0)),
     state: (state & NUD_PERMANENT) !== 0 ? 'permanent' : (state & NUD_NOARP) !== 0 ? 'static' : 'learned',
   };
 }

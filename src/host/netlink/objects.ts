@@ -64,6 +64,8 @@ export interface Link {
   readonly port: BridgePortFlags | null;
   /** On bridges. */
   readonly bridge: BridgeOptions | null;
+  /** On VXLAN devices; null also on one that learns. */
+  readonly vxlan: VxlanOptions | null;
 }
 
 /** What can be set on an existing link; an absent key is left as it is. */
@@ -110,6 +112,27 @@ export interface VethConfig extends VethEnd {
 
 export interface BridgeConfig extends Partial<BridgeOptions> {
   readonly name: string;
+  readonly mac?: Mac;
+  readonly mtu?: number;
+  readonly alias?: string;
+  readonly up?: boolean;
+  readonly addressGeneration?: boolean;
+}
+
+/** IFLA_VXLAN_* of a VXLAN device with an FDB of static entries (RFC 7348): it learns nothing and never fragments. */
+export interface VxlanOptions {
+  /** 0 to 2^24 - 1. */
+  readonly vni: number;
+  /** UDP port, here and there. */
+  readonly port: number;
+  /** Source address of what it sends; null: as the routes to the remotes say. */
+  readonly local: IpAddress | null;
+}
+
+export interface VxlanConfig extends VxlanOptions {
+  readonly name: string;
+  /** Of the underlay; the kernel does not show it of a device without a local address. */
+  readonly family: Family;
   readonly mac?: Mac;
   readonly mtu?: number;
   readonly alias?: string;
@@ -233,6 +256,8 @@ export interface FdbConfig {
   readonly mac: Mac;
   /** Default: `master`. */
   readonly where?: 'master' | 'self';
+  /** Of a VXLAN device's own table: the host behind which the MAC is. */
+  readonly remote?: IpAddress;
 }
 
 export interface FdbEntry {
@@ -241,6 +266,8 @@ export interface FdbEntry {
   /** The bridge; null for entries of a device's own table. */
   readonly master: number | null;
   readonly vlan: number | null;
+  /** In a VXLAN device's own table: the host behind which the MAC is; of several the last. */
+  readonly remote: IpAddress | null;
   /** `static`: ours stays; `permanent`: an address of the bridge or port itself; `learned`: ages. */
   readonly state: 'static' | 'permanent' | 'learned';
 }

@@ -10,6 +10,7 @@ import { hasErrno, NetlinkError } from './errors.ts';
 import {
   createBridgeRequest,
   createVethRequest,
+  createVxlanRequest,
   deleteLinkRequest,
   getLinkRequest,
   listLinksRequest,
@@ -48,6 +49,7 @@ import type {
   RouteFilter,
   RouteKey,
   VethConfig,
+  VxlanConfig,
 } from './objects.ts';
 import { addRouteRequest, deleteRouteRequest, listRoutesRequest, parseRoute } from './routes.ts';
 
@@ -108,6 +110,17 @@ export class Rtnetlink {
     await this.#do(createBridgeRequest(config));
     return this.#complete(config.name, {
       ...(mtu === undefined ? {} : { mtu }),
+      ...(alias === undefined ? {} : { alias }),
+      ...(addressGeneration === undefined ? {} : { addressGeneration }),
+      ...(up === undefined ? {} : { up }),
+    });
+  }
+
+  /** EEXIST when the name is taken, or the VNI on that port; nothing is left behind when it rejects. */
+  async createVxlan(config: VxlanConfig): Promise<Link> {
+    const { alias, addressGeneration, up } = config;
+    await this.#do(createVxlanRequest(config));
+    return this.#complete(config.name, {
       ...(alias === undefined ? {} : { alias }),
       ...(addressGeneration === undefined ? {} : { addressGeneration }),
       ...(up === undefined ? {} : { up }),

@@ -13,7 +13,15 @@ const BRIDGE = link(10, 'fabric0', { kind: 'bridge', mac: GATEWAY_MAC });
 const ETH0 = link(2, 'eth0');
 
 function link(index: number, name: string, changes: Partial<Link> = {}): Link {
-  const virtual = { peerIndex: null, peerNamespaceId: null, txQueues: 1, rxQueues: 1, port: null, bridge: null };
+  const virtual = {
+    peerIndex: null,
+    peerNamespaceId: null,
+    txQueues: 1,
+    rxQueues: 1,
+    port: null,
+    bridge: null,
+    vxlan: null,
+  };
   const flags = { up: true, carrier: true, loopback: false, arp: true, addressGeneration: false };
   return { index, name, mac: null, mtu: 1418, kind: null, master: null, alias: '', ...flags, ...virtual, ...changes };
 }
@@ -36,7 +44,7 @@ function routeEvent(dst: string, protocol: number, deleted = true): NetlinkEvent
 }
 
 function fdbEvent(mac: Mac, deleted = true): NetlinkEvent {
-  return { kind: 'fdb', deleted, entry: { index: 20, mac, master: 10, vlan: null, state: 'static' } };
+  return { kind: 'fdb', deleted, entry: { index: 20, mac, master: 10, vlan: null, remote: null, state: 'static' } };
 }
 
 function addressEvent(index: number, deleted = true): NetlinkEvent {

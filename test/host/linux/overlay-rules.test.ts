@@ -22,7 +22,13 @@ const NETWORK: OverlayNetworkConfig = {
   gatewayMac: '02:fa:b0:00:00:01' as Mac,
   mtu: 1418,
 };
-const INPUT: OverlayRulesInput = { networks: [NETWORK], guard: NO_GUARD, foreignBridges: [], elements: [] };
+const INPUT: OverlayRulesInput = {
+  networks: [NETWORK],
+  guard: NO_GUARD,
+  foreignBridges: [],
+  vxlan: null,
+  elements: [],
+};
 
 /** The rules of one chain, in order. */
 function chain(text: string, family: string, name: string): readonly string[] {

@@ -23,6 +23,7 @@ function link(index: number, name: string, changes: Partial<Link> = {}): Link {
     rxQueues: 1,
     port: null,
     bridge: null,
+    vxlan: null,
     ...changes,
   };
 }

@@ -67,6 +67,7 @@ test('a veth that is a port of the bridge', () => {
       neighSuppress: false,
     },
     bridge: null,
+    vxlan: null,
   });
 });
 
@@ -106,6 +107,7 @@ test('an address, a route, a neighbour, a forwarding entry', () => {
     mac: '02:00:00:00:00:77',
     master: 2,
     vlan: null,
+    remote: null,
     state: 'static',
   });
 });
