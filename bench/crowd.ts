@@ -72,7 +72,7 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
       log: new RecordingLog(),
       underlayMtu: UNDERLAY_MTU,
     },
-    { datapath, wake },
+    { datapath, wake, placed: () => {} },
   );
   socket.on('message', (datagram, { address, port }) => {
     // Data is the daemon's own keepalive at most: nothing follows from it here.

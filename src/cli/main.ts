@@ -60,11 +60,14 @@ function buildProgram(): Command {
     .option('--advertise <addr>', 'address that peers shall use (repeatable; default: found out)', collect, [])
     .option('--port <n>', 'TCP and UDP port of mesh and tunnels (default 6783)')
     .option('--bridge <name>', 'name of the bridge (default fabric0)')
-    .option('--datapath <name>', 'auto (engine, or pcap where it does not work), engine or pcap')
+    .option(
+      '--datapath <name>',
+      'auto (engine, or pcap where it does not work), engine, pcap or vxlan (see docs/vxlan.md)',
+    )
+    .option('--trusted-subnets <cidrs>', "hosts there get plain VXLAN where they trust this one, too (or 'off')")
     .option('--mtu <n>', 'overlay MTU in bytes (default: path MTU less overhead; first host only)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
-    .addOption(new Option('--trusted-subnets <cidrs>').hideHelp())
     .addOption(new Option('--http <addr>').hideHelp())
     .addOption(new Option('--ca <file>').hideHelp())
     .addOption(new Option('--cert <file>').hideHelp())

@@ -11,7 +11,7 @@ import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
-import { formatToken, generateToken, parseToken, type Token } from '../base/token.ts';
+import { formatToken, type Token } from '../base/token.ts';
 import { encodeGenesis } from '../gossip/record-codec.ts';
 import { hasAesInstructions } from '../host/cpu.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -22,10 +22,12 @@ import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
 import { TlsTransport } from '../host/mesh/tls-transport.ts';
 import type { StateDir } from '../host/state-dir.ts';
 import { ETHERNET_BYTES } from '../router/frame.ts';
+import { PcapPort } from '../router/pcap/pcap-port.ts';
 import { overheadBytes } from '../router/wire-format.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
 import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
 import type { LaunchOptions } from './launch-options.ts';
+import { firstToken, refuseForeignToken } from './launch-token.ts';
 import { LocalApi } from './local-api.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
@@ -33,7 +35,7 @@ import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
 import { openDatapath } from './open-datapath.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
-import { loadSettings, mergeSettings, type Settings, saveSettings } from './settings.ts';
+import { loadSettings, mergeSettings, refuseContradictoryFlags, type Settings, saveSettings } from './settings.ts';
 import type { SimulatedLack } from './simulated-lacks.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
@@ -111,8 +113,13 @@ export class Daemon {
     const ready = new Promise<true>((resolve) => {
       this.#ready = () => resolve(true);
     });
-    if (state === null) this.#token = this.#firstToken();
-    else this.#refuseForeignToken(state.identity);
+    if (state === null) {
+      refuseContradictoryFlags(this.#settings);
+      this.#token = firstToken(this.#options, { crypto, random });
+    } else {
+      this.#token = state.identity.token;
+      refuseForeignToken(this.#options.token, this.#token, crypto);
+    }
     await this.#api.listen();
     const underlay = await host.underlayAddresses();
     this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
@@ -121,6 +128,7 @@ export class Daemon {
       const genesis = this.#genesisOf(identity);
       refuseContradictions(this.#options, genesis);
       this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
+      refuseContradictoryFlags(this.#settings);
       saveSettings(store, this.#settings);
       await this.#openMesh(identity.keys, identity.token, identity.genesis);
       this.#becomeMember({ identity, genesis, store, resumed: true });
@@ -191,38 +199,6 @@ export class Daemon {
       member: this.#member,
       mesh: this.#mesh,
       nowMs: this.#caps.clock.monotonicMs(),
-    });
-  }
-
-  /** The token of a host that belongs to no cluster yet, by the rules of DESIGN §1. */
-  #firstToken(): Token {
-    const { token, joins, init } = this.#options;
-    const { crypto, random } = this.#caps;
-    if (joins.length > 0) {
-      if (token !== null) return parseToken(token, crypto);
-      throw new FabricError('token-missing', {
-        what: "--join needs the cluster's token",
-        fix: "Run 'fabric token' on a member and pass it: --token-file FILE, or --token-file - and paste it",
-      });
-    }
-    if (token === null) return generateToken(random);
-    if (init) return parseToken(token, crypto);
-    throw new FabricError('usage', {
-      what: 'a token was given without --join',
-      why: 'it is not clear whether this host shall join a cluster or make the first of one',
-      fix: 'Say --join HOST, or --init when this is the first host',
-    });
-  }
-
-  #refuseForeignToken(identity: HostIdentity): void {
-    this.#token = identity.token;
-    const { token } = this.#options;
-    if (token === null) return;
-    const given = parseToken(token, this.#caps.crypto);
-    if (given.clusterId === identity.token.clusterId) return;
-    throw new FabricError('state-contradiction', {
-      what: `the token is of cluster ${given.clusterId}, this host belongs to ${identity.token.clusterId}`,
-      fix: 'Leave that cluster first with fabric reset, or launch without a token to resume',
     });
   }
 
@@ -359,6 +335,7 @@ export class Daemon {
         openDatapath({ host, genesis, settings, underlayMtu, listen, clock, log, without, runDir }, facts, name),
       kernelBootId: kernelBootId(),
       hasAes: !without.includes('aes') && hasAesInstructions(),
+      openProbe: (ifname) => new PcapPort(ifname, clock),
       openNamespace,
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.

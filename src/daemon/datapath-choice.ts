@@ -16,7 +16,8 @@ export const ENGINE_FAILURES_WINDOW_MS = 60_000;
 const SHARED_FAULTS: readonly string[] = ['port-in-use', 'usage'];
 
 export class DatapathChoice {
-  readonly #wish: DatapathWish;
+  /** Null: the best that works; plain VXLAN stands beside it and needs it, too. */
+  readonly #forced: HostDatapath | null;
   readonly #clock: Clock;
   /** When the engine failed, within the window; at most ENGINE_FAILURES_MAX + 1. */
   #failuresMs: number[] = [];
@@ -24,13 +25,13 @@ export class DatapathChoice {
   #reason: string | null = null;
 
   constructor(wish: DatapathWish, clock: Clock) {
-    this.#wish = wish;
+    this.#forced = wish === 'engine' || wish === 'pcap' ? wish : null;
     this.#clock = clock;
   }
 
   /** What to make now. */
   get name(): HostDatapath {
-    if (this.#wish !== 'auto') return this.#wish;
+    if (this.#forced !== null) return this.#forced;
     return this.#reason === null ? 'engine' : 'pcap';
   }
 
@@ -49,7 +50,7 @@ export class DatapathChoice {
    * another. True when {@link name} is another one now, to be tried without delay.
    */
   startFailed(error: unknown): boolean {
-    if (this.#wish !== 'auto' || this.#reason !== null) return false;
+    if (this.#forced !== null || this.#reason !== null) return false;
     if (error instanceof FabricError && SHARED_FAULTS.includes(error.code)) return false;
     if (this.#hasWorked) this.failed(whyOf(error));
     else this.#reason = `the engine does not start: ${whyOf(error)}`;
@@ -58,7 +59,7 @@ export class DatapathChoice {
 
   /** The datapath named by {@link name} worked and then failed. */
   failed(why: string): void {
-    if (this.#wish !== 'auto' || this.#reason !== null) return;
+    if (this.#forced !== null || this.#reason !== null) return;
     const nowMs = this.#clock.monotonicMs();
     this.#failuresMs = [...this.#failuresMs.filter((atMs) => nowMs - atMs < ENGINE_FAILURES_WINDOW_MS), nowMs];
     const count = this.#failuresMs.length;

@@ -5,6 +5,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type { Gossip } from '../gossip/gossip.ts';
 import {
   ATTACHMENT_PREFIX,
   decodeAttachment,
@@ -41,6 +42,16 @@ export class Directory {
   constructor(identityKeyMatches: (author: PeerId, identityKey: Uint8Array) => boolean, events: DirectoryEvents) {
     this.#identityKeyMatches = identityKeyMatches;
     this.#events = events;
+  }
+
+  /** All that gossip holds, as after a restart. */
+  load(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
+    for (const author of gossip.authors()) {
+      this.apply(
+        author,
+        gossip.entries(author).map(([key, value]) => ({ key, value })),
+      );
+    }
   }
 
   /** Changes of one author's map, in the order in which gossip reports them. */

@@ -103,6 +103,11 @@ export function overlayNetwork(
   return { network: DEFAULT_VNI, range: v4.range, range6: v6?.range ?? null, gateway, gateway6, gatewayMac, ...host };
 }
 
+/** What claims on the default network are judged by. */
+export function routeNetwork({ v4, v6, gatewayMac, gatewayIps }: NetworkFacts) {
+  return { network: DEFAULT_VNI, range: v4.range, range6: v6?.range ?? null, gatewayMac, gatewayIps };
+}
+
 /** Flags that contradict what the cluster fixed: both values are named. */
 export function refuseContradictions(options: LaunchOptions, genesis: Genesis): void {
   const range6 = options.range6 === null || options.range6 === 'off' ? options.range6 : formatCidr(options.range6);

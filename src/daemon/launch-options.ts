@@ -13,9 +13,11 @@ export const PORT_DEFAULT = 6783;
 const MTU_MIN = 1280;
 const MTU_MAX = 65_000;
 
-/** `auto` is the engine, or pcap where the engine does not work (datapath-choice.ts). */
-export type DatapathWish = 'auto' | 'pcap' | 'engine';
-const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine'];
+/** `auto` is the engine, or pcap where the engine does not work (datapath-choice.ts); `vxlan` is `auto` that insists on trust. */
+export type DatapathWish = 'auto' | 'pcap' | 'engine' | 'vxlan';
+const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine', 'vxlan'];
+/** Each is looked through for each peer. */
+const TRUSTED_SUBNETS_MAX = 64;
 
 export interface LaunchOptions {
   readonly joins: readonly { readonly host: string; readonly port: number }[];
@@ -35,6 +37,8 @@ export interface LaunchOptions {
   readonly bridge: string | null;
   readonly mtu: number | null;
   readonly datapath: DatapathWish | null;
+  /** Empty: trust nobody any more. */
+  readonly trustedSubnets: readonly Cidr[] | null;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
@@ -54,6 +58,7 @@ export interface LaunchFlags {
   readonly bridge?: string;
   readonly mtu?: string;
   readonly datapath?: string;
+  readonly trustedSubnets?: string;
   readonly logLevel?: string;
   readonly stateDir: string;
   readonly runDir: string;
@@ -84,6 +89,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     bridge: flags.bridge === undefined ? null : checkInterfaceName(flags.bridge),
     mtu: integer('--mtu', flags.mtu, MTU_MIN, MTU_MAX),
     datapath: flags.datapath === undefined ? null : checkDatapath(flags.datapath),
+    trustedSubnets: flags.trustedSubnets === undefined ? null : checkTrustedSubnets(flags.trustedSubnets),
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),
@@ -132,11 +138,24 @@ function checkInterfaceName(text: string): string {
 function checkDatapath(text: string): DatapathWish {
   const wish = DATAPATH_WISHES.find((known) => known === text);
   if (wish !== undefined) return wish;
-  if (text !== 'vxlan') throw usage(`--datapath ${text} is unknown`, `Use ${DATAPATH_WISHES.join(', ')}`);
-  throw new FabricError('not-implemented', {
-    what: '--datapath vxlan is not there yet',
-    fix: 'Use --datapath auto, engine or pcap',
+  throw usage(`--datapath ${text} is unknown`, `Use ${DATAPATH_WISHES.join(', ')}`);
+}
+
+function checkTrustedSubnets(text: string): readonly Cidr[] {
+  if (text === 'off') return [];
+  const blocks = text.split(',').map((part) => {
+    const block = parseCidr(part.trim());
+    if (block === null) {
+      throw usage(
+        `--trusted-subnets ${JSON.stringify(part)} is no CIDR block`,
+        "Give for example 192.0.2.0/24,2001:db8:1::/64, host bits zero, or 'off'",
+      );
+    }
+    if (block.prefix === 0) throw usage(`--trusted-subnets ${part} trusts everybody`, 'Name the subnets of your hosts');
+    return block;
   });
+  if (blocks.length > TRUSTED_SUBNETS_MAX) throw usage(`--trusted-subnets has more than ${TRUSTED_SUBNETS_MAX} blocks`);
+  return blocks;
 }
 
 function checkLogLevel(text: string): string {

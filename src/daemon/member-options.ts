@@ -8,6 +8,7 @@ import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { HostIdentity } from '../host/identity-file.ts';
 import type { Datapath } from '../router/datapath.ts';
+import type { FramePort } from '../router/pcap/frame-port.ts';
 import type { OpenNamespace } from './attachment-ports.ts';
 import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
@@ -51,5 +52,7 @@ export interface MemberOptions {
   readonly kernelBootId: string;
   /** False: the processor has no AES, so ChaCha20-Poly1305 is faster. Default true. */
   readonly hasAes?: boolean;
+  /** Opens a device by which VXLAN's paths are probed; absent: no kernel VXLAN on this host. */
+  openProbe?(ifname: string): FramePort;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

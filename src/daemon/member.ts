@@ -26,12 +26,13 @@ import { DatapathChoice } from './datapath-choice.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ForeignDevices } from './foreign-devices.ts';
-import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
+import { type NetworkFacts, networkFacts, overlayNetwork, routeNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import { openAttachments } from './open-attachments.ts';
 import { openTunnels } from './open-tunnels.ts';
+import { openVxlan } from './open-vxlan.ts';
 import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
@@ -40,6 +41,7 @@ import { StoreGuard } from './store-guard.ts';
 import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import { PROTOCOL, VERSION } from './version.ts';
+import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
 /** How long a first launch waits for the host's own address; after a restart host0 still stands, so nothing waits. */
 const EXPOSE_WAIT_MS = 1_000;
@@ -60,6 +62,8 @@ export class Member {
   readonly attachmentEntries: AttachmentStore;
   readonly reservations: AddressReservations;
   readonly place: HostPlace;
+  /** Null: this host sends nothing in the clear. */
+  readonly vxlan: VxlanTunnels | null;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
   cloneFault: string | null = null;
   readonly store: Store;
@@ -167,24 +171,21 @@ export class Member {
     });
     this.routes = new Routes({
       self: keys.peer,
-      networks: [
-        {
-          network: DEFAULT_VNI,
-          range: this.facts.v4.range,
-          range6: this.facts.v6?.range ?? null,
-          gatewayMac: this.facts.gatewayMac,
-          gatewayIps: this.facts.gatewayIps,
-        },
-      ],
+      networks: [routeNetwork(this.facts)],
       ownerOf: (_network, text) => {
         const ip = parseIp(text);
         return ip === null ? null : this.ipam.ownerOf(ip);
       },
       isAlive: (peer) => this.#peers.isAlive(peer),
-      apply: (changes) => this.slot.applyTables(changes),
+      apply: (changes) => {
+        this.slot.applyTables(changes);
+        this.vxlan?.applyTables(changes);
+      },
     });
+    this.vxlan = openVxlan(options, (peer) => this.tunnels.sessionWanted(peer));
     this.tunnels = openTunnels(options, {
       datapath: this.slot,
+      placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
       wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
     });
     this.#peers = new PeerUpkeep({
@@ -196,6 +197,7 @@ export class Member {
       tunnels: this.tunnels,
       routes: this.routes,
       slot: this.slot,
+      vxlan: this.vxlan,
       mesh: options.mesh,
     });
     this.#presence = new OwnPresence({
@@ -276,12 +278,14 @@ export class Member {
   /** Kernel network, datapath, then what ran before. Rejects with the FabricError of the first thing that fails. */
   async start(): Promise<void> {
     const { host, settings } = this.#options;
-    this.#loadDirectory();
+    this.directory.load(this.gossip);
+    this.#own.replaceLeases(this.ipam.records());
     this.#startGate();
     for (const ticker of this.#tickers()) ticker.wake();
     await this.#presence.refresh();
     await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }));
     await this.slot.start();
+    this.vxlan?.start();
     for (const claim of this.directory.attachments(this.attachments.self)) {
       if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.mac);
     }
@@ -312,6 +316,7 @@ export class Member {
     this.#reconsider?.();
     this.#peers.stop();
     await this.#reconciler.stop();
+    await this.vxlan?.stop();
     if (release) await this.slot.release();
     else {
       this.tunnels.close();
@@ -420,15 +425,6 @@ export class Member {
       );
     }
     this.#gate.start({ hasPeers });
-  }
-
-  /** What gossip kept over the restart. */
-  #loadDirectory(): void {
-    for (const author of this.gossip.authors()) {
-      const entries = this.gossip.entries(author).map(([key, value]) => ({ key, value }));
-      this.directory.apply(author, entries);
-    }
-    this.#own.replaceLeases(this.ipam.records());
   }
 
   #isOurs({ mac, kind }: AttachmentRecord): boolean {

@@ -4,7 +4,7 @@
 import type { AeadCipher } from '../base/capabilities.ts';
 import { issueMembership, verifyMembership } from '../base/membership.ts';
 import { deriveClusterKeys } from '../base/token.ts';
-import type { TunnelDatapath } from '../router/tunnel-options.ts';
+import type { TunnelDatapath, TunnelEvents } from '../router/tunnel-options.ts';
 import { Tunnels } from '../router/tunnels.ts';
 import type { MemberOptions } from './member-options.ts';
 
@@ -21,7 +21,7 @@ export type TunnelFacts = Pick<
 /** `wake`: the tunnels want their tick within so many milliseconds. */
 export function openTunnels(
   options: TunnelFacts,
-  { datapath, wake }: { readonly datapath: TunnelDatapath; readonly wake: (withinMs: number) => void },
+  { datapath, wake, placed }: { readonly datapath: TunnelDatapath } & Pick<TunnelEvents, 'wake' | 'placed'>,
 ): Tunnels {
   const { identity, crypto, clock, random, store, log, underlayMtu } = options;
   const { keys, token } = identity;
@@ -54,6 +54,7 @@ export function openTunnels(
     mtu: underlayMtu,
     events: {
       peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
+      placed,
       wake,
     },
   });

@@ -11,6 +11,7 @@ import type { Tunnels } from '../router/tunnels.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import type { Directory } from './directory.ts';
 import type { MeshPort } from './member-options.ts';
+import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
 export interface PeerUpkeepPorts {
   readonly self: PeerId;
@@ -21,6 +22,8 @@ export interface PeerUpkeepPorts {
   readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
   readonly routes: Pick<Routes, 'reconsider'>;
   readonly slot: Pick<DatapathSlot, 'applyTables'>;
+  /** Null: this host sends nothing in the clear. */
+  readonly vxlan: Pick<VxlanTunnels, 'learn' | 'restarted' | 'forget'> | null;
   readonly mesh: Pick<MeshPort, 'setKnownPeers'>;
 }
 
@@ -34,29 +37,35 @@ export class PeerUpkeep {
 
   /** `before` is null for a host that is new or was gone. */
   recordChanged(author: PeerId, before: PeerRecord | null): void {
-    const { self, directory, tunnels, liveness, slot } = this.#ports;
+    const { self, directory, tunnels, liveness, slot, vxlan } = this.#ports;
     if (author === self) return;
     const { staticKey, endpoints, bootId } = directory.peer(author)!;
-    if (before !== null && before.bootId !== bootId) tunnels.renew(author); // it restarted: its sessions are gone
+    if (before !== null && before.bootId !== bootId) {
+      tunnels.renew(author); // it restarted: its sessions are gone
+      vxlan?.restarted(author);
+    }
     liveness.known(author);
     tunnels.setPeer(author, { staticKey, endpoints });
+    vxlan?.learn(author, { staticKey, alive: this.isAlive(author) });
     slot.applyTables([this.floodList()]); // its link may have come up before its record said what networks it has
     this.#tellMesh();
   }
 
   recordGone(author: PeerId): void {
-    const { tunnels, liveness, slot } = this.#ports;
+    const { tunnels, liveness, slot, vxlan } = this.#ports;
     tunnels.removePeer(author);
+    vxlan?.forget(author);
     liveness.forget(author);
     this.#tellMesh();
     slot.applyTables([this.floodList()]);
   }
 
   livenessChanged(peer: PeerId): void {
-    const { directory, liveness, log, routes, slot } = this.#ports;
+    const { directory, liveness, log, routes, slot, vxlan } = this.#ports;
     const view = liveness.view(peer);
     const nickname = directory.peer(peer)?.nickname ?? null;
     log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
+    vxlan?.learn(peer, { alive: this.isAlive(peer) });
     routes.reconsider(peer);
     slot.applyTables([this.floodList()]);
   }

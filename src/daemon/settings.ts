@@ -1,7 +1,9 @@
 // What this host remembers of its command line, so that a second launch needs no flags: a JSON entry in the store. Flags given
 // again replace what is remembered; what the cluster fixed for ever (ranges, MTU) is in the genesis, not here.
 
+import { formatCidr } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
 import type { DatapathWish, LaunchOptions } from './launch-options.ts';
 import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
 
@@ -12,10 +14,22 @@ export interface Settings {
   readonly port: number;
   readonly bridge: string;
   readonly datapath: DatapathWish;
+  /** CIDR texts: hosts there get plain VXLAN where they trust us, too. */
+  readonly trustedSubnets: readonly string[];
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** Hosts that the operator named, as `host` and `port`. */
   readonly targets: readonly { readonly host: string; readonly port: number }[];
+}
+
+/** What only flags and memory together show to be wrong. Throws FabricError `usage`. */
+export function refuseContradictoryFlags({ datapath, trustedSubnets }: Settings): void {
+  if (datapath !== 'vxlan' || trustedSubnets.length > 0) return;
+  throw new FabricError('usage', {
+    what: '--datapath vxlan needs --trusted-subnets',
+    why: 'plain frames go only to hosts that both sides trust, and no subnet is trusted',
+    fix: 'Name the subnets, for example --trusted-subnets 192.0.2.0/24, or launch with --datapath auto',
+  });
 }
 
 const SPACE = 'settings';
@@ -44,6 +58,7 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
     port: options.port ?? remembered?.port ?? PORT_DEFAULT,
     bridge: options.bridge ?? remembered?.bridge ?? BRIDGE_DEFAULT,
     datapath: options.datapath ?? remembered?.datapath ?? 'auto',
+    trustedSubnets: options.trustedSubnets?.map(formatCidr) ?? remembered?.trustedSubnets ?? [],
     exposed: remembered?.exposed ?? true,
     targets,
   };

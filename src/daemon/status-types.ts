@@ -120,7 +120,8 @@ export interface Status {
     /** Features of the machine that it does without; each costs speed, or a line of defence. */
     readonly lacks: readonly string[];
     readonly mtu: number | null;
-    readonly encryption: 'required';
+    /** `except-trusted`: plain VXLAN is allowed to hosts that both sides trust. */
+    readonly encryption: 'required' | 'except-trusted';
     /** Frames that entered from the bridge and that were delivered to it, since start. */
     readonly framesIn: number;
     readonly framesOut: number;

@@ -5,10 +5,13 @@ import { formatEndpoint } from '../base/endpoint.ts';
 import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { PeerCounters } from '../router/datapath.ts';
+import type { TunnelStatus } from '../router/tunnel-options.ts';
+import type { PathView } from '../router/vxlan/vxlan-path.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import type { AttachmentEntry } from './attachment-store.ts';
 import { findProblems } from './health.ts';
 import type { Member } from './member.ts';
+import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
 import {
   type AttachmentRow,
@@ -63,7 +66,7 @@ export function buildStatus(facts: StatusFacts): Status {
   };
 }
 
-function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
+function datapathFacts({ member, mtu, settings }: StatusFacts): Status['datapath'] {
   const { framesIn = 0, framesOut = 0, drops = {} } = member?.slot.stats() ?? {};
   const handshakes = Object.entries(member?.tunnels.drops() ?? {})
     .filter(([, count]) => count > 0)
@@ -73,11 +76,16 @@ function datapathFacts({ member, mtu }: StatusFacts): Status['datapath'] {
     reason: member?.slot.fallbackReason ?? null,
     lacks: member?.slot.lacks ?? [],
     mtu,
-    encryption: 'required',
+    encryption: wantsVxlan(settings) ? 'except-trusted' : 'required',
     framesIn,
     framesOut,
-    drops: { ...drops, ...Object.fromEntries(handshakes) },
+    drops: { ...drops, ...vxlanDrops(member), ...Object.fromEntries(handshakes) },
   };
+}
+
+function vxlanDrops(member: Member | null): Readonly<Record<string, number>> {
+  const drops = Object.entries(member?.vxlan?.drops() ?? {}).filter(([, count]) => count > 0);
+  return Object.fromEntries(drops.map(([reason, count]) => [`vxlan-${reason}`, count]));
 }
 
 function networkRow(member: Member): Status['networks'][number] {
@@ -115,14 +123,16 @@ function tunnelRows(member: Member): TunnelRow[] {
   const stats = new Map<PeerId, PeerCounters>(member.slot.stats().peers.map((counters) => [counters.peer, counters]));
   return member.tunnels.statuses().map((tunnel) => {
     const counters = stats.get(tunnel.peer);
+    const plain = member.vxlan?.view(tunnel.peer) ?? null;
+    const isPlain = plain?.state === 'up';
     return {
       peer: tunnel.peer,
       nickname: member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer,
       endpoint: tunnel.endpoint === null ? null : formatEndpoint(tunnel.endpoint),
-      state: tunnel.state,
-      encrypted: true,
-      datapath: member.slot.name ?? 'pcap',
-      cipher: tunnel.cipher,
+      state: isPlain ? 'established' : tunnel.state,
+      encrypted: !isPlain,
+      datapath: isPlain ? 'vxlan' : (member.slot.name ?? 'pcap'),
+      cipher: isPlain ? null : tunnel.cipher,
       mtu: tunnel.pathMtu,
       rttMs: tunnel.handshakeRttMs,
       txBytes: counters?.txBytes ?? 0,
@@ -130,9 +140,18 @@ function tunnelRows(member: Member): TunnelRow[] {
       txFrames: counters?.txFrames ?? 0,
       rxFrames: counters?.rxFrames ?? 0,
       drops: counters?.drops ?? {},
-      reason: tunnel.reason ?? (member.isAlive(tunnel.peer) ? member.slot.fallbackReason : 'its host does not answer'),
+      reason: tunnelReason(member, tunnel, plain),
     };
   });
+}
+
+/** Of a tunnel that could be plain: why it is not. */
+function tunnelReason(member: Member, tunnel: TunnelStatus, plain: PathView | null): string | null {
+  if (plain?.state === 'up') return null;
+  if (tunnel.reason !== null) return tunnel.reason;
+  if (!member.isAlive(tunnel.peer)) return 'its host does not answer';
+  if (member.slot.fallbackReason !== null) return member.slot.fallbackReason;
+  return plain?.reason == null || tunnel.state !== 'established' ? null : `not plain VXLAN: ${plain.reason}`;
 }
 
 function routeRows(member: Member): RouteRow[] {

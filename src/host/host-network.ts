@@ -87,7 +87,7 @@ export interface HostNetwork {
    * takes it all away, as it is before the first call. Returns the names of the probe devices. Idempotent; when it rejects
    * (`kernel-feature-missing`, `netlink`, `nftables`), nothing of it is there.
    */
-  applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probeNames: readonly string[] }>;
+  applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }>;
   exposeHost(access: HostAccess): Promise<void>;
   hideHost(): Promise<void>;
   /**

@@ -62,6 +62,7 @@ export class TunnelAdopter {
       peer.agreedMtu = pathMtu;
       peer.traffic.restart(nowMs);
       peer.wantedMs = null;
+      this.#options.events.placed(peer.peer, { endpoint, pathMtu });
     }
     return true;
   }

@@ -83,6 +83,8 @@ export const TUNNEL_LIMITS: TunnelLimits = {
 export interface TunnelEvents {
   /** A member that gossip has not named yet has a session with us and proved to receive at `endpoint`. */
   peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint }): void;
+  /** Where an authenticated peer is now, and the largest outer packet that both sides take; repeats are possible. */
+  placed(peer: PeerId, place: { readonly endpoint: Endpoint; readonly pathMtu: number | null }): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;
 }

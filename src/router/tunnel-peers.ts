@@ -84,12 +84,13 @@ export class TunnelPeers {
 
   /** The session has become the peer's current one: its datagrams go out on it, to where it was made. */
   sendOn(peer: TunnelPeer, session: Session, nowMs: number): void {
-    const { datapath } = this.#options;
+    const { datapath, events } = this.#options;
     peer.endpoint = session.endpoint;
     datapath.setEndpoint(peer.peer, session.endpoint);
     // Only a change: a smaller path that was measured since the last handshake stays.
     if (peer.agreedMtu !== session.pathMtu) datapath.setPathMtu(peer.peer, session.pathMtu);
     peer.agreedMtu = session.pathMtu;
+    events.placed(peer.peer, session);
     datapath.useSession(session.localIndex);
     peer.traffic.restart(nowMs);
     peer.wantedMs = null;

@@ -172,6 +172,7 @@ export class Tunnels {
     peer.endpoint = endpoint;
     if (peer.slots.current !== null) peer.slots.current.endpoint = endpoint;
     if (peer.slots.next !== null) peer.slots.next.endpoint = endpoint;
+    this.#options.events.placed(id, { endpoint, pathMtu: peer.slots.current?.pathMtu ?? null });
   }
 
   /**

@@ -1,7 +1,7 @@
 // A HostNetwork in memory: remembers what was asked for in order, shows container ports as the kernel would, and fails or waits
 // where a test says so.
 
-import type { Cidr } from '../../src/base/address.ts';
+import type { Cidr, Family } from '../../src/base/address.ts';
 import type { Mac } from '../../src/base/ids.ts';
 import type {
   ContainerInterfaceConfig,
@@ -30,10 +30,10 @@ export class FakeHostNetwork implements HostNetwork {
     return { portName: 'port' };
   }
 
-  async applyVxlan(plan: VxlanPlan | null): Promise<{ probeNames: readonly string[] }> {
+  async applyVxlan(plan: VxlanPlan | null): Promise<{ probes: ReadonlyMap<Family, string> }> {
     await this.#enter('applyVxlan');
     this.vxlan = plan;
-    return { probeNames: (plan?.families ?? []).map((family) => `probe${family}`) };
+    return { probes: new Map((plan?.families ?? []).map((family) => [family, `probe${family}`])) };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {

@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../src/base/address.ts';
 import { checkLaunchFlags, type LaunchFlags, type LaunchOptions } from '../../src/daemon/launch-options.ts';
-import { loadSettings, mergeSettings, saveSettings } from '../../src/daemon/settings.ts';
+import { wantsVxlan } from '../../src/daemon/open-vxlan.ts';
+import {
+  loadSettings,
+  mergeSettings,
+  refuseContradictoryFlags,
+  type Settings,
+  saveSettings,
+} from '../../src/daemon/settings.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 
 const check = (flags: Partial<LaunchFlags> = {}, token: string | null = null): LaunchOptions =>
@@ -22,6 +29,7 @@ test('no flags: everything is left to the state directory or the defaults', () =
     bridge: null,
     mtu: null,
     datapath: null,
+    trustedSubnets: null,
     stateDir: '/s',
     runDir: '/r',
     logLevel: 'info',
@@ -90,17 +98,22 @@ describe('wrong flags are usage errors that quote them', () => {
     ['a bridge name that is too long', { bridge: 'abcdefghijklmn' }, /--bridge/],
     ['a bridge name with a slash', { bridge: 'a/b' }, /--bridge a\/b/],
     ['an MTU below that of IPv6', { mtu: '1279' }, /from 1280/],
+    [
+      'a trusted address without prefix',
+      { trustedSubnets: '192.0.2.1' },
+      /--trusted-subnets "192\.0\.2\.1" is no CIDR/,
+    ],
+    ['host bits in a trusted subnet', { trustedSubnets: '10.0.0.0/8,192.0.2.1/24' }, /"192\.0\.2\.1\/24" is no CIDR/],
+    ['an empty trusted subnet', { trustedSubnets: '10.0.0.0/8,' }, /--trusted-subnets "" is no CIDR/],
+    ['the whole internet as trusted', { trustedSubnets: '0.0.0.0/0' }, /trusts everybody/],
+    ['too many trusted subnets', { trustedSubnets: Array(65).fill('10.0.0.0/8').join() }, /more than 64 blocks/],
     ['an unknown log level', { logLevel: 'loud' }, /--log-level loud/],
   ])('%s', (_name, flags, message) => {
     expect(() => check(flags)).toThrow(message);
     expect(() => check(flags)).toThrow(expect.objectContaining({ code: 'usage' }));
   });
 
-  test('--datapath vxlan is not there yet', () => {
-    expect(() => check({ datapath: 'vxlan' })).toThrow(expect.objectContaining({ code: 'not-implemented' }));
-  });
-
-  test.each(['auto', 'pcap', 'engine'])('--datapath %s is taken', (datapath) => {
+  test.each(['auto', 'pcap', 'engine', 'vxlan'])('--datapath %s is taken', (datapath) => {
     expect(check({ datapath }).datapath).toBe(datapath);
   });
 });
@@ -114,6 +127,7 @@ describe('settings', () => {
       port: 6783,
       bridge: 'fabric0',
       datapath: 'auto',
+      trustedSubnets: [],
       exposed: true,
       targets: [],
     });
@@ -132,6 +146,37 @@ describe('settings', () => {
     expect(again).toEqual({ ...first, exposed: false });
     const changed = mergeSettings(check({ nickname: 'b', advertise: ['203.0.113.8'] }), again, 'renamed');
     expect(changed).toMatchObject({ nickname: 'b', advertise: ['203.0.113.8'], port: 7000, exposed: false });
+  });
+
+  test('trusted subnets are remembered, replaced as a whole, and taken back by off', () => {
+    const first = mergeSettings(check({ trustedSubnets: '192.0.2.0/24, 2001:DB8::/32', datapath: 'vxlan' }), null, 'h');
+    expect(first.trustedSubnets).toEqual(['192.0.2.0/24', '2001:db8::/32']);
+    expect(mergeSettings(check(), first, 'h')).toEqual(first);
+    expect(mergeSettings(check({ trustedSubnets: '10.0.0.0/8' }), first, 'h').trustedSubnets).toEqual(['10.0.0.0/8']);
+    expect(mergeSettings(check({ trustedSubnets: 'off' }), first, 'h').trustedSubnets).toEqual([]);
+  });
+
+  test.each<[Partial<LaunchFlags>, boolean, boolean]>([
+    [{}, false, false],
+    [{ trustedSubnets: '10.0.0.0/8' }, true, false],
+    [{ trustedSubnets: '10.0.0.0/8', datapath: 'vxlan' }, true, false],
+    [{ trustedSubnets: '10.0.0.0/8', datapath: 'engine' }, false, false],
+    [{ trustedSubnets: '10.0.0.0/8', datapath: 'pcap' }, false, false],
+    [{ datapath: 'vxlan' }, false, true],
+    [{ datapath: 'vxlan', trustedSubnets: 'off' }, false, true],
+  ])('%j: plain frames %s, refused %s', (flags, plain, refused) => {
+    const settings = mergeSettings(check(flags), null, 'h');
+    expect(wantsVxlan(settings)).toBe(plain);
+    const told = expect(() => refuseContradictoryFlags(settings));
+    if (refused) told.toThrow(expect.objectContaining({ code: 'usage' }));
+    else told.not.toThrow();
+  });
+
+  test('settings of a version without trusted subnets are read', () => {
+    const store = new MemoryStore();
+    const { trustedSubnets: _, ...older } = mergeSettings(check(), null, 'h');
+    saveSettings(store, older as Settings);
+    expect(mergeSettings(check(), loadSettings(store), 'h').trustedSubnets).toEqual([]);
   });
 
   test('targets add up, each once; the port is part of them', () => {

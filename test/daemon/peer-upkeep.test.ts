@@ -45,6 +45,7 @@ function setUp() {
       removePeer: (peer) => calls.push(`remove ${peer}`),
     },
     routes: { reconsider: (peer) => calls.push(`reconsider ${peer}`) },
+    vxlan: null,
     slot: {
       applyTables: (changes: readonly TableChange[]) => {
         for (const change of changes) if (change.kind === 'flood') flood = change.peers;

@@ -46,8 +46,9 @@ const WITHOUT_DAEMON: readonly Row[] = [
   [['launch', '--nickname', 'a b'], USAGE, /--nickname "a b"/],
   [['launch', '--log-level', 'loud'], USAGE, /--log-level loud/],
   [['launch', '--datapath', 'magic'], USAGE, /--datapath magic is unknown/],
-  [['launch', '--datapath', 'vxlan'], USAGE, /not there yet/],
-  ...['--trusted-subnets', '--http', '--ca', '--cert', '--key'].map((flag): Row => {
+  [['launch', '--datapath', 'vxlan'], USAGE, /--datapath vxlan needs --trusted-subnets/],
+  [['launch', '--trusted-subnets', '192.0.2.1'], USAGE, /--trusted-subnets "192.0.2.1" is no CIDR block/],
+  ...['--http', '--ca', '--cert', '--key'].map((flag): Row => {
     return [['launch', flag, 'x'], USAGE, new RegExp(`${flag} is not there yet`)];
   }),
   ...['rmpeer', 'revoke', 'network', 'dns', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {

@@ -87,7 +87,7 @@ class Host {
       datapath: this.#watched(),
       ciphers: ['aes-256-gcm', 'chacha20-poly1305'],
       mtu: 1500,
-      events: { peerSeen: () => undefined, wake: () => undefined },
+      events: { peerSeen: () => undefined, placed: () => undefined, wake: () => undefined },
     });
     this.tunnels.begin({ sessions: [], peers: [] });
   }

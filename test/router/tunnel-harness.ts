@@ -108,6 +108,8 @@ export class SimHost implements TunnelDatapath {
   readonly staticPrivate: Uint8Array;
   readonly staticPublic: Uint8Array;
   readonly log = new RecordingLog();
+  /** Where each peer was last said to be. */
+  readonly placed = new Map<PeerId, string>();
   readonly seen: { peer: PeerId; endpoint: Endpoint }[] = [];
   readonly sessions = new Map<number, LiveSession>();
   readonly endpoints = new Map<PeerId, Endpoint>();
@@ -193,6 +195,7 @@ export class SimHost implements TunnelDatapath {
       mtu: 1500,
       events: {
         peerSeen: ({ peer, endpoint }) => this.seen.push({ peer, endpoint }),
+        placed: (peer, { endpoint }) => void this.placed.set(peer, endpoint.ip),
         wake: (withinMs) => this.#arm(withinMs),
       },
       ...change,

@@ -15,7 +15,6 @@ interface Flags extends LaunchFlags {
   readonly token?: string;
   readonly tokenFile?: string;
   readonly detach?: boolean;
-  readonly trustedSubnets?: string;
   readonly http?: string;
   readonly ca?: string;
   readonly cert?: string;
@@ -66,7 +65,6 @@ async function readTokenFile(path: string): Promise<string> {
 
 function refuseLaterFlags(flags: Flags): void {
   const later = [
-    ['--trusted-subnets', flags.trustedSubnets],
     ['--http', flags.http],
     ['--ca', flags.ca],
     ['--cert', flags.cert],

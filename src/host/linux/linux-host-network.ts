@@ -3,7 +3,7 @@
 // `ensure` may be called at any time and the watch ends when all is well. Works on the namespace that its process runs in.
 
 import { readFileSync } from 'node:fs';
-import type { Cidr } from '../../base/address.ts';
+import type { Cidr, Family } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { Mac } from '../../base/ids.ts';
@@ -116,7 +116,7 @@ export class LinuxHostNetwork implements HostNetwork {
     return { portName: kind === 'veth' ? names.portFar : names.portNear };
   }
 
-  async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probeNames: readonly string[] }> {
+  async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }> {
     const { config, names } = this.#configured();
     await this.#exclusive(async () => {
       const before = this.#vxlan;
@@ -132,7 +132,7 @@ export class LinuxHostNetwork implements HostNetwork {
         throw error;
       }
     });
-    return { probeNames: (plan?.families ?? []).map((family) => names.vxlan[family].probe) };
+    return { probes: new Map((plan?.families ?? []).map((family) => [family, names.vxlan[family].probe])) };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {

@@ -1,6 +1,6 @@
 // One peer's plain path: may it be used, and does it carry? Asks travel where frames would; only an answer that the peer signed
 // proves that it lets our packets in and that ours lets in its. Time and randomness are arguments. Invariant: `up` means that
-// the path is allowed now and was proven within PROOF_MAX_MS of the last ask.
+// the path is allowed now and was proven by the last LOST_MAX asks.
 //
 //               allow                 `need` answers in a row
 //   barred ───────────────▶ trying ─────────────────────────────▶ up
@@ -46,6 +46,8 @@ export class VxlanPath {
   #need = NEED_FIRST;
   #retryMs = RETRY_FIRST_MS;
   #upSinceMs = 0;
+  /** Never up since it was allowed. */
+  #unproven = true;
 
   constructor(reason: string) {
     this.#reason = reason;
@@ -68,8 +70,9 @@ export class VxlanPath {
   /** The path to `remote` may be used from now on, once it is proven. A change of the address starts anew. */
   allow(remote: string, nowMs: number): void {
     if (this.#state !== 'barred' && this.remote === remote) return;
-    this.#enter('trying', silenceOf(remote));
+    this.#enter('trying', `the path to ${remote} by UDP 8472 is being proven`);
     this.remote = remote;
+    this.#unproven = true;
     // The packet filter has to hear of the peer first.
     this.#dueMs = nowMs + STEP_MS;
   }
@@ -81,7 +84,7 @@ export class VxlanPath {
     this.#need = NEED_FIRST;
   }
 
-  /** True when an ask with `nonce` shall be sent now. */
+  /** The nonce of the ask that shall be sent now; null: nothing is due. */
   tick(nowMs: number, nonce: () => string): string | null {
     if (nowMs < this.dueMs) return null;
     if (this.#outstanding !== null && !this.#missed(nowMs)) return null;
@@ -100,6 +103,7 @@ export class VxlanPath {
     this.#retryMs = RETRY_FIRST_MS;
     if (this.#state === 'trying' && this.#good >= this.#need) {
       this.#state = 'up';
+      this.#unproven = false;
       this.#reason = null;
       this.#upSinceMs = nowMs;
     }
@@ -123,6 +127,12 @@ export class VxlanPath {
     return true;
   }
 
+  restarted(nowMs: number): void {
+    if (this.#state === 'barred') return;
+    this.#enter('trying', `${this.remote} has restarted; its path by UDP 8472 is being proven`);
+    this.#dueMs = nowMs + STEP_MS;
+  }
+
   /** True when the next ask is due at once. */
   #missed(nowMs: number): boolean {
     this.#outstanding = null;
@@ -132,7 +142,7 @@ export class VxlanPath {
     if (this.up) {
       this.#need = nowMs - this.#upSinceMs >= STABLE_MS ? NEED_FIRST : Math.min(this.#need * 2, NEED_MAX);
       this.#enter('trying', `UDP 8472 to ${this.remote} carries nothing any more`);
-    }
+    } else if (this.#unproven) this.#reason = silenceOf(this.remote!);
     this.#dueMs = nowMs + this.#retryMs;
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     return false;

@@ -51,6 +51,8 @@ export interface VxlanPathsOptions {
 export interface VxlanPathsEvents {
   /** Sends a frame by the probe device of that address's family. A frame that can't be sent counts as lost. */
   send(frame: Uint8Array, remote: string): void;
+  /** The peer has just answered: its path carries, whether it is up yet or not. */
+  proven(peer: PeerId): void;
   /** {@link VxlanPaths.allowed} or {@link VxlanPaths.remotes} is not as it was; `reason` is null for a path that came up. */
   changed(peer: PeerId, up: boolean, reason: string | null): void;
   /** Call {@link VxlanPaths.tick} within so many milliseconds. */
@@ -102,6 +104,16 @@ export class VxlanPaths {
     events.wake(Math.max(0, entry.path.dueMs - clock.monotonicMs()));
   }
 
+  /** The peer's daemon is another one now, which lets nobody in yet: its consent is asked for anew. */
+  restarted(peer: PeerId): void {
+    const entry = this.#entries.get(peer);
+    if (entry === undefined) return;
+    const before = entry.path.up;
+    entry.path.restarted(this.#options.clock.monotonicMs());
+    this.#tell(peer, entry, before);
+    this.#options.events.wake(0);
+  }
+
   forget(peer: PeerId): void {
     const entry = this.#entries.get(peer);
     if (entry === undefined) return;
@@ -136,6 +148,7 @@ export class VxlanPaths {
           ? entry.path.answer(probe.nonce, nowMs, this.#intervalMs())
           : entry.path.withdrawn(probe.nonce, nowMs);
       if (!fresh) this.#drops['probe-stale']++;
+      else if (probe.kind === 'answer') this.#options.events.proven(probe.from);
     }
     this.#tell(probe.from, entry, before);
     this.#options.events.wake(Math.max(0, entry.path.dueMs - nowMs));

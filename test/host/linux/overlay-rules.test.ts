@@ -71,8 +71,25 @@ describe('the tables', () => {
     expect(rules).toContain('ether saddr 02:fa:b0:00:00:01 drop');
     expect(rules).toContain('arp daddr ip 10.32.0.1 drop');
     expect(rules.join()).toContain('@th,64,128 0xfd000001000000000000000000000001 drop');
-    expect(chain(text, 'bridge', 'prerouting').at(-1)).toBe('iifname "fabric0p" goto overlay_fabric0p');
-    expect(chain(text, 'bridge', 'postrouting')).toEqual(['oifname "fabric0p" goto overlay_fabric0p']);
+    const ports = ['fabric0p', 'fabric0v', 'fabric0w'];
+    expect(chain(text, 'bridge', 'prerouting').slice(-3)).toEqual(
+      ports.map((port) => `iifname "${port}" goto overlay_${port}`),
+    );
+    expect(chain(text, 'bridge', 'postrouting')).toEqual(ports.map((port) => `oifname "${port}" goto overlay_${port}`));
+  });
+
+  it('lets known unicast alone pass the ports of VXLAN, by the rules of the other overlay port', () => {
+    for (const port of ['fabric0v', 'fabric0w']) {
+      const [first, ...others] = chain(text, 'bridge', `overlay_${port}`);
+      expect(first).toBe('ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop');
+      expect(others).toEqual(chain(text, 'bridge', 'overlay_fabric0p'));
+    }
+  });
+
+  it('says nothing of UDP 8472 without VXLAN, and lets nobody in', () => {
+    expect(text).not.toContain('8472');
+    expect(text).toContain('flush set inet fabric vxlan_peers\n');
+    expect(text).not.toContain('add element inet fabric vxlan_peer');
   });
 
   it('looks at a container port before anything else', () => {
@@ -143,7 +160,9 @@ describe('text from outside', () => {
     fc.assert(
       fc.property(fc.stringMatching(/^[A-Za-z0-9_.-]{1,14}$/), (name) => {
         fc.pre(name !== '.' && name !== '..');
-        const names = Object.values(networkInterfaces(name));
+        const { vxlan, ...others } = networkInterfaces(name);
+        const names = [...Object.values(others), ...Object.values(vxlan).flatMap((one) => Object.values(one))];
+        expect(names).toHaveLength(9);
         expect(new Set(names).size).toBe(names.length);
         expect(names.every(isInterfaceName)).toBe(true);
       }),
