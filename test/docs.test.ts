@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { CNI_CODE } from '../src/cni-plugin/cni-error.ts';
 import { type ApiPorts, apiRoutes, type MemberApi } from '../src/daemon/api-routes.ts';
 import { TUNNEL_DROPS } from '../src/router/tunnel-options.ts';
+import { PROBE_DROPS } from '../src/router/vxlan/vxlan-paths.ts';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
@@ -49,6 +50,14 @@ describe('docs/wire-format.md', () => {
     const section = read('docs/wire-format.md').split('## What is dropped')[1]!.split('\n## ')[0]!;
     const rows = [...section.matchAll(/^\| (`.*?`) \|/gm)].flatMap((match) => match[1]!.split(', '));
     expect(rows.map((name) => name.replaceAll('`', '')).sort()).toEqual([...TUNNEL_DROPS].sort());
+  });
+});
+
+describe('docs/vxlan.md', () => {
+  test('explains every reason for which a probe is dropped, and no others', () => {
+    const section = read('docs/vxlan.md').split('## What is dropped')[1]!;
+    const rows = [...section.matchAll(/^\| `([a-z-]+)` \|/gm)].map((match) => match[1]);
+    expect(rows).toEqual([...PROBE_DROPS]);
   });
 });
 

@@ -215,6 +215,7 @@ const NO_OPTIONS: LaunchOptions = {
   bridge: null,
   mtu: OVERLAY_MTU,
   datapath: null,
+  trustedSubnets: null,
   stateDir: '',
   runDir: '',
   logLevel: 'info',

@@ -188,6 +188,7 @@ export class SimHost {
       port: MESH_PORT,
       bridge: 'fabric0',
       datapath: 'auto',
+      trustedSubnets: [],
       exposed: true,
       targets: this.#joins.map((host) => ({ host, port: MESH_PORT })),
     };

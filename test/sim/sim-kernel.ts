@@ -2,7 +2,7 @@
 // daemon and dies with the machine. What it holds is the truth that the checkers compare with: a container that runs here
 // uses its addresses, whatever any daemon believes.
 
-import type { Cidr } from '../../src/base/address.ts';
+import type { Cidr, Family } from '../../src/base/address.ts';
 import type { Timers } from '../../src/base/capabilities.ts';
 import type { Mac } from '../../src/base/ids.ts';
 import { pause } from '../../src/daemon/pause.ts';
@@ -50,6 +50,11 @@ export class KernelPort implements HostNetwork {
 
   async ensureDatapathPort(): Promise<{ portName: string }> {
     return { portName: 'port' };
+  }
+
+  /** No host of a simulation trusts another: there are no probe devices. */
+  async applyVxlan(): Promise<{ probes: ReadonlyMap<Family, string> }> {
+    return { probes: new Map() };
   }
 
   async exposeHost(access: HostAccess): Promise<void> {

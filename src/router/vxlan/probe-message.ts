@@ -38,8 +38,8 @@ export interface Probe {
 }
 
 /** Why a frame is no probe for us. */
-export const PROBE_DROPS = ['probe-malformed', 'probe-version', 'probe-stranger', 'probe-forged'] as const;
-export type ProbeDrop = (typeof PROBE_DROPS)[number];
+export const UNREADABLE = ['probe-malformed', 'probe-version', 'probe-stranger', 'probe-forged'] as const;
+export type Unreadable = (typeof UNREADABLE)[number];
 
 /** The key that two hosts share without saying a word: Diffie-Hellman of their static keys, and the token's PSK. */
 export function probeKey(
@@ -85,7 +85,7 @@ export function openProbe(
   crypto: Crypto,
   frame: Uint8Array,
   { self, keyOf }: { self: PeerId; keyOf: (peer: PeerId) => Uint8Array | null },
-): Probe | ProbeDrop {
+): Probe | Unreadable {
   if (frame.length < PROBE_BYTES_MIN || ((frame[12]! << 8) | frame[13]!) !== ETHER_TYPE) return 'probe-malformed';
   if (frame[BODY] !== VERSION) return 'probe-version';
   const kind = (Object.keys(KINDS) as ProbeKind[]).find((name) => KINDS[name] === frame[BODY + 1]);

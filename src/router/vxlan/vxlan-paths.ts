@@ -9,15 +9,7 @@ import type { Clock, Crypto, Random } from '../../base/capabilities.ts';
 import type { PeerId } from '../../base/ids.ts';
 import { ETHERNET_BYTES } from '../frame.ts';
 import { IPV4_BYTES, IPV6_BYTES, UDP_BYTES } from '../wire-format.ts';
-import {
-  NONCE_BYTES,
-  openProbe,
-  PROBE_DROPS,
-  type ProbeDrop,
-  type ProbeKind,
-  probeKey,
-  sealProbe,
-} from './probe-message.ts';
+import { NONCE_BYTES, openProbe, type ProbeKind, probeKey, sealProbe, UNREADABLE } from './probe-message.ts';
 import { type PathView, VxlanPath } from './vxlan-path.ts';
 
 const VXLAN_HEADER_BYTES = 8;
@@ -27,6 +19,10 @@ export const INTERVAL_PER_PEER_MS = 50;
 /** All up at once they are asked every 51 s; more peers stay encrypted. */
 export const VXLAN_PEERS_MAX = 1_024;
 const IDLE_MS = 60_000;
+
+/** Why a frame of the probe device was dropped (docs/vxlan.md). */
+export const PROBE_DROPS = [...UNREADABLE, 'probe-stale'] as const;
+type ProbeDrop = (typeof PROBE_DROPS)[number];
 
 const UNSEEN = 'its tunnel has not shown yet where it is';
 const DEAD = 'its host does not answer';
@@ -77,14 +73,13 @@ interface Entry extends Facts {
 export class VxlanPaths {
   readonly #options: VxlanPathsOptions;
   readonly #entries = new Map<PeerId, Entry>();
-  readonly #drops: Record<ProbeDrop | 'probe-stale', number>;
+  readonly #drops: Record<ProbeDrop, number>;
   /** Why this host itself can't, in words; null when it can. */
   #fault: string | null = null;
 
   constructor(options: VxlanPathsOptions) {
     this.#options = options;
-    const reasons = [...PROBE_DROPS, 'probe-stale'] as const;
-    this.#drops = Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<ProbeDrop | 'probe-stale', number>;
+    this.#drops = Object.fromEntries(PROBE_DROPS.map((reason) => [reason, 0])) as Record<ProbeDrop, number>;
   }
 
   /** News of a peer; what is left out stays as it was. */
@@ -188,7 +183,7 @@ export class VxlanPaths {
     return this.#remotes((path) => path.up);
   }
 
-  /** Frames of the probe device that were dropped, by reason (docs/drops.md). */
+  /** Frames of the probe device that were dropped, by reason. */
   drops(): Readonly<Record<string, number>> {
     return { ...this.#drops };
   }
