@@ -9,8 +9,9 @@ import { CHECKOUT } from '../test/lab/checkout.ts';
 import { eventually } from '../test/lab/exec.ts';
 import type { LabHost } from '../test/lab/host.ts';
 import type { Lab } from '../test/lab/lab.ts';
+import { DAEMON_PROCESS, ENGINE_PROCESS } from '../test/lab/processes.ts';
 import { withLab } from '../test/lab/with-lab.ts';
-import { DAEMON_PROCESS, ENGINE_PROCESS, processesUs } from './process-time.ts';
+import { processesUs } from './process-time.ts';
 
 export interface IdleTunnelsOptions {
   readonly tunnels: number;

@@ -4,10 +4,6 @@
 import type { LabHost } from '../test/lab/host.ts';
 import { processUs } from './cpu-time.ts';
 
-/** What the daemon (`process.title`) and the engine are called. */
-export const DAEMON_PROCESS = 'fabric launch';
-export const ENGINE_PROCESS = 'fabric-engine';
-
 /** User and system time of all processes with one of these names on these hosts, in microseconds, to 10 ms each. */
 export async function processesUs(hosts: readonly LabHost[], names: readonly string[]): Promise<number> {
   const wanted = new Set(names.map((name) => name.slice(0, NAME_CHARACTERS_MAX)));
@@ -32,12 +28,4 @@ export function nameOf(stat: string): string {
 export async function mainThreadUs(host: LabHost, pid: number): Promise<number> {
   const { stdout } = await host.run(['cat', `/proc/${pid}/schedstat`]);
   return Number(stdout.split(' ')[0]) / 1000;
-}
-
-/** Resident memory of all processes with one of these names on a host, in MiB. */
-export async function residentMiB(host: LabHost, name: string): Promise<number> {
-  const { stdout } = await host.run(['sh', '-c', 'cat /proc/[0-9]*/status 2>/dev/null'], { mayFail: true });
-  const processes = stdout.split(/^(?=Name:)/m).filter((status) => status.startsWith(`Name:\t${name}\n`));
-  const kib = processes.map((status) => Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0));
-  return kib.reduce((sum, value) => sum + value, 0) / 1024;
 }

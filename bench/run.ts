@@ -2,13 +2,13 @@
 // else the machine does meets all of them alike. The order rotates, so that none always follows the same other.
 
 import { existsSync } from 'node:fs';
+import { compareBalances, readBalance } from '../test/lab/frame-balance.ts';
 import type { Lab } from '../test/lab/lab.ts';
+import { DAEMON_PROCESS, ENGINE_PROCESS, residentMiB } from '../test/lab/processes.ts';
 import { withLab } from '../test/lab/with-lab.ts';
-import { compareBalances, readBalance } from './conservation.ts';
 import type { Contender, Path } from './contender.ts';
 import { type IdleTunnelsOptions, measureIdleTunnels } from './idle-tunnels.ts';
 import { IDLE_METRICS, START_UP_METRICS, TRAFFIC_METRICS } from './metrics.ts';
-import { DAEMON_PROCESS, ENGINE_PROCESS, residentMiB } from './process-time.ts';
 import { measureStartUp } from './start-up.ts';
 import { type Summary, summarize } from './statistics.ts';
 import { measureLoss, measureTraffic, serve, type TrafficName, type TrafficOptions } from './traffic.ts';

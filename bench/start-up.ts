@@ -3,9 +3,9 @@
 
 import { eventually } from '../test/lab/exec.ts';
 import type { LabHost } from '../test/lab/host.ts';
+import { DAEMON_PROCESS, residentMiB } from '../test/lab/processes.ts';
 import { withLab } from '../test/lab/with-lab.ts';
 import { processUs } from './cpu-time.ts';
-import { DAEMON_PROCESS, residentMiB } from './process-time.ts';
 
 export interface StartUpFigures {
   /** From starting the command to its end, which says ready: a new cluster. */

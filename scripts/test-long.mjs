@@ -18,6 +18,7 @@ const PARTS = {
     what: 'the engine under ThreadSanitizer and under AddressSanitizer, a minute each',
     timeoutS: 600,
   },
+  load: { what: '56 minutes of full load on the engine: flat memory, every frame accounted for', timeoutS: 3590 },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
   'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
 };

@@ -7,8 +7,8 @@ import { CHECKOUT } from '../../test/lab/checkout.ts';
 import { eventually } from '../../test/lab/exec.ts';
 import type { LabHost } from '../../test/lab/host.ts';
 import type { Lab } from '../../test/lab/lab.ts';
+import { DAEMON_PROCESS, ENGINE_PROCESS } from '../../test/lab/processes.ts';
 import type { Contender } from '../contender.ts';
-import { DAEMON_PROCESS, ENGINE_PROCESS } from '../process-time.ts';
 import type { TrafficName } from '../traffic.ts';
 
 const READY_MAX_MS = 20_000;

@@ -7,8 +7,8 @@
 //
 // The kernel counts a full buffer once for up to 128 datagrams that came as one (UDP GSO, GRO), so the last term has bounds.
 
-import type { Status } from '../src/daemon/status-types.ts';
-import type { LabHost } from '../test/lab/host.ts';
+import type { Status } from '../../src/daemon/status-types.ts';
+import type { LabHost } from './host.ts';
 
 /** Sums over both hosts since their start. */
 export interface Balance {

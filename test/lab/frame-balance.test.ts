@@ -1,8 +1,8 @@
 // The books of a fabric pair: what counts as accounted for, and what does not.
 
 import { describe, expect, it } from 'vitest';
-import { type Balance, balanceOf, compareBalances } from '../../bench/conservation.ts';
 import type { Status } from '../../src/daemon/status-types.ts';
+import { type Balance, balanceOf, compareBalances } from './frame-balance.ts';
 
 const NOTHING: Balance = {
   framesIn: 0,
