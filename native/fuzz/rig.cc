@@ -42,7 +42,7 @@ engine::Endpoint loopback() {
 }
 
 UdpSocket open_socket() {
-  auto opened = UdpSocket::open(loopback(), true);
+  auto opened = UdpSocket::open(loopback(), engine::UdpOffloads{});
   if (std::holds_alternative<engine::Fault>(opened)) give_up("UDP socket");
   return std::move(std::get<UdpSocket>(opened));
 }
