@@ -107,7 +107,9 @@ function buildProgram(): Command {
   verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
   verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);
   verb(program, 'hide', 'take that address away').action(hide);
-  verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay").action(stop);
+  verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay")
+    .option('--leave', 'for longer: give the address blocks that nothing uses to a peer first')
+    .action(stop);
   verb(program, 'reset', 'leave the cluster: give leases back, remove all that fabric made on this host')
     .option('--yes', 'do not ask')
     .option('--force', 'also when containers would be cut off or no peer takes the leases')

@@ -21,7 +21,8 @@ export interface ApiPorts {
   forget(address: { readonly host: string; readonly port: number }): boolean;
   /** Durable. */
   setExposed(exposed: boolean): void;
-  stop(): void;
+  /** `leave`: unused address blocks go to a peer first; rejects when none takes them. The end itself is not awaited. */
+  stop(leave: boolean): Promise<void>;
   reset(force: boolean): Promise<void>;
   peerPid(socketFd: number): number;
   readonly clock: Clock;
@@ -53,7 +54,7 @@ export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
         fix: 'See fabric status',
       });
     },
-    'POST /v1/stop': () => void setImmediate(() => ports.stop()),
+    'POST /v1/stop': ({ body }) => ports.stop(body !== undefined && objectOf(body).leave === true),
     'POST /v1/reset': ({ body }) => ports.reset(objectOf(body).force === true),
   };
   return membership === undefined ? always : { ...always, ...memberRoutes(ports, membership) };

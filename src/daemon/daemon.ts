@@ -26,6 +26,7 @@ import { PcapPort } from '../router/pcap/pcap-port.ts';
 import { overheadBytes } from '../router/wire-format.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
 import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
+import { giveUnusedBack } from './give-back.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { firstToken, refuseForeignToken } from './launch-token.ts';
 import { LocalApi } from './local-api.ts';
@@ -380,7 +381,7 @@ export class Daemon {
       connect: (address) => this.#connect(address),
       forget: (address) => this.#forget(address),
       setExposed: (exposed) => this.#remember({ exposed }),
-      stop: () => void this.stop('stopped').catch(this.#fail),
+      stop: (leave) => this.#stopByWish(leave),
       reset: (force) => this.#reset(force),
       peerPid,
       clock: this.#caps.clock,
@@ -405,6 +406,14 @@ export class Daemon {
   #remember(change: Partial<Settings>): void {
     this.#settings = { ...this.#settings, ...change };
     if (this.#member !== null) saveSettings(this.#member.store, this.#settings);
+  }
+
+  async #stopByWish(leave: boolean): Promise<void> {
+    if (leave && this.#member !== null) {
+      const { timers } = this.#caps;
+      await giveUnusedBack({ member: this.#member, mesh: this.#mesh!, timers, exposed: this.#settings.exposed });
+    }
+    setImmediate(() => void this.stop('stopped').catch(this.#fail));
   }
 
   async #reset(force: boolean): Promise<void> {

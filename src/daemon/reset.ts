@@ -3,19 +3,18 @@
 
 import type { Log, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import type { PeerId } from '../base/ids.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import { nodeCrypto } from '../host/node-crypto.ts';
 import { StateDir } from '../host/state-dir.ts';
+import { firstLinked, hasNobody, isTakenOver, LINK_MS, notConfirmed } from './give-back.ts';
 import { HOST_OWNER } from './host-place.ts';
 import type { Member } from './member.ts';
 import { pause } from './pause.ts';
 
-const CONFIRM_MS = 5_000;
-/** Redials of known peers come within a few seconds of a start. */
-const LINK_MS = 5_000;
-const POLL_MS = 50;
+/** How long attaches and detaches under way may take to end. */
+const IDLE_MS = 5_000;
+const WITHDRAWAL_MS = 50;
 
 interface Leaving {
   readonly member: Member;
@@ -32,9 +31,7 @@ interface Leaving {
  * is a member as before then, though its containers are cut off.
  */
 export async function leaveCluster({ member, mesh, log, timers, force, exposed }: Leaving): Promise<void> {
-  const isAlone = member.directory
-    .peers()
-    .every(([peer]) => peer === member.attachments.self || !(mesh.link(peer) !== null || member.isAlive(peer)));
+  const isAlone = hasNobody(member, mesh);
   const heir = isAlone ? null : await firstLinked(mesh, timers, force ? 0 : LINK_MS);
   if (heir === null && !isAlone && !force) {
     throw new FabricError('peer-unreachable', {
@@ -45,12 +42,15 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
   }
   member.attachments.refuse('this host is leaving its cluster');
   try {
-    await member.attachments.idle(CONFIRM_MS);
+    await member.attachments.idle(IDLE_MS);
     for (const entry of member.attachmentEntries.all()) await member.attachments.detach(entry.key);
     for (const { key } of member.reservations.all()) await member.reservations.release(key);
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
-    if (heir !== null) await giveLeasesBack({ member, log, timers, force }, heir);
+    if (heir !== null && !(await isTakenOver({ member, timers }, member.ipam.surrender(heir)))) {
+      if (!force) throw notConfirmed(heir, 'Try again, or say --force and run fabric rmpeer on another host later');
+      log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
+    }
   } catch (error) {
     member.attachments.refuse(null);
     member.resumeAllocating();
@@ -58,39 +58,7 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
     throw error;
   }
   member.withdrawRecords();
-  await pause(timers, POLL_MS); // the withdrawal leaves before the goodbye closes the links
-}
-
-/** A host that was launched a moment ago has no link yet. */
-async function firstLinked(mesh: Leaving['mesh'], timers: Timers, waitMs: number): Promise<PeerId | null> {
-  const deadlineMs = timers.nowMs() + waitMs;
-  for (;;) {
-    const peer = mesh.links()[0]?.peer ?? null;
-    if (peer !== null || timers.nowMs() >= deadlineMs) return peer;
-    await pause(timers, POLL_MS);
-  }
-}
-
-async function giveLeasesBack(
-  { member, log, timers, force }: Omit<Leaving, 'mesh' | 'exposed'>,
-  heir: PeerId,
-): Promise<void> {
-  const given = member.ipam.surrender(heir);
-  const deadlineMs = timers.nowMs() + CONFIRM_MS;
-  while (!given.every((record) => member.ipam.isConfirmed(record))) {
-    if (timers.nowMs() > deadlineMs) {
-      if (!force) {
-        throw new FabricError('timeout', {
-          what: 'the address blocks of this host were not taken over in time',
-          why: `${heir} has not confirmed them`,
-          fix: 'Try again, or say --force and run fabric rmpeer on another host later',
-        });
-      }
-      log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
-      return;
-    }
-    await pause(timers, POLL_MS);
-  }
+  await pause(timers, WITHDRAWAL_MS); // the withdrawal leaves before the goodbye closes the links
 }
 
 /** `fabric reset` without a running daemon: nobody can be told, so it wants --force when there is a cluster to tell. */

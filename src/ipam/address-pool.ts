@@ -107,9 +107,15 @@ export class AddressPool {
     this.#addBlock(block);
   }
 
-  /** Stops using all blocks without an address; durable. */
-  deactivateEmpty(): void {
-    const empty = this.#blocks.filter((block) => this.usedWithin(block) === 0);
+  /** Blocks without an address, in one pass over the addresses. */
+  emptyBlocks(): readonly Cidr[] {
+    const used = new Set<bigint>();
+    for (const value of this.#holders.keys()) used.add(this.blockAround(value).base);
+    return this.#blocks.filter(({ base }) => !used.has(base));
+  }
+
+  /** Stops using blocks, which hold no address; durable. */
+  deactivate(empty: readonly Cidr[]): void {
     this.#store.transaction(() => {
       for (const block of empty) this.#store.delete(this.#blockSpace, formatCidr(block));
     });

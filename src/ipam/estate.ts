@@ -92,6 +92,17 @@ export class Estate {
     );
   }
 
+  /** Blocks inside of `window` that came to us as they are by another host's gift, and whose that was; ascending. */
+  receivedWithin(window: Cidr): readonly { readonly cidr: Cidr; readonly donor: PeerId }[] {
+    const received: { cidr: Cidr; donor: PeerId }[] = [];
+    this.#trie(window.family).regions(window, (cidr, covering) => {
+      const record = newest(covering)?.record;
+      if (record?.owner !== this.#options.self || record.donor === this.#options.self) return;
+      if (record.cidr === formatCidr(cidr)) received.push({ cidr, donor: record.donor });
+    });
+    return received;
+  }
+
   /** The gift that we made to this peer under this id, as long as it is our last word on the block. */
   giftTo(peer: PeerId, giftId: GiftId): LeaseRecord | null {
     for (const { record } of this.#claims.values()) {

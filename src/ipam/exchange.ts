@@ -31,7 +31,7 @@ export interface ExchangeOptions {
   readonly identityKeyOf: (peer: PeerId) => Uint8Array | null;
   readonly send: (peer: PeerId, message: LeaseMessage) => void;
   /** What may be given now. */
-  readonly choose: (family: Family, wish: Wish, exact: Cidr | null, newcomer: boolean) => Cidr | Refusal;
+  readonly choose: (family: Family, wish: Wish, exact: Cidr | null, asker: PeerId) => Cidr | Refusal;
   /** True while the gift is one that we asked for. */
   readonly expects: (giftId: GiftId) => boolean;
   /** A gift to us is durable. Called before {@link changed}. */
@@ -56,16 +56,15 @@ export class LeaseExchange {
 
   /** The donor's side. A repeat of an answered request gets the same answer. */
   answer(peer: PeerId, { giftId, family, wish, exact }: RequestMessage): void {
-    const { self, estate, view, choose, send } = this.#options;
+    const { self, estate, choose, send } = this.#options;
     const repeated = estate.giftTo(peer, giftId);
     if (repeated !== null) {
       this.#sendGrant(peer, repeated);
       return;
     }
-    const newcomer = !view.regions(family).some(({ owner }) => owner === peer);
     const refusal: Refusal | null =
       peer === self ? 'not-owner' : estate.hasRoom({ exact: wish === 'exact' }) ? null : 'limit';
-    const chosen = refusal ?? choose(family, wish, exact, newcomer);
+    const chosen = refusal ?? choose(family, wish, exact, peer);
     if (typeof chosen === 'string') send(peer, { kind: 'refuse', giftId, reason: chosen });
     else this.give([chosen], peer, () => giftId);
   }

@@ -9,7 +9,7 @@ import { intersectBlocks, subtractBlocks, totalSize } from './blocks.ts';
 import type { Estate } from './estate.ts';
 import { chooseBlock, chooseFragment, chooseShare } from './giving.ts';
 import type { Refusal, Wish } from './lease-message.ts';
-import { type FamilyPlan, usableSize } from './plan.ts';
+import { blockPrefixFor, type FamilyPlan, usableSize } from './plan.ts';
 
 /**
  * A block that we find ourselves to own though we did not ask for it may be one that we passed on and forgot (an old copy
@@ -19,6 +19,10 @@ export const SETTLE_MS = 5_000;
 /** The next lease block is opened or asked for when this share of the open ones is in use. */
 const LOW_NUMERATOR = 4n;
 const LOW_DENOMINATOR = 5n;
+/** An active lease block in which nothing was in use for this long is closed: it is spare again. */
+export const EMPTY_MS = 600_000;
+/** How often that is looked at. */
+const EMPTY_CHECK_MS = 60_000;
 
 export class Holdings {
   readonly plan: FamilyPlan;
@@ -26,6 +30,9 @@ export class Holdings {
   readonly #estate: Estate;
   readonly #clock: Clock;
   #settling: { readonly cidr: Cidr; readonly untilMs: number }[] = [];
+  /** Active lease blocks that were empty at each check since then, by their first address. */
+  #emptySince = new Map<bigint, number>();
+  #emptyCheckMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
     readonly plan: FamilyPlan;
@@ -108,19 +115,47 @@ export class Holdings {
     return true;
   }
 
-  /** What to give to a host with this wish; `newcomer`: it owns nothing yet. */
-  chooseGift(wish: Wish, exact: Cidr | null, newcomer: boolean): Cidr | Refusal {
+  /**
+   * Closes lease blocks that have been empty for {@link EMPTY_MS} and that are not needed: what stays open is at most half in
+   * use, and is never nothing. Returns what it closed.
+   */
+  closeEmpty(): readonly Cidr[] {
+    const now = this.#clock.monotonicMs();
+    if (now - this.#emptyCheckMs < EMPTY_CHECK_MS) return [];
+    this.#emptyCheckMs = now;
+    const empty = this.pool.emptyBlocks();
+    this.#emptySince = new Map(empty.map(({ base }) => [base, this.#emptySince.get(base) ?? now]));
+    const closed: Cidr[] = [];
+    let left = this.#usableIn(this.open());
+    for (const block of empty.toReversed()) {
+      if (now - this.#emptySince.get(block.base)! < EMPTY_MS) continue;
+      const without = left - this.#usableIn(intersectBlocks(this.open(), block));
+      if (without <= 0n || BigInt(this.pool.size) * 2n > without) continue;
+      left = without;
+      closed.push(block);
+    }
+    if (closed.length > 0) this.pool.deactivate(closed);
+    return closed;
+  }
+
+  /** What to give to a host with this wish; `newcomer`: it owns nothing yet; `hosts`: how many there are. */
+  chooseGift(
+    wish: Wish,
+    exact: Cidr | null,
+    { newcomer, hosts }: { newcomer: boolean; hosts: number },
+  ): Cidr | Refusal {
     if (wish === 'exact') return exact === null ? 'not-owner' : this.#exactGift(exact);
+    const plan = { ...this.plan, leasePrefix: blockPrefixFor(this.plan, hosts) };
     const spare = this.spare();
     if (wish === 'block' || (wish === 'share' && !newcomer)) {
-      const enough = totalSize(spare) > cidrSize({ ...this.plan.range, prefix: this.plan.leasePrefix });
-      return (enough ? chooseBlock(this.plan, spare) : null) ?? 'none-free';
+      const enough = totalSize(spare) > cidrSize({ ...plan.range, prefix: plan.leasePrefix });
+      return (enough ? chooseBlock(plan, spare) : null) ?? 'none-free';
     }
-    const chosen = (wish === 'any' ? chooseBlock(this.plan, spare) : null) ?? chooseShare(this.plan, spare);
-    if (chosen !== null && usableSize(this.plan, chosen) < this.usable()) return chosen;
+    const chosen = (wish === 'any' ? chooseBlock(plan, spare) : null) ?? chooseShare(plan, spare);
+    if (chosen !== null && usableSize(plan, chosen) < this.usable()) return chosen;
     if (wish === 'share') return 'none-free'; // the asker comes back for `any` when nobody has a block to spare
     const used = this.pool.entries().map(([value]) => value);
-    return chooseFragment(this.plan, chosen === null ? this.open() : [chosen], used) ?? 'none-free';
+    return chooseFragment(plan, chosen === null ? this.open() : [chosen], used) ?? 'none-free';
   }
 
   #exactGift(exact: Cidr): Cidr | Refusal {

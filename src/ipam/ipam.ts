@@ -3,24 +3,14 @@
 // allocates outside of what its own durable records say it owns; so no partition, crash or forged record can make two
 // hosts hand out one address (docs/leases.md). Synchronous and pure over its capabilities; single-threaded use.
 
-import {
-  addressBits,
-  type Cidr,
-  cidrHasIp,
-  cidrOf,
-  cidrsOverlap,
-  type Family,
-  formatCidr,
-  formatIp,
-  type IpAddress,
-} from '../base/address.ts';
-import { toHex, utf8 } from '../base/bytes.ts';
-import { assert, FabricError } from '../base/errors.ts';
+import { addressBits, type Cidr, type Family, formatIp, type IpAddress } from '../base/address.ts';
+import { toHex } from '../base/bytes.ts';
+import { FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { AddressPool } from './address-pool.ts';
-import { exhausted, inUse, invalid, limit, rangesExhausted, stillAsking, wantedRefused } from './allocation-errors.ts';
-import { candidatesWithin } from './candidates.ts';
+import { Allocation, needKey, needOf } from './allocation.ts';
+import { inUse, stillAsking } from './allocation-errors.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings } from './holdings.ts';
@@ -28,12 +18,9 @@ import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage, type Refusal
 import { leaseRows } from './lease-rows.ts';
 import { LeaseView } from './lease-view.ts';
 import { isAllocatable } from './plan.ts';
-import { type Failure, type Need, SpaceRequests } from './space-requests.ts';
+import { type Need, SpaceRequests } from './space-requests.ts';
 import type { AllocationRequest, AllocationResult, IpamOptions, IpamStats, LeaseRow, Reservation } from './types.ts';
 
-const OWNER_BYTES_MAX = 1024;
-/** A failed round answers allocations for this long; after it they start a new one. */
-const FAILURE_FRESH_MS = 3000;
 const TICK_MAX_MS = 1000;
 
 export class Ipam {
@@ -43,6 +30,7 @@ export class Ipam {
   readonly #holdings: readonly Holdings[];
   readonly #requests: SpaceRequests;
   readonly #exchange: LeaseExchange;
+  readonly #allocation: Allocation;
   readonly #conflictsReported = new Set<string>();
   readonly #drops = new Map<string, number>();
   /** Gifts of a {@link surrender}, also of one that was not confirmed in time and is tried again. */
@@ -81,7 +69,7 @@ export class Ipam {
       log: options.log,
       identityKeyOf: options.identityKeyOf,
       send: (peer, message) => this.#send(peer, message),
-      choose: (family, wish, exact, newcomer) => this.#chooseGift(family, wish, exact, newcomer),
+      choose: (family, wish, exact, asker) => this.#chooseGift(family, wish, exact, asker),
       expects: (giftId) => this.#requests.expects(giftId),
       received: ({ record, cidr }, expected) => {
         this.#requests.granted(record.giftId);
@@ -89,6 +77,14 @@ export class Ipam {
       },
       changed: () => this.#ownRecordsChanged(),
       drop: (reason) => this.#drop(reason),
+    });
+    this.#allocation = new Allocation({
+      self,
+      clock,
+      estate: this.#estate,
+      view: this.#view,
+      holdings: this.#holdings,
+      requests: this.#requests,
     });
   }
 
@@ -128,25 +124,11 @@ export class Ipam {
   }
 
   /** Idempotent: an owner that holds an address of the family (or the wanted one) gets it again. */
-  allocate({ owner, family, wanted, within }: AllocationRequest): AllocationResult {
-    assert(owner.length > 0 && utf8(owner).length <= OWNER_BYTES_MAX, 'an address has an owner of 1 to 1,024 bytes');
+  allocate(request: AllocationRequest): AllocationResult {
     if (this.#stopped !== null) return { status: 'failed', error: this.#stopped };
-    const side = this.#side(family);
-    if (side === null) {
-      return {
-        status: 'failed',
-        error: invalid(`no IPv${family} address can be chosen`, `the network has no IPv${family} range`),
-      };
-    }
-    if (wanted !== undefined) return this.#allocateWanted(side, owner, wanted);
-    if (within !== undefined) return this.#allocateWithin(side, owner, within);
-    const held = side.pool.addressesOf(owner).find((value) => this.#estate.owns({ family, value }));
-    if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
-    if (side.pool.full) return { status: 'failed', error: limit(family) };
-    const value = this.#takeFree(side, owner);
-    if (value === null) return this.#askAndWait(side);
-    this.#maintain();
-    return { status: 'ok', ip: { family, value } };
+    const result = this.#allocation.allocate(request);
+    if (result.status === 'ok') this.#maintain();
+    return result;
   }
 
   /** Frees all addresses of an owner, durably; idempotent. Returns what was freed. */
@@ -189,13 +171,15 @@ export class Ipam {
   surrender(to: PeerId): readonly LeaseRecord[] {
     const holder = this.reservations().find(({ conflict }) => !conflict);
     if (holder !== undefined) throw inUse(holder.ip, holder.owner);
-    this.setAllocating(
-      new FabricError('address-exhausted', { what: 'no address is allocated', why: 'this host is leaving' }),
-    );
-    for (const side of this.#holdings) side.pool.deactivateEmpty();
-    const blocks = this.#holdings.flatMap((side) => side.owned());
-    this.#surrendered.push(...this.#exchange.give(blocks, to, () => this.#giftId()));
-    return this.#surrendered;
+    return this.#handOver(to, (side) => side.owned());
+  }
+
+  /**
+   * Gives all lease blocks without an address in use to a peer, before this host is off for long; allocation stops. Repeats
+   * return the gifts of before, too.
+   */
+  giveUnused(to: PeerId): readonly LeaseRecord[] {
+    return this.#handOver(to, (side) => side.spare());
   }
 
   /** True once the new owner of a gift of ours published it, or passed it on. */
@@ -229,7 +213,7 @@ export class Ipam {
     const side = this.#holdings.find((candidate) => !candidate.hasFree());
     if (side === undefined) return null;
     const asking = this.#requests.state(needKey(side)).state === 'asking' || side.settling().length > 0;
-    return asking ? stillAsking(side.plan.family) : this.#exhausted(side);
+    return asking ? stillAsking(side.plan.family) : this.#allocation.exhausted(side);
   }
 
   ready(): boolean {
@@ -240,6 +224,7 @@ export class Ipam {
   tick(): number {
     this.#exchange.retryPending();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;
+    if (this.#stopped === null) this.#giveBack();
     const nextMs = this.#requests.tick();
     this.#maintain();
     if (settled) this.#options.events.changed();
@@ -261,81 +246,14 @@ export class Ipam {
     };
   }
 
-  #allocateWanted(side: Holdings, owner: string, ip: IpAddress): AllocationResult {
-    const family = side.plan.family;
-    const failed = (error: FabricError): AllocationResult => ({ status: 'failed', error });
-    if (ip.family !== family || !isAllocatable(side.plan, ip.value)) {
-      const why = `the range is ${formatCidr(side.plan.range)} without its network, gateway and broadcast address`;
-      return failed(invalid(`${formatIp(ip)} can't be given to a container`, why));
-    }
-    const holder = side.pool.holderOf(ip.value);
-    if (holder !== null && holder !== owner) return failed(inUse(ip, holder));
-    if (this.#estate.owns(ip)) {
-      if (side.isSettling(ip.value)) return { status: 'wait', why: 'its block turned up in gossip just now' };
-      if (holder === null && side.pool.full) return failed(limit(family));
-      if (holder === null) side.pool.take(owner, ip.value);
-      this.#maintain();
-      return { status: 'ok', ip };
-    }
-    const need: Need = { key: formatIp(ip), family, wish: 'exact', exact: cidrOf(ip, addressBits(family)) };
-    const holderPeer = this.#view.ownerOf(ip);
-    return this.#await(need, (failures) => wantedRefused(ip, holderPeer, failures));
-  }
-
-  /** From what is ours of these blocks; else an address of theirs is asked of its owner, one after the other. */
-  #allocateWithin(side: Holdings, owner: string, within: readonly Cidr[]): AllocationResult {
-    const { family } = side.plan;
-    const misfit = within.find((block) => block.family !== family || !cidrsOverlap(block, side.plan.range));
-    if (misfit !== undefined) {
-      const why = `the range is ${formatCidr(side.plan.range)}`;
-      return { status: 'failed', error: invalid(`no address can be chosen in ${formatCidr(misfit)}`, why) };
-    }
-    const isIn = (value: bigint) => within.some((block) => cidrHasIp(block, { family, value }));
-    const held = side.pool.addressesOf(owner).find((value) => isIn(value) && this.#estate.owns({ family, value }));
-    if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
-    if (side.pool.full) return { status: 'failed', error: limit(family) };
-    const value = side.pool.findFree(side.ownedWithin(within));
-    if (value !== null) {
-      side.pool.take(owner, value);
-      this.#maintain();
-      return { status: 'ok', ip: { family, value } };
-    }
-    const failures: FabricError[] = [];
-    for (const candidate of candidatesWithin(side.plan, within, this.#view.regions(family), this.#options.self)) {
-      if (side.pool.holderOf(candidate.value) !== null) continue;
-      const result = this.#allocateWanted(side, owner, candidate);
-      if (result.status !== 'failed') return result;
-      failures.push(result.error);
-    }
-    return { status: 'failed', error: rangesExhausted(within, failures.at(-1) ?? null) };
-  }
-
-  /** From open blocks, then from a spare one, then the address that was freed longest ago. */
-  #takeFree(side: Holdings, owner: string): bigint | null {
-    const fresh = side.pool.takeNext(owner, side.open(), { resting: false });
-    if (fresh !== null) return fresh;
-    if (side.openNext()) return side.pool.takeNext(owner, side.open(), { resting: false });
-    return side.pool.takeNext(owner, side.open(), { resting: true });
-  }
-
-  #askAndWait(side: Holdings): AllocationResult {
-    if (side.settling().length > 0) return { status: 'wait', why: 'a block of this host turned up in gossip just now' };
-    const need = this.#need(side, side.owned().length === 0 ? 'share' : 'any');
-    return this.#await(need, () => this.#exhausted(side));
-  }
-
-  /** Asks unless a round failed just now. */
-  #await(need: Need, error: (failures: readonly Failure[]) => FabricError): AllocationResult {
-    const before = this.#requests.state(need.key);
-    const fresh =
-      before.state === 'failed' &&
-      before.failures.length > 0 &&
-      this.#options.clock.monotonicMs() - before.sinceMs < FAILURE_FRESH_MS;
-    if (fresh) return { status: 'failed', error: error(before.failures) };
-    if (!this.#requests.want(need, { now: true })) return { status: 'failed', error: limit(need.family) };
-    const after = this.#requests.state(need.key);
-    if (after.state === 'failed') return { status: 'failed', error: error(after.failures) };
-    return { status: 'wait', why: 'a peer is being asked for address space' };
+  #handOver(to: PeerId, blocksOf: (side: Holdings) => readonly Cidr[]): readonly LeaseRecord[] {
+    this.setAllocating(
+      new FabricError('address-exhausted', { what: 'no address is allocated', why: 'this host is leaving' }),
+    );
+    for (const side of this.#holdings) side.pool.deactivate(side.pool.emptyBlocks());
+    const blocks = this.#holdings.flatMap(blocksOf);
+    this.#surrendered.push(...this.#exchange.give(blocks, to, () => this.#giftId()));
+    return this.#surrendered;
   }
 
   /** Opens or asks for the next block before the open ones are full, and for a first share. */
@@ -343,15 +261,11 @@ export class Ipam {
     if (this.#stopped !== null) return;
     for (const side of this.#holdings) {
       if (side.settling().length > 0) continue;
-      if (side.owned().length === 0) this.#requests.want(this.#need(side, 'share'), { now: false });
+      if (side.owned().length === 0) this.#requests.want(needOf(side, 'share'), { now: false });
       else if (side.isLow() && !side.openNext()) {
-        this.#requests.want(this.#need(side, side.hasFree() ? 'block' : 'any'), { now: false });
+        this.#requests.want(needOf(side, side.hasFree() ? 'block' : 'any'), { now: false });
       }
     }
-  }
-
-  #need(side: Holdings, wish: Need['wish']): Need {
-    return { key: needKey(side), family: side.plan.family, wish, exact: null };
   }
 
   /** For an exact address its owner; else linked peers, those with the most space first, equals in random order. */
@@ -372,9 +286,25 @@ export class Ipam {
       .map(({ peer }) => peer);
   }
 
-  #chooseGift(family: Family, wish: Wish, exact: Cidr | null, newcomer: boolean): Cidr | Refusal {
+  #chooseGift(family: Family, wish: Wish, exact: Cidr | null, asker: PeerId): Cidr | Refusal {
     if (this.#stopped !== null) return 'paused';
-    return this.#side(family)?.chooseGift(wish, exact, newcomer) ?? 'not-owner';
+    const owners = new Set(this.#view.regions(family).map(({ owner }) => owner));
+    const newcomer = !owners.has(asker);
+    const hosts = new Set([...owners, ...this.#options.candidates(), this.#options.self, asker]).size;
+    return this.#side(family)?.chooseGift(wish, exact, { newcomer, hosts }) ?? 'not-owner';
+  }
+
+  /** What was got on demand and is not needed any more goes back to its donor, if that is there: it has the neighbours. */
+  #giveBack(): void {
+    const donors = new Set(this.#options.candidates());
+    for (const side of this.#holdings) {
+      const received = side.closeEmpty().flatMap((block) => this.#estate.receivedWithin(block));
+      for (const { cidr, donor } of received) {
+        if (donors.has(donor) && this.#estate.hasRoom({ exact: false })) {
+          this.#exchange.give([cidr], donor, () => this.#giftId());
+        }
+      }
+    }
   }
 
   #ownRecordsChanged(): void {
@@ -393,13 +323,6 @@ export class Ipam {
     }
   }
 
-  #exhausted(side: Holdings): FabricError {
-    const { family } = side.plan;
-    const state = this.#requests.state(needKey(side));
-    const failures = state.state === 'failed' ? state.failures : [];
-    return exhausted({ family, self: this.#options.self, regions: this.#view.regions(family), failures });
-  }
-
   #send(peer: PeerId, message: LeaseMessage): boolean {
     return this.#options.send(peer, encodeLeaseMessage(this.#options.plan.network, message));
   }
@@ -415,8 +338,4 @@ export class Ipam {
   #drop(reason: string): void {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1);
   }
-}
-
-function needKey(side: Holdings): string {
-  return `IPv${side.plan.family}`;
 }

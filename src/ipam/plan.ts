@@ -7,6 +7,7 @@ import {
   type Cidr,
   cidrHasIp,
   cidrLast,
+  cidrSize,
   type Family,
   type IpAddress,
   parseCidr,
@@ -33,7 +34,7 @@ export interface AddressPlan {
 const RANGE_PREFIX_MAX = { 4: 29, 6: 126 } as const;
 /** A range is cut into at least 2^4 lease blocks where it is large enough, so that sixteen hosts get one each. */
 const BLOCKS_MIN_BITS = 4;
-/** No lease block is smaller than four addresses. */
+/** No lease block is made smaller than four addresses. */
 const BLOCK_MIN_BITS = 2;
 
 /** Null when a range is malformed, of the wrong family or too small (longer than /29 or /126). */
@@ -57,6 +58,19 @@ export function leasePrefixFor(range: Cidr, wanted: number): number {
 
 export function familyPlan(plan: AddressPlan, family: Family): FamilyPlan | null {
   return plan.families.find((candidate) => candidate.family === family) ?? null;
+}
+
+/**
+ * The prefix length of one block to give in a cluster of so many hosts: the network's lease prefix, or longer where a block of
+ * that size for each of them would leave less than a quarter of the range in reserve.
+ */
+export function blockPrefixFor({ family, range, leasePrefix }: FamilyPlan, hosts: number): number {
+  const bits = addressBits(family);
+  let prefix = leasePrefix;
+  while (prefix < bits - BLOCK_MIN_BITS && (BigInt(hosts) << BigInt(bits - prefix)) * 4n > cidrSize(range) * 3n) {
+    prefix++;
+  }
+  return prefix;
 }
 
 /** The gateway on every host's bridge: the first host address of the range. */

@@ -30,6 +30,38 @@ test('who left keeps its place in the history of blocks: a restarted host believ
   t.same((await c.status()).health.problems, [], 'every claim is believed');
 });
 
+test('stop --leave: unused blocks go to a peer, those of containers stay, and the next launch has an address at once', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const [a, b] = [await lab.host('a'), await lab.host('b')] as [LabHost, LabHost];
+  await a.launch();
+  await b.launch({ join: a, token: await a.token() });
+  await b.waitReady(1);
+  const container = await b.container('web');
+  const self = (await b.status()).self.id;
+  const sizeOfB = async () =>
+    (await a.status()).leases.reduce((sum, row) => sum + (row.peer === self ? row.size : 0), 0);
+  const before = await sizeOfB();
+  await b.fabric(['stop', '--leave']);
+  const kept = (await a.status()).leases.filter(({ peer, cidr }) => peer === self && cidr.includes('.'));
+  t.equal(kept.length, 1, "b keeps its container's IPv4 block");
+  t.equal(kept[0]?.size, 256, 'and nothing beside it');
+  t.ok((await sizeOfB()) < before, 'the rest is with a');
+  await b.launch();
+  await b.waitReady(1);
+  t.same(
+    (await b.status()).attachments.map(({ ips }) => ips[0]?.split('/')[0]),
+    [container.ip],
+    'the container keeps its address',
+  );
+
+  await container.cni('DEL');
+  await b.fabric(['stop', '--leave']);
+  t.equal(await sizeOfB(), 0, 'without a container nothing stays with b');
+  const alone = await a.fabric(['stop', '--leave']);
+  t.equal(alone.status, 0, 'the last host just stops');
+});
+
 test('a crash right after the cluster was made: the next start founds its address space', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());

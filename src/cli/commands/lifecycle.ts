@@ -17,12 +17,13 @@ const END_MS_MAX = 20_000;
 const POLL_MS = 20;
 
 /** Returns when the daemon is gone, so that the next launch finds its state free. Without one it ends the engine it left. */
-export async function stop({ runDir }: Where): Promise<void> {
+export async function stop({ runDir, leave = false }: Where & { leave?: boolean }): Promise<void> {
   const client = new DaemonClient(runDir);
   try {
-    await client.post('/v1/stop');
+    await client.post('/v1/stop', { leave });
   } catch (error) {
     if (!(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+    if (leave) throw error; // without a daemon nobody can be given anything
     const { endEngine } = await import('../../daemon/reset.ts');
     if (await endEngine(runDir)) return;
     throw error;
