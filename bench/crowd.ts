@@ -11,9 +11,18 @@ import { nodeCrypto } from '../src/host/node-crypto.ts';
 import { nodeRandom } from '../src/host/node-random.ts';
 import { SystemClock } from '../src/host/system-clock.ts';
 import type { SessionKeys } from '../src/router/datapath.ts';
+import { ETHERNET_BYTES } from '../src/router/frame.ts';
 import type { TunnelDatapath } from '../src/router/tunnel-options.ts';
 import { KEEPALIVE_MS } from '../src/router/tunnel-timing.ts';
-import { DatagramType, datagramType, HOP_LIMIT, InnerKind } from '../src/router/wire-format.ts';
+import {
+  DatagramType,
+  datagramType,
+  HOP_LIMIT,
+  InnerKind,
+  overheadBytes,
+  PROBE_BYTES_MIN,
+  readReceiverIndex,
+} from '../src/router/wire-format.ts';
 import { MemoryStore } from '../test/fakes/memory-store.ts';
 import { RecordingLog } from '../test/fakes/recording-log.ts';
 import { WireSpeaker } from '../test/router/wire-speaker.ts';
@@ -35,11 +44,15 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
     established = resolve;
   });
   let current: number | null = null;
-  const sendKeepalive = (): void => {
+  const send = (kind: InnerKind, body: Uint8Array): void => {
     const session = sessions.get(current ?? 0);
     if (session === undefined) return;
-    const inner = { kind: InnerKind.keepalive, hopLimit: HOP_LIMIT };
-    socket.send(session.speaker.say(session.sent++, inner, new Uint8Array()), remote.port, remote.ip);
+    socket.send(session.speaker.say(session.sent++, { kind, hopLimit: HOP_LIMIT }, body), remote.port, remote.ip);
+  };
+  const sendKeepalive = (): void => send(InnerKind.keepalive, new Uint8Array());
+  const answerProbe = (datagram: Uint8Array): void => {
+    const heard = sessions.get(readReceiverIndex(datagram))?.speaker.hear(datagram);
+    if (heard?.inner.kind === InnerKind.probe) send(InnerKind.probeAnswer, heard.body.subarray(0, PROBE_BYTES_MIN));
   };
   const datapath: TunnelDatapath = {
     addSession: (session: SessionKeys) => {
@@ -55,6 +68,7 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
     setPathMtu: () => undefined, // nothing large is sent
     sendRaw: (datagram, to) => socket.send(datagram, to.port, to.ip),
     sendKeepalive,
+    sendProbe: () => undefined, // as above
     removePeer: () => undefined, // the peer is never removed
   };
   let timer: NodeJS.Timeout | undefined;
@@ -70,13 +84,14 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
       random: nodeRandom,
       store: new MemoryStore(),
       log: new RecordingLog(),
+      genesis: { mtu: UNDERLAY_MTU - overheadBytes(4) - ETHERNET_BYTES },
       underlayMtu: UNDERLAY_MTU,
     },
     { datapath, wake, placed: () => {} },
   );
   socket.on('message', (datagram, { address, port }) => {
-    // Data is the daemon's own keepalive at most: nothing follows from it here.
-    if (datagramType(datagram) !== DatagramType.data) tunnels.handleDatagram(datagram, { ip: address, port });
+    if (datagramType(datagram) === DatagramType.data) answerProbe(datagram);
+    else tunnels.handleDatagram(datagram, { ip: address, port });
   });
   wake(0);
   tunnels.setPeer(target.peer, { staticKey: target.staticKey, endpoints: [remote] });

@@ -136,6 +136,11 @@ Napi::Value peerCredentialsOf(const Napi::CallbackInfo& info) {
   return object;
 }
 
+Napi::Value limitTcpSegmentsOf(const Napi::CallbackInfo& info) {
+  auto done = limitTcpSegments(intAt(info, 0), intAt(info, 1));
+  return done.ok() ? info.Env().Undefined() : raise(info.Env(), done.error());
+}
+
 Napi::Value tryLockFileOf(const Napi::CallbackInfo& info) {
   auto locked = tryLockFile(intAt(info, 0));
   return locked.ok() ? Napi::Boolean::New(info.Env(), locked.value()) : raise(info.Env(), locked.error());
@@ -158,6 +163,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("writeSysctl", Napi::Function::New<writeSysctlIn>(env));
   exports.Set("ethtoolValues", Napi::Function::New<ethtoolValuesIn>(env));
   exports.Set("peerCredentials", Napi::Function::New<peerCredentialsOf>(env));
+  exports.Set("limitTcpSegments", Napi::Function::New<limitTcpSegmentsOf>(env));
   exports.Set("tryLockFile", Napi::Function::New<tryLockFileOf>(env));
   exports.Set("forbidCoreDumps", Napi::Function::New<forbidCoreDumpsHere>(env));
   exports.Set("boottimeMs", Napi::Function::New<boottimeNow>(env));

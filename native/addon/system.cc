@@ -4,6 +4,8 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -60,6 +62,11 @@ Result<ucred> peerCredentials(int fd) {
   socklen_t length = sizeof credentials;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return lastError("getsockopt");
   return credentials;
+}
+
+Result<Done> limitTcpSegments(int fd, int bytes) {
+  if (setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &bytes, sizeof bytes) != 0) return lastError("setsockopt");
+  return Done{};
 }
 
 Result<bool> tryLockFile(int fd) {

@@ -1,4 +1,4 @@
-// Single system calls that Node does not offer: sysctls and offloads inside a namespace, credentials, locks, the boot clock.
+// Single system calls that Node does not offer: sysctls and offloads inside a namespace, credentials, segment sizes, locks, the boot clock.
 #pragma once
 
 #include <sys/socket.h>
@@ -25,6 +25,8 @@ Result<std::vector<EthtoolValue>> ethtoolValues(const std::string& ifname, std::
                                                 int namespaceFd);
 
 Result<ucred> peerCredentials(int fd);
+/** TCP_MAXSEG: on a listening socket it holds for both directions of each connection. */
+Result<Done> limitTcpSegments(int fd, int bytes);
 /** False when another open file description holds the lock. */
 Result<bool> tryLockFile(int fd);
 Result<Done> forbidCoreDumps();

@@ -22,6 +22,7 @@ enum class Down : uint8_t {
   kSetClock,
   kBeginTables,
   kEndTables,
+  kSendProbe,
 };
 enum class Up : uint8_t {
   kReady = 1,
@@ -37,6 +38,7 @@ enum class Up : uint8_t {
   kReported,
   kHello,
   kSession,
+  kProbeAnswered,
 };
 
 // Reads fields one behind the other; after the first that is not there all are zero and `good` is false.
@@ -261,6 +263,10 @@ std::optional<Command> read_command(Down type, Reader& reader) {
     }
     case Down::kSendKeepalive:
       return SendKeepalive{reader.peer()};
+    case Down::kSendProbe: {
+      const PeerId peer = reader.peer();
+      return SendProbe{peer, reader.u32()};
+    }
     case Down::kRemovePeer:
       return RemovePeer{reader.peer()};
     case Down::kStop:
@@ -332,6 +338,10 @@ Message encode_roamed(const PeerId& peer, const Endpoint& endpoint) {
 
 Message encode_session_exhausted(uint32_t local_index) {
   return Writer(Up::kSessionExhausted).u32(local_index).finish();
+}
+
+Message encode_probe_answered(const PeerId& peer, uint32_t bytes) {
+  return Writer(Up::kProbeAnswered).bytes(peer).u32(bytes).finish();
 }
 
 Message encode_learned(uint32_t network, Mac mac, const std::optional<Ip>& ip) {

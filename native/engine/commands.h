@@ -14,7 +14,7 @@ namespace fabric::engine {
 constexpr size_t kMessageMax = 1 << 20;
 constexpr size_t kMessageHeaderBytes = 4;
 // Of the messages and their meaning. Whatever the version, `hello` begins with it and `stop` ends the engine.
-constexpr uint16_t kProtocolVersion = 1;
+constexpr uint16_t kProtocolVersion = 2;
 
 struct AddSession {
   SessionFacts facts;
@@ -64,6 +64,11 @@ struct SendRaw {
 struct SendKeepalive {
   PeerId peer;
 };
+struct SendProbe {
+  PeerId peer;
+  // Of the outer IP packet.
+  uint32_t bytes;
+};
 struct RemovePeer {
   PeerId peer;
 };
@@ -79,7 +84,7 @@ struct SetClock {
 };
 
 using Command = std::variant<AddSession, UseSession, RemoveSession, SetEndpoint, SetPathMtu, ApplyTables, SendRaw,
-                             SendKeepalive, RemovePeer, Stop, Report, SetClock, BeginTables, EndTables>;
+                             SendKeepalive, SendProbe, RemovePeer, Stop, Report, SetClock, BeginTables, EndTables>;
 
 // `message` is type and payload. Nothing when it is malformed: unknown type, cut short, or with bytes left over.
 std::optional<Command> decode_command(Bytes message);
@@ -107,6 +112,7 @@ Message encode_session_wanted(const PeerId& peer);
 Message encode_session_confirmed(uint32_t local_index);
 Message encode_roamed(const PeerId& peer, const Endpoint& endpoint);
 Message encode_session_exhausted(uint32_t local_index);
+Message encode_probe_answered(const PeerId& peer, uint32_t bytes);
 Message encode_learned(uint32_t network, Mac mac, const std::optional<Ip>& ip);
 Message encode_reported();
 // The engine can't start or go on.

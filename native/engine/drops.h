@@ -16,7 +16,7 @@ namespace fabric::engine {
   reason(kKindUnsupported, "kind-unsupported") reason(kNetworkUnknown, "network-unknown")                    \
   reason(kHopLimitReached, "hop-limit") reason(kFragmentMalformed, "fragment-malformed")                     \
   reason(kFragmentIncomplete, "fragment-incomplete") reason(kFragmentMemory, "fragment-memory")              \
-  reason(kChecksumImpossible, "checksum-impossible") reason(kFrameShort, "frame-short")                      \
+  reason(kChecksumImpossible, "checksum-impossible") reason(kProbeLimit, "probe-limit") reason(kFrameShort, "frame-short")                      \
   reason(kFrameTruncated, "frame-truncated") reason(kFrameTooLarge, "frame-too-large")                       \
   reason(kSourceInvalid, "source-invalid") reason(kSourceElsewhere, "source-elsewhere")                      \
   reason(kDestinationElsewhere, "destination-elsewhere") reason(kReservedGroup, "reserved-group")            \

@@ -277,6 +277,12 @@ void Engine::apply(const SendKeepalive& command) {
   send_.post([this, peer = found->second.number] { send_.send_keepalive(peer); });
 }
 
+void Engine::apply(const SendProbe& command) {
+  const auto found = peers_.find(command.peer);
+  if (found == peers_.end()) return;
+  send_.post([this, peer = found->second.number, bytes = command.bytes] { send_.send_probe(peer, bytes); });
+}
+
 void Engine::apply(const RemovePeer& command) {
   const auto found = peers_.find(command.peer);
   if (found == peers_.end()) return;
@@ -396,6 +402,13 @@ void Engine::roamed(const PeerId& peer, const Endpoint& endpoint) {
   book_.set_endpoint(peer, endpoint);
   tell(encode_roamed(peer, endpoint));
 }
+// One lane hears the question, the other answers it.
+void Engine::probed(PeerNumber peer, uint16_t bytes) {
+  send_.post([this, peer, bytes] { send_.answer_probe(peer, bytes); });
+}
+
+void Engine::probe_answered(const PeerId& peer, uint16_t bytes) { tell(encode_probe_answered(peer, bytes)); }
+
 void Engine::session_exhausted(uint32_t local_index) {
   book_.exhaust(local_index);
   tell(encode_session_exhausted(local_index));

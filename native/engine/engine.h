@@ -41,6 +41,8 @@ class Engine : public Events {
   void session_wanted(const PeerId& peer) override;
   void session_confirmed(uint32_t local_index) override;
   void roamed(const PeerId& peer, const Endpoint& endpoint) override;
+  void probed(PeerNumber peer, uint16_t bytes) override;
+  void probe_answered(const PeerId& peer, uint16_t bytes) override;
   void session_exhausted(uint32_t local_index) override;
   void learned(uint32_t network, Mac mac, const std::optional<Ip>& ip) override;
   void failed(const std::string& reason) override;
@@ -70,6 +72,7 @@ class Engine : public Events {
   void apply(const ApplyTables& command);
   void apply(const SendRaw& command);
   void apply(const SendKeepalive& command);
+  void apply(const SendProbe& command);
   void apply(const RemovePeer& command);
   void apply(const Stop& command);
   void apply(const Report& command);

@@ -19,6 +19,10 @@ class Events {
   virtual void session_confirmed(uint32_t local_index) = 0;
   // The peer was heard from another endpoint; datagrams to it already go there.
   virtual void roamed(const PeerId& peer, const Endpoint& endpoint) = 0;
+  // The peer asks whether its outer IP packet of `bytes` arrived.
+  virtual void probed(PeerNumber peer, uint16_t bytes) = 0;
+  // A probe of ours arrived at the peer.
+  virtual void probe_answered(const PeerId& peer, uint16_t bytes) = 0;
   virtual void session_exhausted(uint32_t local_index) = 0;
   virtual void learned(uint32_t network, Mac mac, const std::optional<Ip>& ip) = 0;
   virtual void failed(const std::string& reason) = 0;

@@ -159,6 +159,7 @@ void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain)
   if (!read_inner(plain, &inner)) return drops.count(Drop::kInnerMalformed);
   const auto kind = static_cast<Kind>(inner.kind);
   if (kind == Kind::kKeepalive) return;
+  if (kind == Kind::kProbe || kind == Kind::kProbeAnswer) return take_probe(peer, kind, plain.subspan(kInnerBytes));
   if (kind != Kind::kFrame && kind != Kind::kSegment && kind != Kind::kFragment) {
     return drops.count(Drop::kKindUnsupported);
   }
@@ -177,6 +178,15 @@ void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain)
   auto whole = peer.assembly->add({session.local_index, counter, inner.index, inner.count, body}, now_us_);
   if (whole) deliver(peer, *whole, partial);
   pieces_wait_ = pieces_wait_ || !peer.assembly->empty();
+}
+
+void ReceiveLane::take_probe(Peer& peer, Kind kind, Bytes body) {
+  DropCounts& drops = peer.counters->receive_drops;
+  if (body.size() < kProbeBytesMin) return drops.count(Drop::kInnerMalformed);
+  const uint16_t bytes = load_u16(body.data());
+  if (kind == Kind::kProbeAnswer) return events_.probe_answered(peer.id, bytes);
+  if (!peer.probe_answers.take(now_us_)) return drops.count(Drop::kProbeLimit);
+  events_.probed(peer.number, bytes);
 }
 
 void ReceiveLane::take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body) {

@@ -9,6 +9,7 @@
 #include "events.h"
 #include "forwarding.h"
 #include "lane.h"
+#include "limits.h"
 #include "pieces.h"
 #include "port.h"
 #include "replay.h"
@@ -45,6 +46,8 @@ class ReceiveLane : public Lane {
   // One receive with offload fills one of these; a run of segments points into several.
   static constexpr size_t kBuffers = 8;
   static constexpr size_t kBufferBytes = 65536;
+  // As src/router/pcap/peer-link.ts.
+  static constexpr double kProbeAnswersPerSecond = 50;
 
   struct Peer {
     PeerId id;
@@ -56,6 +59,7 @@ class ReceiveLane : public Lane {
     // `address` is what was reported.
     bool settled = false;
     uint64_t roamed_us = 0;
+    TokenBucket probe_answers{kProbeAnswersPerSecond, kProbeAnswersPerSecond};
   };
   struct Session {
     uint32_t local_index;
@@ -69,6 +73,7 @@ class ReceiveLane : public Lane {
   void receive_data(MutableBytes datagram, const SocketAddress& from);
   void follow(Peer& peer, const SocketAddress& from);
   void unpack(Session& session, uint64_t counter, MutableBytes plain);
+  void take_probe(Peer& peer, Kind kind, Bytes body);
   void take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body);
   void take_datagram(Peer& peer, MutableBytes body);
   void deliver(Peer& peer, MutableBytes bytes, bool partial);

@@ -339,15 +339,33 @@ void SendLane::set_path_mtu(PeerNumber number, size_t bytes) {
 
 void SendLane::measure(Peer& peer) { peer.body_max = peer.path_mtu - overhead_bytes(peer.ipv4); }
 
-void SendLane::send_keepalive(PeerNumber number) {
+void SendLane::send_keepalive(PeerNumber number) { send_apart(number, Kind::kKeepalive, {}); }
+
+void SendLane::send_probe(PeerNumber number, size_t bytes) {
+  const Peer* peer = find(number);
+  if (peer == nullptr) return;
+  bytes = std::clamp(bytes, kPathMtuMin, kPathMtuMax);
+  std::vector<uint8_t> body(bytes - overhead_bytes(peer->ipv4));
+  store_u16(body.data(), static_cast<uint16_t>(bytes));
+  send_apart(number, Kind::kProbe, body);
+}
+
+void SendLane::answer_probe(PeerNumber number, uint16_t bytes) {
+  uint8_t body[kProbeBytesMin];
+  store_u16(body, bytes);
+  send_apart(number, Kind::kProbeAnswer, body);
+}
+
+void SendLane::send_apart(PeerNumber number, Kind kind, Bytes body) {
   Peer* peer = find(number);
   if (peer != nullptr) retire_used_up(*peer);
   if (peer == nullptr || peer->sending == nullptr || !peer->address) return;
   Inner inner;
+  inner.kind = static_cast<uint8_t>(kind);
   inner.network = table_.facts().network;
   uint8_t prefix[kInnerBytes];
   write_inner(prefix, inner);
-  seal(*peer, *peer->address, reserve(*peer, 1), prefix, {});
+  seal(*peer, *peer->address, reserve(*peer, 1), prefix, body);
   outbox_.flush();
 }
 

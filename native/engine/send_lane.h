@@ -37,6 +37,9 @@ class SendLane : public Lane {
   void set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint);
   void set_path_mtu(PeerNumber number, size_t bytes);
   void send_keepalive(PeerNumber number);
+  // Asks whether an outer IP packet of `bytes` arrives at the peer.
+  void send_probe(PeerNumber number, size_t bytes);
+  void answer_probe(PeerNumber number, uint16_t bytes);
   void announce(const Ip& ip, Mac mac);
 
  protected:
@@ -94,6 +97,8 @@ class SendLane : public Lane {
   void send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, bool partial);
   void send_segments(Peer& peer, const SocketAddress& to, const Superframe& superframe);
   void send_cut(Peer& peer, const SocketAddress& to, const Superframe& superframe);
+  // One datagram that is no data; nothing without a session.
+  void send_apart(PeerNumber number, Kind kind, Bytes body);
   void seal(Peer& peer, const SocketAddress& to, uint64_t counter, Bytes prefix, Bytes body);
   // Takes `count` consecutive counters of the peer's session and returns the first.
   uint64_t reserve(Peer& peer, size_t count);

@@ -63,6 +63,9 @@ std::variant<UdpSocket, Fault> UdpSocket::open(const Endpoint& listen, const Udp
   socklen_t length = sizeof segment;
   udp.segments_ = offloads.segment && getsockopt(fd, SOL_UDP, UDP_SEGMENT, &segment, &length) == 0;
   udp.segment_lasts_ = offloads.segment_lasts;
+  // Sizes are found out by probes (src/router/path-search.ts): no fragments, and no word of routers that nobody authenticated.
+  set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+  if (udp.ipv6_) set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
   udp.receive_offload_ = offloads.receive && set_option(fd, SOL_UDP, UDP_GRO, 1);
   return udp;
 }

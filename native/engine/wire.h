@@ -14,6 +14,8 @@ constexpr uint8_t kWireVersion = 1;
 constexpr uint8_t kDataFirstByte = kWireVersion << 4 | 4;
 constexpr uint8_t kHopLimit = 8;
 constexpr size_t kPiecesMax = 255;
+// The body of a probe that says its size and nothing more.
+constexpr size_t kProbeBytesMin = 2;
 // As SEND_COUNTER_MAX and the counter's limit in src/router.
 constexpr uint64_t kSendCounterMax = uint64_t{1} << 31;
 constexpr uint64_t kCounterMax = (uint64_t{1} << 53) - 1;

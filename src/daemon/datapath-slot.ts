@@ -133,6 +133,10 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current?.sendKeepalive(peer);
   }
 
+  sendProbe(peer: PeerId, bytes: number): void {
+    this.#current?.sendProbe(peer, bytes);
+  }
+
   removePeer(peer: PeerId): void {
     this.#current?.removePeer(peer);
   }

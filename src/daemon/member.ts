@@ -159,6 +159,7 @@ export class Member {
         sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
         sessionConfirmed: (localIndex) => this.tunnels.sessionConfirmed(localIndex),
         roamed: (peer, endpoint) => this.tunnels.roamed(peer, endpoint),
+        probeAnswered: (peer, bytes) => this.tunnels.probeAnswered(peer, bytes),
         sessionExhausted: (localIndex) => this.tunnels.sessionExhausted(localIndex),
         learned: (network, mac) => {
           this.#guard.run(() => this.#foreign.learned(network, mac));

@@ -4,10 +4,14 @@
 import type { AeadCipher } from '../base/capabilities.ts';
 import { issueMembership, verifyMembership } from '../base/membership.ts';
 import { deriveClusterKeys } from '../base/token.ts';
+import { ETHERNET_BYTES, VLAN_BYTES, VLAN_TAGS_MAX } from '../router/frame.ts';
 import type { TunnelDatapath, TunnelEvents } from '../router/tunnel-options.ts';
 import { Tunnels } from '../router/tunnels.ts';
+import { overheadBytes } from '../router/wire-format.ts';
 import type { MemberOptions } from './member-options.ts';
 
+/** Of the largest frame, over IPv6. */
+const FRAME_OVERHEAD_MAX = ETHERNET_BYTES + VLAN_TAGS_MAX * VLAN_BYTES + overheadBytes(6);
 /** Best first. */
 const CIPHERS: readonly AeadCipher[] = ['aes-256-gcm', 'chacha20-poly1305'];
 const CIPHERS_WITHOUT_AES: readonly AeadCipher[] = ['chacha20-poly1305', 'aes-256-gcm'];
@@ -16,14 +20,14 @@ const CIPHERS_WITHOUT_AES: readonly AeadCipher[] = ['chacha20-poly1305', 'aes-25
 export type TunnelFacts = Pick<
   MemberOptions,
   'identity' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu' | 'hasAes'
->;
+> & { readonly genesis: Pick<MemberOptions['genesis'], 'mtu'> };
 
 /** `wake`: the tunnels want their tick within so many milliseconds. */
 export function openTunnels(
   options: TunnelFacts,
   { datapath, wake, placed }: { readonly datapath: TunnelDatapath } & Pick<TunnelEvents, 'wake' | 'placed'>,
 ): Tunnels {
-  const { identity, crypto, clock, random, store, log, underlayMtu } = options;
+  const { identity, genesis, crypto, clock, random, store, log, underlayMtu } = options;
   const { keys, token } = identity;
   const clusterKeys = deriveClusterKeys(token, crypto);
   const authority = { generation: token.generation, caKey: crypto.ed25519Public(clusterKeys.caSeed) };
@@ -52,6 +56,7 @@ export function openTunnels(
     datapath,
     ciphers: options.hasAes === false ? CIPHERS_WITHOUT_AES : CIPHERS,
     mtu: underlayMtu,
+    neededMtu: genesis.mtu + FRAME_OVERHEAD_MAX,
     events: {
       peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
       placed,

@@ -1,10 +1,10 @@
 // What Node lacks of Linux, through the addon in native/addon: netlink sockets and sysctls inside a network namespace,
-// namespace handles, peer credentials, offloads, file locks, CLOCK_BOOTTIME. Namespaces are entered by a short-lived native
+// namespace handles, peer credentials, offloads, segment sizes, file locks, CLOCK_BOOTTIME. Namespaces are entered by a short-lived native
 // thread only: no thread of Node ever changes its own. The addon is loaded at the first call, so that importing is free.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert, FabricError } from '../base/errors.ts';
@@ -163,6 +163,14 @@ export function peerCredentials(socket: Socket | number): PeerCredentials {
   return addon().peerCredentials(typeof socket === 'number' ? socket : descriptorOf(socket));
 }
 
+/**
+ * The largest TCP segment (options included), in bytes, of connections that this listening server takes: neither side sends a
+ * larger one. For those from now on. Throws ErrnoException.
+ */
+export function limitTcpSegments(server: Server, bytes: number): void {
+  addon().limitTcpSegments(descriptorOf(server), bytes);
+}
+
 /** Milliseconds of CLOCK_BOOTTIME with fraction: never steps back, also counts while the machine sleeps. */
 export function boottimeMs(): number {
   return addon().boottimeMs();
@@ -217,6 +225,7 @@ interface Addon {
   ): Promise<readonly number[]>;
   peerCredentials(fd: number): PeerCredentials;
   boottimeMs(): number;
+  limitTcpSegments(fd: number, bytes: number): void;
   tryLockFile(fd: number): boolean;
   forbidCoreDumps(): void;
 }
@@ -249,9 +258,9 @@ function sysctlPath(path: string): string {
   return `/proc/sys/${path}`;
 }
 
-/** Node offers the descriptor of a pipe socket only on its handle. */
-function descriptorOf(socket: Socket): number {
-  const handle = (socket as Socket & { readonly _handle?: { readonly fd?: number } | null })._handle;
+/** Node offers the descriptor of a socket only on its handle. */
+function descriptorOf(socket: Socket | Server): number {
+  const handle = (socket as (Socket | Server) & { readonly _handle?: { readonly fd?: number } | null })._handle;
   return handle?.fd ?? -1;
 }
 

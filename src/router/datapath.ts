@@ -98,6 +98,8 @@ export interface DatapathEvents {
   sessionConfirmed(localIndex: number): void;
   /** A valid datagram with the session's highest counter came from another endpoint; the datapath already sends there. */
   roamed(peer: PeerId, endpoint: Endpoint): void;
+  /** The peer received a probe of ours that made an outer IP packet of `bytes`. */
+  probeAnswered(peer: PeerId, bytes: number): void;
   /** The session neared its counter limit: no more data is sent on it. */
   sessionExhausted(localIndex: number): void;
   /** A frame from a MAC in no table entered the port: a foreign device on our bridge (at most 10 per second). */
@@ -148,6 +150,11 @@ export interface Datapath {
   sendRaw(datagram: Uint8Array, to: Endpoint): void;
   /** An empty authenticated datagram on the peer's session; nothing without one. */
   sendKeepalive(peer: PeerId): void;
+  /**
+   * A datagram that makes an outer IP packet of `bytes`, which the peer answers; nothing without a session. Neither counts as
+   * data. `bytes` is from 296 to 65,535; more than one datagram carries is a counted drop.
+   */
+  sendProbe(peer: PeerId, bytes: number): void;
   /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;

@@ -20,6 +20,7 @@ export const DROP_REASONS = [
   'fragment-incomplete',
   'fragment-memory',
   'checksum-impossible',
+  'probe-limit',
   // Frames, from the port or from a peer
   'frame-short',
   'frame-truncated',

@@ -10,6 +10,11 @@ import { TAI64N_BYTES } from './tai64n.ts';
 const Field = { timestamp: 1, membership: 2, mtu: 3, ciphers: 4, capabilities: 5 } as const;
 const CIPHER_CODES: Readonly<Record<AeadCipher, number>> = { 'aes-256-gcm': 1, 'chacha20-poly1305': 2 };
 const MTU_MIN = 576;
+/** Bits of the capabilities. */
+export const Capability = {
+  /** Probes are answered: the path's MTU can be found out. */
+  answersProbes: 1,
+} as const;
 
 /** Our limits: an initiation must fit an IPv6 path of 1,280 bytes, cookies and all. */
 export const MEMBERSHIP_BYTES_MAX = 1000;

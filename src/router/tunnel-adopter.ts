@@ -7,6 +7,7 @@ import type { LastingSession } from './datapath.ts';
 import type { TunnelOptions } from './tunnel-options.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import type { TunnelPeers } from './tunnel-peers.ts';
+import type { Session } from './tunnel-sessions.ts';
 import { REJECT_AFTER_MS, rekeyTimeMs } from './tunnel-timing.ts';
 
 /** What a datapath kept. */
@@ -53,13 +54,12 @@ export class TunnelAdopter {
     const alive = createdMs <= nowMs && nowMs < createdMs + REJECT_AFTER_MS;
     if (!alive || endpoint === null || !this.#peers.keepIndex(localIndex, peer)) return false;
     const rekeyAtMs = rekeyTimeMs(createdMs, initiator, this.#options.random.fraction());
-    peer.slots.adopt(
-      { localIndex, remoteIndex, initiator, cipher, createdMs, rekeyAtMs, pathMtu, capabilities, endpoint, exhausted },
-      left.role,
-    );
+    const slot = { localIndex, remoteIndex, initiator, cipher, createdMs, rekeyAtMs };
+    const session: Session = { ...slot, pathMtu, capabilities, endpoint, exhausted };
+    peer.slots.adopt(session, left.role);
     peer.endpoint = endpoint;
     if (left.role === 'current') {
-      peer.agreedMtu = pathMtu;
+      this.#peers.searchPath(peer, session, nowMs); // until it knows more, the datapath goes on with what it found
       peer.traffic.restart(nowMs);
       peer.wantedMs = null;
       this.#options.events.placed(peer.peer, { endpoint, pathMtu });

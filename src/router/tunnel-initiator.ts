@@ -6,7 +6,7 @@ import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { COOKIE_USABLE_MS, cookieReceiverIndex } from './cookie.ts';
 import { InitiatorHandshake } from './handshake.ts';
 import { parseResponse } from './handshake-message.ts';
-import type { ResponsePayload } from './handshake-payload.ts';
+import { Capability, type ResponsePayload } from './handshake-payload.ts';
 import type { TransportKeys } from './noise.ts';
 import type { Tai64nSource } from './tai64n.ts';
 import type { HandshakeLoad } from './tunnel-load.ts';
@@ -160,7 +160,7 @@ export class TunnelInitiator {
 
   /** A fresh initiation for the series' next try, or why there can be none. */
   #start(peer: TunnelPeer, series: HandshakeSeries, nowMs: number): InitiatorHandshake | string {
-    const { crypto, random, self, mtu, ciphers, capabilities = 0 } = this.#options;
+    const { crypto, random, self, mtu, ciphers, capabilities = Capability.answersProbes } = this.#options;
     if (peer.staticKey === null) return 'its static key is not known yet: gossip has not brought its record';
     if (peer.candidates.length === 0) return 'no address of it is known';
     // All endpoints under the newest token generation first: a peer that missed a rotation answers to the one before.

@@ -17,6 +17,7 @@ export type TunnelDatapath = Pick<
   | 'setPathMtu'
   | 'sendRaw'
   | 'sendKeepalive'
+  | 'sendProbe'
   | 'removePeer'
 >;
 
@@ -44,7 +45,9 @@ export interface TunnelOptions {
   readonly ciphers: readonly AeadCipher[];
   /** The largest outer IP packet that this host takes, in bytes: 576 to 65,535. */
   readonly mtu: number;
-  /** Bit set told to peers; none is defined yet. Default 0. */
+  /** The outer IP packet of the overlay's largest frame, in bytes: no use to probe for more. Default: `mtu`. */
+  readonly neededMtu?: number;
+  /** Bit set told to peers. Default: all that this version has. */
   readonly capabilities?: number;
   /** Keeps tunnels up once they are, and NAT mappings alive, by a datagram this often; default null: tunnels may idle out. */
   readonly persistentKeepaliveMs?: number | null;
@@ -101,7 +104,7 @@ export interface TunnelStatus {
   readonly handshakeRttMs: number | null;
   /** Where datagrams go; null before the first handshake. */
   readonly endpoint: Endpoint | null;
-  /** The largest outer IP packet that both sides take, in bytes. */
+  /** The largest outer IP packet that is sent: what both sides take, or what probes found the path to carry, in bytes. */
   readonly pathMtu: number | null;
   readonly sessionAgeMs: number | null;
   readonly capabilities: number | null;

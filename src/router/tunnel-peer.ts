@@ -6,6 +6,7 @@ import { type Endpoint, equalEndpoints, formatEndpoint } from '../base/endpoint.
 import type { PeerId } from '../base/ids.ts';
 import type { PeerCounters } from './datapath.ts';
 import type { InitiatorHandshake } from './handshake.ts';
+import { PathSearch } from './path-search.ts';
 import type { TunnelState, TunnelStatus } from './tunnel-options.ts';
 import { type Session, SessionSlots } from './tunnel-sessions.ts';
 import { REKEY_TIMEOUT_MS, TrafficWatch } from './tunnel-timing.ts';
@@ -45,8 +46,9 @@ export class TunnelPeer {
   lastInitiationMs = Number.NEGATIVE_INFINITY;
   counters: PeerCounters | null = null;
   handshakeRttMs: number | null = null;
-  /** The smaller of both sides' MTU in the last handshake. */
+  /** The smaller of both sides' MTU in the last handshake; null: the datapath has not heard of one. */
   agreedMtu: number | null = null;
+  readonly path = new PathSearch();
   /** Why the last series failed or could not begin; null after a success. */
   failure: string | null = null;
   /** A whole series went unanswered since the last success: later ones try less often. */
@@ -81,6 +83,11 @@ export class TunnelPeer {
     return this.series !== null || this.slots.next !== null ? 'handshaking' : 'idle';
   }
 
+  /** The largest outer IP packet to send. */
+  get pathMtu(): number | null {
+    return this.#narrow ? this.path.bytes : this.agreedMtu;
+  }
+
   status(nowMs: number): TunnelStatus {
     const session = this.slots.current;
     return {
@@ -90,10 +97,15 @@ export class TunnelPeer {
       cipher: session?.cipher ?? null,
       handshakeRttMs: this.handshakeRttMs,
       endpoint: this.endpoint,
-      pathMtu: session?.pathMtu ?? null,
+      pathMtu: session === null ? null : this.pathMtu,
       sessionAgeMs: session === null ? null : nowMs - session.createdMs,
       capabilities: session?.capabilities ?? null,
     };
+  }
+
+  /** The path carries less than both sides would take. */
+  get #narrow(): boolean {
+    return this.path.bytes < this.path.topBytes;
   }
 
   #reason(nowMs: number): string | null {
@@ -103,7 +115,9 @@ export class TunnelPeer {
     switch (this.state) {
       case 'established': {
         const overdue = series !== null && nowMs - series.startedMs >= REKEY_TIMEOUT_MS;
-        return overdue && waiting !== null ? `new keys are overdue: ${waiting}${because}` : null;
+        if (overdue && waiting !== null) return `new keys are overdue: ${waiting}${because}`;
+        const { bytes, topBytes } = this.path;
+        return this.#narrow ? `the path carries ${bytes} of ${topBytes} bytes: larger frames go in pieces` : null;
       }
       case 'failed':
         return series === null ? this.failure : `${this.failure}; trying again`;

@@ -3,6 +3,7 @@
 // each session that leaves its slot is removed from the datapath.
 
 import type { PeerId } from '../base/ids.ts';
+import { Capability } from './handshake-payload.ts';
 import { TUNNEL_DROPS, type TunnelDrop, type TunnelOptions } from './tunnel-options.ts';
 import { TunnelPeer } from './tunnel-peer.ts';
 import type { Session } from './tunnel-sessions.ts';
@@ -87,9 +88,9 @@ export class TunnelPeers {
     const { datapath, events } = this.#options;
     peer.endpoint = session.endpoint;
     datapath.setEndpoint(peer.peer, session.endpoint);
-    // Only a change: a smaller path that was measured since the last handshake stays.
-    if (peer.agreedMtu !== session.pathMtu) datapath.setPathMtu(peer.peer, session.pathMtu);
-    peer.agreedMtu = session.pathMtu;
+    const another = peer.agreedMtu !== session.pathMtu;
+    this.searchPath(peer, session, nowMs);
+    if (another) this.applyPathMtu(peer);
     events.placed(peer.peer, session);
     datapath.useSession(session.localIndex);
     peer.traffic.restart(nowMs);
@@ -97,6 +98,17 @@ export class TunnelPeers {
     peer.failure = null;
     peer.gaveUp = false;
     peer.trouble = null;
+  }
+
+  /** The session is the peer's current one: what its path carries is found out from now on. */
+  searchPath(peer: TunnelPeer, { pathMtu, capabilities }: Session, nowMs: number): void {
+    const topBytes = Math.min(pathMtu, this.#options.neededMtu ?? pathMtu);
+    peer.agreedMtu = pathMtu;
+    peer.path.agree({ topBytes, asks: (capabilities & Capability.answersProbes) !== 0 }, nowMs);
+  }
+
+  applyPathMtu({ peer, pathMtu }: TunnelPeer): void {
+    if (pathMtu !== null) this.#options.datapath.setPathMtu(peer, pathMtu);
   }
 
   #retire(session: Session): void {

@@ -7,6 +7,7 @@ import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { CookieIssuer } from './cookie.ts';
 import { ResponderHandshake, type TunnelSecret } from './handshake.ts';
 import { deriveMacKeys, type MacKeys, mac1Valid, parseInitiation } from './handshake-message.ts';
+import { Capability } from './handshake-payload.ts';
 import { compareTai64n } from './tai64n.ts';
 import type { HandshakeLoad } from './tunnel-load.ts';
 import type { TunnelDrop, TunnelOptions } from './tunnel-options.ts';
@@ -109,7 +110,7 @@ export class TunnelResponder {
   ): TunnelPeer | TunnelDrop {
     const { datapath, mtu, random } = this.#options;
     const localIndex = this.#peers.takeIndex(peer);
-    const capabilities = this.#options.capabilities ?? 0;
+    const capabilities = this.#options.capabilities ?? Capability.answersProbes;
     const answer = handshake.answer(localIndex, { mtu, cipher, capabilities });
     if (answer === null) {
       this.#peers.freeIndex(localIndex);

@@ -4,7 +4,7 @@
 // Invariants: keys come only from a handshake with an authenticated member; a session sends for at most 180 s; the old session
 // stays receivable while a new one takes over; bad datagrams are counted drops.
 //
-//   datapath ── handshake datagram, sessionWanted, sessionConfirmed, roamed ──▶ Tunnels ── addSession, useSession, sendRaw ──▶
+//   datapath ── handshake datagram, sessionWanted, sessionConfirmed, … ──▶ Tunnels ── addSession, useSession, sendRaw ──▶
 //   gossip   ── setPeer, removePeer ──▶                                                   ── peerSeen ──▶ daemon
 //   a datapath that works ── begin ──▶
 
@@ -173,6 +173,19 @@ export class Tunnels {
     if (peer.slots.current !== null) peer.slots.current.endpoint = endpoint;
     if (peer.slots.next !== null) peer.slots.next.endpoint = endpoint;
     this.#options.events.placed(id, { endpoint, pathMtu: peer.slots.current?.pathMtu ?? null });
+    const nowMs = this.#options.clock.monotonicMs();
+    peer.path.recheck(nowMs);
+    if (peer.active) this.#rearm(peer, nowMs);
+  }
+
+  /** Datapath event: the peer received a probe that made an outer IP packet of `bytes`. */
+  probeAnswered(id: PeerId, bytes: number): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined || peer.slots.current === null) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    peer.path.answered(bytes, nowMs);
+    this.#peers.applyPathMtu(peer);
+    this.#rearm(peer, nowMs);
   }
 
   /**
@@ -233,6 +246,8 @@ export class Tunnels {
         this.#options.datapath.sendKeepalive(peer.peer);
         peer.traffic.keepaliveSent(nowMs);
       }
+      const probeBytes = peer.path.tick(nowMs, peer.counters?.lastDataSentMs ?? null);
+      if (probeBytes !== null) this.#options.datapath.sendProbe(peer.peer, probeBytes);
     }
     const needed = current === null ? peer.wantedMs !== null : this.#needsNewSession(peer, current, nowMs);
     if (needed && !this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs);
@@ -262,7 +277,7 @@ export class Tunnels {
 
   #dueMs(peer: TunnelPeer, nowMs: number): number {
     let dueMs = peer.slots.nextExpiryMs;
-    if (peer.slots.current !== null) dueMs = Math.min(dueMs, nowMs + POLL_MS);
+    if (peer.slots.current !== null) dueMs = Math.min(dueMs, nowMs + POLL_MS, peer.path.dueMs);
     if (peer.series !== null) dueMs = Math.min(dueMs, peer.series.retryAtMs, peer.series.startedMs + REKEY_ATTEMPT_MS);
     if (peer.wantedMs !== null) {
       dueMs = Math.min(dueMs, peer.wantedMs + REKEY_ATTEMPT_MS);

@@ -13,7 +13,7 @@
 //           5      index
 //           6      count
 //           7      header length
-//   body    an Ethernet frame, a piece of one, a datagram (relay), or nothing (keepalive)
+//   body    an Ethernet frame, a piece of one, a datagram (relay), a size and padding (probe), or nothing (keepalive)
 //   tag     16 bytes
 
 /** From the format. */
@@ -30,6 +30,8 @@ export const SEAL_BYTES = OUTER_BYTES + INNER_BYTES + TAG_BYTES;
 export const DATA_DATAGRAM_MIN = SEAL_BYTES;
 /** A frame crosses at most this many hosts; a relay takes one off. Fits four bits. */
 export const HOP_LIMIT = 8;
+/** The body of a probe that says its size and nothing more. */
+export const PROBE_BYTES_MIN = 2;
 /** index and count are one byte each. */
 export const PIECES_MAX = 255;
 
@@ -47,8 +49,9 @@ export const InnerKind = {
   fragment: 3,
   /** A whole end-to-end datagram for another host. Reserved. */
   relay: 4,
-  /** Asks for an answer of the same size (path MTU, liveness). Reserved. */
+  /** The bytes of the outer IP packet that it makes (2), then zeros up to there: asks whether that size arrives. */
   probe: 5,
+  /** The bytes of the probe that arrived (2). */
   probeAnswer: 6,
 } as const;
 export type InnerKind = (typeof InnerKind)[keyof typeof InnerKind];
@@ -142,6 +145,24 @@ export function readInnerHeader(plain: Uint8Array, header: InnerHeader): boolean
 export function innerHeader(kind: InnerKind, network: number, piece?: { index: number; count: number }): InnerHeader {
   const { index, count } = piece ?? { index: 0, count: 1 };
   return { kind, hopLimit: HOP_LIMIT, flags: 0, network, index, count, headerLength: 0 };
+}
+
+/** Inner header and body of a probe or its answer; `bytes`, below 65,536, is the size that it names. Freshly allocated. */
+export function probeOf(
+  kind: typeof InnerKind.probe | typeof InnerKind.probeAnswer,
+  network: number,
+  { bytes, bodyBytes }: { readonly bytes: number; readonly bodyBytes: number },
+): Uint8Array {
+  const plain = new Uint8Array(INNER_BYTES + bodyBytes);
+  writeInnerHeader(plain, 0, innerHeader(kind, network));
+  plain[INNER_BYTES] = bytes >>> 8;
+  plain[INNER_BYTES + 1] = bytes;
+  return plain;
+}
+
+/** The size that a probe or its answer names; null when `body` is too short. */
+export function readProbe(body: Uint8Array): number | null {
+  return body.length < PROBE_BYTES_MIN ? null : (body[0]! << 8) | body[1]!;
 }
 
 function writeU32(out: Uint8Array, offset: number, value: number): void {

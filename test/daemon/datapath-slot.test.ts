@@ -52,6 +52,7 @@ class RecordedDatapath implements Datapath {
   }
   sendRaw(): void {}
   sendKeepalive(): void {}
+  sendProbe(): void {}
   removePeer(): void {}
   stats() {
     return { peers: [], drops: { 'send-failed': 1 }, framesIn: 3, framesOut: 4 };
@@ -83,6 +84,7 @@ function setUp(wish: DatapathWish = 'pcap') {
       sessionWanted: nothing,
       sessionConfirmed: nothing,
       roamed: nothing,
+      probeAnswered: nothing,
       sessionExhausted: nothing,
       learned: nothing,
     },

@@ -64,6 +64,7 @@ async function runHost(side: Side, underlay: 'underlay4' | 'underlay6'): Promise
     sessionWanted: () => {},
     sessionConfirmed: () => {},
     roamed: () => {},
+    probeAnswered: () => {},
     sessionExhausted: () => {},
     learned: () => {},
     failed: (reason) => say({ failed: reason }),

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   boottimeMs,
+  limitTcpSegments,
   NETLINK_ROUTE,
   NetworkNamespace,
   openNetlinkMonitor,
@@ -34,6 +35,15 @@ describe.skipIf(!built)('the native addon', () => {
     own.close();
     own.close();
     expect(() => own.fd).toThrow(/invariant/);
+  });
+
+  test('limits the segments of TCP, and says when it cannot', async () => {
+    const server = createServer();
+    expect(() => limitTcpSegments(server, 536)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', () => listening()));
+    limitTcpSegments(server, 536);
+    expect(() => limitTcpSegments(server, 1)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
+    server.close();
   });
 
   test.each(['/proc/self/ns/uts', '/dev/zero', '/', '/no/such/path'])('refuses %s as a network namespace', (path) => {

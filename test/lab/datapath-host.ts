@@ -82,6 +82,7 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     sessionWanted: () => {},
     sessionConfirmed: () => {},
     roamed: () => {},
+    probeAnswered: () => {},
     sessionExhausted: () => {},
     learned: () => {},
     failed: (reason) => say({ failed: reason }),

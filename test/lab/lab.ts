@@ -135,6 +135,11 @@ export class Lab {
     ]);
   }
 
+  /** Drops every IP packet longer than that, without an answer. Packets that a card is to cut count whole. */
+  async dropLongerThan(bytes: number): Promise<void> {
+    await this.inSwitch(['nft', `add rule bridge lab forward meta length > ${bytes} drop`]);
+  }
+
   /** Takes partition, drops and loss back. */
   async heal(): Promise<void> {
     await this.inSwitch(['nft', 'flush chain bridge lab forward']);

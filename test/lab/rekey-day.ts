@@ -128,6 +128,8 @@ class Host {
       } else if (event === 'sessionWanted') this.tunnels.sessionWanted(facts[0] as PeerId);
       else if (event === 'sessionConfirmed') this.tunnels.sessionConfirmed(facts[0] as number);
       else if (event === 'roamed') this.tunnels.roamed(...(facts as Parameters<Tunnels['roamed']>));
+      else if (event === 'probeAnswered')
+        this.tunnels.probeAnswered(...(facts as Parameters<Tunnels['probeAnswered']>));
       else assert.fail(`the datapath said ${event}`);
     }
     const { left } = this.bed;
@@ -160,6 +162,7 @@ class Host {
         datapath.sendRaw(datagram, to);
       },
       sendKeepalive: (peer) => datapath.sendKeepalive(peer),
+      sendProbe: (peer, bytes) => datapath.sendProbe(peer, bytes),
       removePeer: (peer) => datapath.removePeer(peer),
     };
   }

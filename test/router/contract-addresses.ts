@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { DEFAULT_VNI, type Mac } from '../../src/base/ids.ts';
 import {
   type ContractBed,
+  type ContractCase,
   connect,
   dropsOf,
   eventsOf,
@@ -16,7 +17,6 @@ import {
   PEER_MAC,
   until,
 } from './contract-host.ts';
-import type { ContractCase } from './datapath-contract.ts';
 import { arp, BROADCAST, discovery, ethernet, udp4 } from './frames.ts';
 
 const KIND_FRAME = 1;

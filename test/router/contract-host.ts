@@ -68,6 +68,7 @@ export function recordEvents(): RecordedEvents {
     sessionWanted: record('sessionWanted'),
     sessionConfirmed: record('sessionConfirmed'),
     roamed: record('roamed'),
+    probeAnswered: record('probeAnswered'),
     sessionExhausted: record('sessionExhausted'),
     learned: record('learned'),
     failed: record('failed'),
@@ -177,4 +178,31 @@ export async function dropsOf(host: ContractHost, peer?: PeerId): Promise<Readon
   const stats = host.datapath.stats();
   if (peer === undefined) return stats.drops;
   return stats.peers.find((counters) => counters.peer === peer)?.drops ?? {};
+}
+
+export interface ContractCase {
+  readonly name: string;
+  run(bed: ContractBed): Promise<void>;
+}
+
+/** Kinds of the wire format, repeated here on purpose. */
+export const KIND = { keepalive: 0, frame: 1, segment: 2, fragment: 3, relay: 4, probe: 5, probeAnswer: 6 } as const;
+
+/** A case with one host and one outsider that is its peer. */
+export function withPeer(
+  name: string,
+  run: (on: { bed: ContractBed; host: ContractHost; peer: Outsider; session: OutsiderSession }) => Promise<void>,
+): ContractCase {
+  return {
+    name,
+    async run(bed) {
+      const host = await bed.host();
+      const peer = await Outsider.open();
+      try {
+        await run({ bed, host, peer, session: connect(host, peer) });
+      } finally {
+        peer.close();
+      }
+    },
+  };
 }

@@ -8,30 +8,23 @@ import { addressCases } from './contract-addresses.ts';
 import {
   addSession,
   applyBasics,
-  type ContractBed,
-  type ContractHost,
+  type ContractCase,
   connect,
   dropsOf,
   eventsOf,
+  KIND,
   LOCAL_MAC,
   MTU,
   OTHER,
   OTHER_MAC,
   Outsider,
-  type OutsiderSession,
   PEER,
   PEER_MAC,
   until,
+  withPeer,
 } from './contract-host.ts';
+import { probeCases } from './contract-probes.ts';
 import { BROADCAST, ethernet, referenceChecksum, udp4 } from './frames.ts';
-
-export interface ContractCase {
-  readonly name: string;
-  run(bed: ContractBed): Promise<void>;
-}
-
-/** Kinds of the wire format, repeated here on purpose. */
-const KIND = { keepalive: 0, frame: 1, segment: 2, fragment: 3, relay: 4, probe: 5 } as const;
 
 const outgoing = udp4({ from: LOCAL_MAC, to: PEER_MAC }, '10.0.0.10', '10.0.0.11', 'fabric-marker-out');
 const incoming = udp4({ from: PEER_MAC, to: LOCAL_MAC }, '10.0.0.11', '10.0.0.10', 'fabric-marker-in');
@@ -56,25 +49,6 @@ function withPseudoHeaderSum(frame: Uint8Array): Uint8Array {
 }
 
 const numbersOf = (frames: readonly Uint8Array[]): (number | undefined)[] => frames.map((frame) => frame[14]);
-
-/** A case with one host and one outsider that is its peer. */
-function withPeer(
-  name: string,
-  run: (on: { bed: ContractBed; host: ContractHost; peer: Outsider; session: OutsiderSession }) => Promise<void>,
-): ContractCase {
-  return {
-    name,
-    async run(bed) {
-      const host = await bed.host();
-      const peer = await Outsider.open();
-      try {
-        await run({ bed, host, peer, session: connect(host, peer) });
-      } finally {
-        peer.close();
-      }
-    },
-  };
-}
 
 const sessionCases: readonly ContractCase[] = [
   withPeer('a frame crosses encrypted, whole, and counted', async ({ host, peer, session }) => {
@@ -321,17 +295,18 @@ const wireCases: readonly ContractCase[] = [
     await peer.send(speaker.say(counter++, { kind: KIND.frame, network: 5 as Vni }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame, hopLimit: 0 }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.relay }, incoming), host);
-    await peer.send(speaker.say(counter++, { kind: KIND.probe }, incoming), host);
+    await peer.send(speaker.say(counter++, { kind: KIND.probe }, Uint8Array.of(1)), host);
+    await peer.send(speaker.say(counter++, { kind: KIND.probeAnswer }, new Uint8Array(0)), host);
     await peer.send(speaker.say(counter++, { kind: 15 }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame }, new Uint8Array(13)), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame, flags: 1 }, numbered(9)), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame }, numbered(1)), host);
     await until('the good one arrives', () => host.left.length === 1);
     assert.deepEqual(await dropsOf(host, PEER), {
-      'inner-malformed': 2,
+      'inner-malformed': 4,
       'network-unknown': 1,
       'hop-limit': 1,
-      'kind-unsupported': 3,
+      'kind-unsupported': 2,
       'frame-short': 1,
       'checksum-impossible': 1,
     });
@@ -422,4 +397,9 @@ const wireCases: readonly ContractCase[] = [
   },
 ];
 
-export const datapathContract: readonly ContractCase[] = [...sessionCases, ...wireCases, ...addressCases];
+export const datapathContract: readonly ContractCase[] = [
+  ...sessionCases,
+  ...wireCases,
+  ...probeCases,
+  ...addressCases,
+];

@@ -20,7 +20,9 @@ export interface DataDatagram {
   readonly receiverIndex: number;
   readonly key: string;
   readonly counter: number;
-  readonly keepalive: boolean;
+  /** Bytes of the outer IP packet. */
+  readonly size: number;
+  readonly kind: 'data' | 'keepalive' | 'probe' | 'answer';
 }
 
 /** What happens to one handshake or data datagram on its way. */
@@ -99,6 +101,9 @@ export interface HostSetup {
   readonly store?: MemoryStore;
   readonly change?: Partial<TunnelOptions>;
 }
+
+/** Of data and keepalives. */
+const DATAGRAM_BYTES = 100;
 
 /** One host: identity, Tunnels, and the fake datapath that plays the sessions. */
 export class SimHost implements TunnelDatapath {
@@ -232,7 +237,7 @@ export class SimHost implements TunnelDatapath {
       if (!this.#alone) this.tunnels.sessionWanted(to.id);
       return false;
     }
-    this.#emit(session, false);
+    this.#emit(session, 'data', DATAGRAM_BYTES);
     return true;
   }
 
@@ -284,8 +289,16 @@ export class SimHost implements TunnelDatapath {
   }
 
   sendKeepalive(peer: PeerId): void {
+    this.#emitOn(peer, 'keepalive', DATAGRAM_BYTES);
+  }
+
+  sendProbe(peer: PeerId, bytes: number): void {
+    this.#emitOn(peer, 'probe', bytes);
+  }
+
+  #emitOn(peer: PeerId, kind: DataDatagram['kind'], size: number): void {
     const session = this.sessions.get(this.#using.get(peer) ?? -1);
-    if (session !== undefined) this.#emit(session, true);
+    if (session !== undefined) this.#emit(session, kind, size);
   }
 
   removePeer(peer: PeerId): void {
@@ -295,7 +308,7 @@ export class SimHost implements TunnelDatapath {
     for (const [localIndex, { keys }] of this.sessions) if (keys.peer === peer) this.sessions.delete(localIndex);
   }
 
-  #emit(session: LiveSession, keepalive: boolean): void {
+  #emit(session: LiveSession, kind: DataDatagram['kind'], size: number): void {
     const { peer, remoteIndex } = session.keys;
     const counter = session.sent++;
     const nonce = `${session.sendKey} ${counter}`;
@@ -303,11 +316,11 @@ export class SimHost implements TunnelDatapath {
     this.network.usedNonces.add(nonce);
     const to = this.endpoints.get(peer);
     if (to === undefined) throw new Error('a session without an endpoint');
-    if (!keepalive) this.#count(peer).lastDataSentMs = this.network.clock.monotonicMs();
-    this.network.send({ receiverIndex: remoteIndex, key: session.sendKey, counter, keepalive }, this, to);
+    if (kind === 'data') this.#count(peer).lastDataSentMs = this.network.clock.monotonicMs();
+    this.network.send({ receiverIndex: remoteIndex, key: session.sendKey, counter, kind, size }, this, to);
   }
 
-  #receiveData({ receiverIndex, key, counter, keepalive }: DataDatagram, from: Endpoint): void {
+  #receiveData({ receiverIndex, key, counter, kind, size }: DataDatagram, from: Endpoint): void {
     const session = this.sessions.get(receiverIndex);
     if (session === undefined || session.receiveKey !== key) {
       this.unreadable++;
@@ -316,7 +329,9 @@ export class SimHost implements TunnelDatapath {
     const { peer } = session.keys;
     const counters = this.#count(peer);
     counters.lastReceivedMs = this.network.clock.monotonicMs();
-    if (!keepalive) {
+    if (kind === 'probe') this.#emitOn(peer, 'answer', size);
+    if (kind === 'answer' && !this.#alone) this.tunnels.probeAnswered(peer, size);
+    if (kind === 'data') {
       counters.lastDataReceivedMs = counters.lastReceivedMs;
       this.delivered++;
     }

@@ -234,7 +234,7 @@ describe('time', () => {
     const keepalives: number[] = [];
     const sentMs = network.clock.monotonicMs();
     network.fate = (datagram, from) => {
-      if (!(datagram instanceof Uint8Array) && datagram.keepalive && from === b) {
+      if (!(datagram instanceof Uint8Array) && datagram.kind === 'keepalive' && from === b) {
         keepalives.push(network.clock.monotonicMs() - sentMs);
       }
       return 'deliver';

@@ -22,7 +22,9 @@ interface DataDatagram {
   readonly receiverIndex: number;
   readonly key: string;
   readonly counter: number;
-  readonly keepalive: boolean;
+  readonly kind: 'data' | 'keepalive' | 'probe' | 'answer';
+  /** Of a probe and its answer: the outer IP packet that was asked for. */
+  readonly bytes: number;
 }
 
 interface LiveSession {
@@ -110,7 +112,12 @@ export class SimDatapath implements Datapath {
 
   sendKeepalive(peer: PeerId): void {
     const session = this.#sessionTo(peer);
-    if (session !== null) this.#send(session, true);
+    if (session !== null) this.#send(session, 'keepalive', KEEPALIVE_BYTES);
+  }
+
+  sendProbe(peer: PeerId, bytes: number): void {
+    const session = this.#sessionTo(peer);
+    if (session !== null) this.#send(session, 'probe', bytes);
   }
 
   removePeer(peer: PeerId): void {
@@ -127,7 +134,7 @@ export class SimDatapath implements Datapath {
   sendFrame(peer: PeerId): boolean {
     const session = this.#sessionTo(peer);
     if (session === null) this.#events?.sessionWanted(peer);
-    else this.#send(session, false);
+    else this.#send(session, 'data', DATA_BYTES);
     return session !== null;
   }
 
@@ -135,13 +142,13 @@ export class SimDatapath implements Datapath {
     return this.#sessions.get(this.#using.get(peer) ?? -1) ?? null;
   }
 
-  #send(session: LiveSession, keepalive: boolean): void {
+  #send(session: LiveSession, kind: DataDatagram['kind'], bytes: number): void {
     const to = this.#endpoints.get(session.peer);
     assert(to !== undefined, 'a session has an endpoint');
     const counter = session.sent++;
-    if (!keepalive) this.#countersOf(session.peer).lastDataSentMs = this.#clock.monotonicMs();
-    const datagram: DataDatagram = { receiverIndex: session.remoteIndex, key: session.sendKey, counter, keepalive };
-    this.#network.sendDatagram(this.#nic, to, datagram, keepalive ? KEEPALIVE_BYTES : DATA_BYTES);
+    if (kind === 'data') this.#countersOf(session.peer).lastDataSentMs = this.#clock.monotonicMs();
+    const datagram: DataDatagram = { receiverIndex: session.remoteIndex, key: session.sendKey, counter, kind, bytes };
+    this.#network.sendDatagram(this.#nic, to, datagram, kind === 'answer' ? KEEPALIVE_BYTES : bytes);
   }
 
   #receive(datagram: unknown, from: Endpoint): void {
@@ -149,7 +156,7 @@ export class SimDatapath implements Datapath {
     else this.#receiveData(datagram as DataDatagram, from);
   }
 
-  #receiveData({ receiverIndex, key, counter, keepalive }: DataDatagram, from: Endpoint): void {
+  #receiveData({ receiverIndex, key, counter, kind, bytes }: DataDatagram, from: Endpoint): void {
     const session = this.#sessions.get(receiverIndex);
     if (session === undefined || session.receiveKey !== key) {
       this.unreadable++;
@@ -157,7 +164,9 @@ export class SimDatapath implements Datapath {
     }
     const counters = this.#countersOf(session.peer);
     counters.lastReceivedMs = this.#clock.monotonicMs();
-    if (!keepalive) {
+    if (kind === 'probe') this.#answer(session.peer, bytes);
+    if (kind === 'answer') this.#events?.probeAnswered(session.peer, bytes);
+    if (kind === 'data') {
       counters.lastDataReceivedMs = counters.lastReceivedMs;
       this.delivered++;
     }
@@ -170,6 +179,11 @@ export class SimDatapath implements Datapath {
     if (session.confirmed) return;
     session.confirmed = true;
     this.#events?.sessionConfirmed(receiverIndex);
+  }
+
+  #answer(peer: PeerId, bytes: number): void {
+    const session = this.#sessionTo(peer);
+    if (session !== null) this.#send(session, 'answer', bytes);
   }
 
   #countersOf(peer: PeerId): Counters {

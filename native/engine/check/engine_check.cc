@@ -282,6 +282,7 @@ class Bench {
         {"session-wanted", encode_session_wanted(id)},
         {"session-confirmed", encode_session_confirmed(0xfedcba98)},
         {"roamed", encode_roamed(id, endpoint)},
+        {"probe-answered", encode_probe_answered(id, 1492)},
         {"session-exhausted", encode_session_exhausted(1)},
         {"learned", encode_learned(0x123456, 0x02000000000a, endpoint.ip)},
         {"learned without address", encode_learned(0, 0x02000000000a, std::nullopt)},
@@ -329,6 +330,9 @@ class Bench {
   static std::string describe(const ApplyTables&) { return "apply-tables"; }
   static std::string describe(const SendRaw& command) {
     return "send-raw " + describe(command.to) + " " + to_hex(command.datagram);
+  }
+  static std::string describe(const SendProbe& command) {
+    return "send-probe " + to_hex(command.peer) + " " + std::to_string(command.bytes);
   }
   static std::string describe(const SendKeepalive& command) { return "send-keepalive " + to_hex(command.peer); }
   static std::string describe(const RemovePeer& command) { return "remove-peer " + to_hex(command.peer); }

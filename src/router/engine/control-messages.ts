@@ -17,7 +17,7 @@ export const LENGTH_BYTES = 4;
  * Of the messages and their meaning. Whatever the version, an engine's first message is `hello` and begins with it, and `stop`
  * ends the engine.
  */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** To the engine. */
 const Down = {
@@ -35,6 +35,7 @@ const Down = {
   setClock: 12,
   beginTables: 13,
   endTables: 14,
+  sendProbe: 15,
 } as const;
 
 const SESSION_FLAGS = ['adoptable', 'initiator', 'confirmed', 'exhausted'] as const;
@@ -80,6 +81,7 @@ export type EngineMessage =
   | { readonly kind: 'session-wanted'; readonly peer: PeerId }
   | { readonly kind: 'session-confirmed'; readonly localIndex: number }
   | { readonly kind: 'roamed'; readonly peer: PeerId; readonly endpoint: Endpoint }
+  | { readonly kind: 'probe-answered'; readonly peer: PeerId; readonly bytes: number }
   | { readonly kind: 'session-exhausted'; readonly localIndex: number }
   | { readonly kind: 'learned'; readonly network: Vni; readonly mac: Mac; readonly ip: string | null }
   | { readonly kind: 'failed'; readonly code: string; readonly why: string }
@@ -156,6 +158,10 @@ export function encodeSendKeepalive(peer: PeerId): Buffer {
   return message(Down.sendKeepalive, peerBytes(peer));
 }
 
+export function encodeSendProbe(peer: PeerId, bytes: number): Buffer {
+  return message(Down.sendProbe, peerBytes(peer), u32(bytes));
+}
+
 export function encodeRemovePeer(peer: PeerId): Buffer {
   return message(Down.removePeer, peerBytes(peer));
 }
@@ -228,6 +234,8 @@ function decode(type: number, reader: ControlReader): EngineMessage | null {
       return { kind: 'hello', protocol: reader.u16(), settings: reader.text() };
     case 13:
       return readSession(reader);
+    case 14:
+      return { kind: 'probe-answered', peer: reader.peer(), bytes: reader.u32() };
     default:
       return null;
   }

@@ -29,6 +29,7 @@ import {
   encodeRemoveSession,
   encodeReport,
   encodeSendKeepalive,
+  encodeSendProbe,
   encodeSendRaw,
   encodeSetClock,
   encodeSetEndpoint,
@@ -168,6 +169,10 @@ export class EngineDatapath implements Datapath {
     this.#process?.send(encodeSendKeepalive(peer));
   }
 
+  sendProbe(peer: PeerId, bytes: number): void {
+    this.#process?.send(encodeSendProbe(peer, bytes));
+  }
+
   removePeer(peer: PeerId): void {
     this.#peers.delete(peer);
     this.#process?.send(encodeRemovePeer(peer));
@@ -298,6 +303,9 @@ export class EngineDatapath implements Datapath {
         return;
       case 'roamed':
         events?.roamed(message.peer, message.endpoint);
+        return;
+      case 'probe-answered':
+        events?.probeAnswered(message.peer, message.bytes);
         return;
       case 'session-exhausted':
         events?.sessionExhausted(message.localIndex);

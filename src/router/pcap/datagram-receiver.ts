@@ -16,6 +16,7 @@ import {
   InnerKind,
   readCounter,
   readInnerHeader,
+  readProbe,
   readReceiverIndex,
   reservedBytesClear,
   WIRE_VERSION,
@@ -34,6 +35,9 @@ export interface DatagramReceiverEvents {
   handshake(datagram: Uint8Array, from: Endpoint): void;
   sessionConfirmed(localIndex: number): void;
   roamed(peer: PeerId, endpoint: Endpoint): void;
+  /** The peer asks whether its outer IP packet of `bytes` arrived. */
+  probed(link: PeerLink, bytes: number): void;
+  probeAnswered(peer: PeerId, bytes: number): void;
   /** A whole frame of the peer, whose memory is the receiver's. */
   frame(link: PeerLink, frame: Uint8Array, partialChecksum: boolean): void;
 }
@@ -142,6 +146,12 @@ export class DatagramReceiver {
       return;
     }
     if (inner.kind === InnerKind.keepalive) return;
+    const body = plain.subarray(INNER_BYTES);
+    if (inner.kind === InnerKind.probe || inner.kind === InnerKind.probeAnswer) {
+      const dropped = this.#takeProbe(link, inner.kind, body, nowMs);
+      if (dropped !== null) link.drops.count(dropped);
+      return;
+    }
     const refused = refusedByHeader(inner, this.#network);
     if (refused !== null) {
       link.drops.count(refused);
@@ -149,7 +159,6 @@ export class DatagramReceiver {
     }
     link.lastDataReceivedMs = nowMs;
     const partialChecksum = (inner.flags & FLAG_PARTIAL_CHECKSUM) !== 0;
-    const body = plain.subarray(INNER_BYTES);
     if (inner.kind !== InnerKind.fragment) {
       this.#events.frame(link, body, partialChecksum);
       return;
@@ -160,6 +169,16 @@ export class DatagramReceiver {
     );
     if (frame !== null) this.#events.frame(link, frame, partialChecksum);
   }
+
+  /** Why it does nothing; null when it does. */
+  #takeProbe(link: PeerLink, kind: number, body: Uint8Array, nowMs: number): DropReason | null {
+    const bytes = readProbe(body);
+    if (bytes === null) return 'inner-malformed';
+    if (kind === InnerKind.probeAnswer) this.#events.probeAnswered(link.peer, bytes);
+    else if (link.probeAnswers.take(nowMs)) this.#events.probed(link, bytes);
+    else return 'probe-limit';
+    return null;
+  }
 }
 
 function refusedByWindow(session: Session, counter: number): DropReason | null {
@@ -167,7 +186,7 @@ function refusedByWindow(session: Session, counter: number): DropReason | null {
   return verdict === 'fresh' ? null : verdict;
 }
 
-/** A segment is a whole frame to a receiver without offload. Relays and probes come with later versions. */
+/** A segment is a whole frame to a receiver without offload. Relays come with later versions. */
 function refusedByHeader(inner: InnerHeader, network: Vni): DropReason | null {
   const carriesFrame =
     inner.kind === InnerKind.frame || inner.kind === InnerKind.segment || inner.kind === InnerKind.fragment;

@@ -5,7 +5,16 @@ import type { Clock } from '../../base/capabilities.ts';
 import type { PeerId, Vni } from '../../base/ids.ts';
 import { pieceCount } from '../pieces.ts';
 import type { Session } from '../session.ts';
-import { INNER_BYTES, InnerKind, innerHeader, OUTER_BYTES, writeDataHeader, writeInnerHeader } from '../wire-format.ts';
+import {
+  INNER_BYTES,
+  InnerKind,
+  innerHeader,
+  OUTER_BYTES,
+  PROBE_BYTES_MIN,
+  probeOf,
+  writeDataHeader,
+  writeInnerHeader,
+} from '../wire-format.ts';
 import type { DatagramSocket, WireAddress } from './datagram-socket.ts';
 import type { PeerLink } from './peer-link.ts';
 
@@ -58,11 +67,26 @@ export class FrameSender {
   }
 
   keepalive(link: PeerLink): void {
+    this.#sendApart(link, this.#keepalive);
+  }
+
+  /** Asks whether an outer IP packet of `bytes` arrives. */
+  probe(link: PeerLink, bytes: number): void {
+    const bodyBytes = Math.max(bytes - link.overheadBytes, PROBE_BYTES_MIN);
+    this.#sendApart(link, probeOf(InnerKind.probe, this.#network, { bytes, bodyBytes }));
+  }
+
+  answerProbe(link: PeerLink, bytes: number): void {
+    this.#sendApart(link, probeOf(InnerKind.probeAnswer, this.#network, { bytes, bodyBytes: PROBE_BYTES_MIN }));
+  }
+
+  /** One datagram that is no data; nothing without a session. */
+  #sendApart(link: PeerLink, plain: Uint8Array): void {
     const session = link.sending;
     if (session === null || link.address === null) return;
     const counter = session.reserve(1);
     if (counter < 0) this.#exhausted(link, session);
-    else this.#seal(link, session, counter, this.#keepalive, link.address);
+    else this.#seal(link, session, counter, plain, link.address);
   }
 
   #sendWhole(link: PeerLink, session: Session, address: WireAddress, frame: Uint8Array): void {

@@ -102,6 +102,8 @@ export class PcapDatapath implements Datapath {
         handshake: (datagram, from) => this.#events?.handshake(datagram, from),
         sessionConfirmed: (localIndex) => this.#events?.sessionConfirmed(localIndex),
         roamed: (peer, endpoint) => this.#events?.roamed(peer, endpoint),
+        probed: (link, bytes) => this.#sender.answerProbe(link, bytes),
+        probeAnswered: (peer, bytes) => this.#events?.probeAnswered(peer, bytes),
         frame: (link, frame, partialChecksum) => this.#fromPeer(link, frame, partialChecksum),
       },
     });
@@ -186,6 +188,11 @@ export class PcapDatapath implements Datapath {
   sendKeepalive(peer: PeerId): void {
     const link = this.#links.get(peer);
     if (link !== undefined) this.#sender.keepalive(link);
+  }
+
+  sendProbe(peer: PeerId, bytes: number): void {
+    const link = this.#links.get(peer);
+    if (link !== undefined) this.#sender.probe(link, bytes);
   }
 
   removePeer(peer: PeerId): void {

@@ -4,6 +4,7 @@
 import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
 import type { PeerId } from '../../base/ids.ts';
 import type { PeerCounters } from '../datapath.ts';
+import { ForwardingRate } from '../forwarding-rate.ts';
 import { DropCounts } from '../frame-drops.ts';
 import { PieceAssembly } from '../pieces.ts';
 import type { Session } from '../session.ts';
@@ -14,12 +15,15 @@ import { WaitingFrames } from './waiting-frames.ts';
 /** Below this no IPv4 path is worth carrying frames in pieces on; keeps a piece larger than its headers. */
 const PATH_MTU_MIN = 296;
 const PATH_MTU_MAX = 65_535;
+/** Our tuning: a search asks three times a second, at most twenty times where answers are quick. */
+const PROBE_ANSWERS = { perSecond: 50, burst: 50 };
 
 export class PeerLink {
   readonly peer: PeerId;
   readonly drops = new DropCounts();
   readonly waiting = new WaitingFrames();
   readonly assembly: PieceAssembly;
+  readonly probeAnswers = new ForwardingRate(PROBE_ANSWERS);
   /** The session that frames leave on; null: they wait. */
   sending: Session | null = null;
   endpoint: Endpoint | null = null;
@@ -92,7 +96,12 @@ export class PeerLink {
     };
   }
 
+  /** What a datagram to the peer has around its body. */
+  get overheadBytes(): number {
+    return overheadBytes(this.endpoint?.ip.includes(':') === true ? 6 : 4);
+  }
+
   #measure(): void {
-    this.bodyMax = this.#pathMtu - overheadBytes(this.endpoint?.ip.includes(':') === true ? 6 : 4);
+    this.bodyMax = this.#pathMtu - this.overheadBytes;
   }
 }

@@ -16,6 +16,7 @@ import {
   encodeRemoveSession,
   encodeReport,
   encodeSendKeepalive,
+  encodeSendProbe,
   encodeSendRaw,
   encodeSetClock,
   encodeSetEndpoint,
@@ -70,6 +71,7 @@ const COMMANDS: Readonly<Record<string, () => Buffer>> = {
   'apply-tables': () => encodeApplyTables(CHANGES)[0]!,
   'send-raw': () => encodeSendRaw(Uint8Array.of(0x11, 0, 0, 0, 9), { ip: '192.0.2.9', port: 6783 }),
   'send-keepalive': () => encodeSendKeepalive(PEER),
+  'send-probe': () => encodeSendProbe(PEER, 1492),
   'remove-peer': () => encodeRemovePeer(PEER),
   stop: () => encodeStop(),
   report: () => encodeReport(),
@@ -119,14 +121,14 @@ describe('commands', () => {
       const tails = name === 'send-raw' ? [] : [Buffer.concat([whole, Buffer.of(0)])];
       return [...cuts, ...tails];
     });
-    const unknown = [Buffer.of(0), Buffer.of(15), Buffer.alloc(0)];
+    const unknown = [Buffer.of(0), Buffer.of(16), Buffer.alloc(0)];
     const answers = askEngine([...bad, ...unknown].map((bytes) => `apply ${hex(bytes)}`));
     expect(answers).toEqual(answers.map(() => 'malformed'));
   });
 
   it('do not crash the engine, whatever their bytes', () => {
     const random = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 90 }), { numRuns: 2000, seed: 7 });
-    const types = random.map((bytes, i) => bytes.with(0, i % 16));
+    const types = random.map((bytes, i) => bytes.with(0, i % 17));
     const answers = askEngine(types.map((bytes) => `apply ${hex(bytes)}`));
     expect(answers).toHaveLength(types.length);
   });
