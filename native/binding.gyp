@@ -60,6 +60,7 @@
         'engine/forwarding.cc',
         'engine/frame.cc',
         'engine/lane.cc',
+        'engine/locked_memory.cc',
         'engine/neighbour.cc',
         'engine/pieces.cc',
         'engine/port.cc',

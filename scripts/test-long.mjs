@@ -19,6 +19,10 @@ const PARTS = {
     timeoutS: 600,
   },
   load: { what: '56 minutes of full load on the engine: flat memory, every frame accounted for', timeoutS: 3590 },
+  'engine-lifetime': {
+    what: 'daemon and engine killed, stopped and hung, 20 rounds each; keys expire',
+    timeoutS: 1800,
+  },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
   'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
 };

@@ -2,6 +2,7 @@
 // read is bounded, and beyond that dropped.
 #pragma once
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <deque>
@@ -14,7 +15,10 @@ namespace fabric::engine {
 
 class ControlSocket {
  public:
-  explicit ControlSocket(Descriptor socket) : socket_(std::move(socket)) { input_.reserve(kInputBytes); }
+  explicit ControlSocket(Descriptor socket) : socket_(std::move(socket)) {
+    input_.reserve(kInputBytes);
+    mlock(input_.data(), kInputBytes);  // where the limit allows it, as in locked_memory.h
+  }
   ~ControlSocket() { explicit_bzero(input_.data(), input_.size()); }
 
   int fd() const { return socket_.get(); }

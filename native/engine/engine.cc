@@ -343,16 +343,13 @@ void Engine::report() {
                                        counters.rx_bytes.get(), counters.last_data_sent_us.get(),
                                        counters.last_data_received_us.get(), counters.last_received_us.get(),
                                        drops_of({&counters.send_drops, &counters.receive_drops})});
-    if (stats == peer.stats) continue;
-    peer.stats = stats;
-    parts_.control.send(std::move(stats));
+    if (stats != peer.stats && parts_.control.send(stats)) peer.stats = std::move(stats);
   }
   Message stats = encode_engine_stats(
       counters_.frames_in.get(), counters_.frames_out.get(),
       drops_of({&counters_.send_drops, &counters_.receive_drops, &counters_.control_drops}));
-  if (stats == stats_) return;
-  stats_ = stats;
-  parts_.control.send(std::move(stats));
+  // What the daemon did not get, because it reads too slowly, is said again.
+  if (stats != stats_ && parts_.control.send(stats)) stats_ = std::move(stats);
 }
 
 void Engine::tell(Message message) {

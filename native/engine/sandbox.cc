@@ -7,13 +7,14 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <iterator>
 #include <vector>
+
+#include "locked_memory.h"
 
 namespace fabric::engine {
 namespace {
@@ -83,13 +84,6 @@ void leave_memory_out_of_dumps() {
   const Descriptor filter(::open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC));
   // Where there is no /proc, the limit of zero bytes below has to do.
   if (filter.open()) [[maybe_unused]] const ssize_t written = write(filter.get(), "0", 1);
-}
-
-// So that keys never reach swap. Later allocations are locked, too, hence the limit goes while we may raise it.
-bool lock_memory() {
-  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-  if (setrlimit(RLIMIT_MEMLOCK, &unlimited) != 0) return false;
-  return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
 }
 
 }  // namespace

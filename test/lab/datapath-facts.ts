@@ -31,12 +31,17 @@ export interface DatapathChoice {
   /** Of the engine. */
   readonly without?: readonly EngineLack[];
   readonly build?: EngineBuild;
+  /** A run directory in which the engine is found later: it outlives the process that started it. */
+  readonly runDir?: string;
+  readonly sessionLifeMs?: number;
 }
 
 /** A line of JSON to the host process; each is answered by one. */
 export interface HostCommand {
   readonly stats?: true;
   readonly pathMtu?: number;
+  /** Sends the other side so many datagrams of a handshake's type. */
+  readonly handshakes?: number;
   /** The keys of a generation: added, then used, then removed. Generation 0 is in use from the start. */
   readonly addKeys?: number;
   readonly useKeys?: number;

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Clock } from '../../src/base/capabilities.ts';
 import { DEFAULT_VNI, type Mac, macFromBytes, type PeerId } from '../../src/base/ids.ts';
+import { boottimeMs, peerCredentials } from '../../src/host/native.ts';
 import type { Datapath, DatapathOptions, TableChange } from '../../src/router/datapath.ts';
 import { EngineDatapath } from '../../src/router/engine/engine-datapath.ts';
+import { enginePlace } from '../../src/router/engine/left-engine.ts';
 import { PcapDatapath } from '../../src/router/pcap/pcap-datapath.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { CHECKOUT } from './checkout.ts';
@@ -41,11 +43,17 @@ const ENGINE: Readonly<Record<EngineBuild, string>> = {
   asan: 'native/build/sanitized/fabric-engine-asan',
 };
 
-function makeDatapath({ name, without = [], build = 'release' }: DatapathChoice): Datapath {
+/** Of the type and about the size of message 1. */
+const NO_HANDSHAKE = Uint8Array.of(0x11, ...new Uint8Array(399));
+
+function makeDatapath(choice: DatapathChoice): Datapath {
+  const { name, without = [], build = 'release', runDir, sessionLifeMs } = choice;
   const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
   const log = new RecordingLog();
   if (name === 'pcap') return new PcapDatapath(OPTIONS, { clock, log });
-  return new EngineDatapath(OPTIONS, { log, executable: join(CHECKOUT, ENGINE[build]), without });
+  const place = runDir === undefined ? {} : { place: enginePlace(runDir, peerCredentials) };
+  const life = sessionLifeMs === undefined ? {} : { sessionLifeMs };
+  return new EngineDatapath(OPTIONS, { log, executable: join(CHECKOUT, ENGINE[build]), without, ...place, ...life });
 }
 
 function say(line: object): void {
@@ -101,10 +109,14 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
       cipher: generation % 2 === 0 ? 'aes-256-gcm' : 'chacha20-poly1305',
       sendKey: key(side),
       receiveKey: key(OTHER[side]),
+      facts: { initiator: side === 'a', createdMs: boottimeMs(), pathMtu: 1500, capabilities: 0 },
     });
   };
-  addKeys(0);
-  datapath.setEndpoint(peer.peer, { ip: peer[underlay], port: TUNNEL_PORT });
+  const adopted = datapath.lasting?.adoptable() ?? [];
+  if (adopted.length === 0) {
+    addKeys(0);
+    datapath.setEndpoint(peer.peer, { ip: peer[underlay], port: TUNNEL_PORT });
+  }
   const remote = CONTAINER[OTHER[side]];
   datapath.applyTables([
     { kind: 'mac', network: DEFAULT_VNI, mac: CONTAINER[side].mac, to: 'local' },
@@ -113,11 +125,14 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     { kind: 'neighbour', network: DEFAULT_VNI, ip: remote.ip6, mac: remote.mac },
     { kind: 'flood', network: DEFAULT_VNI, peers: [peer.peer] },
   ]);
-  datapath.useSession(indexOf(side, 0));
-  say({ ready: true, enginePid: datapath instanceof EngineDatapath ? datapath.pid : null });
+  if (adopted.length === 0) datapath.useSession(indexOf(side, 0));
+  say({ ready: true, enginePid: datapath instanceof EngineDatapath ? datapath.pid : null, adopted });
   for await (const line of createInterface({ input: process.stdin })) {
     const command = JSON.parse(line) as HostCommand;
     if (command.pathMtu !== undefined) datapath.setPathMtu(peer.peer, command.pathMtu);
+    for (let sent = 0; sent < (command.handshakes ?? 0); sent++) {
+      datapath.sendRaw(NO_HANDSHAKE, { ip: peer[underlay], port: TUNNEL_PORT });
+    }
     if (command.addKeys !== undefined) addKeys(command.addKeys);
     if (command.useKeys !== undefined) datapath.useSession(indexOf(side, command.useKeys));
     if (command.removeKeys !== undefined) datapath.removeSession(indexOf(side, command.removeKeys));

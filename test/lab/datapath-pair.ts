@@ -8,7 +8,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_pro
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import type { DatapathStats } from '../../src/router/datapath.ts';
+import type { DatapathStats, LastingSession } from '../../src/router/datapath.ts';
 import { CHECKOUT } from './checkout.ts';
 import {
   CONTAINER,
@@ -50,17 +50,19 @@ export class DatapathPair {
   }
 
   async start(underlay: Underlay): Promise<Record<Side, HostProcess>> {
-    const start = (side: Side): HostProcess => {
-      const choice = JSON.stringify(this.#choices[side]);
-      // ThreadSanitizer wants its addresses free: no randomisation of the layout.
-      const before = this.#choices[side].build === 'tsan' ? ['setarch', '-R'] : [];
-      const host = new HostProcess(this.#namespaces[side].host, before, [side, underlay, choice]);
-      this.#started.push(host);
-      return host;
-    };
-    const hosts = { a: start('a'), b: start('b') };
+    const hosts = { a: this.launch('a', underlay), b: this.launch('b', underlay) };
     for (const side of SIDES) await hosts[side].ready();
     return hosts;
+  }
+
+  /** A process on that side, also beside or after another; not awaited. */
+  launch(side: Side, underlay: Underlay): HostProcess {
+    const choice = JSON.stringify(this.#choices[side]);
+    // ThreadSanitizer wants its addresses free: no randomisation of the layout.
+    const before = this.#choices[side].build === 'tsan' ? ['setarch', '-R'] : [];
+    const host = new HostProcess(this.#namespaces[side].host, before, [side, underlay, choice]);
+    this.#started.push(host);
+    return host;
   }
 
   inHost(side: Side, command: string): string {
@@ -183,6 +185,8 @@ export class HostProcess {
   readonly #waiting: ((line: string) => void)[] = [];
   /** Of the engine's own process, 0 for pcap. */
   enginePid = 0;
+  /** Sessions that an engine had kept. */
+  adopted: readonly LastingSession[] = [];
   /** All that it and its engine said on standard error. */
   complaints = '';
   /** Exit code or signal. */
@@ -206,7 +210,9 @@ export class HostProcess {
   }
 
   async ready(): Promise<void> {
-    this.enginePid = Number((await this.line()).enginePid);
+    const { enginePid, adopted } = await this.line();
+    this.enginePid = Number(enginePid);
+    this.adopted = adopted as readonly LastingSession[];
   }
 
   async line(): Promise<Record<string, unknown>> {
@@ -223,8 +229,8 @@ export class HostProcess {
     return (await this.ask({ stats: true })) as unknown as DatapathStats;
   }
 
-  kill(): void {
-    this.#child.kill('SIGKILL');
+  kill(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' = 'SIGKILL'): void {
+    this.#child.kill(signal);
   }
 }
 

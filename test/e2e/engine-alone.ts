@@ -1,0 +1,188 @@
+// An engine whose daemon is gone or hangs, on the real kernel (test/lab/datapath-pair.ts): frames go on, the next daemon is told
+// what lives, one daemon at a time controls it, keys have an end, and nothing of its memory reaches a disk. Needs root.
+
+import { spawn } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Test, test } from 'tap';
+import { ENGINE_UID } from '../../src/router/engine/left-engine.ts';
+import { CHECKOUT } from '../lab/checkout.ts';
+import { CONTAINER, type DatapathChoice, HOST, OTHER, TUNNEL_PORT } from '../lab/datapath-facts.ts';
+import { DatapathPair } from '../lab/datapath-pair.ts';
+import { eventually, exec } from '../lab/exec.ts';
+
+const LIFE_MS = 3_000;
+/** Of native/engine: kOutputMax, kEventBytesMax and what the socket holds; kKeyHeapBytes, and the limit it is made for. */
+const EVENTS_MAX_KIB = 12 * 1_024;
+const KEY_HEAP_KIB = 4 * 1_024;
+const USUAL_LOCK_KIB = 8 * 1_024;
+const { ip4 } = CONTAINER.b;
+
+interface AloneOptions {
+  /** How old the keys of both sides get. */
+  readonly sessionLifeMs?: number;
+  readonly runDir?: string;
+}
+
+const makeRunDir = (): string => mkdtempSync(join(tmpdir(), 'fabric-engine-'));
+
+/** The engine of side a outlives its daemon. */
+async function alonePair(t: Test, { runDir = makeRunDir(), ...life }: AloneOptions = {}) {
+  const lasting: DatapathChoice = { name: 'engine', runDir, ...life };
+  const pair = new DatapathPair({ a: lasting, b: { name: 'engine' } });
+  const hosts = await pair.start('underlay4').catch((error: unknown) => {
+    pair.destroy();
+    throw error;
+  });
+  t.teardown(() => {
+    if (isRunning(hosts.a.enginePid)) process.kill(hosts.a.enginePid, 'SIGKILL');
+    pair.destroy();
+    rmSync(runDir, { recursive: true });
+  });
+  return { pair, hosts, runDir };
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function residentKib(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+if (process.getuid?.() !== 0) {
+  test('an engine alone', { skip: 'needs root' }, async () => {});
+} else {
+  test('its daemon is killed, and another comes', { timeout: 60_000 }, async (t) => {
+    const { pair, hosts } = await alonePair(t);
+    t.same(hosts.a.adopted, [], 'the first finds nothing');
+    t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'they talk');
+    hosts.a.kill();
+    await hosts.a.exited;
+    t.equal((await pair.ping(`-c 20 -i 0.05 ${ip4}`)).received, 20, 'without daemon they talk on');
+
+    await hosts.b.ask({ handshakes: 1 });
+    const second = pair.launch('a', 'underlay4');
+    await second.ready();
+    t.equal(second.enginePid, hosts.a.enginePid, 'the second daemon has the same engine');
+    t.equal(second.adopted.length, 1, 'and is told of its session');
+    const [session] = second.adopted;
+    t.match(session, {
+      peer: HOST[OTHER.a].peer,
+      localIndex: HOST.a.index,
+      remoteIndex: HOST.b.index,
+      initiator: true,
+    });
+    t.match(session, { role: 'current', confirmed: true, exhausted: false, cipher: 'aes-256-gcm', pathMtu: 1500 });
+    t.match(session, { endpoint: { ip: HOST.b.underlay4, port: TUNNEL_PORT } });
+    t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'they talk on');
+    const stats = await second.stats();
+    t.ok(stats.peers[0]!.txFrames >= 26, `counters go on: ${stats.peers[0]!.txFrames} frames sent`);
+    t.equal(stats.drops['daemon-absent'], 1, 'a handshake that nobody was there for is counted');
+
+    const third = pair.launch('a', 'underlay4');
+    t.not(await third.exited, 0, 'a third daemon beside the second gives up');
+    t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'and disturbs nothing');
+    await second.ask({ stop: true });
+    t.equal(await second.exited, 0, 'the second ends');
+    t.notOk(isRunning(hosts.a.enginePid), 'and with its stop the engine');
+  });
+
+  test('no daemon comes back', { timeout: 60_000 }, async (t) => {
+    const { pair, hosts, runDir } = await alonePair(t, { sessionLifeMs: LIFE_MS });
+    hosts.a.kill();
+    await hosts.a.exited;
+    const startMs = performance.now();
+    t.equal((await pair.ping(`-c 10 -i 0.1 ${ip4}`)).received, 10, 'the keys serve for a while');
+    await eventually('the engine is gone', async () => !isRunning(hosts.a.enginePid), { timeoutMs: 2 * LIFE_MS });
+    const aloneMs = performance.now() - startMs;
+    t.ok(Math.abs(aloneMs - LIFE_MS) < 700, `it ended itself after ${aloneMs.toFixed(0)} ms, when keys were over`);
+    t.match(readFileSync(join(runDir, 'engine.log'), 'utf8'), /no daemon came back/, 'and said why');
+    const next = pair.launch('a', 'underlay4');
+    await next.ready();
+    t.ok(next.enginePid !== hosts.a.enginePid, 'the next daemon makes another');
+    t.same(next.adopted, [], 'without sessions');
+    await next.ask({ stop: true });
+  });
+
+  test('a daemon that hangs', { timeout: 60_000 }, async (t) => {
+    const { pair, hosts } = await alonePair(t, { sessionLifeMs: LIFE_MS });
+    const before = residentKib(hosts.a.enginePid);
+    hosts.a.kill('SIGSTOP');
+    for (let burst = 0; burst < 100; burst++) {
+      await hosts.b.ask({ handshakes: 500 });
+      await hosts.b.stats(); // they have left when it answers
+    }
+    const grownKib = residentKib(hosts.a.enginePid) - before;
+    t.ok(grownKib < EVENTS_MAX_KIB, `a flood of handshakes that nobody reads costs ${grownKib} KiB`);
+    t.equal((await pair.ping(`-c 10 -i 0.1 ${ip4}`)).received, 10, 'the keys serve for a while');
+    await wait(LIFE_MS);
+    const { stdout } = await exec(['ps', '-o', 'stat=', '-p', String(hosts.a.enginePid)]);
+    t.match(stdout, /^S/, 'the engine stays for it');
+    await t.rejects(pair.ping(`-c 2 -i 0.2 -W 1 ${ip4}`), 'but keys are not used longer than they may');
+    hosts.a.kill('SIGCONT');
+    const { drops } = await hosts.a.stats();
+    t.ok(drops.overload! > 1_000, `what was too much is counted: ${drops.overload} datagrams`);
+  });
+
+  test('an engine of another version is there', { timeout: 60_000 }, async (t) => {
+    const runDir = makeRunDir();
+    chownSync(runDir, ENGINE_UID, ENGINE_UID);
+    const program = join(CHECKOUT, 'dist/test/lab/future-engine.js');
+    // Without NODE_OPTIONS, through which tap would load itself into it.
+    const command = ['-u', 'NODE_OPTIONS', process.execPath, program, join(runDir, 'engine.sock')];
+    const other = spawn('env', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.teardown(() => other.kill('SIGKILL'));
+    const words = createInterface({ input: other.stdout })[Symbol.asyncIterator]();
+    await words.next();
+    const { pair, hosts } = await alonePair(t, { runDir });
+    t.equal((await words.next()).value, 'stop', 'it is told to stop, and nothing else');
+    t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'another takes its place');
+    t.same(hosts.a.adopted, [], 'of which nothing is taken over');
+  });
+
+  test('others want to control it', { timeout: 60_000 }, async (t) => {
+    const { hosts, runDir } = await alonePair(t);
+    const path = join(runDir, 'engine.sock');
+    const { mode, uid } = statSync(path);
+    t.same([mode & 0o777, uid], [0o600, 0], 'its socket is for root alone');
+    hosts.a.kill();
+    await hosts.a.exited;
+    chmodSync(runDir, 0o755);
+    chmodSync(path, 0o666);
+    const stranger = await exec([
+      'setpriv',
+      '--reuid=65534',
+      '--regid=65534',
+      '--clear-groups',
+      'socat',
+      '-u',
+      `UNIX:${path}`,
+      '-',
+    ]);
+    t.equal(stranger.stdout, '', 'even with its socket open to all, a stranger is told nothing');
+    t.ok(isRunning(hosts.a.enginePid), 'and it goes on');
+  });
+
+  test('nothing of its memory reaches a disk', { timeout: 60_000 }, async (t) => {
+    const { hosts } = await alonePair(t);
+    const proc = `/proc/${hosts.a.enginePid}`;
+    t.match(readFileSync(`${proc}/coredump_filter`, 'utf8'), /^0+\n$/, 'no mapping is part of a core dump');
+    t.match(readFileSync(`${proc}/limits`, 'utf8'), /Max core file size\s+0\s+0/, 'which may have no byte');
+    t.equal(statSync(`${proc}/mem`).uid, 0, 'nor may others of its user read it: it is not dumpable');
+    const locked = /^VmLck:\s+(\d+) kB$/m.exec(readFileSync(`${proc}/status`, 'utf8'))?.[1];
+    const limit = (await exec(['sh', '-c', 'ulimit -l'])).stdout.trim();
+    t.comment(`locked memory: ${locked} kB, the limit is ${limit} kB`);
+    const mayLock = limit === 'unlimited' || Number(limit) >= USUAL_LOCK_KIB;
+    t.ok(!mayLock || Number(locked) >= KEY_HEAP_KIB, 'keys are locked');
+  });
+}
