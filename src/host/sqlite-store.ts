@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Store } from '../base/capabilities.ts';
 import { assert, FabricError } from '../base/errors.ts';
+import { openDatabase, prepare, readPragma } from './sqlite-objects.ts';
 
 /** `fabr`: tells our database from any other SQLite file. */
 const APPLICATION_ID = 0x66616272;
@@ -29,25 +30,31 @@ export class SqliteStore implements Store {
   readonly #put: Database.Statement<[string, string, Uint8Array]>;
   readonly #delete: Database.Statement<[string, string]>;
   readonly #entries: Database.Statement<[string], { key: string; value: Buffer }>;
+  readonly #anyEntry: Database.Statement<[]>;
+  readonly #getMeta: Database.Statement<[string], { value: string }>;
+  readonly #putMeta: Database.Statement<[string, string]>;
   #inTransaction = false;
 
   private constructor(path: string, database: Database.Database) {
     this.path = path;
     this.#database = database;
-    this.#get = database.prepare('SELECT value FROM entries WHERE space = ? AND key = ?');
-    this.#put = database.prepare('INSERT OR REPLACE INTO entries (space, key, value) VALUES (?, ?, ?)');
-    this.#delete = database.prepare('DELETE FROM entries WHERE space = ? AND key = ?');
-    this.#entries = database.prepare('SELECT key, value FROM entries WHERE space = ?');
+    this.#get = prepare(database, 'SELECT value FROM entries WHERE space = ? AND key = ?');
+    this.#put = prepare(database, 'INSERT OR REPLACE INTO entries (space, key, value) VALUES (?, ?, ?)');
+    this.#delete = prepare(database, 'DELETE FROM entries WHERE space = ? AND key = ?');
+    this.#entries = prepare(database, 'SELECT key, value FROM entries WHERE space = ?');
+    this.#anyEntry = prepare(database, 'SELECT 1 FROM entries LIMIT 1');
+    this.#getMeta = prepare(database, 'SELECT value FROM meta WHERE key = ?');
+    this.#putMeta = prepare(database, 'INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
   }
 
   /** Makes a new database, mode 0600, durable together with its directory entry; the file must not exist. */
   static create(path: string, migrations: readonly string[] = MIGRATIONS): SqliteStore {
     return guarded(path, () => {
       closeSync(openSync(path, 'wx', 0o600));
-      const database = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+      const database = openDatabase(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
       try {
         configure(database);
-        database.pragma(`application_id = ${APPLICATION_ID}`);
+        database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
         migrate(database, path, migrations);
         fsyncDirectory(dirname(path));
         return new SqliteStore(path, database);
@@ -64,7 +71,7 @@ export class SqliteStore implements Store {
       const size = statSync(path, { throwIfNoEntry: false })?.size;
       if (size === undefined) throw damaged(path, 'the file is missing');
       if (size === 0) throw damaged(path, 'the file is empty');
-      const database = new Database(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
+      const database = openDatabase(path, { fileMustExist: true, timeout: BUSY_TIMEOUT_MS });
       try {
         check(database, path); // before anything is written: it may not be ours
         configure(database);
@@ -119,21 +126,16 @@ export class SqliteStore implements Store {
 
   /** Facts about the database itself, e.g. whose it is; outside the spaces. */
   readMeta(key: string): string | undefined {
-    const row = guarded(this.path, () =>
-      this.#database.prepare<[string], { value: string }>('SELECT value FROM meta WHERE key = ?').get(key),
-    );
-    return row?.value;
+    return guarded(this.path, () => this.#getMeta.get(key))?.value;
   }
 
   writeMeta(key: string, value: string): void {
-    guarded(this.path, () =>
-      this.#database.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)').run(key, value),
-    );
+    guarded(this.path, () => this.#putMeta.run(key, value));
   }
 
   /** True when no space holds anything. */
   isEmpty(): boolean {
-    return guarded(this.path, () => this.#database.prepare('SELECT 1 FROM entries LIMIT 1').get()) === undefined;
+    return guarded(this.path, () => this.#anyEntry.get()) === undefined;
   }
 
   /** Folds the WAL into the file. Idempotent. */
@@ -143,21 +145,19 @@ export class SqliteStore implements Store {
 }
 
 function configure(database: Database.Database): void {
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = FULL');
-  database.pragma('trusted_schema = OFF');
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF');
 }
 
 function check(database: Database.Database, path: string): void {
-  if (database.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+  if (readPragma(database, 'application_id') !== APPLICATION_ID) {
     throw damaged(path, 'it is not a database of fabric');
   }
-  const verdict = database.pragma('quick_check(1)', { simple: true });
+  const verdict = readPragma(database, 'quick_check(1)');
   if (verdict !== 'ok') throw damaged(path, String(verdict));
 }
 
 function migrate(database: Database.Database, path: string, migrations: readonly string[]): void {
-  const version = Number(database.pragma('user_version', { simple: true }));
+  const version = Number(readPragma(database, 'user_version'));
   if (version > migrations.length) {
     throw new FabricError('version-mismatch', {
       what: `the state in ${path} was written by a newer fabric`,
@@ -166,10 +166,12 @@ function migrate(database: Database.Database, path: string, migrations: readonly
     });
   }
   for (let step = version; step < migrations.length; step++) {
-    database.transaction(() => {
-      database.exec(migrations[step]!);
-      database.pragma(`user_version = ${step + 1}`);
-    })();
+    try {
+      database.exec(`BEGIN IMMEDIATE; ${migrations[step]!}; PRAGMA user_version = ${step + 1}; COMMIT`);
+    } catch (error) {
+      if (database.inTransaction) database.exec('ROLLBACK');
+      throw error;
+    }
   }
 }
 

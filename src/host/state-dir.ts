@@ -24,6 +24,7 @@ import Database from 'better-sqlite3';
 import type { Crypto, Store } from '../base/capabilities.ts';
 import { assert, FabricError } from '../base/errors.ts';
 import { type HostIdentity, readIdentityFile, writeIdentityFile } from './identity-file.ts';
+import { openDatabase } from './sqlite-objects.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 /** f_type of file systems whose locks and fsync can't be relied on (statfs(2)). */
@@ -194,7 +195,7 @@ function takeLock(directory: string): Database.Database {
   const pidPath = join(directory, 'fabric.pid');
   // Only where it is missing: closing any other descriptor of the file would let this process's lock go (POSIX).
   if (statSync(path, { throwIfNoEntry: false }) === undefined) closeSync(openSync(path, 'a', 0o600));
-  const lock = new Database(path, { timeout: 0 });
+  const lock = openDatabase(path, { timeout: 0 });
   try {
     lock.exec('BEGIN EXCLUSIVE');
   } catch (error) {
