@@ -21,7 +21,7 @@ class Port {
     bool vnet = false;
     bool checksum = false;
     bool tso = false;
-    // UDP segmentation, Linux 6.2.
+    // UDP segmentation, Linux 6.2. As all offloads, only together with `vnet`.
     bool uso = false;
   };
 

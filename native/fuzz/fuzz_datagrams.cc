@@ -29,7 +29,7 @@ struct Session {
 class Scenario {
  public:
   explicit Scenario(uint8_t options)
-      : features_{(options & 1) != 0, (options & 1) != 0, (options & 1) != 0, (options & 2) != 0},
+      : features_{(options & 1) != 0, (options & 1) != 0, (options & 1) != 0, (options & 3) == 3},
         port_(features_),
         lane_(network_facts(), port_.port(), wire_.socket(), events_, counters_, [](auto, const auto&) {}) {
     engine::set_manual_clock(now_us_);

@@ -74,6 +74,8 @@ class CountedEvents : public engine::Events {
   void session_wanted(const engine::PeerId&) override {}
   void session_confirmed(uint32_t) override {}
   void roamed(const engine::PeerId&, const engine::Endpoint&) override {}
+  void probed(engine::PeerNumber, uint16_t) override {}
+  void probe_answered(const engine::PeerId&, uint16_t) override {}
   void session_exhausted(uint32_t) override { exhausted++; }
   void learned(uint32_t, engine::Mac, const std::optional<engine::Ip>&) override {}
   void failed(const std::string&) override { abort(); }
