@@ -4,6 +4,7 @@ import type { Contender } from './contender.ts';
 import { bareVeth } from './contenders/bare-veth.ts';
 import { fabricEngine } from './contenders/fabric-engine.ts';
 import { fabricPcap } from './contenders/fabric-pcap.ts';
+import { fabricVxlan } from './contenders/fabric-vxlan.ts';
 import { kernelVxlan } from './contenders/kernel-vxlan.ts';
 import { fastd } from './contenders/peers/fastd.ts';
 import { n2n } from './contenders/peers/n2n.ts';
@@ -18,6 +19,7 @@ export const CONTENDERS: readonly Contender[] = [
   kernelVxlan,
   fabricPcap,
   fabricEngine,
+  fabricVxlan,
   wireguardGo,
   fastd,
   tinc,

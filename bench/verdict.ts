@@ -61,7 +61,7 @@ export function voidReason({ contenders }: Measured): string | null {
  * the contenders that are programs by others.
  */
 export function judge({ startUp, idle, contenders }: Measured, peers: readonly string[]): readonly Goal[] {
-  const { engine, pcap, vxlan } = contenders;
+  const { engine, pcap, vxlan, 'fabric-vxlan': plain } = contenders;
   const wireguard = contenders[REFERENCE_PEER];
   const ofEngine = (metric: string, by = vxlan) => quotient(engine?.[metric], by?.[metric]);
   const toPeers = peers.map((name) => ofEngine('tcpGbps', contenders[name])).filter((value) => value !== null);
@@ -77,6 +77,7 @@ export function judge({ startUp, idle, contenders }: Measured, peers: readonly s
     atLeast('engine, TCP 1 stream, × the best peer', 3, toPeers.length === 0 ? null : Math.min(...toPeers)),
     atMost("engine, daemons' JavaScript, ms/GB", DAEMON_MS_PER_GB_MAX, engine?.daemonMsPerGB?.median),
     atMost('100 idle tunnels, % of a core', 0.5, idle.tunnelsCpuPercent?.median),
+    atLeast('fabric-vxlan, TCP 1 stream, × kernel VXLAN', 0.97, quotient(plain?.tcpGbps, vxlan?.tcpGbps)),
     atLeast('pcap, TCP 1 stream, × kernel VXLAN', 0.025, quotient(pcap?.tcpGbps, vxlan?.tcpGbps)),
     atMost('launch to ready, ms', 1500, startUp.launchMs?.median),
     atMost('join to first ping, ms', 3000, startUp.joinToPingMs?.median),

@@ -4,6 +4,7 @@
 import { join } from 'node:path';
 import type { Status } from '../../src/daemon/status-types.ts';
 import { CHECKOUT } from '../../test/lab/checkout.ts';
+import type { LabContainer } from '../../test/lab/container.ts';
 import { eventually } from '../../test/lab/exec.ts';
 import type { LabHost } from '../../test/lab/host.ts';
 import type { Lab } from '../../test/lab/lab.ts';
@@ -23,11 +24,22 @@ export interface FabricOptions {
   readonly name?: string;
   /** More flags of `fabric launch`. */
   readonly flags?: readonly string[];
+  /** Processes that carry the traffic; daemon and engine by default. */
+  readonly carriers?: readonly string[];
   /** All by default. */
   readonly metrics?: readonly TrafficName[];
+  /** Resolves when traffic takes the way that is to be measured; by default it does from the start. */
+  readonly ready?: (pair: Pair) => Promise<void>;
 }
 
-export function fabric({ datapath, title, name = datapath, flags = [], metrics }: FabricOptions): Contender {
+export interface Pair {
+  readonly hosts: readonly LabHost[];
+  readonly client: LabContainer;
+  readonly server: LabContainer;
+}
+
+export function fabric(options: FabricOptions): Contender {
+  const { datapath, title, name = datapath, flags = [], metrics } = options;
   return {
     name,
     title,
@@ -41,13 +53,15 @@ export function fabric({ datapath, title, name = datapath, flags = [], metrics }
       const ofSecond = await launch(lab, second, [...launchFlags, ...join], await first.token());
       const server = await first.container('server');
       const client = await second.container('client');
+      const hosts = [first, second];
+      await options.ready?.({ hosts, client, server });
       return {
         client,
         server,
         serverIp: server.ip,
-        hosts: [first, second],
-        daemons: [first, second],
-        carriers: [DAEMON_PROCESS, ENGINE_PROCESS],
+        hosts,
+        daemons: hosts,
+        carriers: options.carriers ?? [DAEMON_PROCESS, ENGINE_PROCESS],
         collections: () => ofFirst() + ofSecond(),
       };
     },

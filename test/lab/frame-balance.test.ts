@@ -51,7 +51,13 @@ describe('the books of a host', () => {
       datapath: {
         framesIn: 10,
         framesOut: 20,
-        drops: { 'neighbour-answered': 2, 'capture-overrun': 100, 'handshake-mac1': 5, 'session-unknown': 1 },
+        drops: {
+          'neighbour-answered': 2,
+          'capture-overrun': 100,
+          'handshake-mac1': 5,
+          'vxlan-probe-stale': 4,
+          'session-unknown': 1,
+        },
       },
       tunnels: [
         { txFrames: 7, rxFrames: 21, drops: { replayed: 3, 'send-failed': 1 } },

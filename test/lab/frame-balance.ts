@@ -31,6 +31,8 @@ export interface Difference {
 
 /** Reasons for frames that are lost before the datapath sees them, and so are not in `framesIn` either. */
 const BEFORE_ENTERING: ReadonlySet<string> = new Set(['overload', 'capture-overrun']);
+/** Reasons for what carries no frame of a container: handshakes, and the probes of plain VXLAN, whose frames the kernel counts. */
+const NO_FRAMES = /^(handshake|vxlan)-/;
 /** Reasons for datagrams of a session, which are no received frames yet (docs/drops.md). */
 const OF_DATAGRAMS =
   /^(datagram-|session-unknown$|receive-failed$|authentication-failed$|replayed$|too-old$|inner-malformed$|kind-unsupported$|network-unknown$|hop-limit$|fragment-)/;
@@ -81,7 +83,7 @@ function add(one: Balance, other: Balance): Balance {
 export function balanceOf({ datapath, tunnels }: Pick<Status, 'datapath' | 'tunnels'>, sockets: string): Balance {
   const drops = [datapath.drops, ...tunnels.map((tunnel) => tunnel.drops)]
     .flatMap((counts) => Object.entries(counts))
-    .filter(([reason]) => !BEFORE_ENTERING.has(reason) && !reason.startsWith('handshake-'));
+    .filter(([reason]) => !BEFORE_ENTERING.has(reason) && !NO_FRAMES.test(reason));
   const sum = (counts: readonly (readonly [string, number])[]) => counts.reduce((total, [, count]) => total + count, 0);
   return {
     framesIn: datapath.framesIn,
