@@ -33,7 +33,7 @@ export interface VxlanRules {
 }
 
 /**
- * `vnis` are those of the networks; `inside` matches the interfaces by which the host is on the overlay. Without a plan the
+ * `vnis` are those of the networks; `inside` matches the interfaces on which the overlay's own frames come. Without a plan the
  * sets are empty and nothing is matched: no socket of ours is there.
  */
 export function vxlanRules(plan: VxlanPlan | null, vnis: readonly number[], inside: string): VxlanRules {

@@ -71,10 +71,14 @@ describe('the tables', () => {
     expect(rules).toContain('ether saddr 02:fa:b0:00:00:01 drop');
     expect(rules).toContain('arp daddr ip 10.32.0.1 drop');
     expect(rules.join()).toContain('@th,64,128 0xfd000001000000000000000000000001 drop');
-    const ports = ['fabric0p', 'fabric0v', 'fabric0w'];
-    expect(chain(text, 'bridge', 'prerouting').slice(-3)).toEqual(
-      ports.map((port) => `iifname "${port}" goto overlay_${port}`),
+    const ports = ['fabric0v', 'fabric0w', 'fabric0p'];
+    expect(chain(text, 'bridge', 'prerouting').slice(0, 3)).toEqual(
+      ports.map((port) => `iifname "${port}" goto from_${port}`),
     );
+    for (const port of ports) {
+      const arriving = ['ether saddr @owned_macs counter drop', `goto overlay_${port}`];
+      expect(chain(text, 'bridge', `from_${port}`)).toEqual(arriving);
+    }
     expect(chain(text, 'bridge', 'postrouting')).toEqual(ports.map((port) => `oifname "${port}" goto overlay_${port}`));
   });
 
@@ -82,7 +86,9 @@ describe('the tables', () => {
     for (const port of ['fabric0v', 'fabric0w']) {
       const [first, ...others] = chain(text, 'bridge', `overlay_${port}`);
       expect(first).toBe('ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 counter drop');
-      expect(others).toEqual(chain(text, 'bridge', 'overlay_fabric0p'));
+      const [groups, ...encrypted] = chain(text, 'bridge', 'overlay_fabric0p');
+      expect(groups).toContain('01:80:c2:00:00:00');
+      expect(others).toEqual(encrypted);
     }
   });
 
@@ -92,8 +98,19 @@ describe('the tables', () => {
     expect(text).not.toContain('add element inet fabric vxlan_peer');
   });
 
-  it('looks at a container port before anything else', () => {
-    expect(chain(text, 'bridge', 'prerouting')[0]).toBe('iifname @ports goto container');
+  it('judges container ports before it looks at any other local port', () => {
+    expect(chain(text, 'bridge', 'prerouting').slice(3)).toEqual([
+      'ether type ip iifname . ether saddr . ip saddr @source_ips goto container_known_ip',
+      'iifname @ports goto container',
+      'iifname "fabric0i" accept',
+      'ether saddr @owned_macs counter drop',
+    ]);
+  });
+
+  it('drops frames of IPv4 that are not from an address of their container', () => {
+    const [client, ...rest] = chain(text, 'bridge', 'container_ip');
+    expect(client).toMatch(/^ip saddr 0\.0\.0\.0 .* accept$/);
+    expect(rest).toEqual(['counter drop']);
   });
 
   it('has no IPv6 rule about a network without IPv6', () => {
@@ -105,7 +122,7 @@ describe('the tables', () => {
   it('serves several networks', () => {
     const two = overlayRules({ ...INPUT, networks: [NETWORK, { ...NETWORK, bridge: 'blue' }] });
     expect(two).toContain('iifname { "fabric0", "host0", "blue", "blueh" } accept');
-    expect(two).toContain('iifname "bluep" goto overlay_bluep');
+    expect(two).toContain('iifname "bluep" goto from_bluep');
   });
 });
 
