@@ -17,6 +17,7 @@ constexpr int64_t kSpinUs = 50;
 // Our tuning: when the leader is too busy to look after both lanes, and when the helper is not worth having.
 constexpr int64_t kSaturatedUs = 200;
 constexpr int kHelperPatienceMs = 10;
+constexpr unsigned kHelperCpus = 4;
 
 int64_t monotonic_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -27,11 +28,14 @@ void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
 }  // namespace
 
-Crew::Crew(Lane& send, Lane& receive) : send_(send), receive_(receive), call_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+size_t Crew::threads_here() { return std::thread::hardware_concurrency() >= kHelperCpus ? 2 : 1; }
+
+Crew::Crew(Lane& send, Lane& receive, size_t threads)
+    : send_(send), receive_(receive), has_helper_(threads > 1), call_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 void Crew::start() {
   leader_ = std::thread([this] { lead(); });
-  helper_ = std::thread([this] { help(); });
+  if (has_helper_) helper_ = std::thread([this] { help(); });
 }
 
 void Crew::stop() {
@@ -41,7 +45,7 @@ void Crew::stop() {
   receive_.nudge();
   call_helper();
   leader_.join();
-  helper_.join();
+  if (has_helper_) helper_.join();
 }
 
 void Crew::lead() {
@@ -57,7 +61,7 @@ void Crew::lead() {
     if (worked) {
       last_work_us = now;
       if (busy_since_us == 0) busy_since_us = now;
-      if (both && now - busy_since_us >= kSaturatedUs) {
+      if (both && has_helper_ && now - busy_since_us >= kSaturatedUs) {
         helping_.store(true, std::memory_order_release);
         call_helper();
       }

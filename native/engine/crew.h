@@ -1,7 +1,7 @@
-// The two threads that serve the lanes. The first leads: it serves the send lane, and the receive lane too, because a packet
-// and its answer then cost one wake-up of a thread each way instead of two. When it never gets to rest, it leaves the receive
-// lane to the second, until no datagram comes any more. Invariant: at any time one thread serves a lane, so lanes need no lock
-// and a flow keeps its order.
+// The threads that serve the lanes. The first leads: it serves the send lane, and the receive lane too, because a packet and its
+// answer then cost one wake-up of a thread each way instead of two. Where there are CPUs for it, a second takes the receive lane
+// over when the first never gets to rest, until no datagram comes any more. Invariant: at any time one thread serves a lane, so
+// lanes need no lock and a flow keeps its order.
 //
 //   leader: send + receive ── busy for kSaturatedUs ──▶ leader: send, helper: receive
 //          ▲                                                            │
@@ -16,8 +16,12 @@ namespace fabric::engine {
 
 class Crew {
  public:
-  // The lanes outlive it.
-  Crew(Lane& send, Lane& receive);
+  // What this machine has CPUs for: 2 from four on. With fewer, a second thread takes from containers what it gains, and each
+  // frame has a longer way between caches.
+  static size_t threads_here();
+
+  // The lanes outlive it. `threads` is 1 or 2.
+  Crew(Lane& send, Lane& receive, size_t threads);
 
   // False when the kernel gave no descriptor.
   bool usable() const { return call_.open(); }
@@ -34,6 +38,7 @@ class Crew {
 
   Lane& send_;
   Lane& receive_;
+  const bool has_helper_;
   // Readable when the helper is called.
   Descriptor call_;
   // The receive lane is the helper's.

@@ -39,7 +39,7 @@ bool due(std::chrono::steady_clock::time_point* at) {
 
 }  // namespace
 
-Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime)
+Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime, size_t threads)
     : facts_(facts),
       parts_(parts),
       lifetime_(std::move(lifetime)),
@@ -50,7 +50,7 @@ Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifeti
                [this](PeerNumber number, const Endpoint& endpoint) {
                  send_.post([this, number, endpoint] { send_.set_endpoint(number, endpoint); });
                }),
-      crew_(send_, receive_) {}
+      crew_(send_, receive_, threads) {}
 
 std::string Engine::run(uint32_t features) {
   features_ = features;

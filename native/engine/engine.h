@@ -30,7 +30,8 @@ class Engine : public Events {
     // The words that it was started with, for a daemon that compares them with its own.
     std::string settings;
   };
-  Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime);
+  // `threads` 1 or 2: how many move frames.
+  Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime, size_t threads = Crew::threads_here());
 
   // Greets the daemon and serves until one says stop, or none comes back in time; all keys are zeroed when the engine ends.
   // Returns why, in words.

@@ -27,12 +27,14 @@ struct Options {
   Endpoint listen;
   SendLane::Facts facts;
   bool use_vnet = true;
+  size_t tcp4_bytes_max = kSuperframeBytes;
   UdpOffloads udp_offloads;
   bool use_ipsec_mb = true;
   SandboxOptions sandbox;
   // Where later daemons find it; empty: it ends with its first.
   std::string control_path;
   uint32_t session_life_ms = kSessionLifeMs;
+  size_t threads = Crew::threads_here();
   // All but the path, as they were given.
   std::string settings;
 };
@@ -104,6 +106,8 @@ bool set_option(const std::string& name, const std::string& value, Options* opti
   else if (name == "--mtu") network.mtu = *number;
   else if (name == "--session-life-ms") options->session_life_ms = *number;
   else if (name == "--path-mtu") options->facts.path_mtu = *number;
+  else if (name == "--tcp4-superframe" && *number >= kSuperframeBytes) options->tcp4_bytes_max = *number;
+  else if (name == "--threads" && (*number == 1 || *number == 2)) options->threads = *number;
   else return false;
   return true;
 }
@@ -139,7 +143,7 @@ int give_up(ControlSocket& control, const Fault& fault) {
 int run(const Options& options) {
   fcntl(kControlFd, F_SETFL, O_NONBLOCK);
   ControlSocket control{Descriptor(kControlFd)};
-  auto port = Port::open(options.port_name, options.use_vnet);
+  auto port = Port::open(options.port_name, options.use_vnet, options.tcp4_bytes_max);
   if (const Fault* fault = std::get_if<Fault>(&port)) return give_up(control, *fault);
   ControlDoor door;
   if (!options.control_path.empty()) {
@@ -158,7 +162,7 @@ int run(const Options& options) {
   }
   Engine engine(options.facts,
                 {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead},
-                {uint64_t{options.session_life_ms} * 1000, options.settings});
+                {uint64_t{options.session_life_ms} * 1000, options.settings}, options.threads);
   SandboxResult sandbox;
   if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, *fault);
   const uint32_t features = features_of(std::get<Port>(port), std::get<UdpSocket>(socket), sandbox);

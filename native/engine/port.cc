@@ -31,7 +31,7 @@ Port::Features negotiate(int tap) {
 
 }  // namespace
 
-std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet) {
+std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet, size_t tcp4_bytes_max) {
   Port port;
   port.tap_ = Descriptor(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!port.tap_.open()) return Fault::from_errno("kernel-feature-missing", "/dev/net/tun");
@@ -47,6 +47,7 @@ std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet) {
     int header_bytes = sizeof(VnetHeader);
     if (ioctl(tap, TUNSETVNETHDRSZ, &header_bytes) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETVNETHDRSZ");
     port.features_ = negotiate(tap);
+    port.features_.tcp4_bytes_max = tcp4_bytes_max;
     return port;
   }
   if (!attach(0)) return Fault::from_errno("kernel-feature-missing", "interface " + name);

@@ -23,10 +23,13 @@ class Port {
     bool tso = false;
     // UDP segmentation, Linux 6.2. As all offloads, only together with `vnet`.
     bool uso = false;
+    // The longest superframe of TCP over IPv4 that everything behind the port takes.
+    size_t tcp4_bytes_max = 65535;
   };
 
   // Attaches to the TAP `name`, which exists. `use_vnet` false: as on a kernel without virtio-net headers.
-  static std::variant<Port, Fault> open(const std::string& name, bool use_vnet);
+  // `tcp4_bytes_max` as in Features.
+  static std::variant<Port, Fault> open(const std::string& name, bool use_vnet, size_t tcp4_bytes_max);
   // Over a descriptor whose reads and writes are whole frames, as a TAP's are: fuzz targets hold the end of a socket pair.
   static Port adopt(Descriptor frames, const Features& features);
 

@@ -7,8 +7,10 @@
 namespace fabric::engine {
 namespace {
 
-// Our tuning: receives of kBuffers datagrams (or trains of them) per batch.
+// Our tuning: what is received before commands and the other lane get their turn: receives of kBuffers datagrams (or trains of
+// them), or bytes, which fit into a core's cache.
 constexpr int kBatch = 8;
+constexpr size_t kBatchBytes = 512 * 1024;
 constexpr size_t kVlanTagBytesMax = kVlanTagsMax * kVlanBytes;
 // Our tuning: a peer that flaps between two endpoints is followed at once, but reported this often at most.
 constexpr uint64_t kRoamedRepeatUs = 1'000'000;
@@ -37,6 +39,7 @@ ReceiveLane::ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socke
       events_(events),
       counters_(counters),
       moved_(std::move(moved)),
+      run_(port.features().tcp4_bytes_max),
       now_us_(now_us()),
       buffers_(new uint8_t[kBuffers * kBufferBytes]) {}
 
@@ -46,7 +49,8 @@ bool ReceiveLane::serve() {
   iovec parts[kBuffers];
   SocketAddress from[kBuffers];
   alignas(cmsghdr) uint8_t control[kBuffers][CMSG_SPACE(sizeof(int))];
-  for (int i = 0; i < kBatch; i++) {
+  size_t batch_bytes = 0;
+  for (int i = 0; i < kBatch && batch_bytes < kBatchBytes; i++) {
     for (size_t k = 0; k < kBuffers; k++) {
       parts[k] = {buffers_.get() + k * kBufferBytes, kBufferBytes};
       messages[k] = {};
@@ -59,6 +63,7 @@ bool ReceiveLane::serve() {
     now_us_ = now_us();
     for (int k = 0; k < received; k++) {
       const size_t bytes = messages[k].msg_len;
+      batch_bytes += bytes;
       from[k].size = messages[k].msg_hdr.msg_namelen;
       const size_t step = segment_bytes(messages[k].msg_hdr, bytes);
       uint8_t* start = buffers_.get() + static_cast<size_t>(k) * kBufferBytes;

@@ -44,7 +44,7 @@ class ReceiveLane : public Lane {
 
  private:
   // One receive with offload fills one of these; a run of segments points into several.
-  static constexpr size_t kBuffers = 8;
+  static constexpr size_t kBuffers = 4;
   static constexpr size_t kBufferBytes = 65536;
   // As src/router/pcap/peer-link.ts.
   static constexpr double kProbeAnswersPerSecond = 50;

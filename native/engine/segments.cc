@@ -28,7 +28,7 @@ void write_lengths(uint8_t* header, size_t l3, const UpperLayer& upper, size_t l
   uint8_t* ip = header + l3;
   const size_t upper_bytes = l3_bytes - (upper.offset - l3);
   if (upper.family == 4) {
-    store_u16(ip + 2, l3_bytes);
+    store_u16(ip + 2, l3_bytes > kSuperframeBytes ? 0 : l3_bytes);
     store_u16(ip + 10, 0);
     store_u16(ip + 10, checksum16(Bytes(ip, (ip[0] & 0x0f) * 4u)));
   } else {
@@ -107,27 +107,39 @@ bool SegmentRun::start(const Frame& frame, const Inner& inner, uint64_t whole, b
   whole_ = whole;
   next_index_ = static_cast<uint8_t>(inner.index + 1);
   pieces_ = inner.count;
-  closed_ = upper_.protocol == kProtocolTcp && (header_[upper_.offset + 13] & (kTcpPush | kTcpFin)) != 0;
+  const uint8_t flags = upper_.protocol == kProtocolTcp ? header_[upper_.offset + 13] : 0;
+  closed_ = (flags & kTcpFin) != 0;
+  pushed_ = (flags & kTcpPush) != 0;
   return true;
 }
 
 bool SegmentRun::append(Bytes frame, const Inner& inner, uint64_t whole) {
-  if (count_ == 0 || datagrams_ || closed_ || whole != whole_ || inner.index != next_index_ || inner.count != pieces_ ||
-      inner.header_length != header_bytes_ || frame.size() <= header_bytes_) {
-    return false;
-  }
+  if (count_ == 0 || count_ == kPiecesMax || datagrams_ || closed_) return false;
+  if (inner.header_length != header_bytes_ || frame.size() <= header_bytes_) return false;
+  const uint8_t flags = upper_.protocol == kProtocolTcp ? frame[upper_.offset + 13] : 0;
+  const bool continues = !pushed_ && whole == whole_ && inner.index == next_index_ && inner.count == pieces_;
+  if (!continues && !begins_next(inner, flags)) return false;
   const size_t bytes = frame.size() - header_bytes_;
-  if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > kFrameMax || !same_flow(frame.data())) {
+  if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > bytes_max() || !same_flow(frame.data())) {
     return false;
   }
   add(frame.data() + header_bytes_, bytes);
-  next_index_++;
-  if (upper_.protocol == kProtocolTcp) {
-    const uint8_t flags = frame[upper_.offset + 13] & (kTcpPush | kTcpFin);
-    header_[upper_.offset + 13] |= flags;
-    closed_ = closed_ || flags != 0;
-  }
+  whole_ = whole;
+  pieces_ = inner.count;
+  next_index_ = static_cast<uint8_t>(inner.index + 1);
+  if (flags != 0) header_[upper_.offset + 13] |= flags & (kTcpPush | kTcpFin);
+  closed_ = closed_ || (flags & kTcpFin) != 0;
+  pushed_ = (flags & kTcpPush) != 0;
   return true;
+}
+
+// CWR stands in the first segment only when a superframe is cut (RFC 3168, 6.1.2), so what bears it begins a run.
+bool SegmentRun::begins_next(const Inner& inner, uint8_t flags) const {
+  return bytes_max() > kSuperframeBytes && next_index_ == pieces_ && inner.index == 0 && (flags & kTcpCwr) == 0;
+}
+
+size_t SegmentRun::bytes_max() const {
+  return upper_.family == 4 && upper_.protocol == kProtocolTcp ? tcp4_bytes_max_ : kSuperframeBytes;
 }
 
 bool SegmentRun::start_datagrams(const Frame& frame) {
@@ -145,7 +157,7 @@ bool SegmentRun::start_datagrams(const Frame& frame) {
 bool SegmentRun::append_datagram(Bytes frame) {
   if (count_ == 0 || !datagrams_ || closed_ || count_ == kDatagramsMax || frame.size() <= header_bytes_) return false;
   const size_t bytes = frame.size() - header_bytes_;
-  if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > kFrameMax) return false;
+  if (bytes > segment_bytes_ || header_bytes_ + payload_bytes_ + bytes > kSuperframeBytes) return false;
   const uint8_t* ip = frame.data() + l3_;
   const size_t l3_bytes = upper_.family == 4 ? load_u16(ip + 2) : kIpv6Bytes + load_u16(ip + 4);
   if (l3_ + l3_bytes != frame.size() || load_u16(frame.data() + upper_.offset + 4) != kUdpBytes + bytes) return false;

@@ -36,18 +36,27 @@ struct Superframe {
 // checksum is completed in `frame` (`vnet` says where it starts). Nothing when it can't be.
 std::optional<bool> settle_checksum(MutableBytes frame, const VnetHeader& vnet);
 
-// Frames on the way to the port that go as one superframe: segments of one on the sender's side, or datagrams of one UDP flow
-// that arrive together (as generic receive offload joins them, rx-udp-gro-forwarding). Holds pointers into the datagrams:
-// write it before they are reused.
+// The most that a superframe has where the length field of IPv4 or UDP says it.
+constexpr size_t kSuperframeBytes = 65535;
+
+// Frames on the way to the port that go as one superframe: segments of one on the sender's side, superframes of one TCP flow
+// that arrive together, or datagrams of one UDP flow that do (as generic receive offload joins them, for UDP
+// rx-udp-gro-forwarding). Holds pointers into the datagrams: write it before they are reused.
 class SegmentRun {
  public:
+  // Superframes of TCP over IPv4 are joined up to `tcp4_bytes_max`; not at all with kSuperframeBytes. Beyond that a packet's
+  // total length is 0, which Linux from 6.3 on reads as "that of the superframe" (BIG TCP).
+  explicit SegmentRun(size_t tcp4_bytes_max = kSuperframeBytes) : tcp4_bytes_max_(tcp4_bytes_max) {}
+
   bool empty() const { return count_ == 0; }
   size_t count() const { return count_; }
 
   // Starts with a segment whose frame the forwarding rules have passed; false when it is no segment to be appended to.
   // `whole` names the superframe: equal for all its segments and for no other.
   bool start(const Frame& frame, const Inner& inner, uint64_t whole, bool allow_udp);
-  // False when it does not continue the run, which then has to be written first.
+  // False when it does not continue the run, which then has to be written first. What continues it: the next segment of its
+  // superframe, or the first of the flow's next superframe when the run ends with a complete one. A push (PSH) ends a
+  // superframe, but not the run: what follows it is here already, and nothing waits.
   bool append(Bytes frame, const Inner& inner, uint64_t whole);
 
   // The same for a whole frame whose L4 checksum is partial, UDP without IP options. A run takes datagrams of equal length, the
@@ -67,15 +76,17 @@ class SegmentRun {
   void clear() { count_ = 0; }
 
  private:
-  static constexpr size_t kFrameMax = 65535;
   // UDP_MAX_SEGMENTS of Linux before 6.10: the kernel refuses a superframe of more.
   static constexpr size_t kDatagramsMax = 64;
 
+  bool begins_next(const Inner& inner, uint8_t flags) const;
+  size_t bytes_max() const;
   void begin(const Frame& frame, const UpperLayer& upper, size_t header_bytes);
   void add(const uint8_t* payload, size_t bytes);
   bool same_flow(const uint8_t* header) const;
   bool same_identification(const uint8_t* ip) const;
 
+  const size_t tcp4_bytes_max_;
   bool datagrams_ = false;
   // Of segments only.
   uint64_t whole_ = 0;
@@ -87,8 +98,10 @@ class SegmentRun {
   UpperLayer upper_;
   size_t segment_bytes_ = 0;
   size_t payload_bytes_ = 0;
-  // A short or pushed segment ends the superframe.
+  // A short segment or FIN was the last: nothing follows.
   bool closed_ = false;
+  // A push was the last of its superframe.
+  bool pushed_ = false;
   uint8_t header_[kHeaderMax];
   iovec parts_[2 + kPiecesMax];
 };

@@ -32,7 +32,7 @@ export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, 
   if (name === 'engine' && without.includes('tap')) {
     throw new FabricError('kernel-feature-missing', { what: "can't make a TAP", why: 'a test took it away' });
   }
-  const { portName } = await host.ensureDatapathPort(name === 'engine' ? 'tap' : 'veth');
+  const { portName, tcp4SuperframeBytes } = await host.ensureDatapathPort(name === 'engine' ? 'tap' : 'veth');
   const datapathOptions: DatapathOptions = {
     portName,
     network: DEFAULT_VNI,
@@ -47,6 +47,7 @@ export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, 
     log,
     executable: nativeFile(ENGINE_FILE),
     place: enginePlace(runDir, peerCredentials),
+    ...(tcp4SuperframeBytes === undefined ? {} : { tcp4SuperframeBytes }),
     without: ENGINE_LACKS.filter((lack) => without.includes(lack)),
   });
 }

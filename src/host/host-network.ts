@@ -73,6 +73,13 @@ export interface VxlanPlan {
 /** How the datapath is connected to the bridge. */
 export type DatapathPortKind = 'veth' | 'tap';
 
+export interface DatapathPort {
+  /** The interface that the datapath opens. */
+  readonly portName: string;
+  /** The longest superframe of TCP over IPv4 that all member ports take whole, bytes; absent: as a packet's length field, 65,535. */
+  readonly tcp4SuperframeBytes?: number;
+}
+
 export interface HostNetwork {
   /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; idempotent. */
   ensure(config: OverlayNetworkConfig): Promise<void>;
@@ -81,7 +88,7 @@ export interface HostNetwork {
    * the name of the far end, which carries no address and answers nothing. `tap`, for the engine: a persistent TAP; returns
    * its name. One takes the other's place. Idempotent.
    */
-  ensureDatapathPort(kind: DatapathPortKind): Promise<{ readonly portName: string }>;
+  ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort>;
   /**
    * Kernel VXLAN beside the datapath's port: devices, forwarding entries, and UDP 8472 closed to all but the plan's peers. Null
    * takes it all away, as it is before the first call. Returns the names of the probe devices. Idempotent; when it rejects

@@ -34,6 +34,7 @@ export interface DatapathChoice {
   /** A run directory in which the engine is found later: it outlives the process that started it. */
   readonly runDir?: string;
   readonly sessionLifeMs?: number;
+  readonly threads?: 1 | 2;
 }
 
 /** A line of JSON to the host process; each is answered by one. */

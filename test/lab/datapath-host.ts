@@ -47,13 +47,15 @@ const ENGINE: Readonly<Record<EngineBuild, string>> = {
 const NO_HANDSHAKE = Uint8Array.of(0x11, ...new Uint8Array(399));
 
 function makeDatapath(choice: DatapathChoice): Datapath {
-  const { name, without = [], build = 'release', runDir, sessionLifeMs } = choice;
+  const { name, without = [], build = 'release', runDir, sessionLifeMs, threads } = choice;
   const clock: Clock = { monotonicMs: () => performance.now(), wallMs: () => Date.now() };
   const log = new RecordingLog();
   if (name === 'pcap') return new PcapDatapath(OPTIONS, { clock, log });
   const place = runDir === undefined ? {} : { place: enginePlace(runDir, peerCredentials) };
   const life = sessionLifeMs === undefined ? {} : { sessionLifeMs };
-  return new EngineDatapath(OPTIONS, { log, executable: join(CHECKOUT, ENGINE[build]), without, ...place, ...life });
+  const crew = threads === undefined ? {} : { threads };
+  const executable = join(CHECKOUT, ENGINE[build]);
+  return new EngineDatapath(OPTIONS, { log, executable, without, ...place, ...life, ...crew });
 }
 
 function say(line: object): void {

@@ -44,7 +44,7 @@ class Bench {
         {"peer", &Bench::peer},       {"too-big", &Bench::too_big},     {"checksum", &Bench::checksum},
         {"seal", &Bench::seal},       {"open", &Bench::open},           {"replay", &Bench::replay},
         {"cut", &Bench::cut},         {"datagrams", &Bench::datagrams}, {"drops", &Bench::drops},
-        {"event", &Bench::event},
+        {"event", &Bench::event},     {"segments", &Bench::segments},
     };
     const auto found = kAnswers.find(words[0]);
     return found == kAnswers.end() ? "unknown question" : (this->*found->second)(words);
@@ -229,19 +229,46 @@ class Bench {
     return to_hex(run.finish().parts);
   }
 
+  // segments TCP4-BYTES-MAX, then for each SUPERFRAME:INDEX:COUNT:HEADER-LENGTH:FRAME: what goes to the port, as `datagrams`.
+  std::string segments(const Words& words) {
+    SegmentRun run(std::stoul(words[1]));
+    std::vector<std::vector<uint8_t>> frames;
+    std::string answer;
+    const auto flush = [&run, &answer] { answer += take(&run); };
+    for (size_t i = 2; i < words.size(); i++) {
+      std::istringstream word(words[i]);
+      std::string field[5];
+      for (std::string& text : field) std::getline(word, text, ':');
+      Inner inner;
+      inner.index = static_cast<uint8_t>(std::stoul(field[1]));
+      inner.count = static_cast<uint8_t>(std::stoul(field[2]));
+      inner.header_length = static_cast<uint8_t>(std::stoul(field[3]));
+      const uint64_t whole = std::stoul(field[0]);
+      frames.push_back(from_hex(field[4]));
+      if (run.append(frames.back(), inner, whole)) continue;
+      flush();
+      if (!run.start(*Frame::read(frames.back()), inner, whole, true)) answer += "0:0:" + to_hex(frames.back()) + " ";
+    }
+    flush();
+    return answer;
+  }
+
+  // A run as its count of frames, the payload of each, and its bytes; leaves it empty.
+  static std::string take(SegmentRun* run) {
+    if (run->empty()) return "";
+    const std::string count = std::to_string(run->count());
+    const auto output = run->finish();
+    run->clear();
+    return count + ":" + std::to_string(output.vnet.gso_size) + ":" + to_hex(output.parts) + " ";
+  }
+
   // datagrams FRAME...: what goes to the port, each as its count of frames, the payload of each, and its bytes.
   std::string datagrams(const Words& words) {
     std::vector<std::vector<uint8_t>> frames;
     for (size_t i = 1; i < words.size(); i++) frames.push_back(from_hex(words[i]));
     SegmentRun run;
     std::string answer;
-    const auto flush = [&run, &answer] {
-      if (run.empty()) return;
-      const std::string count = std::to_string(run.count());
-      const auto output = run.finish();
-      answer += count + ":" + std::to_string(output.vnet.gso_size) + ":" + to_hex(output.parts) + " ";
-      run.clear();
-    };
+    const auto flush = [&run, &answer] { answer += take(&run); };
     for (const auto& bytes : frames) {
       if (run.append_datagram(bytes)) continue;
       flush();

@@ -14,7 +14,15 @@ import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
 import { type ContainerRoute, setUpContainerSide } from './container-side.ts';
 import { CONTAINER_ALIAS, isInterfaceName } from './names.ts';
-import { explainUnsupported, hostRoute, linkDifferences, sameBlock, unlessMissing } from './overlay-bridge.ts';
+import {
+  explainUnsupported,
+  hostRoute,
+  JOINED_SUPERFRAME_BYTES,
+  linkDifferences,
+  memberLimits,
+  sameBlock,
+  unlessMissing,
+} from './overlay-bridge.ts';
 import { MEMBER_PORT } from './port-veths.ts';
 
 export interface AddedContainer {
@@ -148,7 +156,8 @@ export class ContainerPorts {
   ): Promise<boolean> {
     const { index } = link;
     const work: Promise<void>[] = [];
-    const settings = linkDifferences(link, { mtu: network.mtu, alias: CONTAINER_ALIAS, master: bridge.index });
+    const wanted = { mtu: network.mtu, alias: CONTAINER_ALIAS, master: bridge.index, ...memberLimits(link) };
+    const settings = linkDifferences(link, wanted);
     if (settings !== null) work.push(this.#netlink.setLink(index, settings));
     const flags = link.master === bridge.index ? wrongFlags(link) : ['all'];
     if (flags.length > 0) work.push(this.#netlink.setBridgePort(index, MEMBER_PORT));
@@ -209,6 +218,7 @@ export class ContainerPorts {
       return await this.#netlink.createVeth({
         name: config.hostIfname,
         mtu: network.mtu,
+        gsoIpv4BytesMax: JOINED_SUPERFRAME_BYTES + 1,
         master: bridge.index,
         addressGeneration: false,
         alias: CONTAINER_ALIAS,

@@ -10,6 +10,7 @@ import type { Mac } from '../../base/ids.ts';
 import type {
   ContainerInterfaceConfig,
   ContainerPort,
+  DatapathPort,
   DatapathPortKind,
   HostAccess,
   HostNetwork,
@@ -33,7 +34,7 @@ import { checkContainerSide } from './container-side.ts';
 import { EventFilter } from './event-filter.ts';
 import { Forwarding, readSysctlIfAny } from './forwarding.ts';
 import { type NetworkInterfaces, networkInterfaces } from './names.ts';
-import { ensureBridge, unlessMissing } from './overlay-bridge.ts';
+import { ensureBridge, JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
 import { PacketFilter } from './packet-filter.ts';
 import { ensureHostInterface, ensureTapPort, ensureVethPort, removeVeth } from './port-veths.ts';
 import { removeAll } from './removal.ts';
@@ -109,11 +110,14 @@ export class LinuxHostNetwork implements HostNetwork {
     await this.#exclusive(() => this.#ensureAll(config));
   }
 
-  async ensureDatapathPort(kind: DatapathPortKind): Promise<{ readonly portName: string }> {
+  async ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort> {
     const { names } = this.#configured();
     this.#datapathPort = kind;
     await this.#exclusive(() => this.#ensurePorts());
-    return { portName: kind === 'veth' ? names.portFar : names.portNear };
+    if (kind === 'veth') return { portName: names.portFar };
+    const tap = await this.#netlink.getLink(names.portNear);
+    const joins = tap !== null && tap.gsoIpv4BytesMax !== null;
+    return { portName: names.portNear, ...(joins ? { tcp4SuperframeBytes: JOINED_SUPERFRAME_BYTES } : {}) };
   }
 
   async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }> {

@@ -101,6 +101,17 @@ export async function ensureSysctl(path: string, value: string): Promise<boolean
 }
 
 /** Only what differs; null when nothing does. */
+/**
+ * Of TCP over IPv4, bytes: three superframes of a sender, as the engine joins them (docs/engine.md). Member ports take them whole
+ * where the kernel has a limit to be raised.
+ */
+export const JOINED_SUPERFRAME_BYTES = 3 * 65_535;
+
+/** What a member port of the bridge is to have beside its own settings, as far as the kernel knows it. */
+export function memberLimits(link: Link): Pick<LinkSettings, 'gsoIpv4BytesMax'> {
+  return link.gsoIpv4BytesMax === null ? {} : { gsoIpv4BytesMax: JOINED_SUPERFRAME_BYTES + 1 };
+}
+
 export function linkDifferences(link: Link, wanted: LinkSettings): LinkSettings | null {
   const different = Object.entries(wanted).filter(([key, value]) => link[key as keyof Link] !== value);
   return different.length === 0 ? null : Object.fromEntries(different);

@@ -22,6 +22,7 @@ import {
   explainUnsupported,
   hostSideSysctls,
   linkDifferences,
+  memberLimits,
   refuseForeign,
   sameBlock,
   unlessMissing,
@@ -134,7 +135,8 @@ export async function ensureHostInterface(
     alias,
     peer: { name: names.hostPort, mtu: config.mtu },
   });
-  const port: LinkSettings = { mtu: config.mtu, master: bridge.index, alias, addressGeneration: false };
+  const limits = memberLimits(await existing(netlink, names.hostPort));
+  const port: LinkSettings = { mtu: config.mtu, master: bridge.index, alias, addressGeneration: false, ...limits };
   if (await ensureMute(names.hostPort)) changed = true;
   if (await repairLink(netlink, names.hostPort, port)) changed = true;
   if (await ensurePortFlags(netlink, names.hostPort, MEMBER_PORT)) changed = true;

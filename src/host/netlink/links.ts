@@ -56,6 +56,7 @@ const IFLA_EXT_MASK = 29;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_LINK_NETNSID = 37;
+const IFLA_GSO_IPV4_MAX_SIZE = 63;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
@@ -165,7 +166,7 @@ export function setLinkRequests(link: LinkRef, settings: LinkSettings): readonly
 }
 
 function setLinkRequest(link: LinkRef, settings: LinkSettings): Request {
-  const { mac, mtu, alias, master, addressGeneration, namespaceFd } = settings;
+  const { mac, mtu, alias, master, addressGeneration, namespaceFd, gsoIpv4BytesMax } = settings;
   const writer = linkMessage(RTM_SETLINK, CHANGE, link, endFlags(settings));
   if (settings.name !== undefined) writer.attributeText(IFLA_IFNAME, settings.name);
   if (mac !== undefined) writer.attribute(IFLA_ADDRESS, macToBytes(mac));
@@ -173,6 +174,7 @@ function setLinkRequest(link: LinkRef, settings: LinkSettings): Request {
   if (alias !== undefined) writer.attribute(IFLA_IFALIAS, new TextEncoder().encode(alias));
   if (master !== undefined) writer.attributeU32(IFLA_MASTER, master ?? 0);
   if (namespaceFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, namespaceFd);
+  if (gsoIpv4BytesMax !== undefined) writer.attributeU32(IFLA_GSO_IPV4_MAX_SIZE, gsoIpv4BytesMax);
   if (addressGeneration !== undefined) {
     const mode = addressGeneration ? ADDR_GEN_EUI64 : ADDR_GEN_NONE;
     writer.nested(IFLA_AF_SPEC, (families) => {
@@ -228,6 +230,7 @@ export function parseLink({ payload }: Message): Link | null {
     addressGeneration: addrGenMode === null ? null : addrGenMode !== ADDR_GEN_NONE,
     txQueues: attributes.u32(IFLA_NUM_TX_QUEUES) ?? 1,
     rxQueues: attributes.u32(IFLA_NUM_RX_QUEUES) ?? 1,
+    gsoIpv4BytesMax: attributes.u32(IFLA_GSO_IPV4_MAX_SIZE),
     port: isPort ? parsePortFlags(info.nested(IFLA_INFO_SLAVE_DATA)) : null,
     bridge: kind === 'bridge' ? parseBridgeOptions(info.nested(IFLA_INFO_DATA)) : null,
     vxlan: kind === VXLAN_KIND ? parseVxlanInfo(info.nested(IFLA_INFO_DATA)) : null,
@@ -273,6 +276,7 @@ function writeEnd(writer: MessageWriter, end: VethEnd): void {
   if (end.mtu !== undefined) writer.attributeU32(IFLA_MTU, end.mtu);
   if (end.txQueues !== undefined) writer.attributeU32(IFLA_NUM_TX_QUEUES, end.txQueues);
   if (end.rxQueues !== undefined) writer.attributeU32(IFLA_NUM_RX_QUEUES, end.rxQueues);
+  if (end.gsoIpv4BytesMax !== undefined) writer.attributeU32(IFLA_GSO_IPV4_MAX_SIZE, end.gsoIpv4BytesMax);
 }
 
 function writeBridgeInfo(writer: MessageWriter, options: Partial<BridgeOptions>): void {

@@ -60,6 +60,8 @@ export interface Link {
   readonly addressGeneration: boolean | null;
   readonly txQueues: number;
   readonly rxQueues: number;
+  /** Longest superframe of IPv4 that the interface takes whole, bytes; null: the kernel has one limit for all (before 6.3). */
+  readonly gsoIpv4BytesMax: number | null;
   /** On ports of a bridge. */
   readonly port: BridgePortFlags | null;
   /** On bridges. */
@@ -83,6 +85,8 @@ export interface LinkSettings {
   readonly master?: number | null;
   /** False: addrgenmode none; true: EUI-64. */
   readonly addressGeneration?: boolean;
+  /** Up to 524,280 on a veth. Ignored by kernels that have no such limit. */
+  readonly gsoIpv4BytesMax?: number;
   /** Moves the link into that network namespace; the descriptor stays open until the call ends. */
   readonly namespaceFd?: number;
 }
@@ -96,6 +100,8 @@ export interface VethEnd {
   /** Numbers of queues; the kernel's default is one per CPU. */
   readonly txQueues?: number;
   readonly rxQueues?: number;
+  /** As in LinkSettings. */
+  readonly gsoIpv4BytesMax?: number;
 }
 
 export interface VethConfig extends VethEnd {

@@ -57,6 +57,10 @@ export interface EngineCapabilities {
   readonly without?: readonly EngineLack[];
   /** Where it is found later; absent: the engine ends with this process. */
   readonly place?: EnginePlace;
+  /** The longest superframe of TCP over IPv4 that the bridge's ports take whole. Default 65,535. */
+  readonly tcp4SuperframeBytes?: number;
+  /** How many threads move frames, 1 or 2. Default: as many as the machine has CPUs for (docs/engine.md). */
+  readonly threads?: 1 | 2;
   /** For tests: how old keys get, and how long an engine goes on alone. Default 180,000. */
   readonly sessionLifeMs?: number;
 }
@@ -209,10 +213,14 @@ export class EngineDatapath implements Datapath {
       'gateway-mac': gatewayMac,
     }).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const gateways = gatewayIps.flatMap((ip) => ['--gateway-ip', ip]);
-    const { without = [], sessionLifeMs } = this.#capabilities;
+    const { without = [], sessionLifeMs, tcp4SuperframeBytes, threads } = this.#capabilities;
     const lacks = without.flatMap((lack) => ['--without', lack]);
-    const life = sessionLifeMs === undefined ? [] : ['--session-life-ms', `${sessionLifeMs}`];
-    return [...facts, ...gateways, ...lacks, ...life];
+    const more = Object.entries({
+      'session-life-ms': sessionLifeMs,
+      'tcp4-superframe': tcp4SuperframeBytes,
+      threads,
+    }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, `${value}`]));
+    return [...facts, ...gateways, ...lacks, ...more];
   }
 
   /** True when an engine that was left behind is ours now; one that does not suit has been ended. */

@@ -21,6 +21,7 @@ function link(index: number, name: string, changes: Partial<Link> = {}): Link {
     addressGeneration: true,
     txQueues: 1,
     rxQueues: 1,
+    gsoIpv4BytesMax: null,
     port: null,
     bridge: null,
     vxlan: null,

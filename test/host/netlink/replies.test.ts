@@ -56,6 +56,7 @@ test('a veth that is a port of the bridge', () => {
     addressGeneration: true,
     txQueues: 2,
     rxQueues: 2,
+    gsoIpv4BytesMax: 65_536,
     port: {
       learning: false,
       unicastFlood: true,
