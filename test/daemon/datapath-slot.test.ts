@@ -4,7 +4,7 @@ import { DatapathChoice, ENGINE_FAILURES_MAX, type HostDatapath } from '../../sr
 import { DatapathSlot } from '../../src/daemon/datapath-slot.ts';
 import type { DatapathWish } from '../../src/daemon/launch-options.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
-import type { Datapath, DatapathEvents, TableChange } from '../../src/router/datapath.ts';
+import type { Datapath, DatapathEvents, Lasting, LastingSession, TableChange } from '../../src/router/datapath.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
@@ -16,6 +16,20 @@ afterEach(() => {
 });
 
 const peer = 'bb'.repeat(16) as PeerId;
+const SESSION: LastingSession = {
+  peer,
+  localIndex: 1,
+  remoteIndex: 2,
+  cipher: 'aes-256-gcm',
+  initiator: true,
+  confirmed: true,
+  exhausted: false,
+  createdMs: 5,
+  pathMtu: 1500,
+  capabilities: 0,
+  role: 'current',
+  endpoint: { ip: '192.0.2.2', port: 6783 },
+};
 const FLOOD: TableChange = { kind: 'flood', network: 0 as never, peers: [peer] };
 
 /** A datapath that only remembers what it was told. */
@@ -25,9 +39,26 @@ class RecordedDatapath implements Datapath {
   events: DatapathEvents | null = null;
   tables: readonly TableChange[] = [];
   refusal: Error | null = null;
+  /** Present: it outlives us, and kept these sessions. */
+  left: readonly LastingSession[] | null = null;
 
   constructor(name: HostDatapath) {
     this.name = name;
+  }
+
+  get lasting(): Lasting | undefined {
+    const { left } = this;
+    if (left === null) return undefined;
+    return {
+      adoptable: () => left,
+      replaceTables: (changes) => {
+        this.told.push('replace');
+        this.tables = changes;
+      },
+      release: async () => {
+        this.told.push('release');
+      },
+    };
   }
 
   async start(events: DatapathEvents): Promise<void> {
@@ -65,6 +96,7 @@ function setUp(wish: DatapathWish = 'pcap') {
   const world = {
     refusal: null as Error | null,
     engineRefusal: null as Error | null,
+    left: null as readonly LastingSession[] | null,
     replaced: 0,
     started: [] as object[],
   };
@@ -75,6 +107,7 @@ function setUp(wish: DatapathWish = 'pcap') {
     choice: new DatapathChoice(wish, new ManualClock()),
     make: async (name) => {
       const datapath = new RecordedDatapath(name);
+      datapath.left = world.left;
       datapath.refusal = name === 'engine' ? (world.engineRefusal ?? world.refusal) : world.refusal;
       made.push(datapath);
       return datapath;
@@ -111,6 +144,28 @@ test('a fresh datapath gets all tables, then commands and counters are its own',
   slot.setPathMtu(peer, 1400);
   expect(made[0]!.told).toEqual(['start', 'mtu 1400']);
   expect(slot.stats().framesOut).toBe(4);
+});
+
+test('a datapath that lasts: what it kept is told, its tables are replaced as a whole, and it goes on when released', async () => {
+  const { slot, made, world } = setUp();
+  world.left = [SESSION];
+  await slot.start();
+  expect(world.started).toEqual([{ sessions: [SESSION], peers: [] }]);
+  expect([made[0]!.told, made[0]!.tables]).toEqual([['start', 'replace'], [FLOOD]]);
+  expect(slot.outlivesUs).toBe(true);
+  await slot.release();
+  expect(made[0]!.told).toEqual(['start', 'replace', 'release']);
+  slot.setPathMtu(peer, 1400);
+  expect(made[0]!.told).toHaveLength(3);
+});
+
+test('a datapath that does not last is stopped when released', async () => {
+  const { slot, made, world } = setUp();
+  await slot.start();
+  expect(world.started).toEqual([{ sessions: [], peers: [] }]);
+  expect(slot.outlivesUs).toBe(false);
+  await slot.release();
+  expect(made[0]!.told).toEqual(['start', 'stop']);
 });
 
 test('the first start fails with its own error', async () => {

@@ -23,6 +23,13 @@ export const GATEWAY_MAC = '02:fa:b1:1c:00:01' as Mac;
 /** The interface that the datapath owns. */
 export const PORT_NAME = 'port0';
 
+/** A key of its own for each direction and generation. */
+export function sessionKey(from: Side, generation: number): Uint8Array {
+  const bytes = Buffer.alloc(32, from === 'a' ? 1 : 2);
+  bytes.writeUInt32BE(generation);
+  return new Uint8Array(bytes);
+}
+
 /** Of the engine: as installed, or with a sanitizer (native/sanitized.mk). */
 export type EngineBuild = 'release' | 'tsan' | 'asan';
 
@@ -35,6 +42,8 @@ export interface DatapathChoice {
   readonly runDir?: string;
   readonly sessionLifeMs?: number;
   readonly threads?: 1 | 2;
+  /** As if every container had gone. */
+  readonly emptyTables?: true;
 }
 
 /** A line of JSON to the host process; each is answered by one. */

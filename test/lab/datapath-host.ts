@@ -23,6 +23,7 @@ import {
   OVERLAY_MTU,
   PORT_NAME,
   type Side,
+  sessionKey,
   TUNNEL_PORT,
   type Underlay,
 } from './datapath-facts.ts';
@@ -85,7 +86,8 @@ function churn(datapath: Datapath, peer: PeerId, entries: number): void {
   ]);
 }
 
-async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promise<void> {
+async function serve(side: Side, underlay: Underlay, choice: DatapathChoice): Promise<void> {
+  const datapath = makeDatapath(choice);
   const peer = HOST[OTHER[side]];
   await datapath.start({
     handshake: () => {},
@@ -98,19 +100,13 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     failed: (reason) => say({ failed: reason }),
   });
   const addKeys = (generation: number): void => {
-    // A key of its own for each direction and generation.
-    const key = (from: Side): Uint8Array => {
-      const bytes = Buffer.alloc(32, from === 'a' ? 1 : 2);
-      bytes.writeUInt32BE(generation);
-      return new Uint8Array(bytes);
-    };
     datapath.addSession({
       peer: peer.peer,
       localIndex: indexOf(side, generation),
       remoteIndex: indexOf(OTHER[side], generation),
       cipher: generation % 2 === 0 ? 'aes-256-gcm' : 'chacha20-poly1305',
-      sendKey: key(side),
-      receiveKey: key(OTHER[side]),
+      sendKey: sessionKey(side, generation),
+      receiveKey: sessionKey(OTHER[side], generation),
       facts: { initiator: side === 'a', createdMs: boottimeMs(), pathMtu: 1500, capabilities: 0 },
     });
   };
@@ -120,13 +116,15 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
     datapath.setEndpoint(peer.peer, { ip: peer[underlay], port: TUNNEL_PORT });
   }
   const remote = CONTAINER[OTHER[side]];
-  datapath.applyTables([
+  const tables: readonly TableChange[] = [
     { kind: 'mac', network: DEFAULT_VNI, mac: CONTAINER[side].mac, to: 'local' },
     { kind: 'mac', network: DEFAULT_VNI, mac: remote.mac, to: peer.peer },
     { kind: 'neighbour', network: DEFAULT_VNI, ip: remote.ip4, mac: remote.mac },
     { kind: 'neighbour', network: DEFAULT_VNI, ip: remote.ip6, mac: remote.mac },
     { kind: 'flood', network: DEFAULT_VNI, peers: [peer.peer] },
-  ]);
+  ];
+  if (datapath.lasting === undefined) datapath.applyTables(tables);
+  else datapath.lasting.replaceTables(choice.emptyTables === true ? [] : tables);
   if (adopted.length === 0) datapath.useSession(indexOf(side, 0));
   say({ ready: true, enginePid: datapath instanceof EngineDatapath ? datapath.pid : null, adopted });
   for await (const line of createInterface({ input: process.stdin })) {
@@ -149,4 +147,4 @@ async function serve(side: Side, underlay: Underlay, datapath: Datapath): Promis
 }
 
 const [side, underlay, choice] = process.argv.slice(2) as [Side, Underlay, string];
-await serve(side, underlay, makeDatapath(JSON.parse(choice) as DatapathChoice));
+await serve(side, underlay, JSON.parse(choice) as DatapathChoice);

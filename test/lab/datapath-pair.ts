@@ -56,8 +56,8 @@ export class DatapathPair {
   }
 
   /** A process on that side, also beside or after another; not awaited. */
-  launch(side: Side, underlay: Underlay): HostProcess {
-    const choice = JSON.stringify(this.#choices[side]);
+  launch(side: Side, underlay: Underlay, changes: Partial<DatapathChoice> = {}): HostProcess {
+    const choice = JSON.stringify({ ...this.#choices[side], ...changes });
     // ThreadSanitizer wants its addresses free: no randomisation of the layout.
     const before = this.#choices[side].build === 'tsan' ? ['setarch', '-R'] : [];
     const host = new HostProcess(this.#namespaces[side].host, before, [side, underlay, choice]);

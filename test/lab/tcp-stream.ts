@@ -1,54 +1,70 @@
-// A TCP connection of iperf3 from one container to another that carries data for a given time, as load or as proof that the
-// connection survives what happens meanwhile. Both ends stop with the lab.
+// A TCP connection of iperf3 from one container to another, as load or as proof that it survives what happens meanwhile. It
+// carries data until it is stopped, an hour at most, and ends with the lab.
 
+import type { ChildProcess } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import type { LabContainer } from './container.ts';
-import { eventually, type Result } from './exec.ts';
+import { eventually } from './exec.ts';
 import type { Lab } from './lab.ts';
 
 const PORT = '5201';
-/** A connection that stalls may go on so long after its time. */
-const PATIENCE_MS = 20_000;
-
-export interface TcpStreamOptions {
-  readonly seconds: number;
-  /** Bits per second in iperf3's words, such as 20M; absent: as fast as it gets. */
-  readonly rate?: string;
-}
+const TIME_MAX_S = '3600';
+/** A connection that does not carry anything for so long is broken. */
+const PATIENCE_MS = 10_000;
 
 export class TcpStream {
-  readonly #ended: Promise<Result>;
-  /** False once its time is over. */
-  running = true;
+  readonly #client: ChildProcess;
+  readonly #ends: { readonly from: LabContainer; readonly to: LabContainer };
+  #pid = '';
+  #said = '';
 
-  private constructor(ended: Promise<Result>) {
-    this.#ended = ended.finally(() => {
-      this.running = false;
-    });
-    this.#ended.catch(() => undefined); // whoever awaits gigabits() hears of it
+  private constructor(client: ChildProcess, ends: { from: LabContainer; to: LabContainer }) {
+    this.#client = client;
+    this.#ends = ends;
   }
 
-  /** Resolves when data flows. */
+  /** Resolves when data flows. `rate` in iperf3's words, such as 20M; absent: as fast as it gets. */
   static async start(
     lab: Lab,
-    { from, to }: { from: LabContainer; to: LabContainer },
-    { seconds, rate = '0' }: TcpStreamOptions,
+    ends: { readonly from: LabContainer; readonly to: LabContainer },
+    { rate = '0' }: { rate?: string } = {},
   ): Promise<TcpStream> {
+    const { from, to } = ends;
     lab.spawn([...to.enter(), 'iperf3', '--server', '--one-off', '--port', PORT]);
-    const sockets = (state: string) => async () =>
-      (await to.run(['ss', '-Hnt', 'state', state, 'sport', '=', PORT])).stdout.trim().split('\n');
-    await eventually('iperf3 listens', async () => (await sockets('listening')())[0] !== '');
-    const client = ['iperf3', '--client', to.ip, '--port', PORT, '--bitrate', rate, '--time', `${seconds}`];
-    const stream = new TcpStream(from.run(client, { timeoutMs: seconds * 1_000 + PATIENCE_MS }));
-    // One connection of data and one of control.
-    await eventually('iperf3 sends', async () => (await sockets('established')()).length === 2);
+    const listening = ['ss', '-Hltn', 'sport', '=', PORT];
+    await eventually('iperf3 listens', async () => (await to.run(listening)).stdout !== '');
+    const client = ['iperf3', '--client', to.ip, '--port', PORT, '--bitrate', rate, '--time', TIME_MAX_S];
+    // Its process id, in the namespace of its host, comes first.
+    const child = lab.spawn([...from.enter(), 'sh', '-c', 'echo $$; exec "$@"', 'sh', ...client]);
+    const stream = new TcpStream(child, ends);
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      if (stream.#pid === '') stream.#pid = line;
+      else stream.#said = line.includes('sender') ? line : stream.#said;
+    });
+    await eventually('iperf3 sends', async () => (await stream.#received()) > 0);
     return stream;
   }
 
-  /** What arrived, in Gbit/s, once its time is over; rejects when the connection broke. */
-  async gigabits(): Promise<number> {
-    const { stdout } = await this.#ended;
-    const [, value, unit] = /([\d.]+) ([GMK]?)bits\/sec +receiver/.exec(stdout) ?? [];
-    if (value === undefined) throw new Error(`iperf3 did not come to its end\n${stdout}`);
+  /** Resolves once more data has arrived, on the connection that was there from the start; throws when none does. */
+  async carries(): Promise<void> {
+    const before = await this.#received();
+    const more = async () => before > 0 && (await this.#received()) > before;
+    await eventually('the TCP connection carries data', more, { timeoutMs: PATIENCE_MS });
+  }
+
+  /** Its mean rate in Gbit/s. */
+  async stop(): Promise<number> {
+    const closed = new Promise((resolve) => this.#client.once('close', resolve));
+    await this.#ends.from.host.run(['kill', '-INT', this.#pid]);
+    await closed;
+    const [, value, unit] = /([\d.]+) ([GMK]?)bits\/sec/.exec(this.#said) ?? [];
+    if (value === undefined) throw new Error(`iperf3 said no rate: ${this.#said}`);
     return Number(value) * { G: 1, M: 1e-3, K: 1e-6, '': 1e-9 }[unit as 'G' | 'M' | 'K' | '']!;
+  }
+
+  /** Bytes, by the receiver's kernel; 0 when there is no connection. */
+  async #received(): Promise<number> {
+    const { stdout } = await this.#ends.to.run(['ss', '-Hnti', 'state', 'established', 'sport', '=', PORT]);
+    return Math.max(0, ...[...stdout.matchAll(/bytes_received:(\d+)/g)].map(([, bytes]) => Number(bytes)));
   }
 }

@@ -43,7 +43,7 @@ export async function findLeftEngine({ socketPath, logPath, peerCredentials }: E
     if (code === 'ENOENT') return { socket: null, gone: null };
     if (code !== 'ECONNREFUSED') throw engineFault(message);
     rmSync(socketPath, { force: true });
-    return { socket: null, gone: lastWords(logPath) };
+    return { socket: null, gone: lastWords(logPath) || 'it was killed: it left no word' };
   }
   const { pid, uid } = peerCredentials(socket);
   const own = process.geteuid?.() ?? 0;
