@@ -1,13 +1,15 @@
 // `npm test`: bootstrap, lint, unit and simulation tests (vitest), end-to-end tests (tap, as root). The last line is the true
 // sum of vitest tests and tap's top-level subtests; as root with FABRIC_SETUP=full a skip counts as a failure.
-// `npm test -- e2e/NAME` runs one end-to-end file, `npm test -- unit` the unit tests alone.
+// `npm test -- e2e/NAME` runs one end-to-end file, `npm test -- unit` the unit tests alone, `npm test -- cni` what shows the
+// statements of the CNI checklist; that and a whole run write docs/cni-conformance.md.
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
+import { CniConformance } from './cni-conformance.mjs';
 import { TapReport } from './tap-report.mjs';
 
 const bin = (name) => join(root, 'node_modules', '.bin', name);
@@ -16,6 +18,8 @@ const sum = { passed: 0, failed: 0, skipped: 0 };
 /** What went wrong beside the tests that are counted. */
 const faults = [];
 const startedMs = Date.now();
+const checklist = readFileSync(join(root, 'test/cni-plugin/checklist.json'), 'utf8');
+const conformance = new CniConformance(JSON.parse(checklist));
 
 function say(text) {
   process.stdout.write(`${text}\n`);
@@ -43,6 +47,7 @@ function unitTests() {
   });
   if (existsSync(report)) {
     const counts = JSON.parse(readFileSync(report, 'utf8'));
+    conformance.vitest(counts, root);
     sum.passed += counts.numPassedTests;
     sum.failed += counts.numFailedTests;
     sum.skipped += counts.numPendingTests + counts.numTodoTests;
@@ -68,25 +73,47 @@ async function endToEndTests(files) {
     env: { ...process.env, FORCE_COLOR: '0' },
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
-  const report = new TapReport(say, (path) => title(`end to end: ${basename(path, '.js')}`));
-  for await (const line of createInterface({ input: child.stdout })) report.line(line);
+  let file = '';
+  const report = new TapReport(say, (path) => {
+    file = basename(path, '.js');
+    title(`end to end: ${file}`);
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    report.line(line);
+    conformance.tap(`test/e2e/${file}.ts`, line);
+  }
   report.end(await closed);
   sum.passed += report.passed;
   sum.failed += report.failed;
   sum.skipped += report.skipped;
 }
 
+/** Files whose tests show statements of the CNI checklist. */
+function showsStatements(file) {
+  return /'(?:[A-Z]\d{1,2} )+\S/.test(readFileSync(join(root, 'test/e2e', `${file}.ts`), 'utf8'));
+}
+
+function keepConformance() {
+  writeFileSync(join(root, 'docs/cni-conformance.md'), conformance.markdown());
+  const { open } = conformance;
+  if (open.length > 0) faults.push(`statements of the CNI checklist that are not shown: ${open.join(' ')}`);
+}
+
 async function run() {
   title('set-up');
   if (bootstrap().length > 0) say('going on without them: only what needs no root runs');
   if (only?.startsWith('e2e/')) return endToEndTests([only.slice('e2e/'.length)]);
-  if (only !== undefined && only !== 'unit') throw new Error(`npm test knows no ${only}: say unit or e2e/NAME`);
+  if (only !== undefined && !['unit', 'cni'].includes(only)) {
+    throw new Error(`npm test knows no ${only}: say unit, cni or e2e/NAME`);
+  }
   lint();
   unitTests();
   if (only === 'unit') return;
-  const files = endToEndFiles();
-  if (isRoot) await endToEndTests(files);
-  else {
+  const files = endToEndFiles().filter((file) => only !== 'cni' || showsStatements(file));
+  if (isRoot) {
+    await endToEndTests(files);
+    if (sum.skipped === 0) keepConformance();
+  } else {
     say(`\nnot root: ${files.length} end-to-end files are skipped; run them with: sudo npm test`);
     sum.skipped += files.length;
   }

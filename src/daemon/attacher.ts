@@ -26,7 +26,7 @@ import type { AttachmentPorts } from './attachment-ports.ts';
 import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
-const ATTACHMENTS_MAX = 1021;
+export const ATTACHMENTS_MAX = 1021;
 
 /** Where one attach stands: its entry as it is in the store, and the namespace while it is open. */
 interface Attempt {

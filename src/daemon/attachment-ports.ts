@@ -60,6 +60,8 @@ export interface AttachmentPorts extends AddressPorts {
   macTaken(mac: Mac): boolean;
   /** Who holds an address that no lease covers, in words; null: nobody does. */
   freeAddressHolder(ip: string): string | null;
+  /** Why no address would be found now, in words; null: one would. */
+  addressObstacle(): string | null;
   /** Why nothing can be attached now; null: it can. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }

@@ -13,7 +13,7 @@ import type {
   CniBackend,
   NamespaceHandle,
 } from '../cni-plugin/backend.ts';
-import { Attacher, interfaceConfig, recordOf } from './attacher.ts';
+import { ATTACHMENTS_MAX, Attacher, interfaceConfig, recordOf } from './attacher.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
 import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
 import { pause } from './pause.ts';
@@ -38,7 +38,11 @@ export class Attachments implements CniBackend {
   }
 
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
-    return this.#refusal === null ? this.#ports.readiness() : { reason: this.#refusal, degraded: false };
+    const unready = this.#refusal === null ? this.#ports.readiness() : { reason: this.#refusal, degraded: false };
+    if (unready !== null) return unready;
+    const isFull = this.#ports.entries.size >= ATTACHMENTS_MAX;
+    const reason = isFull ? `${ATTACHMENTS_MAX} containers are attached` : this.#ports.addressObstacle();
+    return reason === null ? null : { reason, degraded: false };
   }
 
   /** With a reason nothing is attached from now on; null takes that back. What is under way goes on. */

@@ -250,6 +250,7 @@ export class Member {
       macTaken,
       directory: this.directory,
       routes: this.routes,
+      addressObstacle: () => this.ipam.obstacle()?.message ?? null,
       readiness: () => this.readiness(),
     });
     this.attachmentEntries = opened.entries;

@@ -13,7 +13,7 @@ import type { MemberOptions } from './member-options.ts';
 /** What the member adds to its options and facts. */
 export type AttachmentWiring = Pick<
   AttachmentPorts,
-  'self' | 'allocate' | 'release' | 'publish' | 'withdraw' | 'macTaken' | 'readiness'
+  'self' | 'allocate' | 'release' | 'publish' | 'withdraw' | 'macTaken' | 'addressObstacle' | 'readiness'
 > & { readonly directory: Pick<Directory, 'peer'>; readonly routes: Pick<Routes, 'holderOfFreeAddress'> };
 
 /** Throws FabricError-free assertions on damaged entries. */

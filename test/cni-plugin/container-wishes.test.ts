@@ -17,7 +17,7 @@ async function refused(config: object, args = ''): Promise<CniJson> {
   return json;
 }
 
-describe('MAC precedence: CNI_ARGS < args.cni.mac < runtimeConfig.mac', () => {
+describe('C2 C10 MAC precedence: CNI_ARGS < args.cni.mac < runtimeConfig.mac', () => {
   const args = 'MAC=02:00:00:00:00:0A';
   const cni = { args: { cni: { mac: '02-00-00-00-00-0b' } } };
   const runtime = { runtimeConfig: { mac: '02:00:00:00:00:0c' } };
@@ -39,7 +39,7 @@ describe('MAC precedence: CNI_ARGS < args.cni.mac < runtimeConfig.mac', () => {
 });
 
 describe('addresses', () => {
-  test('of all three ways add up, canonical and without repeats', async () => {
+  test('C1 of all three ways add up, canonical and without repeats', async () => {
     const { addresses } = await requested(
       { args: { cni: { ips: ['10.32.0.8/12', 'FD00:0::8'] } }, runtimeConfig: { ips: ['fd00::8', '10.32.0.9/32'] } },
       'IP=10.32.0.8',
@@ -57,7 +57,7 @@ describe('addresses', () => {
   });
 });
 
-describe('name', () => {
+describe('C7 name', () => {
   test.each([
     ['K8S_POD_NAME', {}, 'K8S_POD_NAME=web', 'web'],
     ['the first alias', { aliases: ['db', 'db2'] }, '', 'db'],
@@ -71,7 +71,7 @@ describe('name', () => {
 });
 
 describe('runtimeConfig', () => {
-  test('portMappings, bandwidth and cgroupPath are left to the plugins chained behind', async () => {
+  test('C8 portMappings, bandwidth and cgroupPath are left to the plugins chained behind', async () => {
     const runtimeConfig = { portMappings: [{ HostPort: 1 }], bandwidth: { ingressRate: 1 }, cgroupPath: '/x' };
     expect(await requested({ runtimeConfig })).toMatchObject({ addresses: { ips: [], ranges: [] }, mac: null });
   });
@@ -93,7 +93,7 @@ describe('runtimeConfig', () => {
       [['10.33.1.0/24', '10.33.4.0/23'], ['fd00::/120']],
     ],
     ['empty ones are none', { runtimeConfig: { ipRanges: [[], []] }, ipam: { ranges: [] } }, []],
-  ])('ranges: %s', async (_, config, expected) => {
+  ])('C5 ranges: %s', async (_, config, expected) => {
     const { ranges } = (await requested(config)).addresses;
     expect(ranges.map((set) => set.map(formatCidr))).toEqual(expected);
   });
@@ -116,7 +116,7 @@ describe('runtimeConfig', () => {
     expect((await refused({ runtimeConfig: { ipRanges: many } })).code).toBe(7);
   });
 
-  test('dns replaces what it gives', async () => {
+  test('C6 dns replaces what it gives', async () => {
     const { json } = await run(new FakeBackend(), addEnv(), {
       ...CONFIG,
       dns: { nameservers: ['10.0.0.1'], domain: 'd.example', search: ['s.example'], options: ['ndots:2'] },

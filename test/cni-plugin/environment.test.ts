@@ -10,18 +10,18 @@ function without(...names: readonly string[]): Record<string, string> {
 }
 
 describe('environment', () => {
-  test('blank CNI_COMMAND: about text on stderr, exit 0', async () => {
+  test('E7 blank CNI_COMMAND: about text on stderr, exit 0', async () => {
     const { outcome } = await run(new FakeBackend(), {}, '');
     expect(outcome).toMatchObject({ exitCode: 0, stdout: '' });
     expect(outcome.stderr).toMatch(/CNI protocol versions supported: 0\.1\.0, .*1\.1\.0/);
   });
 
-  test('unknown command: code 4', async () => {
+  test('E6 unknown command: code 4', async () => {
     expect(await code(addEnv({ CNI_COMMAND: 'add' }))).toBe(4);
     expect(await code(addEnv({ CNI_COMMAND: 'toString' }))).toBe(4);
   });
 
-  test('all missing variables are reported at once, code 4', async () => {
+  test('E2 all missing variables are reported at once, code 4', async () => {
     const { json } = await run(new FakeBackend(), { CNI_COMMAND: 'ADD' });
     expect(json).toMatchObject({
       code: 4,
@@ -37,18 +37,18 @@ describe('environment', () => {
     ['GC', ['CNI_PATH']],
     ['STATUS', ['CNI_PATH']],
     ['VERSION', []],
-  ] as const)('%s needs %j, an empty value counts as missing', async (verb, names) => {
+  ] as const)('E1 %s needs %j, an empty value counts as missing', async (verb, names) => {
     const { json } = await run(new FakeBackend(), { CNI_COMMAND: verb, CNI_IFNAME: '' }, v11);
     if (names.length === 0) expect(json.code).toBeUndefined();
     else expect(json.msg).toBe(`required env variables [${names.join(',')}] missing`);
   });
 
-  test('DEL needs no CNI_NETNS', async () => {
+  test('D3 DEL needs no CNI_NETNS', async () => {
     expect(await code({ ...without('CNI_NETNS'), CNI_COMMAND: 'DEL' })).toBe(0);
   });
 
   test.each(['-c1', '.c1', 'a/b', 'a b', 'ä', 'a\n', `a${'b'.repeat(255)}`])(
-    'CONTAINERID %j breaks the pattern: code 4',
+    'E3 CONTAINERID %j breaks the pattern: code 4',
     async (id) => {
       for (const verb of ['ADD', 'DEL', 'CHECK']) {
         expect(await code(addEnv({ CNI_COMMAND: verb, CNI_CONTAINERID: id }))).toBe(4);
@@ -56,7 +56,7 @@ describe('environment', () => {
     },
   );
 
-  test.each(['a', 'k8s.io-0f', 'A_b.c-d', '9'])('CONTAINERID %j is good', async (id) => {
+  test.each(['a', 'k8s.io-0f', 'A_b.c-d', '9'])('E3 CONTAINERID %j is good', async (id) => {
     expect(await code(addEnv({ CNI_CONTAINERID: id }))).toBe(0);
   });
 
@@ -71,16 +71,16 @@ describe('environment', () => {
     ['a tab', 'eth\t0'],
     ['a control character', 'eth\u00010'],
     ['a no-break space', 'eth\u00a00'],
-  ])('IFNAME of %s: code 4', async (_, ifname) => {
+  ])('E5 IFNAME of %s: code 4', async (_, ifname) => {
     expect(await code(addEnv({ CNI_IFNAME: ifname }))).toBe(4);
   });
 
-  test.each(['abcdefghijklmno', 'eth0', '...', 'a'])('IFNAME %j is good', async (ifname) => {
+  test.each(['abcdefghijklmno', 'eth0', '...', 'a'])('E5 IFNAME %j is good', async (ifname) => {
     expect(await code(addEnv({ CNI_IFNAME: ifname }))).toBe(0);
   });
 });
 
-describe('CNI_ARGS', () => {
+describe('C9 CNI_ARGS', () => {
   test.each([
     ['an unknown key without IgnoreUnknown', 'FOO=1', 4],
     ['an unknown key with IgnoreUnknown=0', 'IgnoreUnknown=0;FOO=1', 4],

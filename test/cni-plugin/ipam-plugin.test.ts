@@ -24,7 +24,7 @@ function plugin(grant: string | CniOutcome = GRANT): { exec: PluginExec; verbs: 
   return { exec, verbs, calls };
 }
 
-describe('delegation to another IPAM plugin', () => {
+describe('C11 delegation to another IPAM plugin', () => {
   test('ADD: its addresses and routes, not ours; it gets our configuration', async () => {
     const backend = new FakeBackend();
     const { exec, calls } = plugin();

@@ -5,7 +5,7 @@ const BRIDGE = { ...CONFIG, type: 'bridge', name: 'lan', ipam: { type: 'fabric' 
 const V11 = { ...BRIDGE, cniVersion: '1.1.0' };
 const delEnv = addEnv({ CNI_COMMAND: 'DEL' });
 
-describe('our address management behind another plugin', () => {
+describe('C12 our address management behind another plugin', () => {
   test.each([
     [
       '1.0.0',

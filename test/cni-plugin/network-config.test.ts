@@ -7,13 +7,13 @@ async function code(config: unknown, verb = 'ADD'): Promise<number> {
 
 describe('stdin', () => {
   test.each(['', '{', '[]', 'null', '"x"', '12', '{"name":"a"} x', '\u0000'])(
-    '%j is no configuration: code 6',
+    'S1 %j is no configuration: code 6',
     async (text) => {
       expect(await code(text)).toBe(6);
     },
   );
 
-  test('bytes that are no UTF-8: code 6', async () => {
+  test('S1 bytes that are no UTF-8: code 6', async () => {
     expect(await code(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d))).toBe(6);
   });
 
@@ -24,12 +24,12 @@ describe('stdin', () => {
     ['with a slash', 'a/b'],
     ['with a leading dash', '-a'],
     ['a number', 7],
-  ])('network name %s: code 7', async (_, name) => {
+  ])('E4 network name %s: code 7', async (_, name) => {
     expect(await code({ ...CONFIG, name })).toBe(7);
   });
 
   test.each(['9.9.9', '1.0', '0.2.1', 'latest', 'v1.0.0', '1.0.0 '])(
-    'unsupported cniVersion %j: code 1',
+    'S2 unsupported cniVersion %j: code 1',
     async (cniVersion) => {
       expect(await code({ ...CONFIG, cniVersion })).toBe(1);
     },
@@ -47,16 +47,16 @@ describe('stdin', () => {
     ['GC', '0.4.0', 1],
     ['STATUS', '1.0.0', 1],
     ['STATUS', '1.1.0', 0],
-  ])('%s with cniVersion %s: code %d', async (verb, cniVersion, expected) => {
+  ])('S3 %s with cniVersion %s: code %d', async (verb, cniVersion, expected) => {
     expect(await code({ ...CONFIG, cniVersion }, verb)).toBe(expected);
   });
 
-  test('missing cniVersion means 0.1.0', async () => {
+  test('S5 missing cniVersion means 0.1.0', async () => {
     const { json } = await run(new FakeBackend(), addEnv(), { name: 'fabric', type: 'fabric' });
     expect(json).toMatchObject({ cniVersion: '0.1.0', ip4: { ip: '10.32.0.2/12' } });
   });
 
-  test('keys are matched without regard to case', async () => {
+  test('S4 keys are matched without regard to case', async () => {
     const backend = new FakeBackend();
     const config = {
       CNIVERSION: '1.0.0',

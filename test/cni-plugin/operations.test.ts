@@ -8,7 +8,7 @@ const delEnv = (changes: Record<string, string> = {}) => addEnv({ CNI_COMMAND: '
 const checkEnv = addEnv({ CNI_COMMAND: 'CHECK' });
 
 describe('errors', () => {
-  test('exit is not 0, stdout is the error object, stderr is clean', async () => {
+  test('F1 F3 exit is not 0, stdout is the error object, stderr is clean', async () => {
     const { outcome, json } = await run(new FakeBackend(), addEnv(), { ...CONFIG, name: '' });
     expect(outcome).toMatchObject({ exitCode: 1, stderr: '' });
     expect(json).toEqual({ cniVersion: '1.0.0', code: 7, msg: 'missing network name' });
@@ -24,7 +24,7 @@ describe('errors', () => {
     ['netlink', 106],
     ['timeout', 11],
     ['state-damaged', 110],
-  ] as const)('FabricError %s is code %d, with what, why and fix', async (errorCode, code) => {
+  ] as const)('F2 FabricError %s is code %d, with what, why and fix', async (errorCode, code) => {
     const backend = new FakeBackend();
     backend.failAttach = new FabricError(errorCode, { what: 'W', why: 'Y', fix: 'F' });
     expect((await run(backend, addEnv())).json).toEqual({ cniVersion: '1.0.0', code, msg: 'W', details: 'Y. F' });
@@ -38,14 +38,14 @@ describe('errors', () => {
 });
 
 describe('ADD', () => {
-  test('fails if the interface exists', async () => {
+  test('A1 fails if the interface exists', async () => {
     const backend = new FakeBackend();
     backend.failAttach = new FabricError('interface-exists', { what: 'eth0 exists' });
     expect((await run(backend, addEnv())).json.code).toBe(102);
     expect(backend.detached).toEqual([]);
   });
 
-  test("refuses a NETNS equal to the plugin's own, checked first", async () => {
+  test("A2 refuses a NETNS equal to the plugin's own, checked first", async () => {
     const backend = new FakeBackend();
     const own = { callerNamespace: { dev: NAMESPACE.dev, ino: NAMESPACE.ino } };
     expect((await run(backend, addEnv(), CONFIG, own)).json.code).toBe(4);
@@ -54,7 +54,7 @@ describe('ADD', () => {
     expect((await run(backend, addEnv(), CONFIG, other)).outcome.exitCode).toBe(0);
   });
 
-  test.each(['1', 'true', 'TRUE'])("CNI_NETNS_OVERRIDE=%s allows the plugin's own NETNS", async (value) => {
+  test.each(['1', 'true', 'TRUE'])("A2 CNI_NETNS_OVERRIDE=%s allows the plugin's own NETNS", async (value) => {
     const own = { callerNamespace: { dev: NAMESPACE.dev, ino: NAMESPACE.ino } };
     const { outcome } = await run(new FakeBackend(), addEnv({ CNI_NETNS_OVERRIDE: value }), CONFIG, own);
     expect(outcome.exitCode).toBe(0);
@@ -68,7 +68,7 @@ describe('ADD', () => {
     expect(json).toMatchObject({ code: 4, details: 'No such file' });
   });
 
-  test('repeated for the same (network, container, ifname) is an error and leaks nothing', async () => {
+  test('A5 repeated for the same (network, container, ifname) is an error and leaks nothing', async () => {
     const backend = new FakeBackend();
     await run(backend, addEnv());
     expect((await run(backend, addEnv())).json.code).toBe(101);
@@ -76,7 +76,7 @@ describe('ADD', () => {
     expect(backend.detached).toEqual([]);
   });
 
-  test('another ifname or network of the same container is another attachment', async () => {
+  test('A6 another ifname or network of the same container is another attachment', async () => {
     const backend = new FakeBackend();
     await run(backend, addEnv());
     expect((await run(backend, addEnv({ CNI_IFNAME: 'eth1' }))).outcome.exitCode).toBe(0);
@@ -84,7 +84,7 @@ describe('ADD', () => {
     expect(backend.attached.size).toBe(3);
   });
 
-  test('whose caller hung up rolls back', async () => {
+  test('L9 whose caller hung up rolls back', async () => {
     const backend = new FakeBackend();
     const caller = new AbortController();
     backend.attachGate = Promise.resolve().then(() => caller.abort());
@@ -104,7 +104,7 @@ describe('ADD', () => {
 });
 
 describe('DEL', () => {
-  test('removes, prints nothing, succeeds when repeated', async () => {
+  test('D1 F3 removes, prints nothing, succeeds when repeated', async () => {
     const backend = new FakeBackend();
     await run(backend, addEnv());
     for (let i = 0; i < 2; i++) {
@@ -120,7 +120,7 @@ describe('DEL', () => {
     ['a broken prevResult', delEnv(), { ...CONFIG, prevResult: 7 }],
     ['broken wishes', delEnv(), { ...CONFIG, runtimeConfig: 7, args: [], dns: 1, defaultRoute: 0 }],
     ['ipRanges', delEnv(), { ...CONFIG, runtimeConfig: { ipRanges: [[]] } }],
-  ])('succeeds for %s', async (_, env, config) => {
+  ])('D2 D3 D5 succeeds for %s', async (_, env, config) => {
     const backend = new FakeBackend();
     const { outcome } = await run(backend, env, config, { namespace: null, namespaceFault: 'gone' });
     expect(outcome.exitCode).toBe(0);
@@ -141,18 +141,18 @@ describe('CHECK', () => {
     return { backend, prevResult: json };
   }
 
-  test('needs prevResult: code 7', async () => {
+  test('K1 needs prevResult: code 7', async () => {
     const { backend } = await attachedWithResult();
     expect((await run(backend, checkEnv)).json).toMatchObject({ code: 7, msg: 'required prevResult missing' });
   });
 
-  test('prints nothing when all is well', async () => {
+  test('K4 F3 prints nothing when all is well', async () => {
     const { backend, prevResult } = await attachedWithResult();
     const { outcome } = await run(backend, checkEnv, { ...CONFIG, prevResult });
     expect(outcome).toEqual({ exitCode: 0, stdout: '', stderr: '' });
   });
 
-  test('tolerates what later plugins in the chain added and changed', async () => {
+  test('K3 tolerates what later plugins in the chain added and changed', async () => {
     const { backend, prevResult } = await attachedWithResult();
     const [bridge, host, container] = prevResult.interfaces as object[];
     const interfaces = [bridge, host, { ...container, mac: '02:00:00:00:00:77' }, { name: 'ifb0' }];
@@ -161,7 +161,7 @@ describe('CHECK', () => {
     expect((await run(backend, checkEnv, { ...CONFIG, prevResult: changed })).outcome.exitCode).toBe(0);
   });
 
-  test('reports what the kernel shows wrong and what prevResult lacks, all at once', async () => {
+  test('K2 reports what the kernel shows wrong and what prevResult lacks, all at once', async () => {
     const { backend, prevResult } = await attachedWithResult();
     backend.findings = [{ what: 'eth0 is down' }, { what: 'no route to 0.0.0.0/0' }];
     const { json } = await run(backend, checkEnv, {
@@ -202,7 +202,7 @@ describe('GC', () => {
     return backend;
   }
 
-  test.each(['cni.dev/valid-attachments', 'cni.dev/attachments'])('with %s removes all others', async (key) => {
+  test.each(['cni.dev/valid-attachments', 'cni.dev/attachments'])('G1 G2 with %s removes all others', async (key) => {
     const backend = await threeAttached();
     expect((await run(backend, gcEnv, { ...V11, [key]: [keep] })).outcome).toEqual({
       exitCode: 0,
@@ -233,7 +233,7 @@ describe('GC', () => {
     expect([...backend.attached.keys()]).toEqual(['fabric/c9/eth0']);
   });
 
-  test('goes on past errors and reports all', async () => {
+  test('G3 goes on past errors and reports all', async () => {
     const backend = await threeAttached();
     backend.stuck.add('c1').add('c3');
     await run(backend, addEnv({ CNI_CONTAINERID: 'c4' }), V11);
@@ -256,8 +256,8 @@ describe('STATUS', () => {
   });
 
   test.each([
-    ['50 when ADD could not work', false, 50],
-    ['51 when existing containers are degraded too', true, 51],
+    ['T1 50 when ADD could not work', false, 50],
+    ['T2 51 when existing containers are degraded too', true, 51],
   ])('%s', async (_, degraded, code) => {
     const backend = new FakeBackend();
     backend.notReady = { reason: 'pool exhausted', degraded };
@@ -269,7 +269,7 @@ describe('VERSION', () => {
   test.each([
     ['echoes cniVersion', '{"cniVersion":"0.4.0"}', '0.4.0'],
     ['echoes a version that it does not serve', '{"cniVersion":"9.0.0"}', '9.0.0'],
-    ['works with empty stdin', '', '1.1.0'],
+    ['V1 works with empty stdin', '', '1.1.0'],
     ['works with anything on stdin', '[', '1.1.0'],
   ])('%s', async (_, stdin, cniVersion) => {
     const { outcome, json } = await run(new FakeBackend(), { CNI_COMMAND: 'VERSION' }, stdin);

@@ -19,7 +19,7 @@ const INTERFACES = [
 const dns = { nameservers: ['10.0.0.1'], search: ['example'] };
 
 describe('result by cniVersion', () => {
-  test.each(['0.1.0', '0.2.0'])('%s: ip4 and ip6 with routes, dns, no interfaces', async (cniVersion) => {
+  test.each(['0.1.0', '0.2.0'])('O1 %s: ip4 and ip6 with routes, dns, no interfaces', async (cniVersion) => {
     expect(await result({ cniVersion, dns })).toEqual({
       cniVersion,
       ip4: { ip: '10.32.0.2/12', gateway: '10.47.255.254', routes: [ROUTES[0]] },
@@ -28,12 +28,12 @@ describe('result by cniVersion', () => {
     });
   });
 
-  test('0.2.0: the first IP of each family', async () => {
+  test('O1 0.2.0: the first IP of each family', async () => {
     const runtimeConfig = { ips: ['10.32.0.8/12', '10.32.0.9/12'] };
     expect(await result({ cniVersion: '0.2.0', runtimeConfig })).toMatchObject({ ip4: { ip: '10.32.0.8/12' } });
   });
 
-  test.each(['0.3.0', '0.3.1', '0.4.0'])('%s: ips with version', async (cniVersion) => {
+  test.each(['0.3.0', '0.3.1', '0.4.0'])('O2 O5 %s: ips with version', async (cniVersion) => {
     expect(await result({ cniVersion, dns })).toEqual({
       cniVersion,
       interfaces: INTERFACES,
@@ -46,7 +46,7 @@ describe('result by cniVersion', () => {
     });
   });
 
-  test('1.0.0: ips without version', async () => {
+  test('O3 O5 1.0.0: ips without version', async () => {
     expect(await result({ cniVersion: '1.0.0' })).toEqual({
       cniVersion: '1.0.0',
       interfaces: INTERFACES,
@@ -56,7 +56,7 @@ describe('result by cniVersion', () => {
     });
   });
 
-  test('1.1.0: interfaces with mtu', async () => {
+  test('O4 1.1.0: interfaces with mtu', async () => {
     const [bridge, host, container] = INTERFACES;
     expect(await result({ cniVersion: '1.1.0' })).toEqual({
       cniVersion: '1.1.0',
@@ -69,7 +69,7 @@ describe('result by cniVersion', () => {
 });
 
 describe('prevResult', () => {
-  test('is passed through: its elements first and unchanged, ours with shifted indices', async () => {
+  test('A4 is passed through: its elements first and unchanged, ours with shifted indices', async () => {
     const prevResult = {
       cniVersion: '1.0.0',
       interfaces: [{ name: 'wlan9', sandbox: '/run/netns/c1', odd: true }],
@@ -85,6 +85,19 @@ describe('prevResult', () => {
       routes: [...prevResult.routes, ...ROUTES],
       dns: { nameservers: ['192.0.2.53'], domain: 'before.example', search: ['s.example'] },
       extra: { a: 1 },
+    });
+  });
+
+  test('O4 A4 1.1.0: what only it knows stays', async () => {
+    const prevResult = {
+      cniVersion: '1.1.0',
+      interfaces: [{ name: 'vf0', pciID: '0000:00:1f.6', socketPath: '/run/vhost.sock', mtu: 9000 }],
+      ips: [],
+      routes: [{ dst: '198.51.100.0/24', mtu: 1400, advmss: 1360, priority: 7, table: 100, scope: 253 }],
+    };
+    expect(await result({ cniVersion: '1.1.0', prevResult })).toMatchObject({
+      interfaces: [prevResult.interfaces[0], {}, {}, {}],
+      routes: [prevResult.routes[0], ...ROUTES],
     });
   });
 

@@ -62,7 +62,7 @@ describe('addresses without an interface', () => {
     expect([addresses.size, reservations.all()]).toEqual([0, []]);
   });
 
-  test('a restart keeps them, a reboot of the host frees them', async () => {
+  test('L1 a restart keeps them, a reboot of the host frees them', async () => {
     const first = setUp();
     await first.reservations.reserve(wish(), never);
     const restarted = setUp({ snapshot: first.store.snapshot() });

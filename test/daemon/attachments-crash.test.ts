@@ -138,7 +138,7 @@ describe.each(Object.entries(SCENARIOS))('%s', (_name, scenario) => {
 
 describe.each(['ADD', 'ADD after the namespace vanished', 'ADD as an IPAM plugin'])('%s', (name) => {
   const scenario = SCENARIOS[name]!;
-  test('R9 the plugin is killed before each effect: all is undone without any DEL', async () => {
+  test('L9 the plugin is killed before each effect: all is undone without any DEL', async () => {
     await atEach(
       scenario,
       (world) => () => world.caller.abort(),
@@ -147,7 +147,7 @@ describe.each(['ADD', 'ADD after the namespace vanished', 'ADD as an IPAM plugin
   });
 });
 
-test('R9 with a foreign IPAM plugin: only what that plugin holds is left to the DEL', async () => {
+test('L9 with a foreign IPAM plugin: only what that plugin holds is left to the DEL', async () => {
   const scenario = SCENARIOS['ADD with a foreign IPAM plugin']!;
   await atEach(
     scenario,
@@ -160,7 +160,7 @@ test('R9 with a foreign IPAM plugin: only what that plugin holds is left to the 
 });
 
 test.each(['DEL', 'DEL as an IPAM plugin', 'GC of two'])(
-  'R9 a plugin killed during %s: it is done all the same',
+  'L9 a plugin killed during %s: it is done all the same',
   async (name) => {
     await atEach(
       SCENARIOS[name]!,

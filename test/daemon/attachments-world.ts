@@ -66,6 +66,7 @@ export function setUp({
     },
     macTaken: (_mac: Mac) => false,
     freeAddressHolder: (_ip: string): string | null => null,
+    obstacle: null as string | null,
     unready: null as { reason: string; degraded: boolean } | null,
   };
   const entries = new AttachmentStore(store);
@@ -107,6 +108,7 @@ export function setUp({
       publish,
       withdraw,
       macTaken: (mac) => world.macTaken(mac),
+      addressObstacle: () => world.obstacle,
       freeAddressHolder: (ip) => world.freeAddressHolder(ip),
     },
     reservations,

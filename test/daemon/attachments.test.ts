@@ -96,6 +96,16 @@ describe('attach', () => {
     expect((await first).mac).toBe(mac);
   });
 
+  test('T1 STATUS is told when no address is free, or no port', async () => {
+    const { attachments, world } = setUp({ range6: false });
+    expect(attachments.readiness()).toBeNull();
+    world.obstacle = 'no free IPv4 address is left on this host';
+    expect(attachments.readiness()).toEqual({ reason: world.obstacle, degraded: false });
+    world.obstacle = null;
+    for (let i = 0; i < 1021; i++) await attachments.attach(request({ containerId: `n${i}` }), never);
+    expect(attachments.readiness()).toEqual({ reason: '1021 containers are attached', degraded: false });
+  });
+
   test('no more containers than a bridge has ports', async () => {
     const { attachments } = setUp({ range6: false });
     for (let i = 0; i < 1021; i++) await attachments.attach(request({ containerId: `n${i}` }), never);
@@ -103,7 +113,7 @@ describe('attach', () => {
   });
 });
 
-describe('a failed attach leaves nothing', () => {
+describe('A3 a failed attach leaves nothing', () => {
   test('the namespace is not what the caller opened', async () => {
     const { attachments, world, leftOver } = setUp();
     world.openNamespace = () => {
@@ -167,7 +177,7 @@ describe('a failed attach leaves nothing', () => {
 });
 
 describe('detach', () => {
-  test('takes everything away, the interface before the address; repeats are no error', async () => {
+  test('D6 takes everything away, the interface before the address; repeats are no error', async () => {
     const { attachments, host, addresses, leftOver } = setUp();
     await attachments.attach(request(), never);
     let heldWhileRemoved = 0;

@@ -78,7 +78,7 @@ describe('the CNI route', () => {
     expect(backend.requests).toEqual([]);
   });
 
-  test('a hang-up in mid-ADD rolls back, and a DEL of it waits for that', async () => {
+  test('L9 a hang-up in mid-ADD rolls back, and a DEL of it waits for that', async () => {
     const { backend, route, connection, caller } = setUp();
     let release = (): void => {};
     backend.attachGate = new Promise((resolve) => {
@@ -108,7 +108,7 @@ describe('the CNI route', () => {
     });
   });
 
-  test('beyond the limit a runtime is told to try again', async () => {
+  test('L4 beyond the limit a runtime is told to try again', async () => {
     const { backend, route, connection } = setUp();
     backend.attachGate = new Promise(() => {});
     for (let i = 0; i < CNI_OPERATIONS_MAX; i++) void route.handle(body({ CNI_CONTAINERID: `c${i}` }), connection);

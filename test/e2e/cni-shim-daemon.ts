@@ -55,7 +55,7 @@ t.test('ADD, repeated ADD, DEL', async (t) => {
   t.equal(backend.attached.size, 0);
 });
 
-t.test("a NETNS that is the plugin's own or that is gone: code 4", async (t) => {
+t.test("A2 a NETNS that is the plugin's own or that is gone: code 4", async (t) => {
   t.match(JSON.parse((await runShim(site.env('ADD'), stdin)).stdout), { code: 4, msg: /should not be the same/ });
   const gone = await runShim(site.env('ADD', { CNI_NETNS: join(site.root, 'gone') }), stdin);
   t.match(JSON.parse(gone.stdout), { code: 4, details: 'No such file or directory' });
@@ -65,7 +65,7 @@ t.test('VERSION is what the shim says alone', async (t) => {
   t.equal((await runShim(site.env('VERSION'), stdin)).stdout, versionReport('1.0.0'));
 });
 
-t.test('a plugin killed in mid-ADD leaves nothing', async (t) => {
+t.test('L9 a plugin killed in mid-ADD leaves nothing', async (t) => {
   let release = (): void => {};
   backend.attachGate = new Promise((resolve) => {
     release = resolve;
@@ -85,7 +85,7 @@ t.test('a plugin killed in mid-ADD leaves nothing', async (t) => {
   backend.attachGate = Promise.resolve();
 });
 
-t.test('delegation: the plugin runs from CNI_PATH in the order ADD, DEL', async (t) => {
+t.test('C11 delegation: the plugin runs from CNI_PATH in the order ADD, DEL', async (t) => {
   const calls = join(site.root, 'calls');
   const bin = site.plugin(
     'host-local',
@@ -102,7 +102,7 @@ exit 0`,
   t.same(readFileSync(calls, 'utf8').trim().split('\n'), [`ADD ${line}`, `DEL ${line}`]);
 });
 
-t.test('delegation: a plugin that fails, floods or is missing is a CNI error', async (t) => {
+t.test('C11 delegation: a plugin that fails, floods or is missing is a CNI error', async (t) => {
   const config = JSON.stringify({ ...here.config, ipam: { type: 'broken' } });
   for (const [script, code] of [
     [`echo '{"code":11,"msg":"busy"}'; echo noise >&2; exit 1`, 11],

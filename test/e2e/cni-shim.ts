@@ -60,7 +60,7 @@ t.test('it starts quickly', async (t) => {
   t.ok(median < 30, 'far below the start of Node');
 });
 
-t.test('blank command: about text on stderr, exit 0, stdin unread', async (t) => {
+t.test('E7 blank command: about text on stderr, exit 0, stdin unread', async (t) => {
   const { code, stdout, stderr } = await runShim({ CNI_COMMAND: '' });
   t.same({ code, stdout }, { code: 0, stdout: '' });
   t.match(stderr, /CNI protocol versions supported: .*1\.1\.0/);
@@ -70,7 +70,7 @@ t.test('without a daemon', async (t) => {
   const { config, stateDir } = site.place();
   const stdin = JSON.stringify(config);
 
-  t.test('VERSION is answered as the daemon would', async (t) => {
+  t.test('V2 VERSION is answered as the daemon would', async (t) => {
     for (const asked of ['0.4.0', '9.9.9']) {
       const { code, stdout, stderr } = await runShim(
         site.env('VERSION'),
@@ -89,14 +89,14 @@ t.test('without a daemon', async (t) => {
     ['GC', 11],
     ['NONE', 4],
   ] as const) {
-    t.test(`${verb} is code ${code}`, async (t) => {
+    t.test(`F2 T1 ${verb} is code ${code}`, async (t) => {
       const exit = await runShim(site.env(verb), stdin);
       t.match(JSON.parse(exit.stdout), { cniVersion: '1.0.0', code, msg: String });
       t.same([exit.code, exit.stderr], [1, '']);
     });
   }
 
-  t.test('DEL leaves a durable record and succeeds', async (t) => {
+  t.test('D1 DEL leaves a durable record and succeeds', async (t) => {
     const { code, stdout, stderr } = await runShim(site.env('DEL', { CNI_NETNS: '', CNI_ARGS: 'a="\\\n' }), stdin);
     t.same({ code, stdout, stderr }, { code: 0, stdout: '', stderr: '' });
     const [path = '', ...more] = records(stateDir);
@@ -273,7 +273,7 @@ t.test('a daemon that dies after an IPAM plugin reserved: what it reserved is gi
   }
 });
 
-t.test('a socket that nobody accepts on: code 11 after 1 s', async (t) => {
+t.test('L3 a socket that nobody accepts on: code 11 after 1 s', async (t) => {
   const { runDir, config } = site.place();
   const path = join(runDir, 'fabric.sock');
   const script = `require('net').createServer().listen({path:${JSON.stringify(path)},backlog:1},()=>{
@@ -292,7 +292,7 @@ t.test('a socket that nobody accepts on: code 11 after 1 s', async (t) => {
   t.ok(exit.tookMs >= 900 && exit.tookMs < 3000, `${exit.tookMs} ms`);
 });
 
-t.test('a daemon that never answers: code 11 at the time-out, DEL is recorded', async (t) => {
+t.test('L3 a daemon that never answers: code 11 at the time-out, DEL is recorded', async (t) => {
   // 60 s in the real binary; this one is built with 300 ms and is otherwise the same.
   const quick = join(site.root, 'quick-shim');
   const sources = readdirSync(`${REPOSITORY}native/cni-shim`).filter((name) => name.endsWith('.cc'));

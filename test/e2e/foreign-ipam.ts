@@ -13,7 +13,7 @@ const NOT_INSTALLED = existsSync(`${PLUGINS}/host-local`)
   ? false
   : 'containernetworking-plugins is not installed: FABRIC_SETUP=full npm run setup';
 
-test('foreign IPAM plugins', { skip: NOT_INSTALLED }, async (t) => {
+test('C11 foreign IPAM plugins', { skip: NOT_INSTALLED }, async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const a = await lab.host('a');
@@ -75,7 +75,7 @@ test('foreign IPAM plugins', { skip: NOT_INSTALLED }, async (t) => {
 
   await t.test('dhcp: the plugin talks through the interface before it has an address', (t) => dhcp(t, lab, a));
 
-  await t.test('our addresses behind bridge and macvlan', async (t) => {
+  await t.test('C12 our addresses behind bridge and macvlan', async (t) => {
     await a.run(['ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1']);
     for (const link of ['up0', 'up1']) await a.run(['ip', 'link', 'set', link, 'up']);
     for (const [type, more] of [

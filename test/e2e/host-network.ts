@@ -355,7 +355,32 @@ async function scenarios(): Promise<void> {
     t.same(hostState(), before);
   });
 
-  await t.test('an attach that fails leaves nothing behind', async (t) => {
+  await t.test('K2 a check tells each difference', async (t) => {
+    const host = open(); // nobody watches, so nothing comes back
+    await host.ensure(NETWORK);
+    await attach(host, c1);
+    t.same(await check(host, c1), [], 'none at first');
+    const inside = (...command: readonly string[]) => c1.namespace.run(...(command as [string, ...string[]]));
+    for (const [damage, finding] of [
+      [() => run('bridge', ['fdb', 'del', c1.config.mac, 'dev', 'fbc1', 'master']), /forwarding entry/],
+      [() => run('ip', ['route', 'del', '10.32.0.11']), /10\.32\.0\.11/],
+      [() => run('nft', ['flush', 'set', 'bridge', 'fabric', 'source_ips']), /the packet filter/],
+      [() => inside('ip', 'route', 'del', 'default'), /no route to 0\.0\.0\.0\/0/],
+      [() => inside('ip', 'address', 'del', '10.32.0.11/12', 'dev', 'eth0'), /lacks the address 10\.32\.0\.11/],
+      [() => inside('ip', 'link', 'set', 'eth0', 'down'), /eth0 is down/],
+      [() => inside('ip', 'link', 'del', 'eth0'), /no interface eth0/],
+    ] as const) {
+      t.notMatch((await check(host, c1)).join('; '), finding);
+      damage();
+      t.match((await check(host, c1)).join('; '), finding);
+    }
+    await host.removeContainer(c1.config);
+    await host.remove();
+    await host.close();
+    t.same(hostState(), before);
+  });
+
+  await t.test('A1 A3 an attach that fails leaves nothing behind', async (t) => {
     await onHost(t, async (host) => {
       const c3 = makeContainer(3);
       const start = { ...hostState(), inside: c3.namespace.run('ip', 'route') };

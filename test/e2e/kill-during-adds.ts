@@ -27,7 +27,7 @@ interface Scene {
   readonly batchMs: number;
 }
 
-test('kill -9 of a daemon while 20 ADDs are under way', async (t) => {
+test('L7 kill -9 of a daemon while 20 ADDs are under way', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const host = await lab.host('a');

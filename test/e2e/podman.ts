@@ -39,7 +39,7 @@ cni_plugin_dirs = ["/opt/cni/bin", "/usr/lib/cni"]
 network_config_dir = "/etc/cni/net.d"
 `;
 
-test('R4 podman in CNI mode: name, address, published port, and nothing is left', {
+test('R4 C1 C7 podman in CNI mode: name, address, published port, and nothing is left', {
   skip: NOT_INSTALLED,
 }, async (t) => {
   const lab = await Lab.create();

@@ -13,6 +13,8 @@ export interface CniCall extends ExecOptions {
   readonly plugin?: string;
   readonly args?: string;
   readonly ifname?: string;
+  /** CNI_NETNS; may be empty. */
+  readonly netns?: string;
   /** The plugin is killed (SIGKILL) when it has run as long. */
   readonly killAfterMs?: number;
 }
@@ -67,11 +69,19 @@ export class LabContainer {
   }
 
   cni(command: string, call: CniCall = {}): Promise<Result> {
-    const { stdin = this.#conf, plugin = CNI_PLUGIN, args = '', ifname = 'eth0', killAfterMs, ...rest } = call;
+    const {
+      stdin = this.#conf,
+      plugin = CNI_PLUGIN,
+      args = '',
+      ifname = 'eth0',
+      netns = this.#path,
+      killAfterMs,
+      ...rest
+    } = call;
     const env = {
       CNI_COMMAND: command,
       CNI_CONTAINERID: this.id,
-      CNI_NETNS: `/run/netns/${this.name}`,
+      CNI_NETNS: netns,
       CNI_IFNAME: ifname,
       CNI_PATH,
       CNI_ARGS: args,
@@ -85,6 +95,10 @@ export class LabContainer {
   /** Inside the container's network namespace. */
   run(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
     return exec([...this.enter(), ...command], options);
+  }
+
+  get #path(): string {
+    return `/run/netns/${this.name}`;
   }
 
   enter(): readonly string[] {

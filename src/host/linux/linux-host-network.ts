@@ -20,14 +20,7 @@ import type {
 import { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { Link } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
-import {
-  type AntiSpoofElement,
-  elementChanges,
-  elementText,
-  ownedMac,
-  type PortIdentity,
-  portElements,
-} from './anti-spoof.ts';
+import { type AntiSpoofElement, elementChanges, ownedMac, type PortIdentity, portElements } from './anti-spoof.ts';
 import { ChangeWatch } from './change-watch.ts';
 import { ContainerPorts, isContainerPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
@@ -206,7 +199,7 @@ export class LinuxHostNetwork implements HostNetwork {
       const [outer, inner, filter] = await Promise.all([
         this.#containers.check(bridge, config),
         checkContainerSide(inside, network, config),
-        this.#checkAntiSpoof(config),
+        this.#checkPacketFilter(config),
       ]);
       return [...outer, ...inner, ...filter];
     } finally {
@@ -353,11 +346,9 @@ export class LinuxHostNetwork implements HostNetwork {
     return this.#access === null ? elements : [...elements, ownedMac(this.#access.mac)];
   }
 
-  async #checkAntiSpoof(config: PortIdentity): Promise<readonly string[]> {
-    const [first] = portElements(config);
-    assert(first !== undefined, 'a port has elements');
-    const there = await this.#filter.hasElement(first.set, elementText(first));
-    return there ? [] : [`${config.hostIfname} is not protected against spoofing`];
+  async #checkPacketFilter(config: PortIdentity): Promise<readonly string[]> {
+    const why = `the packet filter does not hold what ${config.hostIfname} may send`;
+    return (await this.#filter.admits(config)) ? [] : [why];
   }
 
   #vxlanPlace(): VxlanPlace {

@@ -38,9 +38,14 @@ export class PacketFilterPrograms {
     return parseListing(stdout);
   }
 
-  /** True when nft finds the element in the set of that table. */
-  async hasElement(family: string, table: string, set: string, element: string): Promise<boolean> {
-    const { exitCode } = await this.#run('nft', ['get', 'element', family, table, set, `{ ${element} }`]);
+  /** True when nft finds each element in its set of that table. */
+  async hasElements(
+    family: string,
+    table: string,
+    elements: readonly { readonly set: string; readonly text: string }[],
+  ): Promise<boolean> {
+    const questions = elements.map(({ set, text }) => `get element ${family} ${table} ${set} { ${text} }`);
+    const { exitCode } = await this.#run('nft', [questions.join('; ')]);
     return exitCode === 0;
   }
 

@@ -9,7 +9,13 @@ import type { Log } from '../../base/capabilities.ts';
 import { FabricError } from '../../base/errors.ts';
 import { parseMac } from '../../base/ids.ts';
 import type { VxlanPlan } from '../host-network.ts';
-import type { AntiSpoofElement, AntiSpoofSet, PortIdentity } from './anti-spoof.ts';
+import {
+  type AntiSpoofElement,
+  type AntiSpoofSet,
+  elementText,
+  type PortIdentity,
+  portElements,
+} from './anti-spoof.ts';
 import { ForeignAccepts } from './foreign-accepts.ts';
 import { NFT_TABLE } from './names.ts';
 import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
@@ -63,8 +69,10 @@ export class PacketFilter {
     await this.#programs.apply(removeOverlayRules());
   }
 
-  hasElement(set: string, element: string): Promise<boolean> {
-    return this.#programs.hasElement('bridge', NFT_TABLE, set, element);
+  /** True when the port may send what is its own, and nothing else. */
+  admits(port: PortIdentity): Promise<boolean> {
+    const elements = portElements(port).map((element) => ({ set: element.set, text: elementText(element) }));
+    return this.#programs.hasElements('bridge', NFT_TABLE, elements);
   }
 
   /** What a port may send, as an earlier daemon allowed it; null when the sets do not know its name. */

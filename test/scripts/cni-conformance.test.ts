@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { CniConformance } from '../../scripts/cni-conformance.mjs';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+const STATEMENTS = JSON.parse(readFileSync(join(ROOT, 'test/cni-plugin/checklist.json'), 'utf8')) as {
+  id: string;
+  part: string;
+  statement: string;
+}[];
+const TWO = [
+  { id: 'E1', part: 'Environment', statement: 'one | two' },
+  { id: 'K2', part: 'CHECK', statement: 'verifies' },
+];
+
+function report(status: string) {
+  const named = { ancestorTitles: ['E1 environment'], title: 'of ADD', status: 'passed' };
+  const other = { ancestorTitles: ['CHECK'], title: 'K2 E1 all at once', status };
+  const plain = { ancestorTitles: ['CHECK'], title: 'without a number', status: 'failed' };
+  return { testResults: [{ name: '/root/test/a.test.ts', assertionResults: [named, other, plain] }] };
+}
+
+describe('which tests show which statement', () => {
+  test('by the numbers before their names, of vitest and of tap', () => {
+    const conformance = new CniConformance(TWO);
+    conformance.vitest(report('passed'), '/root');
+    conformance.tap('test/e2e/b.ts', '    ok 3 - K2 with the kernel # time=12.5ms');
+    conformance.tap('test/e2e/b.ts', '# Subtest: K2 not a result');
+    expect(conformance.open).toEqual([]);
+    expect(
+      conformance
+        .markdown()
+        .split('\n')
+        .filter((line) => line.startsWith('| ')),
+    ).toEqual([
+      '| | statement | tests | |',
+      '| E1 | one \\| two | test/a.test.ts: environment; all at once | pass |',
+      '| | statement | tests | |',
+      '| K2 | verifies | test/a.test.ts: all at once<br>test/e2e/b.ts: with the kernel | pass |',
+    ]);
+  });
+
+  test.each([
+    ['one that failed', 'failed', 'ok 1 - K2 x'],
+    ['one that was skipped', 'pending', 'ok 1 - K2 x'],
+    ['one that failed in tap', 'passed', 'not ok 1 - K2 x'],
+    ['one that was skipped in tap', 'passed', 'ok 1 - K2 x # SKIP not installed'],
+  ])('%s leaves it open, whatever the others did', (_, status, line) => {
+    const conformance = new CniConformance(TWO);
+    conformance.vitest(report(status), '/root');
+    conformance.tap('b', line);
+    conformance.tap('b', 'ok 2 - K2 x');
+    expect(conformance.open).toContain('K2');
+  });
+
+  test('no test at all leaves it open', () => {
+    expect(new CniConformance(TWO).open).toEqual(['E1', 'K2']);
+  });
+});
+
+describe('this tree', () => {
+  const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  );
+  const used = new Set(
+    files
+      .filter((name) => !name.includes('conformance'))
+      .flatMap((name) => [...readFileSync(join(ROOT, 'test', name), 'utf8').matchAll(/['"`]((?:[A-Z]\d{1,2} )+)\S/g)])
+      .flatMap(([, numbers]) => numbers!.trim().split(' ')),
+  );
+
+  test('has a test for every statement, and no number that is none', () => {
+    expect([...used].sort()).toEqual(STATEMENTS.map(({ id }) => id).sort());
+  });
+
+  test('docs/cni-conformance.md has every statement, passed', () => {
+    const page = readFileSync(join(ROOT, 'docs/cni-conformance.md'), 'utf8');
+    const rows = [...page.matchAll(/^\| ([A-Z]\d+) \| .* \| (\w+) \|$/gm)].map(([, id, result]) => [id, result]);
+    expect(rows).toEqual(STATEMENTS.map(({ id }) => [id, 'pass']));
+  });
+});
