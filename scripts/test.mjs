@@ -90,7 +90,7 @@ async function endToEndTests(files) {
 
 /** Files whose tests show statements of the CNI checklist. */
 function showsStatements(file) {
-  return /'(?:[A-Z]\d{1,2} )+\S/.test(readFileSync(join(root, 'test/e2e', `${file}.ts`), 'utf8'));
+  return /['"`](?:[A-Z]\d{1,2} )+\S/.test(readFileSync(join(root, 'test/e2e', `${file}.ts`), 'utf8'));
 }
 
 function keepConformance() {

@@ -73,6 +73,12 @@ export interface Store {
   /** All entries of a space in ascending order of the key (by code unit); a snapshot. */
   entries(space: string): readonly (readonly [key: string, value: Uint8Array])[];
   transaction<T>(work: () => T): T;
+  /**
+   * What `work` writes is durable only together with the next write outside of it, which costs one sync for all. A process that
+   * dies loses nothing; a power cut takes the latest of these writes first. For the steps before one that is durable, and
+   * never inside a transaction.
+   */
+  unsynced<T>(work: () => T): T;
 }
 
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;

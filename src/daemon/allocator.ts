@@ -31,7 +31,7 @@ export class Allocator {
     this.changed();
   }
 
-  /** Resolves to the address's canonical text, durable; rejects with `address-…` or `timeout`. */
+  /** Resolves to the address's canonical text, durable with the next synced write; rejects with `address-…` or `timeout`. */
   allocate({ wanted: wantedText, ...wish }: AddressWish): Promise<string> {
     const { family } = wish;
     const wanted = wantedText === null ? null : parseIp(wantedText);

@@ -50,7 +50,7 @@ export class Attacher {
     const namespace = this.#ports.openNamespace(request.namespace);
     try {
       const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace.fd, cancelled };
-      entries.put(attempt.entry);
+      entries.putStep(attempt.entry);
       try {
         const attachment =
           request.foreignIpam === null
@@ -172,13 +172,14 @@ export class Attacher {
       host: { name: entry.hostIfname, mac: made.hostMac },
       namespacePath: entry.namespacePath,
     };
-    this.#update(attempt, { state: 'attached', result });
+    attempt.entry = { ...attempt.entry, state: 'attached', result };
+    this.#ports.entries.put(attempt.entry);
     return result;
   }
 
   #update(attempt: Attempt, change: Partial<AttachmentEntry>): void {
     attempt.entry = { ...attempt.entry, ...change };
-    this.#ports.entries.put(attempt.entry);
+    this.#ports.entries.putStep(attempt.entry);
   }
 
   async #refuse(request: AttachRequest): Promise<void> {

@@ -35,9 +35,9 @@ export interface AddressWish {
 /** Our own address management, as far as attachments and reservations use it. */
 export interface AddressPorts {
   readonly network: NetworkAddressing;
-  /** Durable before it resolves; idempotent per owner and family. Rejects with `address-…`. */
+  /** Durable with the caller's next synced write; idempotent per owner and family. Rejects with `address-…`. */
   allocate(wish: AddressWish): Promise<string>;
-  /** Frees all addresses of an owner; durable when it returns. */
+  /** Frees all addresses of an owner; durable with the caller's next synced write. */
   release(owner: string): void;
 }
 

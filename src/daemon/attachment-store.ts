@@ -73,6 +73,14 @@ export class AttachmentStore {
     this.#entries.set(text, entry);
   }
 
+  /**
+   * A step on the way to a {@link put} or {@link delete}: durable with the next write that is. A power cut before that takes
+   * all that the kernel held along, so that there is nothing to undo.
+   */
+  putStep(entry: AttachmentEntry): void {
+    this.#store.unsynced(() => this.put(entry));
+  }
+
   delete(key: AttachmentKey): void {
     const text = attachmentKeyText(key);
     this.#store.delete(SPACE, text);

@@ -154,7 +154,7 @@ export class Attachments implements CniBackend {
   async #detach(key: AttachmentKey): Promise<void> {
     const entry = this.#ports.entries.get(key);
     if (entry === undefined) return;
-    if (entry.state !== 'detaching') this.#ports.entries.put({ ...entry, state: 'detaching' });
+    if (entry.state !== 'detaching') this.#ports.entries.putStep({ ...entry, state: 'detaching' });
     await this.#attacher.remove(entry);
     this.#ports.log.info('container detached', { container: key.containerId, ips: entry.ips.join(' ') });
   }

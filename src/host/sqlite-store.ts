@@ -124,6 +124,17 @@ export class SqliteStore implements Store {
     }
   }
 
+  /** In WAL mode a commit with synchronous=NORMAL is appended only; the next FULL one syncs the log with all before it. */
+  unsynced<T>(work: () => T): T {
+    assert(!this.#inTransaction, 'a transaction is synced as a whole or not at all');
+    guarded(this.path, () => this.#database.exec('PRAGMA synchronous = NORMAL'));
+    try {
+      return work();
+    } finally {
+      guarded(this.path, () => this.#database.exec('PRAGMA synchronous = FULL'));
+    }
+  }
+
   /** Facts about the database itself, e.g. whose it is; outside the spaces. */
   readMeta(key: string): string | undefined {
     return guarded(this.path, () => this.#getMeta.get(key))?.value;

@@ -1,4 +1,4 @@
-// The addresses of one family that this host has handed out, durable before the caller hears of them, and the lease blocks
+// The addresses of one family that this host has handed out, durable with the next synced write, and the lease blocks
 // that it hands them out of. Choice is next-fit behind a durable cursor, and a freed address rests for a minute, so that
 // an address is reused as late as possible. Which addresses the host may use at all is the caller's knowledge.
 
@@ -122,11 +122,11 @@ export class AddressPool {
     this.#blocks = this.#blocks.filter((block) => !empty.includes(block));
   }
 
-  /** Hands out a given address that nobody holds, and starts to use its block; durable when it returns. */
+  /** Hands out a given address that nobody holds, and starts to use its block; durable with the next synced write. */
   take(owner: string, value: bigint): void {
     const block = this.blockAround(value);
     const text = this.#text(value);
-    this.#store.transaction(() => {
+    this.#inOneStep(() => {
       this.#store.put(this.#addressSpace, text, utf8(owner));
       if (!this.#isActive(block)) this.#store.put(this.#blockSpace, formatCidr(block), new Uint8Array(0));
     });
@@ -142,7 +142,7 @@ export class AddressPool {
     const value = resting ? this.#longestResting(open) : this.#next(open);
     if (value === null) return null;
     const text = this.#text(value);
-    this.#store.transaction(() => {
+    this.#inOneStep(() => {
       this.#store.put(this.#addressSpace, text, utf8(owner));
       this.#store.put(this.#cursorSpace, 'next-fit', utf8(text));
     });
@@ -156,11 +156,11 @@ export class AddressPool {
     return this.#next(blocks) ?? this.#longestResting(blocks);
   }
 
-  /** Frees all addresses of an owner; durable when it returns; idempotent. */
+  /** Frees all addresses of an owner; durable with the next synced write; idempotent. */
   release(owner: string): readonly bigint[] {
     const values = this.addressesOf(owner);
     if (values.length === 0) return values;
-    this.#store.transaction(() => {
+    this.#inOneStep(() => {
       for (const value of values) this.#store.delete(this.#addressSpace, this.#text(value));
     });
     const now = this.#clock.monotonicMs();
@@ -190,6 +190,11 @@ export class AddressPool {
       if (since > over) break;
       this.#resting.delete(value);
     }
+  }
+
+  /** Whoever takes or frees an address writes on: what it was for, and what is told to others. That is synced, and this with it. */
+  #inOneStep(write: () => void): void {
+    this.#store.unsynced(() => this.#store.transaction(write));
   }
 
   #next(open: readonly Cidr[]): bigint | null {

@@ -131,7 +131,7 @@ export class Ipam {
     return result;
   }
 
-  /** Frees all addresses of an owner, durably; idempotent. Returns what was freed. */
+  /** Frees all addresses of an owner, durable with the next synced write; idempotent. Returns what was freed. */
   release(owner: string): readonly IpAddress[] {
     return this.#holdings.flatMap((side) =>
       side.pool.release(owner).map((value) => {

@@ -49,7 +49,7 @@ export interface AllocationRequest {
 }
 
 export type AllocationResult =
-  /** Durable. */
+  /** Durable with the caller's next synced write. */
   | { readonly status: 'ok'; readonly ip: IpAddress }
   /** Space is being asked for: allocate again after {@link IpamEvents.changed}. */
   | { readonly status: 'wait'; readonly why: string }

@@ -108,5 +108,23 @@ export function describeStore(name: string, open: () => StoreUnderTest): void {
       const after = subject.powerCut().entries('s');
       expect(new Map(after.map(([key, value]) => [key, Number(new TextDecoder().decode(value))]))).toEqual(expected);
     });
+
+    test('what was not synced is durable with the next write that is, and kept without any', () => {
+      const { store } = subject;
+      store.unsynced(() => {
+        store.put('s', 'first', utf8('1'));
+        store.transaction(() => store.put('s', 'second', utf8('2')));
+      });
+      expect(store.get('s', 'second')).toEqual(utf8('2'));
+      expect(() =>
+        store.unsynced(() => {
+          throw new Error('midway');
+        }),
+      ).toThrow('midway');
+      store.put('t', 'synced', utf8('3'));
+      const after = subject.powerCut();
+      expect(after.entries('s').map(([key]) => key)).toEqual(['first', 'second']);
+      expect(after.get('t', 'synced')).toEqual(utf8('3'));
+    });
   });
 }

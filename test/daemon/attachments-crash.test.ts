@@ -109,6 +109,20 @@ describe.each(Object.entries(SCENARIOS))('%s', (_name, scenario) => {
     );
   });
 
+  test.each(['killed before', 'killed after'] as const)(
+    'L1 the power is cut, %s each of its effects',
+    async (fault) => {
+      await atEach(
+        scenario,
+        () => fault,
+        async (world, where) => {
+          await world.reboot();
+          expect(world.leftOver(), where).toEqual({ ...NOTHING, 'addresses of the foreign plugin': world.held.size });
+        },
+      );
+    },
+  );
+
   test('L7 each of its effects fails once', async () => {
     await atEach(
       scenario,

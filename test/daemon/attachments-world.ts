@@ -1,6 +1,7 @@
 // A host with all parts of an attachment in memory, for the tests of Attachments.
 
 import { parseCidr } from '../../src/base/address.ts';
+import { utf8 } from '../../src/base/bytes.ts';
 import type { Mac, PeerId } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
@@ -36,20 +37,20 @@ export function request(change: Partial<AttachRequest> = {}): AttachRequest {
   };
 }
 
-/**
- * A host with all parts of an attachment in memory. `snapshot`, `host` and `addresses` are what a restart finds; `points` sees
- * every effect.
- */
+/** Where this world's address management keeps who holds what. */
+const LEASES = 'world/leases';
+
+/** A host with all parts of an attachment in memory. `snapshot` and `host` are what a restart finds; `points` sees every effect. */
 export function setUp({
   snapshot = new MemoryStore().snapshot(),
   range6 = true,
   host = new FakeHostNetwork(),
   kernelBootId = 'boot-1',
-  addresses = new Map<string, string>(),
   points = new FaultPoints(),
 } = {}) {
   const disk = new MemoryStore(snapshot);
   const store = points.over('store', disk, ['put', 'delete']);
+  const addresses = new Map(disk.entries(LEASES).map(([ip, owner]) => [ip, new TextDecoder().decode(owner)]));
   const claims = new Map<Mac, AttachmentRecord>();
   const open = new Set<number>();
   let next = 2 + addresses.size;
@@ -80,9 +81,17 @@ export function setUp({
     mtu: 1418,
   };
   const leases = {
-    allocate: (wish: AddressWish) => world.allocate(wish),
+    allocate: async (wish: AddressWish) => {
+      const ip = await world.allocate(wish);
+      disk.unsynced(() => disk.put(LEASES, ip, utf8(wish.owner)));
+      return ip;
+    },
     release: (owner: string) => {
-      for (const [ip, holder] of addresses) if (holder === owner) addresses.delete(ip);
+      const held = [...addresses].filter(([, holder]) => holder === owner);
+      for (const [ip] of held) addresses.delete(ip);
+      disk.unsynced(() => {
+        for (const [ip] of held) disk.delete(LEASES, ip);
+      });
     },
   };
   const mesh = {

@@ -5,6 +5,7 @@ import type { CniOutcome, PluginCall } from '../../src/cni-plugin/ipam-plugin.ts
 import { addEnv, CONFIG, type PluginRun, run } from '../cni-plugin/fake-backend.ts';
 import { FaultPoints, Killed } from '../fakes/fault-points.ts';
 import { setUp } from './attachments-world.ts';
+import { FakeHostNetwork } from './fake-host-network.ts';
 
 type World = ReturnType<typeof setUp>;
 
@@ -37,13 +38,15 @@ export class CrashWorld {
     return run(attachments, addEnv({ CNI_COMMAND: verb, ...env }), config, options);
   }
 
-  /** The daemon as it starts again: kernel, addresses and state as the last one left them. */
+  /** The daemon as it starts again: kernel and state as the last one left them. */
   async restart(): Promise<void> {
-    const { store, host, addresses } = this.#now;
-    this.points = new FaultPoints();
-    this.#now = setUp({ snapshot: store.snapshot(), host, addresses, points: this.points });
-    this.#now.reservations.reconcile();
-    await this.#now.attachments.reconcile({ starting: true });
+    await this.#start({ host: this.#now.host, kernelBootId: 'boot-1' });
+  }
+
+  /** The host as it starts again: what was not synced is lost, and so is all that the kernel held. */
+  async reboot(): Promise<void> {
+    this.#now.store.cutPower();
+    await this.#start({ host: new FakeHostNetwork(), kernelBootId: 'boot-2' });
   }
 
   /** What the daemon does every minute. */
@@ -79,6 +82,13 @@ export class CrashWorld {
       ...loose.map(([ip, owner]) => `${ip} is held for ${owner} and no entry knows it`),
       ...early.map(({ hostIfname }) => `an address of ${hostIfname} is free while the interface exists`),
     ];
+  }
+
+  async #start(kernel: { readonly host: FakeHostNetwork; readonly kernelBootId: string }): Promise<void> {
+    this.points = new FaultPoints();
+    this.#now = setUp({ snapshot: this.#now.store.snapshot(), points: this.points, ...kernel });
+    this.#now.reservations.reconcile();
+    await this.#now.attachments.reconcile({ starting: true });
   }
 
   async #exec({ env }: PluginCall, { CNI_CONTAINERID = 'c1' }: Readonly<Record<string, string>>): Promise<CniOutcome> {

@@ -3,5 +3,12 @@ import { MemoryStore } from './memory-store.ts';
 
 describeStore('MemoryStore', () => {
   const store = new MemoryStore();
-  return { store, powerCut: () => new MemoryStore(store.snapshot()), close: () => {} };
+  return {
+    store,
+    powerCut: () => {
+      store.cutPower();
+      return new MemoryStore(store.snapshot());
+    },
+    close: () => {},
+  };
 });

@@ -1,5 +1,6 @@
 // A Store in memory with the semantics of the real one: a transaction that throws leaves nothing behind. `snapshot` is what
-// a power cut would leave on disk; a new store made of it is the host after the cut (or with an old copy of its state).
+// a killed process leaves, and after `cutPower` a power cut; a new store made of it is the host after that (or with an old copy
+// of its state).
 
 import type { Store } from '../../src/base/capabilities.ts';
 
@@ -9,6 +10,9 @@ export class MemoryStore implements Store {
   readonly #spaces: Map<string, Map<string, Uint8Array>>;
   /** What takes back the changes of the transaction that runs, oldest first; null outside of one. */
   #undo: (() => void)[] | null = null;
+  /** What a power cut takes back, oldest first: everything since the last synced commit. */
+  #unsynced: (() => void)[] = [];
+  #isSyncing = true;
   /** Set by a test: called before a commit; throwing is a crash just before durability. */
   beforeCommit: () => void = () => {};
   commits = 0;
@@ -44,6 +48,7 @@ export class MemoryStore implements Store {
       const result = work();
       this.beforeCommit();
       this.commits++;
+      this.#unsynced = this.#isSyncing ? [] : [...this.#unsynced, ...undo];
       return result;
     } catch (error) {
       for (const takeBack of undo.reverse()) takeBack();
@@ -51,6 +56,21 @@ export class MemoryStore implements Store {
     } finally {
       this.#undo = null;
     }
+  }
+
+  unsynced<T>(work: () => T): T {
+    this.#isSyncing = false;
+    try {
+      return work();
+    } finally {
+      this.#isSyncing = true;
+    }
+  }
+
+  /** Takes everything that was not synced: the most that a power cut can take. */
+  cutPower(): void {
+    for (const takeBack of this.#unsynced.reverse()) takeBack();
+    this.#unsynced = [];
   }
 
   /** The committed state; never called inside a transaction. */

@@ -65,6 +65,10 @@ export class SimDisk implements Store {
     );
   }
 
+  unsynced<T>(work: () => T): T {
+    return this.#store.unsynced(work);
+  }
+
   #write<T>(work: () => T): T {
     if (this.#inTransaction) return work();
     if (this.#dead) throw new PowerCut();
@@ -77,6 +81,7 @@ export class SimDisk implements Store {
 
   #fail(): never {
     this.#dead = true;
+    this.#store.cutPower();
     this.#cut();
     throw new PowerCut();
   }

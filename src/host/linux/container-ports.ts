@@ -64,12 +64,17 @@ export class ContainerPorts {
 
   /** Rejects with `interface-exists`, `limit`, `netlink`, …; nothing is left behind then. */
   async add(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<AddedContainer> {
-    if (!isInterfaceName(config.hostIfname) || (await this.#netlink.getLink(config.hostIfname)) !== null) {
-      throw new FabricError('interface-exists', { what: `can't make the interface ${config.hostIfname} on this host` });
-    }
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
-      if ((await inside.getLink(config.ifname)) !== null) {
+      const [outer, inner] = await Promise.all([
+        isInterfaceName(config.hostIfname) ? this.#netlink.getLink(config.hostIfname) : null,
+        inside.getLink(config.ifname),
+      ]);
+      if (outer !== null || !isInterfaceName(config.hostIfname)) {
+        const what = `can't make the interface ${config.hostIfname} on this host`;
+        throw new FabricError('interface-exists', { what });
+      }
+      if (inner !== null) {
         throw new FabricError('interface-exists', { what: `the container has an interface ${config.ifname} already` });
       }
       await this.#allow(config);

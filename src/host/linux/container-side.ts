@@ -38,8 +38,11 @@ export async function setUpContainerSide(
   const index = host.peerIndex;
   assert(index !== null, 'a veth has a peer');
   const addresses = config.ips.map(mustParse);
-  const routes = wantedRoutes(network, config, addresses, await inside.listRoutes({ table: ROUTE_TABLE_MAIN }));
-  await quietIpv6(config, addresses);
+  const [present] = await Promise.all([
+    inside.listRoutes({ table: ROUTE_TABLE_MAIN }),
+    quietIpv6(config, addresses), // before the interface is up
+  ]);
+  const routes = wantedRoutes(network, config, addresses, present);
   await Promise.all([
     inside.setLink(index, { addressGeneration: true, up: true }),
     ...addresses.map((ip) =>
@@ -123,13 +126,13 @@ async function quietIpv6(
   addresses: readonly IpAddress[],
 ): Promise<void> {
   const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
-  const current = await readSysctlIfAny(key('accept_ra'), namespaceFd);
-  if (current === null) return;
-  if (current !== '0') await writeSysctl(key('accept_ra'), '0', namespaceFd);
-  if (!addresses.some(({ family }) => family === 6)) return;
-  if ((await readSysctlIfAny(key('disable_ipv6'), namespaceFd)) === '1') {
-    await writeSysctl(key('disable_ipv6'), '0', namespaceFd);
-  }
+  const [acceptRa, disabled] = await Promise.all([
+    readSysctlIfAny(key('accept_ra'), namespaceFd),
+    readSysctlIfAny(key('disable_ipv6'), namespaceFd),
+  ]);
+  if (acceptRa !== null && acceptRa !== '0') await writeSysctl(key('accept_ra'), '0', namespaceFd);
+  const isWanted = addresses.some(({ family }) => family === 6);
+  if (isWanted && disabled === '1') await writeSysctl(key('disable_ipv6'), '0', namespaceFd);
 }
 
 type Foreign = Pick<ContainerInterfaceConfig, 'foreign'>;
