@@ -39,6 +39,7 @@ const PACKAGES_TOOLS = [
   'ethtool',
   'faketime',
   'procps',
+  'bind9-dnsutils',
   'busybox-static',
   'util-linux',
   // Fast AES-GCM for the engine; where it is not there OpenSSL serves.

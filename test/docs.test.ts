@@ -61,6 +61,18 @@ describe('docs/vxlan.md', () => {
   });
 });
 
+describe('docs/dns.md', () => {
+  test('explains every counter', () => {
+    const counted = ['forwarder', 'name-service'].flatMap((file) => {
+      const body = /interface \w+Counters[^{]*\{([\s\S]*?)\n\}/.exec(read(`src/dns/${file}.ts`))![1]!;
+      return [...body.matchAll(/^ {2}(\w+): number;/gm)].map((match) => match[1]!);
+    });
+    expect(counted.length).toBeGreaterThan(8);
+    const text = read('docs/dns.md').split('## Counters')[1]!;
+    expect(counted.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+});
+
 describe('docs/leases.md', () => {
   test('explains every counter of dropped lease messages and records', () => {
     const text = read('docs/leases.md').split('## Drops')[1]!;
@@ -102,7 +114,7 @@ describe('docs/status.md', () => {
 
 describe('docs/openapi.json', () => {
   const ports = {} as unknown as ApiPorts;
-  const membership = { member: { attachments: {} }, pendingDeletes: {} } as unknown as MemberApi;
+  const membership = { member: { attachments: {}, names: {} }, pendingDeletes: {} } as unknown as MemberApi;
 
   test('describes exactly the routes that the daemon serves', () => {
     const described = Object.entries(api.paths).flatMap(([path, methods]) =>
@@ -135,6 +147,7 @@ describe('docs/openapi.json', () => {
       Attachment: 'AttachmentRow',
       Reservation: 'ReservationRow',
       Dns: 'DnsRow',
+      NameServer: 'NameServerFacts',
       Target: 'TargetRow',
     };
     for (const [schema, type] of Object.entries(rows)) {

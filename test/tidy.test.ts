@@ -16,14 +16,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ipam: ['base'],
   router: ['base'],
   'cni-plugin': ['base'],
+  dns: ['base'],
   host: ['base'],
-  daemon: ['base', 'gossip', 'ipam', 'router', 'cni-plugin', 'host'],
+  daemon: ['base', 'gossip', 'ipam', 'router', 'cni-plugin', 'dns', 'host'],
   cli: ['base', 'daemon', 'host'],
 };
 /** Pure npm packages that a folder without effects uses. */
 const PURE_PACKAGES: Readonly<Record<string, readonly string[]>> = {
   base: ['ip6addr'],
   gossip: ['protobufjs/light.js'],
+  dns: ['dns-packet'],
 };
 /** Files in which effects are allowed: capabilities, datapaths, composition root, command. */
 const HAS_EFFECTS = /^src\/(host|daemon|cli|router\/(pcap|engine))\//;

@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'address-invalid'
   | 'attachment-exists'
   | 'attachment-unknown'
+  | 'name-unknown'
   | 'namespace-invalid'
   | 'interface-exists'
   | 'limit'

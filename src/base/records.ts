@@ -72,5 +72,22 @@ export interface AttachmentRecord {
   readonly sequence: number;
   /** The container's name, or empty. */
   readonly name: string;
+  /** Further names; absent: none. */
+  readonly aliases?: readonly string[];
   readonly kind: AttachmentKind;
+}
+
+/** A name that an operator gave to addresses, beside those of containers. Keyed by (network, name) within its author's map. */
+export interface NameRecord {
+  readonly network: Vni;
+  /** Relative to the domain, lower case, without a trailing dot. */
+  readonly name: string;
+  readonly targets: readonly NameTarget[];
+}
+
+export interface NameTarget {
+  /** Canonical text. */
+  readonly ip: string;
+  /** The claim that held the address when it was added: without it the name does not count. Null: nobody claimed it. */
+  readonly mac: Mac | null;
 }

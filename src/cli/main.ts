@@ -8,6 +8,7 @@ import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
 import { attach, detach } from './commands/attach.ts';
 import { connect, forget } from './commands/connect.ts';
+import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { ps } from './commands/ps.ts';
 import { status } from './commands/status.ts';
@@ -29,7 +30,6 @@ const LATER: readonly (readonly [verb: string, what: string])[] = [
   ['rmpeer', 'declare a host gone for good and take its addresses back'],
   ['revoke', 'refuse a host from now on'],
   ['network', 'named networks beside the default one'],
-  ['dns', 'names of containers'],
   ['events', 'follow what changes'],
   ['setup', 'install CNI configuration, Docker plugin or systemd unit'],
   ['doctor', 'find out what is wrong with this host'],
@@ -66,6 +66,16 @@ function buildProgram(): Command {
     )
     .option('--trusted-subnets <cidrs>', "hosts there get plain VXLAN where they trust this one, too (or 'off')")
     .option('--mtu <n>', 'overlay MTU in bytes (default: path MTU less overhead; first host only)')
+    .option('--dns', 'serve names of containers on the gateway address (the default)')
+    .option('--no-dns', 'serve none')
+    .option('--dns-domain <name>', 'domain of the containers (default fabric.internal)')
+    .option(
+      '--dns-upstream <addr>',
+      "ask that server what is not ours (repeatable; default: the host's own, 'host' goes back to them)",
+      collect,
+      [],
+    )
+    .option('--dns-order <order>', 'rotate (default): each container of a name in turn, or nearest: those nearby first')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
     .addOption(new Option('--http <addr>').hideHelp())
@@ -87,6 +97,7 @@ function buildProgram(): Command {
     .argument('<namespace>', 'pid:N, netns:NAME, a path, docker:NAME or podman:NAME')
     .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
     .option('--name <name>', "the container's name")
+    .option('--alias <name>', 'a further name (repeatable)', collect, [])
     .option('--ip <cidr>', 'this address (repeatable: one of each family)', collect, [])
     .action(attach);
   verb(program, 'detach', 'take that interface away and free its addresses')
@@ -98,6 +109,18 @@ function buildProgram(): Command {
     .option('--prune', 'free what runtimes left behind: its network namespace is gone')
     .option('--idle', 'with --prune: also where the namespace is still there but holds no process')
     .action(ps);
+
+  const dns = program.command('dns').description('names of containers, and names that you add to them');
+  verb(dns, 'add', 'give a name to addresses; with a container behind an address, for as long as that runs')
+    .argument('<name>')
+    .argument('<ip...>')
+    .action(dnsAdd);
+  verb(dns, 'rm', 'take back what dns add gave on this host: these addresses, or the whole name')
+    .argument('<name>')
+    .argument('[ip...]')
+    .action(dnsRemove);
+  verb(dns, 'ls', 'list all names of the cluster').option('--json', 'for programs').action(dnsList);
+  verb(dns, 'lookup', 'what the name server would answer').argument('<name|ip>').action(dnsLookup);
 
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
     .argument('[action]', 'rotate is not there yet')

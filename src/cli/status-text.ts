@@ -46,8 +46,16 @@ function counts(status: Status): string[] {
     `routes       ${status.routes.length} (${local} local)`,
     `leases       ${leaseSummary(status.leases.filter((lease) => lease.peer === status.self.id))}`,
     `attachments  ${status.attachments.length}`,
+    `names        ${namesSummary(status)}`,
     ...unreachableTargets(status),
   ];
+}
+
+function namesSummary({ dns, nameServer }: Status): string {
+  const known = new Set(dns.map(({ name }) => name)).size;
+  if (nameServer.state === 'serving')
+    return `${known} under ${nameServer.domain}, served on ${nameServer.addresses[0]}`;
+  return `${known} under ${nameServer.domain}, not served: ${printable(nameServer.reason ?? nameServer.state)}`;
 }
 
 /** Before this host has joined its cluster they are the problem itself, which stands above. */

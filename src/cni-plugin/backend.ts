@@ -32,6 +32,8 @@ export interface AttachRequest {
   readonly mac: Mac | null;
   /** The container's name for people and DNS, or empty. */
   readonly name: string;
+  /** Further names; absent: none. */
+  readonly aliases?: readonly string[];
   /** True: add a default route where the namespace has none for that family. */
   readonly defaultRoute: boolean;
   /** Extra routes of the configuration. */
@@ -120,6 +122,12 @@ export interface AttachmentFinding {
   readonly what: string;
 }
 
+/** What a container's resolv.conf shall say. */
+export interface NameService {
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+}
+
 export interface CniBackend {
   readonly self: PeerId;
   readonly addresses: AddressService;
@@ -137,6 +145,8 @@ export interface CniBackend {
   find(key: AttachmentKey): Attachment | null;
   /** The attachments made with this {@link AttachRequest.owner}. */
   listOwned(owner: string): readonly AttachmentKey[];
+  /** For containers on our network whose configuration says nothing else; null: no names are served now. */
+  nameService(): NameService | null;
   /** Null when an ADD would work now, else why not; `degraded`: existing containers suffer too. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }

@@ -10,9 +10,10 @@ export interface CniArgs {
   readonly ip: string | null;
   readonly mac: Mac | null;
   readonly podName: string;
+  readonly podNamespace: string;
 }
 
-const NONE: CniArgs = { ip: null, mac: null, podName: '' };
+const NONE: CniArgs = { ip: null, mac: null, podName: '', podNamespace: '' };
 
 /** Throws CniError. A key that comes twice: the last one counts. */
 export function parseCniArgs(text: string): CniArgs {
@@ -25,7 +26,12 @@ export function parseCniArgs(text: string): CniArgs {
     values.set(pair.slice(0, at), pair.slice(at + 1));
   }
   refuseUnknown(values);
-  return { ip: parseIpArg(values.get('IP')), mac: parseMacArg(values.get('MAC')), podName: podName(values) };
+  return {
+    ip: parseIpArg(values.get('IP')),
+    mac: parseMacArg(values.get('MAC')),
+    podName: values.get('K8S_POD_NAME') ?? '',
+    podNamespace: values.get('K8S_POD_NAMESPACE') ?? '',
+  };
 }
 
 /** An address with or without prefix length; null when it is neither. */
@@ -55,8 +61,4 @@ function parseMacArg(text: string | undefined): Mac | null {
   const mac = parseMac(text);
   if (mac === null) throw new CniError(CNI_CODE.environment, `CNI_ARGS: MAC is no MAC address: ${text}`);
   return mac;
-}
-
-function podName(values: ReadonlyMap<string, string>): string {
-  return values.get('K8S_POD_NAME') ?? '';
 }

@@ -76,6 +76,7 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   'address-invalid': CNI_CODE.config,
   'attachment-exists': CNI_CODE.attachmentExists,
   'attachment-unknown': CNI_CODE.unknownContainer,
+  'name-unknown': CNI_CODE.state,
   'namespace-invalid': CNI_CODE.environment,
   'interface-exists': CNI_CODE.interfaceExists,
   limit: CNI_CODE.limit,

@@ -24,6 +24,8 @@ export interface ContainerWishes {
   readonly mac: Mac | null;
   /** For people and DNS; empty when nothing usable was given. */
   readonly name: string;
+  /** Further names, for DNS. */
+  readonly aliases: readonly string[];
   /** `ipam.routes` of the configuration. */
   readonly routes: readonly WantedRoute[];
   readonly defaultRoute: boolean;
@@ -34,6 +36,8 @@ export interface ContainerWishes {
 const IPS_MAX = 32;
 const ROUTES_MAX = 256;
 const NAME_MAX = 253;
+/** Names beyond are left out: they must not keep a container from starting. */
+const ALIASES_MAX = 32;
 
 /** Throws CniError 7. With a foreign IPAM plugin, ranges are its own business. */
 export function readWishes(config: NetworkConfig, args: CniArgs): ContainerWishes {
@@ -41,13 +45,15 @@ export function readWishes(config: NetworkConfig, args: CniArgs): ContainerWishe
   const runtime = fields.object('runtimeConfig');
   const cniArgs = fields.object('args')?.object('cni') ?? null;
   const ipam = fields.object('ipam');
+  const [name = '', ...aliases] = containerNames(args, runtime, config.name);
   return {
     addresses: {
       ips: wantedIps(args, cniArgs, runtime),
       ranges: ipamPlugin === null ? readRanges(ipam, runtime) : [],
     },
     mac: macOf(runtime) ?? macOf(cniArgs) ?? usableMac(args.mac, 'CNI_ARGS MAC'),
-    name: containerName(args, runtime, config.name),
+    name,
+    aliases: aliases.slice(0, ALIASES_MAX),
     routes: ipam === null ? [] : readRoutes(ipam),
     defaultRoute: fields.boolean('defaultRoute') ?? true,
     dns: wantedDns(fields.object('dns'), runtime?.object('dns') ?? null),
@@ -126,10 +132,18 @@ function usableMac(mac: Mac | null, place: string): Mac | null {
   throw new CniError(CNI_CODE.config, `${place} is no address of one interface`, mac);
 }
 
-/** The pod's name, else the first alias. What is no name is passed over: it must not keep a container from starting. */
-function containerName(args: CniArgs, runtime: JsonFields | null, network: string): string {
+/**
+ * The pod's name, the same with its namespace, then the aliases. What is no name is passed over: it must not keep a container
+ * from starting.
+ */
+function containerNames(
+  { podName, podNamespace }: CniArgs,
+  runtime: JsonFields | null,
+  network: string,
+): readonly string[] {
   const usable = (name: string): boolean => name.length <= NAME_MAX && /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(name);
-  return [args.podName, ...aliases(runtime, network)].find(usable) ?? '';
+  const qualified = podName === '' || podNamespace === '' ? '' : `${podName}.${podNamespace}`;
+  return [...new Set([podName, qualified, ...aliases(runtime, network)].filter(usable))];
 }
 
 /** CONVENTIONS.md has a list of names; podman sends `{network: [names]}`, by CNI network name. */

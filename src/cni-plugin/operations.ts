@@ -102,7 +102,8 @@ async function add(call: Call): Promise<string> {
   try {
     stopIfCancelled(call);
     const sandbox = call.environment.netns;
-    return formatResult({ version: call.version, attachment, sandbox, dns: wishes.dns, prevResult });
+    const names = call.backend.nameService();
+    return formatResult({ version: call.version, attachment, sandbox, dns: wishes.dns, names, prevResult });
   } catch (error) {
     const leftOver = await failures([() => call.backend.detach(call.key), () => giveBack(call)]);
     throw withLeftOver(error, leftOver);
@@ -207,6 +208,7 @@ function attachRequest(
     foreignIpam,
     mac: wishes.mac,
     name: wishes.name,
+    ...(wishes.aliases.length === 0 ? {} : { aliases: wishes.aliases }),
     defaultRoute: wishes.defaultRoute,
     // The same list reaches a foreign plugin, which answers with it.
     routes: foreignIpam === null ? wishes.routes : [],

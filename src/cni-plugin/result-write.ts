@@ -3,7 +3,7 @@
 // is passed through: its elements come first and unchanged, ours follow with their indices shifted.
 
 import { parseIp } from '../base/address.ts';
-import type { AttachedAddress, Attachment, WantedRoute } from './backend.ts';
+import type { AttachedAddress, Attachment, NameService, WantedRoute } from './backend.ts';
 import type { Dns } from './container-wishes.ts';
 import type { CniResult } from './result-read.ts';
 import { atLeast, type CniVersion } from './version.ts';
@@ -15,7 +15,10 @@ export interface ResultParts {
   readonly attachment: Attachment;
   /** CNI_NETNS as the runtime gave it. */
   readonly sandbox: string;
+  /** What the configuration and the runtime say. */
   readonly dns: Dns;
+  /** Our own name server, for what neither they nor a plugin before us say. */
+  readonly names: NameService | null;
   readonly prevResult: CniResult | null;
 }
 
@@ -40,14 +43,14 @@ export function formatIpamResult({ version, addresses, routes, dns }: IpamResult
         cniVersion: version,
         ips: addresses.map((address) => formatAddress(version, address)),
         routes: listed,
-        dns: formatDns(dns, null),
+        dns: formatDns(dns, NO_DNS),
       }
     : byFamily({ version, addresses, routes: listed, dns });
   return `${JSON.stringify(result)}\n`;
 }
 
 /** 0.3.0 and newer. */
-function listResult({ version, attachment, sandbox, dns, prevResult }: ResultParts): Json {
+function listResult({ version, attachment, sandbox, dns, names, prevResult }: ResultParts): Json {
   const before = prevResult?.interfaces ?? [];
   const containerIndex = before.length + 2;
   return {
@@ -56,7 +59,7 @@ function listResult({ version, attachment, sandbox, dns, prevResult }: ResultPar
     interfaces: [...before.map(({ raw }) => raw), ...ourInterfaces(version, attachment, sandbox)],
     ips: [...(prevResult?.ips ?? []).map(({ raw }) => raw), ...ourIps(version, attachment, containerIndex)],
     routes: [...(prevResult?.routes ?? []).map(({ raw }) => raw), ...attachment.routes],
-    dns: formatDns(dns, prevResult?.dns ?? null),
+    dns: formatDns(dns, withOurs(prevResult?.dns ?? NO_DNS, dns, names)),
   };
 }
 
@@ -81,8 +84,9 @@ function formatAddress(version: CniVersion, { address, gateway }: AttachedAddres
   };
 }
 
-function familyResult({ version, attachment, dns }: ResultParts): Json {
-  return byFamily({ version, addresses: attachment.addresses, routes: attachment.routes, dns });
+function familyResult({ version, attachment, dns, names }: ResultParts): Json {
+  const fallback = withOurs(NO_DNS, dns, names);
+  return byFamily({ version, addresses: attachment.addresses, routes: attachment.routes, dns, fallback });
 }
 
 /** 0.1.0 and 0.2.0 know neither interfaces nor chains, and one address per family. */
@@ -91,7 +95,11 @@ function byFamily({
   addresses,
   routes,
   dns,
-}: Omit<IpamResultParts, 'routes'> & { readonly routes: readonly { dst: string; gw?: string }[] }): Json {
+  fallback = NO_DNS,
+}: Omit<IpamResultParts, 'routes'> & {
+  readonly routes: readonly { dst: string; gw?: string }[];
+  readonly fallback?: Dns;
+}): Json {
   const family = (wanted: 4 | 6): Json | undefined => {
     const first = addresses.find(({ address }) => familyOf(address) === wanted);
     if (first === undefined) return undefined;
@@ -100,7 +108,7 @@ function byFamily({
     return { ip: first.address, ...gateway, ...(its.length > 0 ? { routes: its } : {}) };
   };
   // JSON.stringify leaves out what is undefined.
-  return { cniVersion: version, ip4: family(4), ip6: family(6), dns: formatDns(dns, null) };
+  return { cniVersion: version, ip4: family(4), ip6: family(6), dns: formatDns(dns, fallback) };
 }
 
 /** Members of prevResult that are none of ours to write, under the names that they came with. */
@@ -110,13 +118,28 @@ function passedThrough(prevResult: CniResult | null): Json {
   return Object.fromEntries(members.filter(([key]) => !written.includes(key.toLowerCase())));
 }
 
-/** Empty members are left out; what the configuration does not say stays as the previous plugin had it. */
-function formatDns(dns: Dns, previous: Dns | null): Json {
+const NO_DNS: Dns = { nameservers: [], domain: '', search: [], options: [] };
+
+/**
+ * Our name server and domain stand where nobody else has named a server: with another server our domain would lead nowhere, and a
+ * search list of somebody's own is left alone.
+ */
+function withOurs(previous: Dns, asked: Dns, names: NameService | null): Dns {
+  if (names === null || previous.nameservers.length > 0 || asked.nameservers.length > 0) return previous;
+  return {
+    ...previous,
+    nameservers: names.nameservers,
+    search: previous.search.length > 0 ? previous.search : names.search,
+  };
+}
+
+/** Empty members are left out; what `dns` does not say, `fallback` may. */
+function formatDns(dns: Dns, fallback: Dns): Json {
   const pick = (key: 'nameservers' | 'search' | 'options') => {
-    const values = dns[key].length > 0 ? dns[key] : (previous?.[key] ?? []);
+    const values = dns[key].length > 0 ? dns[key] : fallback[key];
     return values.length > 0 ? { [key]: values } : {};
   };
-  const domain = dns.domain !== '' ? dns.domain : (previous?.domain ?? '');
+  const domain = dns.domain !== '' ? dns.domain : fallback.domain;
   return { ...pick('nameservers'), ...(domain === '' ? {} : { domain }), ...pick('search'), ...pick('options') };
 }
 

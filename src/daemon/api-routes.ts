@@ -8,6 +8,7 @@ import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
 import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import { CniRoute, cniApiRoutes } from './cni-route.ts';
+import { dnsRoutes } from './dns-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
 import type { PendingDeletes } from './pending-deletes.ts';
@@ -71,7 +72,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
   return {
     ...cniApiRoutes(cni, ports.peerPid),
     'POST /v1/attach': async ({ body, closed, socketFd }) => {
-      const { namespace, ifname, name, ips } = objectOf(body);
+      const { namespace, ifname, name, aliases, ips } = objectOf(body);
       const handle = namespaceOf(namespace, ports.peerPid(socketFd));
       const attachment = await member.attachments.attach(
         {
@@ -81,7 +82,8 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
           addresses: { ips: listOf(ips), ranges: [] },
           foreignIpam: null,
           mac: null,
-          name: typeof name === 'string' ? name.slice(0, 255) : '',
+          name: typeof name === 'string' ? name.slice(0, 253) : '',
+          ...aliasesOf(aliases),
           defaultRoute: true,
           routes: [],
         },
@@ -104,6 +106,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       requireCaller(objectOf(body).pid, ports.peerPid(socketFd), 'what it saw of network namespaces');
       return { freed: await prune(member, body) };
     },
+    ...dnsRoutes(member.names),
     'POST /v1/expose': async () => {
       ports.setExposed(true);
       return { addresses: await member.place.expose() };
@@ -179,10 +182,17 @@ function requireCaller(said: unknown, callerPid: number, what: string): void {
   });
 }
 
-function listOf(value: unknown): readonly string[] {
+/** Attaches without any when none is given. */
+function aliasesOf(value: unknown): { readonly aliases?: readonly string[] } {
+  const aliases = listOf(value, 'aliases');
+  if (aliases.some((alias) => alias.length > 253)) throw malformed('the aliases are malformed');
+  return aliases.length === 0 ? {} : { aliases };
+}
+
+function listOf(value: unknown, what = 'addresses'): readonly string[] {
   if (value === undefined) return [];
   if (!Array.isArray(value) || value.length > 16 || !value.every((item) => typeof item === 'string')) {
-    throw malformed('the addresses are malformed');
+    throw malformed(`the ${what} are malformed`);
   }
   return value;
 }

@@ -241,6 +241,7 @@ export class Attacher {
       mac: this.#chooseMac(request.mac),
       hostIfname: this.#hostIfname(request),
       name: request.name,
+      ...(request.aliases === undefined ? {} : { aliases: request.aliases }),
       ips: [],
       namespaceDev: String(request.namespace.dev),
       namespaceIno: String(request.namespace.ino),
@@ -301,6 +302,7 @@ export function recordOf(entry: AttachmentEntry): AttachmentRecord {
     ips: [...entry.ips, linkLocalOf(entry.mac)],
     sequence: 0,
     name: entry.name,
+    ...(entry.aliases === undefined ? {} : { aliases: entry.aliases }),
     kind: 'container',
   };
 }

@@ -5,7 +5,7 @@ import type { Cidr } from '../base/address.ts';
 import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
 import type { Mac, PeerId } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
-import type { NamespaceHandle } from '../cni-plugin/backend.ts';
+import type { NameService, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { AttachmentStore } from './attachment-store.ts';
 
@@ -62,6 +62,8 @@ export interface AttachmentPorts extends AddressPorts {
   freeAddressHolder(ip: string): string | null;
   /** Why no address would be found now, in words; null: one would. */
   addressObstacle(): string | null;
+  /** What containers are told of names; null: nothing. */
+  nameService(): NameService | null;
   /** Why nothing can be attached now; null: it can. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }

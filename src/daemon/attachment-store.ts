@@ -18,6 +18,8 @@ export interface AttachmentEntry {
   readonly mac: Mac;
   readonly hostIfname: string;
   readonly name: string;
+  /** Further names; absent: none. */
+  readonly aliases?: readonly string[];
   /** Addresses without prefix length, canonical text; empty until they are allocated. */
   readonly ips: readonly string[];
   /** Those of `ips` that a foreign IPAM plugin chose; entries of older versions have no such member. */

@@ -11,6 +11,7 @@ import type {
   AttachmentKey,
   AttachRequest,
   CniBackend,
+  NameService,
   NamespaceHandle,
 } from '../cni-plugin/backend.ts';
 import { ATTACHMENTS_MAX, Attacher, interfaceConfig, recordOf } from './attacher.ts';
@@ -43,6 +44,10 @@ export class Attachments implements CniBackend {
     const isFull = this.#ports.entries.size >= ATTACHMENTS_MAX;
     const reason = isFull ? `${ATTACHMENTS_MAX} containers are attached` : this.#ports.addressObstacle();
     return reason === null ? null : { reason, degraded: false };
+  }
+
+  nameService(): NameService | null {
+    return this.#ports.nameService();
   }
 
   /** With a reason nothing is attached from now on; null takes that back. What is under way goes on. */

@@ -34,6 +34,7 @@ import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
 import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
 import { openDatapath } from './open-datapath.ts';
+import { openNameSockets } from './open-name-sockets.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { leaveCluster } from './reset.ts';
 import { loadSettings, mergeSettings, refuseContradictoryFlags, type Settings, saveSettings } from './settings.ts';
@@ -338,6 +339,7 @@ export class Daemon {
       hasAes: !without.includes('aes') && hasAesInstructions(),
       openProbe: (ifname) => new PcapPort(ifname, clock),
       openNamespace,
+      nameSockets: openNameSockets(),
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.
     if (state.genesis.creator === state.identity.keys.peer) this.#member.createCluster();

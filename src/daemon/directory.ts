@@ -4,14 +4,16 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { PeerId } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
   ATTACHMENT_PREFIX,
   decodeAttachment,
   decodeLease,
+  decodeName,
   decodePeer,
   LEASE_PREFIX,
+  NAME_PREFIX,
   PEER_KEY,
 } from '../gossip/record-codec.ts';
 
@@ -23,12 +25,22 @@ export interface DirectoryEvents {
   leaseGone(author: PeerId, record: LeaseRecord): void;
   attachmentAdded(author: PeerId, record: AttachmentRecord): void;
   attachmentGone(author: PeerId, record: AttachmentRecord): void;
+  nameAdded(author: PeerId, record: NameRecord): void;
+  nameGone(author: PeerId, record: NameRecord): void;
 }
 
 interface Author {
   peer: PeerRecord | null;
   readonly leases: Map<string, LeaseRecord>;
   readonly attachments: Map<string, AttachmentRecord>;
+  readonly names: Map<string, NameRecord>;
+}
+
+/** How records of one kind are read, and who is told of them. */
+interface RecordKind<T> {
+  decode(key: string, value: Uint8Array): T | null;
+  added(author: PeerId, record: T): void;
+  gone(author: PeerId, record: T): void;
 }
 
 export class Directory {
@@ -37,11 +49,29 @@ export class Directory {
   readonly #authors = new Map<PeerId, Author>();
   /** Keys of every host ever seen: lease chains need those of hosts that are gone. */
   readonly #identityKeys = new Map<PeerId, Uint8Array>();
+  readonly #leaseKind: RecordKind<LeaseRecord>;
+  readonly #attachmentKind: RecordKind<AttachmentRecord>;
+  readonly #nameKind: RecordKind<NameRecord>;
   undecodable = 0;
 
   constructor(identityKeyMatches: (author: PeerId, identityKey: Uint8Array) => boolean, events: DirectoryEvents) {
     this.#identityKeyMatches = identityKeyMatches;
     this.#events = events;
+    this.#leaseKind = {
+      decode: decodeLease,
+      added: (author, record) => events.leaseAdded(author, record),
+      gone: (author, record) => events.leaseGone(author, record),
+    };
+    this.#attachmentKind = {
+      decode: decodeAttachment,
+      added: (author, record) => events.attachmentAdded(author, record),
+      gone: (author, record) => events.attachmentGone(author, record),
+    };
+    this.#nameKind = {
+      decode: decodeName,
+      added: (author, record) => events.nameAdded(author, record),
+      gone: (author, record) => events.nameGone(author, record),
+    };
   }
 
   /** All that gossip holds, as after a restart. */
@@ -56,14 +86,17 @@ export class Directory {
 
   /** Changes of one author's map, in the order in which gossip reports them. */
   apply(author: PeerId, changes: Iterable<{ readonly key: string; readonly value: Uint8Array | null }>): void {
-    const entry = this.#authors.get(author) ?? { peer: null, leases: new Map(), attachments: new Map() };
+    const entry = this.#authors.get(author) ?? newAuthor();
     this.#authors.set(author, entry);
     for (const { key, value } of changes) {
       if (key === PEER_KEY) this.#applyPeer(author, entry, value);
-      else if (key.startsWith(LEASE_PREFIX)) this.#applyLease(author, entry, key, value);
-      else if (key.startsWith(ATTACHMENT_PREFIX)) this.#applyAttachment(author, entry, key, value);
+      else if (key.startsWith(LEASE_PREFIX)) this.#applyRecord(author, entry.leases, this.#leaseKind, key, value);
+      else if (key.startsWith(ATTACHMENT_PREFIX)) {
+        this.#applyRecord(author, entry.attachments, this.#attachmentKind, key, value);
+      } else if (key.startsWith(NAME_PREFIX)) this.#applyRecord(author, entry.names, this.#nameKind, key, value);
     }
-    if (entry.peer === null && entry.leases.size === 0 && entry.attachments.size === 0) this.#authors.delete(author);
+    const { peer, leases, attachments, names } = entry;
+    if (peer === null && leases.size + attachments.size + names.size === 0) this.#authors.delete(author);
   }
 
   peer(author: PeerId): PeerRecord | null {
@@ -79,6 +112,11 @@ export class Directory {
 
   attachments(author: PeerId): readonly AttachmentRecord[] {
     return [...(this.#authors.get(author)?.attachments.values() ?? [])];
+  }
+
+  /** What that host's operator added, oldest first. */
+  names(author: PeerId): readonly NameRecord[] {
+    return [...(this.#authors.get(author)?.names.values() ?? [])];
   }
 
   identityKeyOf(author: PeerId): Uint8Array | null {
@@ -109,29 +147,20 @@ export class Directory {
     this.#events.peerChanged(author, before);
   }
 
-  #applyLease(author: PeerId, entry: Author, key: string, value: Uint8Array | null): void {
-    const before = entry.leases.get(key);
-    const record = value === null ? null : decodeLease(key, value);
+  #applyRecord<T>(author: PeerId, table: Map<string, T>, kind: RecordKind<T>, key: string, value: Uint8Array | null) {
+    const before = table.get(key);
+    const record = value === null ? null : kind.decode(key, value);
     if (value !== null && record === null) this.undecodable++;
     if (record === null) {
-      entry.leases.delete(key);
-      if (before !== undefined) this.#events.leaseGone(author, before);
+      table.delete(key);
+      if (before !== undefined) kind.gone(author, before);
       return;
     }
-    entry.leases.set(key, record);
-    this.#events.leaseAdded(author, record);
+    table.set(key, record);
+    kind.added(author, record);
   }
+}
 
-  #applyAttachment(author: PeerId, entry: Author, key: string, value: Uint8Array | null): void {
-    const before = entry.attachments.get(key);
-    const record = value === null ? null : decodeAttachment(key, value);
-    if (value !== null && record === null) this.undecodable++;
-    if (record === null) {
-      entry.attachments.delete(key);
-      if (before !== undefined) this.#events.attachmentGone(author, before);
-      return;
-    }
-    entry.attachments.set(key, record);
-    this.#events.attachmentAdded(author, record);
-  }
+function newAuthor(): Author {
+  return { peer: null, leases: new Map(), attachments: new Map(), names: new Map() };
 }

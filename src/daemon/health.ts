@@ -39,6 +39,13 @@ export function findProblems(member: Member | null, mesh: Mesh | null): readonly
       'Run fabric expose, or fabric hide to do without',
     );
   }
+  const { fault, loop } = member.names.status();
+  if (fault !== null) {
+    add('name-server', 'names of containers are not served', fault, 'Free the port, fabric retries; or use --no-dns');
+  }
+  if (loop !== null) {
+    add('name-server-loop', 'only names of containers are answered', loop, 'Name other servers with --dns-upstream');
+  }
   for (const tunnel of member.tunnels.statuses()) {
     if (tunnel.state !== 'failed' || !member.isAlive(tunnel.peer)) continue;
     const nickname = member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer;

@@ -4,6 +4,7 @@
 import { type Cidr, formatIp, parseCidr, parseIp } from '../base/address.ts';
 import { parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
+import { checkDnsFlags, type DnsFlags, type DnsOptions } from './dns-options.ts';
 
 export const RANGE_DEFAULT = '10.32.0.0/12';
 export const LEASE_PREFIX_DEFAULT = 24;
@@ -39,13 +40,14 @@ export interface LaunchOptions {
   readonly datapath: DatapathWish | null;
   /** Empty: trust nobody any more. */
   readonly trustedSubnets: readonly Cidr[] | null;
+  readonly dns: DnsOptions;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
 }
 
 /** The words of the command line, as the parser gives them. */
-export interface LaunchFlags {
+export interface LaunchFlags extends DnsFlags {
   readonly join?: readonly string[];
   readonly init?: boolean;
   readonly range?: string;
@@ -90,6 +92,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     mtu: integer('--mtu', flags.mtu, MTU_MIN, MTU_MAX),
     datapath: flags.datapath === undefined ? null : checkDatapath(flags.datapath),
     trustedSubnets: flags.trustedSubnets === undefined ? null : checkTrustedSubnets(flags.trustedSubnets),
+    dns: checkDnsFlags(flags),
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),

@@ -12,6 +12,7 @@ import type { FramePort } from '../router/pcap/frame-port.ts';
 import type { OpenNamespace } from './attachment-ports.ts';
 import type { HostDatapath } from './datapath-choice.ts';
 import type { NetworkFacts } from './genesis.ts';
+import type { NameSockets } from './name-server.ts';
 import type { Settings } from './settings.ts';
 
 export type Channel = 'gossip' | 'lease';
@@ -54,5 +55,7 @@ export interface MemberOptions {
   readonly hasAes?: boolean;
   /** Opens a device by which VXLAN's paths are probed; absent: no kernel VXLAN on this host. */
   openProbe?(ifname: string): FramePort;
+  /** Absent: no name server, as on a simulated host. */
+  readonly nameSockets?: NameSockets;
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

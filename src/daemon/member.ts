@@ -12,7 +12,7 @@ import { FabricError } from '../base/errors.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
-import { Gossip } from '../gossip/gossip.ts';
+import type { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import { Ipam } from '../ipam/ipam.ts';
 import { Routes } from '../router/routes.ts';
@@ -22,6 +22,7 @@ import { Allocator } from './allocator.ts';
 import type { AddressWish } from './attachment-ports.ts';
 import type { AttachmentStore } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
+import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
 import { DatapathChoice } from './datapath-choice.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
@@ -30,7 +31,10 @@ import { type NetworkFacts, networkFacts, overlayNetwork, routeNetwork } from '.
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
+import type { Names } from './names.ts';
 import { openAttachments } from './open-attachments.ts';
+import { openGossip } from './open-gossip.ts';
+import { openNames } from './open-names.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
 import { OwnPresence } from './own-presence.ts';
@@ -62,6 +66,7 @@ export class Member {
   readonly attachmentEntries: AttachmentStore;
   readonly reservations: AddressReservations;
   readonly place: HostPlace;
+  readonly names: Names;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: VxlanTunnels | null;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
@@ -70,6 +75,7 @@ export class Member {
   readonly #options: MemberOptions;
   readonly #own: OwnRecords;
   readonly #presence: OwnPresence;
+  readonly #keepers: ClaimKeeper;
   readonly #allocator: Allocator;
   readonly #gossipTicker: Ticker;
   readonly #ipamTicker: Ticker;
@@ -87,13 +93,11 @@ export class Member {
   /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
   constructor(options: MemberOptions) {
     const { identity, genesis, store, clock, timers, random, crypto, log, host } = options;
-    const { keys, token } = identity;
+    const { keys } = identity;
     this.#options = options;
     this.store = store;
     this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
-    const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
-
     this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#peers.livenessChanged(peer) });
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
       peerChanged: (author, before) => {
@@ -103,30 +107,22 @@ export class Member {
       peerGone: (author) => this.#peers.recordGone(author),
       leaseAdded: (author, record) => this.ipam.observe(author, record),
       leaseGone: (author, record) => this.ipam.withdraw(author, record),
-      attachmentAdded: (author, record) => this.routes.claim(author, record),
-      attachmentGone: (author, record) => this.routes.withdraw(author, record.network, record.mac),
+      attachmentAdded: (author, record) => this.#keepers.claim(author, record),
+      attachmentGone: (author, { network, mac }) => this.#keepers.withdraw(author, network, mac),
+      nameAdded: (author, record) => this.names.nameAdded(author, record),
+      nameGone: (author, record) => this.names.nameGone(author, record),
     });
     this.directory.learnIdentityKey(keys.peer, keys.identityKey);
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
-    this.gossip = new Gossip({
-      self: { peer: keys.peer, identityKey: keys.identityKey, sign },
-      clusterId: token.clusterId,
-      clock,
-      random,
-      crypto,
-      store,
-      log,
-      acceptAuthor: () => true,
-      events: {
-        changed: (author, changes) => this.directory.apply(author, changes),
-        ownStateNewer: (version) => this.#presence.adoptNewer(version),
-      },
+    this.gossip = openGossip(options, {
+      changed: (author, changes) => this.directory.apply(author, changes),
+      ownStateNewer: (version) => this.#presence.adoptNewer(version),
     });
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
     this.ipam = new Ipam({
       self: keys.peer,
       plan: this.facts.plan,
-      sign,
+      sign: (bytes) => crypto.ed25519Sign(keys.identitySeed, bytes),
       // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
       identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       crypto,
@@ -184,6 +180,13 @@ export class Member {
       },
     });
     this.vxlan = openVxlan(options, (peer) => this.tunnels.sessionWanted(peer));
+    this.names = openNames(options, this.facts, {
+      records: this.#own,
+      routes: this.routes,
+      tunnels: () => this.tunnels,
+      isAlive: (peer) => this.#peers.isAlive(peer),
+      attachments: () => this.attachmentEntries,
+    });
     this.tunnels = openTunnels(options, {
       datapath: this.slot,
       placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
@@ -201,6 +204,7 @@ export class Member {
       vxlan: this.vxlan,
       mesh: options.mesh,
     });
+    this.#keepers = keptByAll(this.routes, this.names);
     this.#presence = new OwnPresence({
       self: keys.peer,
       log,
@@ -208,7 +212,7 @@ export class Member {
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
-      routes: this.routes,
+      claims: this.#keepers,
       peerRecord: {
         ...PROTOCOL,
         nickname: options.settings.nickname,
@@ -252,6 +256,7 @@ export class Member {
       routes: this.routes,
       addressObstacle: () => this.ipam.obstacle()?.message ?? null,
       readiness: () => this.readiness(),
+      nameService: () => this.names.serviceFacts(),
     });
     this.attachmentEntries = opened.entries;
     this.reservations = opened.reservations;
@@ -293,6 +298,7 @@ export class Member {
     }
     this.reservations.reconcile();
     await this.attachments.reconcile({ starting: true });
+    await this.names.start();
     this.#started = true;
     await host.watch(() => this.#reconciler.request());
     this.#reconciler.every(RECONCILE_EVERY_MS, this.#options.timers);
@@ -400,10 +406,6 @@ export class Member {
   /** Overlay MTU in bytes. */
   get mtu(): number {
     return this.#options.genesis.mtu;
-  }
-
-  get bridge(): string {
-    return this.#options.settings.bridge;
   }
 
   get endpoints(): readonly Endpoint[] {

@@ -13,7 +13,15 @@ import type { MemberOptions } from './member-options.ts';
 /** What the member adds to its options and facts. */
 export type AttachmentWiring = Pick<
   AttachmentPorts,
-  'self' | 'allocate' | 'release' | 'publish' | 'withdraw' | 'macTaken' | 'addressObstacle' | 'readiness'
+  | 'self'
+  | 'allocate'
+  | 'release'
+  | 'publish'
+  | 'withdraw'
+  | 'macTaken'
+  | 'addressObstacle'
+  | 'readiness'
+  | 'nameService'
 > & { readonly directory: Pick<Directory, 'peer'>; readonly routes: Pick<Routes, 'holderOfFreeAddress'> };
 
 /** Throws FabricError-free assertions on damaged entries. */

@@ -6,7 +6,7 @@ import type { Endpoint } from '../base/endpoint.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
-import type { Routes } from '../router/routes.ts';
+import type { ClaimKeeper } from './claim-keepers.ts';
 import type { Directory } from './directory.ts';
 import type { OwnRecords } from './own-records.ts';
 
@@ -20,7 +20,7 @@ export interface OwnPresencePorts {
   readonly records: OwnRecords;
   readonly gossip: Pick<Gossip, 'entries'>;
   readonly directory: Pick<Directory, 'apply' | 'attachments'>;
-  readonly routes: Pick<Routes, 'claim' | 'withdraw'>;
+  readonly claims: ClaimKeeper;
   /** All of the peer record but its endpoints. */
   readonly peerRecord: Omit<PeerRecord, 'endpoints'>;
   endpoints(): Promise<readonly Endpoint[]>;
@@ -64,13 +64,13 @@ export class OwnPresence {
   publishClaim(record: AttachmentRecord): void {
     this.#claims.set(record.mac, record);
     this.#ports.records.publishAttachment(record);
-    this.#ports.routes.claim(this.#ports.self, record);
+    this.#ports.claims.claim(this.#ports.self, record);
   }
 
   withdrawClaim(mac: Mac): void {
     this.#claims.delete(mac);
     this.#ports.records.withdrawAttachment(DEFAULT_VNI, mac);
-    this.#ports.routes.withdraw(this.#ports.self, DEFAULT_VNI, mac);
+    this.#ports.claims.withdraw(this.#ports.self, DEFAULT_VNI, mac);
   }
 
   /**
@@ -92,10 +92,10 @@ export class OwnPresence {
   }
 
   #claimAll(adopted: readonly AttachmentRecord[]): void {
-    const { self, records, routes } = this.#ports;
+    const { self, records, claims: keepers } = this.#ports;
     const claims = new Map([...adopted.map((claim) => [claim.mac, claim] as const), ...this.#claims]);
     records.replaceAttachments([...claims.values()]);
-    for (const claim of claims.values()) routes.claim(self, claim);
+    for (const claim of claims.values()) keepers.claim(self, claim);
   }
 
   async #refreshQuietly(): Promise<void> {

@@ -3,16 +3,20 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { Mac, PeerId, Vni } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
   ATTACHMENT_PREFIX,
   attachmentKey,
+  decodeName,
   encodeAttachment,
   encodeLease,
+  encodeName,
   encodePeer,
   LEASE_PREFIX,
   leaseKey,
+  NAME_PREFIX,
+  nameKey,
   PEER_KEY,
 } from '../gossip/record-codec.ts';
 
@@ -38,6 +42,20 @@ export class OwnRecords {
 
   withdrawAttachment(network: Vni, mac: Mac): void {
     this.#write(new Map([[attachmentKey(network, mac), null]]));
+  }
+
+  publishName(record: NameRecord): void {
+    this.#write(new Map([[nameKey(record), encodeName(record)]]));
+  }
+
+  withdrawName(record: Pick<NameRecord, 'network' | 'name'>): void {
+    this.#write(new Map([[nameKey(record), null]]));
+  }
+
+  /** What {@link publishName} has published. */
+  names(): readonly NameRecord[] {
+    const entries = this.#gossip.entries(this.#self, NAME_PREFIX);
+    return entries.flatMap(([key, value]) => decodeName(key, value) ?? []);
   }
 
   /** Makes the lease part of our map equal to `records`. */

@@ -30,6 +30,12 @@ export class Reconciler {
     });
   }
 
+  /** {@link request}, and resolves when that run is over. */
+  async run(): Promise<void> {
+    this.request();
+    await this.#running;
+  }
+
   /** Requests a run again and again, until {@link stop}. */
   every(intervalMs: number, timers: Timers): void {
     this.#cancel = timers.after(intervalMs, () => {

@@ -4,6 +4,7 @@
 import { formatCidr } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import { type DnsSettings, mergeDnsSettings } from './dns-options.ts';
 import type { DatapathWish, LaunchOptions } from './launch-options.ts';
 import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
 
@@ -16,6 +17,7 @@ export interface Settings {
   readonly datapath: DatapathWish;
   /** CIDR texts: hosts there get plain VXLAN where they trust us, too. */
   readonly trustedSubnets: readonly string[];
+  readonly dns: DnsSettings;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** Hosts that the operator named, as `host` and `port`. */
@@ -59,6 +61,7 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
     bridge: options.bridge ?? remembered?.bridge ?? BRIDGE_DEFAULT,
     datapath: options.datapath ?? remembered?.datapath ?? 'auto',
     trustedSubnets: options.trustedSubnets?.map(formatCidr) ?? remembered?.trustedSubnets ?? [],
+    dns: mergeDnsSettings(options.dns, remembered?.dns),
     exposed: remembered?.exposed ?? true,
     targets,
   };

@@ -96,6 +96,19 @@ export interface DnsRow {
   readonly network: string;
 }
 
+/** The name server of this host. */
+export interface NameServerFacts {
+  readonly state: 'off' | 'serving' | 'failed';
+  readonly domain: string;
+  /** Where it is asked now; empty while another program holds the port. */
+  readonly addresses: readonly string[];
+  /** Who is asked what is not ours. */
+  readonly upstreams: readonly string[];
+  readonly reason: string | null;
+  /** Since start: kinds of questions, and why some were not answered (docs/dns.md). */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
@@ -144,6 +157,7 @@ export interface Status {
   readonly attachments: readonly AttachmentRow[];
   readonly reservations: readonly ReservationRow[];
   readonly dns: readonly DnsRow[];
+  readonly nameServer: NameServerFacts;
   readonly targets: readonly TargetRow[];
 }
 

@@ -15,6 +15,7 @@ import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
 import {
   type AttachmentRow,
+  type DnsRow,
   type LeaseRow,
   type PeerRow,
   type ReservationRow,
@@ -37,9 +38,6 @@ export interface StatusFacts {
   readonly nowMs: number;
 }
 
-/** Names are DNS's business, which is not there yet; the domain is fixed already. */
-const DOMAIN = 'fabric.internal';
-
 export function buildStatus(facts: StatusFacts): Status {
   const { member, mesh, settings } = facts;
   const problems = findProblems(member, mesh);
@@ -54,14 +52,15 @@ export function buildStatus(facts: StatusFacts): Status {
       uptimeMs: Math.round(facts.uptimeMs),
     },
     datapath: datapathFacts(facts),
-    networks: member === null ? [] : [networkRow(member)],
+    networks: member === null ? [] : [networkRow(member, settings.bridge)],
     peers: member === null ? [] : peerRows(member, mesh, facts),
     tunnels: member === null ? [] : tunnelRows(member),
     routes: member === null ? [] : routeRows(member),
     leases: member === null ? [] : leaseRows(member),
     attachments: member === null ? [] : attachmentRows(member),
     reservations: member === null ? [] : reservationRows(member),
-    dns: [],
+    dns: member === null ? [] : dnsRows(member),
+    nameServer: nameServerFacts(facts),
     targets: targetRows(mesh),
   };
 }
@@ -88,7 +87,7 @@ function vxlanDrops(member: Member | null): Readonly<Record<string, number>> {
   return Object.fromEntries(drops.map(([reason, count]) => [`vxlan-${reason}`, count]));
 }
 
-function networkRow(member: Member): Status['networks'][number] {
+function networkRow(member: Member, bridge: string): Status['networks'][number] {
   const { v4, v6, gateway } = member.facts;
   return {
     name: DEFAULT_NETWORK_NAME,
@@ -96,8 +95,8 @@ function networkRow(member: Member): Status['networks'][number] {
     range: formatCidr(v4.range),
     range6: v6 === null ? null : formatCidr(v6.range),
     gateway,
-    domain: DOMAIN,
-    bridge: member.bridge,
+    domain: member.names.zone.domain,
+    bridge,
   };
 }
 
@@ -221,6 +220,33 @@ function reservationRows(member: Member): ReservationRow[] {
 function holderOf(entry: Omit<ReservationEntry, 'key' | 'ips' | 'kernelBootId'>) {
   const { owner, namespacePath, namespaceDev, namespaceIno } = entry;
   return { owner, namespacePath, namespaceId: namespaceIno === '' ? '' : `${namespaceDev}:${namespaceIno}` };
+}
+
+function dnsRows(member: Member): DnsRow[] {
+  return member.names.rows().map(({ name, ips, author }) => ({
+    name,
+    ips: ips.map((ip) => `${ip}/${prefixOf(member, ip)}`),
+    peer: author,
+    network: DEFAULT_NETWORK_NAME,
+  }));
+}
+
+function nameServerFacts({ member, settings }: StatusFacts): Status['nameServer'] {
+  if (member === null) {
+    const reason = 'this host has not joined yet';
+    return { state: 'off', domain: settings.dns.domain, addresses: [], upstreams: [], reason, counters: {} };
+  }
+  const { zone } = member.names;
+  const { state, domain, serving, upstreams, fault, loop, counters } = member.names.status();
+  const reason = state === 'off' ? 'it was switched off with --no-dns' : (fault ?? loop);
+  return {
+    state,
+    domain,
+    addresses: serving,
+    upstreams,
+    reason,
+    counters: { ...counters, unusableNames: zone.unusable },
+  };
 }
 
 function targetRows(mesh: Mesh | null): TargetRow[] {

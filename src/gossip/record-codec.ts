@@ -19,6 +19,8 @@ import { assert } from '../base/errors.ts';
 import {
   type GiftId,
   type Mac,
+  macFromBytes,
+  macToBytes,
   PEER_ID_BYTES,
   parseBootId,
   parseClusterId,
@@ -28,18 +30,33 @@ import {
   parseVni,
   type Vni,
 } from '../base/ids.ts';
-import type { AttachmentKind, AttachmentRecord, Genesis, LeaseRecord, PeerRecord } from '../base/records.ts';
+import type {
+  AttachmentKind,
+  AttachmentRecord,
+  Genesis,
+  LeaseRecord,
+  NameRecord,
+  NameTarget,
+  PeerRecord,
+} from '../base/records.ts';
 import { recordType } from './records-schema.ts';
 
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 const BOOT_ID_BYTES = 8;
+const MAC_BYTES = 6;
 const NAME_CHARS_MAX = 253;
 const NICKNAME_CHARS_MAX = 64;
 const VERSION_CHARS_MAX = 64;
 const ENDPOINTS_MAX = 16;
 const NETWORKS_MAX = 1024;
 const ATTACHMENT_IPS_MAX = 32;
+/** Names of one container beside its first. */
+export const ALIASES_MAX = 32;
+/** Addresses of one added name: 1,000 fit into a value. */
+export const NAME_TARGETS_MAX = 512;
+/** Characters of an added name: with what stands before it, it has to fit into a key. */
+export const ADDED_NAME_CHARS_MAX = 100;
 /** The least an IPv6 link carries (RFC 8200 §5) below, what 16 bits hold above. */
 const MTU_MIN = 576;
 const MTU_MAX = 65_535;
@@ -49,6 +66,7 @@ const TYPES = {
   peer: recordType('Peer'),
   lease: recordType('Lease'),
   attachment: recordType('Attachment'),
+  name: recordType('Name'),
   genesis: recordType('Genesis'),
 };
 
@@ -58,6 +76,8 @@ export const PEER_KEY = 'peer';
 export const LEASE_PREFIX = 'lease/';
 /** Keys of an author's attachments. */
 export const ATTACHMENT_PREFIX = 'at/';
+/** Keys of the names that an author's operator added. */
+export const NAME_PREFIX = 'name/';
 
 /** An author may publish several records of one block, of different epochs: what it got and what it gave. */
 export function leaseKey({ network, cidr, epoch }: Pick<LeaseRecord, 'network' | 'cidr' | 'epoch'>): string {
@@ -83,6 +103,18 @@ export function parseAttachmentKey(key: string): { network: Vni; mac: Mac } | nu
   const network = parseVni(Number(match?.[1]));
   const mac = parseMac(match?.[2] ?? '');
   return network !== null && mac !== null && attachmentKey(network, mac) === key ? { network, mac } : null;
+}
+
+export function nameKey({ network, name }: Pick<NameRecord, 'network' | 'name'>): string {
+  return `${NAME_PREFIX}${network}/${name}`;
+}
+
+export function parseNameKey(key: string): Pick<NameRecord, 'network' | 'name'> | null {
+  const match = /^name\/(\d{1,8})\/([a-z0-9_.-]+)$/.exec(key);
+  const network = parseVni(Number(match?.[1]));
+  const name = match?.[2] ?? '';
+  if (network === null || name.length > ADDED_NAME_CHARS_MAX) return null;
+  return nameKey({ network, name }) === key ? { network, name } : null;
 }
 
 export function encodePeer(record: PeerRecord): Uint8Array {
@@ -141,6 +173,7 @@ export function encodeAttachment(record: AttachmentRecord): Uint8Array {
     sequence: record.sequence,
     name: record.name,
     kind: ATTACHMENT_KINDS.indexOf(record.kind),
+    aliases: record.aliases,
   });
 }
 
@@ -150,9 +183,24 @@ export function decodeAttachment(key: string, value: Uint8Array): AttachmentReco
   if (place === null || fields === null) return null;
   const ips = listOf(fields.ips, ATTACHMENT_IPS_MAX, ipTextOf);
   const kind = ATTACHMENT_KINDS[Number(fields.kind)];
+  const aliases = listOf(fields.aliases, ALIASES_MAX, (text) => (isText(text, NAME_CHARS_MAX) ? text : null));
   const { sequence, name } = fields;
   if (ips === null || kind === undefined || !isNumber(sequence) || !isText(name, NAME_CHARS_MAX)) return null;
-  return { ...place, ips, sequence, name, kind };
+  if (aliases === null) return null;
+  return { ...place, ips, sequence, name, ...(aliases.length === 0 ? {} : { aliases }), kind };
+}
+
+/** The value under {@link nameKey}. */
+export function encodeName({ targets }: NameRecord): Uint8Array {
+  return encode(TYPES.name, {
+    targets: targets.map(({ ip, mac }) => ({ ip: ipBytes(ip), mac: mac === null ? undefined : macToBytes(mac) })),
+  });
+}
+
+export function decodeName(key: string, value: Uint8Array): NameRecord | null {
+  const place = parseNameKey(key);
+  const targets = listOf(decode(TYPES.name, value)?.targets, NAME_TARGETS_MAX, nameTargetOf);
+  return place === null || targets === null ? null : { ...place, targets };
 }
 
 export function encodeGenesis(genesis: Genesis): Uint8Array {
@@ -243,6 +291,14 @@ function listOf<T>(value: unknown, lengthMax: number, read: (item: unknown) => T
 function ipTextOf(value: unknown): string | null {
   const ip = value instanceof Uint8Array ? ipFromBytes(value) : null;
   return ip === null ? null : formatIp(ip);
+}
+
+function nameTargetOf(value: unknown): NameTarget | null {
+  const { ip, mac } = value as Fields;
+  const text = ipTextOf(ip);
+  if (text === null || !(mac instanceof Uint8Array)) return null;
+  if (mac.length === 0) return { ip: text, mac: null };
+  return mac.length === MAC_BYTES ? { ip: text, mac: macFromBytes(mac) } : null;
 }
 
 function endpointOf(value: unknown): Endpoint | null {

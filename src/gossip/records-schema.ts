@@ -36,8 +36,11 @@ const MESSAGES = {
       sequence: { type: 'uint32', id: 2 },
       name: { type: 'string', id: 3 },
       kind: { type: 'AttachmentKind', id: 4 },
+      aliases: { rule: 'repeated', type: 'string', id: 5 },
     },
   },
+  Name: { fields: { targets: { rule: 'repeated', type: 'NameTarget', id: 1 } } },
+  NameTarget: { fields: { ip: { type: 'bytes', id: 1 }, mac: { type: 'bytes', id: 2 } } },
   Genesis: {
     fields: {
       genesisId: { type: 'bytes', id: 1 },
@@ -59,6 +62,6 @@ const root = protobuf.Root.fromJSON({
 }).resolveAll();
 
 /** The protobufjs type of one message of the schema. */
-export function recordType(name: 'Peer' | 'Lease' | 'Attachment' | 'Genesis'): protobuf.Type {
+export function recordType(name: 'Peer' | 'Lease' | 'Attachment' | 'Name' | 'Genesis'): protobuf.Type {
   return root.lookupType(`${RECORDS_PACKAGE}.${name}`);
 }

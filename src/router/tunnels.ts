@@ -213,6 +213,11 @@ export class Tunnels {
   }
 
   /** All known peers, in no order. */
+  /** Null for a peer that is not known. */
+  status(peer: PeerId): TunnelStatus | null {
+    return this.#peers.get(peer)?.status(this.#options.clock.monotonicMs()) ?? null;
+  }
+
   statuses(): readonly TunnelStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
     return [...this.#peers.all()].map((peer) => peer.status(nowMs));

@@ -22,6 +22,15 @@ const tunnel: TunnelRow = {
   reason: null,
 };
 
+const nameServer: Status['nameServer'] = {
+  state: 'serving',
+  domain: 'fabric.internal',
+  addresses: ['10.32.0.1'],
+  upstreams: ['192.0.2.53:53'],
+  reason: null,
+  counters: {},
+};
+
 function status(change: Partial<Status> = {}): Status {
   return {
     apiVersion: 'fabric/v1',
@@ -76,6 +85,7 @@ function status(change: Partial<Status> = {}): Status {
     attachments: [],
     reservations: [],
     dns: [],
+    nameServer,
     targets: [],
     ...change,
   };
@@ -115,6 +125,20 @@ describe('the overview', () => {
     expect(text).toContain('overlay MTU unknown');
     expect(text).toContain('peers        none');
     expect(text).not.toContain('dialling');
+  });
+
+  test.each<[string, Partial<Status['nameServer']>, string]>([
+    ['served', {}, 'names        1 under fabric.internal, served on 10.32.0.1'],
+    [
+      'not served',
+      { state: 'failed', addresses: [], reason: 'port 53 is held by x\u0007' },
+      'names        1 under fabric.internal, not served: port 53 is held by x\\x07',
+    ],
+  ])('names, %s', (_name, change, line) => {
+    const row = { name: 'web.fabric.internal', ips: ['10.32.0.5/12'], peer: other, network: 'fabric' };
+    expect(
+      overview(status({ dns: [row, { ...row, peer: 'cc' }], nameServer: { ...nameServer, ...change } })),
+    ).toContain(line);
   });
 
   test('a member names the hosts that it can not reach', () => {

@@ -131,6 +131,28 @@ describe('runtimeConfig', () => {
   });
 });
 
+describe('names', () => {
+  test.each<[string, object, string, object]>([
+    ['a pod', {}, 'K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=prod', { name: 'web-0', aliases: ['web-0.prod'] }],
+    ['aliases', { runtimeConfig: { aliases: ['web', 'db'] } }, '', { name: 'web', aliases: ['db'] }],
+    [
+      'podman: by network, and the same name twice',
+      { runtimeConfig: { aliases: { fabric: ['web', '0123456789ab'] } } },
+      'K8S_POD_NAME=web',
+      { name: 'web', aliases: ['0123456789ab'] },
+    ],
+    ['what is no name is left out', { runtimeConfig: { aliases: ['-x', '', 'a b', 'ok'] } }, '', { name: 'ok' }],
+  ])('%s', async (_name, config, args, expected) => {
+    expect(await requested(config, args)).toMatchObject(expected);
+  });
+
+  test('one name needs no aliases, and there are no more than 32', async () => {
+    expect(await requested({ runtimeConfig: { aliases: ['web'] } })).not.toHaveProperty('aliases');
+    const aliases = Array.from({ length: 50 }, (_, i) => `n${i}`);
+    expect((await requested({ runtimeConfig: { aliases } })).aliases).toHaveLength(32);
+  });
+});
+
 describe('routes', () => {
   test('of ipam.routes, with and without gateway', async () => {
     const routes = [{ dst: '192.0.2.0/24' }, { dst: '2001:db8::/32', gw: 'FD00::5' }];

@@ -12,6 +12,7 @@ import type {
   AttachRequest,
   CniBackend,
   ForeignIpam,
+  NameService,
   NamespaceHandle,
   ReserveRequest,
 } from '../../src/cni-plugin/backend.ts';
@@ -32,6 +33,8 @@ export class FakeBackend implements CniBackend {
   readonly given: Awaited<ReturnType<ForeignIpam['obtain']>>[] = [];
   readonly addresses = new FakeAddressService();
   findings: readonly AttachmentFinding[] = [];
+  /** What containers are told of names. */
+  names: NameService | null = null;
   notReady: { readonly reason: string; readonly degraded: boolean } | null = null;
   /** Awaited by attach after it has taken effect: a test stops an ADD there. */
   attachGate: Promise<void> = Promise.resolve();
@@ -41,6 +44,10 @@ export class FakeBackend implements CniBackend {
   /** Detaching these container ids fails. */
   readonly stuck = new Set<string>();
   #next = 2;
+
+  nameService(): NameService | null {
+    return this.names;
+  }
 
   async attach(request: AttachRequest): Promise<Attachment> {
     this.requests.push(request);

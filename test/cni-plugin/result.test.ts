@@ -18,6 +18,44 @@ const INTERFACES = [
 ];
 const dns = { nameservers: ['10.0.0.1'], search: ['example'] };
 
+describe('our name server', () => {
+  const names = { nameservers: ['10.32.0.1'], search: ['fabric.internal'] };
+  const dnsOf = async (changes: object) => {
+    const backend = new FakeBackend();
+    backend.names = names;
+    return (await run(backend, addEnv(), { ...CONFIG, ...changes })).json.dns;
+  };
+  const chained = (dns: object) => ({ prevResult: { cniVersion: '1.0.0', dns } });
+
+  test.each<[string, object, object]>([
+    ['stands where nobody says anything', {}, names],
+    ['also for old versions', { cniVersion: '0.2.0' }, names],
+    [
+      'gives way to a server of the configuration',
+      { dns: { nameservers: ['192.0.2.1'] } },
+      { nameservers: ['192.0.2.1'] },
+    ],
+    [
+      'gives way to a server of the runtime',
+      { runtimeConfig: { dns: { servers: ['192.0.2.1'] } } },
+      { nameservers: ['192.0.2.1'] },
+    ],
+    [
+      'gives way to a server of a plugin before',
+      chained({ nameservers: ['192.0.2.1'] }),
+      { nameservers: ['192.0.2.1'] },
+    ],
+    ['leaves a search list alone', { dns: { search: ['a.example'] } }, { ...names, search: ['a.example'] }],
+    ['leaves a search list of before alone', chained({ search: ['b.example'] }), { ...names, search: ['b.example'] }],
+  ])('%s', async (_name, changes, expected) => {
+    expect(await dnsOf(changes)).toEqual(expected);
+  });
+
+  test('is not told while names are not served', async () => {
+    expect(await result({ cniVersion: '1.0.0' })).toMatchObject({ dns: {} });
+  });
+});
+
 describe('result by cniVersion', () => {
   test.each(['0.1.0', '0.2.0'])('O1 %s: ip4 and ip6 with routes, dns, no interfaces', async (cniVersion) => {
     expect(await result({ cniVersion, dns })).toEqual({

@@ -118,6 +118,7 @@ export function setUp({
       withdraw,
       macTaken: (mac) => world.macTaken(mac),
       addressObstacle: () => world.obstacle,
+      nameService: () => null,
       freeAddressHolder: (ip) => world.freeAddressHolder(ip),
     },
     reservations,

@@ -26,6 +26,8 @@ function setUp() {
     leaseGone: (_peer, { cidr }) => events.push(`lease gone ${cidr}`),
     attachmentAdded: (_peer, { ips }) => events.push(`claim ${ips.join()}`),
     attachmentGone: (_peer, { ips }) => events.push(`claim gone ${ips.join()}`),
+    nameAdded: (_peer, { name }) => events.push(`name ${name}`),
+    nameGone: (_peer, { name }) => events.push(`name gone ${name}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);
   return { directory, events, apply };

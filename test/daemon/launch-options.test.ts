@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../src/base/address.ts';
+import { NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import { checkLaunchFlags, type LaunchFlags, type LaunchOptions } from '../../src/daemon/launch-options.ts';
 import { wantsVxlan } from '../../src/daemon/open-vxlan.ts';
 import {
@@ -30,6 +31,7 @@ test('no flags: everything is left to the state directory or the defaults', () =
     mtu: null,
     datapath: null,
     trustedSubnets: null,
+    dns: NO_DNS_OPTIONS,
     stateDir: '/s',
     runDir: '/r',
     logLevel: 'info',
@@ -107,6 +109,13 @@ describe('wrong flags are usage errors that quote them', () => {
     ['an empty trusted subnet', { trustedSubnets: '10.0.0.0/8,' }, /--trusted-subnets "" is no CIDR/],
     ['the whole internet as trusted', { trustedSubnets: '0.0.0.0/0' }, /trusts everybody/],
     ['too many trusted subnets', { trustedSubnets: Array(65).fill('10.0.0.0/8').join() }, /more than 64 blocks/],
+    ['a domain that is none', { dnsDomain: 'a b' }, /--dns-domain "a b"/],
+    ['a domain of reverse names', { dnsDomain: '10.in-addr.arpa' }, /can't be the domain/],
+    ['a domain that leaves no room', { dnsDomain: `${'x'.repeat(60)}.${'y'.repeat(60)}` }, /can't be the domain/],
+    ['an upstream that is no address', { dnsUpstream: ['dns.example'] }, /no address of a name server/],
+    ["'host' beside an address", { dnsUpstream: ['192.0.2.1', 'host'] }, /no address of a name server/],
+    ['too many upstreams', { dnsUpstream: Array(9).fill('192.0.2.1') }, /more than 8 times/],
+    ['an unknown order', { dnsOrder: 'random' }, /--dns-order random/],
     ['an unknown log level', { logLevel: 'loud' }, /--log-level loud/],
   ])('%s', (_name, flags, message) => {
     expect(() => check(flags)).toThrow(message);
@@ -115,6 +124,34 @@ describe('wrong flags are usage errors that quote them', () => {
 
   test.each(['auto', 'pcap', 'engine', 'vxlan'])('--datapath %s is taken', (datapath) => {
     expect(check({ datapath }).datapath).toBe(datapath);
+  });
+});
+
+describe('names', () => {
+  test('flags are read, remembered, replaced and taken back', () => {
+    const flags = {
+      dns: false,
+      dnsDomain: 'Example.test.',
+      dnsUpstream: ['[2001:DB8::1]:5353', '192.0.2.1'],
+      dnsOrder: 'nearest',
+    };
+    const first = mergeSettings(check(flags), null, 'myhost');
+    const upstreams = [
+      { ip: '2001:db8::1', port: 5353 },
+      { ip: '192.0.2.1', port: 53 },
+    ];
+    expect(first.dns).toEqual({ enabled: false, domain: 'example.test', upstreams, order: 'nearest' });
+    expect(mergeSettings(check(), first, 'myhost').dns).toEqual(first.dns);
+    const back = { dns: true, dnsDomain: 'fabric.internal', dnsUpstream: ['host'], dnsOrder: 'rotate' };
+    expect(mergeSettings(check(back), first, 'myhost').dns).toEqual(mergeSettings(check(), null, 'myhost').dns);
+  });
+
+  test('a state of before there were names has the defaults', () => {
+    const { dns: _dns, ...old } = mergeSettings(check(), null, 'myhost');
+    expect(mergeSettings(check(), old as Settings, 'myhost').dns).toMatchObject({
+      enabled: true,
+      domain: 'fabric.internal',
+    });
   });
 });
 
@@ -128,6 +165,7 @@ describe('settings', () => {
       bridge: 'fabric0',
       datapath: 'auto',
       trustedSubnets: [],
+      dns: { enabled: true, domain: 'fabric.internal', upstreams: null, order: 'rotate' },
       exposed: true,
       targets: [],
     });

@@ -26,6 +26,8 @@ function setUp(here: readonly AttachmentRecord[]) {
     leaseGone: nothing,
     attachmentAdded: (_author, { mac }) => routed.add(mac),
     attachmentGone: (_author, { mac }) => routed.delete(mac),
+    nameAdded: nothing,
+    nameGone: nothing,
   });
   const records = new OwnRecords(gossip, SELF, nothing);
   const presence = new OwnPresence({
@@ -42,7 +44,7 @@ function setUp(here: readonly AttachmentRecord[]) {
     records,
     gossip,
     directory,
-    routes: {
+    claims: {
       claim: (_author: PeerId, { mac }: AttachmentRecord) => routed.add(mac),
       withdraw: (_author, _network, mac) => routed.delete(mac),
     },

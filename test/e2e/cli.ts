@@ -51,10 +51,12 @@ const WITHOUT_DAEMON: readonly Row[] = [
   ...['--http', '--ca', '--cert', '--key'].map((flag): Row => {
     return [['launch', flag, 'x'], USAGE, new RegExp(`${flag} is not there yet`)];
   }),
-  ...['rmpeer', 'revoke', 'network', 'dns', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {
+  ...['rmpeer', 'revoke', 'network', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {
     return [[verb, 'x', '--flag'], USAGE, new RegExp(`${verb} is not there yet`)];
   }),
   [['token', 'rotate'], USAGE, /not there yet/],
+  [['launch', '--dns-domain', 'a b'], USAGE, /can't be the domain of containers/],
+  [['dns', 'add', 'web'], USAGE, /missing required argument 'ip'/],
 ];
 
 async function check(t: Test, host: LabHost, [args, status, says]: Row): Promise<void> {

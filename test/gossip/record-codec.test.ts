@@ -5,20 +5,25 @@ import { describe, expect, test } from 'vitest';
 import { formatCidr, formatIp, parseCidr } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import type { BootId, ClusterId, GiftId, Mac, PeerId, Vni } from '../../src/base/ids.ts';
-import type { AttachmentRecord, Genesis, LeaseRecord, PeerRecord } from '../../src/base/records.ts';
+import type { AttachmentRecord, Genesis, LeaseRecord, NameRecord, PeerRecord } from '../../src/base/records.ts';
 import {
   attachmentKey,
   decodeAttachment,
   decodeGenesis,
   decodeLease,
+  decodeName,
   decodePeer,
   encodeAttachment,
   encodeGenesis,
   encodeLease,
+  encodeName,
   encodePeer,
   leaseKey,
+  NAME_TARGETS_MAX,
+  nameKey,
   parseAttachmentKey,
   parseLeaseKey,
+  parseNameKey,
 } from '../../src/gossip/record-codec.ts';
 import { RECORDS_PACKAGE, recordType } from '../../src/gossip/records-schema.ts';
 
@@ -174,6 +179,15 @@ describe('keys', () => {
   );
 });
 
+const NAME: NameRecord = {
+  network: 0 as Vni,
+  name: 'db.prod',
+  targets: [
+    { ip: '192.0.2.1', mac: null },
+    { ip: 'fd00::5', mac: ATTACHMENT.mac },
+  ],
+};
+
 describe('values that are refused', () => {
   test.each<[string, Partial<PeerRecord>]>([
     ['a nickname with a control character', { nickname: 'a\u001b[2J' }],
@@ -209,6 +223,32 @@ describe('values that are refused', () => {
     expect(decodeAttachment(key, encodeAttachment({ ...ATTACHMENT, ...change }))).toBeNull();
   });
 
+  test.each<[string, readonly string[]]>([
+    ['too many aliases', new Array(33).fill('a')],
+    ['an alias with a control character', ['a\u0000']],
+  ])('attachment: %s', (_name, aliases) => {
+    const key = attachmentKey(ATTACHMENT.network, ATTACHMENT.mac);
+    expect(decodeAttachment(key, encodeAttachment({ ...ATTACHMENT, aliases }))).toBeNull();
+  });
+
+  test.each(['name/0/', 'name/0/Web', 'name/00/web', 'name/0/a b', 'name/16777216/web', `name/0/${'x'.repeat(101)}`])(
+    '%s is no name',
+    (key) => {
+      expect(parseNameKey(key)).toBeNull();
+      expect(decodeName(key, encodeName(NAME))).toBeNull();
+    },
+  );
+
+  test('name: too many addresses', () => {
+    const targets = Array.from({ length: NAME_TARGETS_MAX + 1 }, () => NAME.targets[0]!);
+    expect(decodeName(nameKey(NAME), encodeName({ ...NAME, targets }))).toBeNull();
+  });
+
+  test('name: a MAC or an address of the wrong length', () => {
+    const [ip, mac] = [Uint8Array.of(0x0a, 3, 10, 32, 0), Uint8Array.of(0x0a, 9, 0x0a, 4, 10, 32, 0, 1, 0x12, 1, 2)];
+    for (const bytes of [ip, mac]) expect(decodeName(nameKey(NAME), bytes)).toBeNull();
+  });
+
   test('attachment: a kind of the future', () => {
     expect(decodeAttachment(attachmentKey(ATTACHMENT.network, ATTACHMENT.mac), Uint8Array.of(0x20, 9))).toBeNull();
   });
@@ -227,10 +267,22 @@ describe('values that are refused', () => {
   });
 });
 
+test('names and aliases come back as they were', () => {
+  expect(decodeName(nameKey(NAME), encodeName(NAME))).toEqual(NAME);
+  const aliased = { ...ATTACHMENT, aliases: ['db', 'db.prod'] };
+  expect(decodeAttachment(attachmentKey(aliased.network, aliased.mac), encodeAttachment(aliased))).toEqual(aliased);
+});
+
 test('arbitrary and changed bytes never throw', () => {
   const at = attachmentKey(ATTACHMENT.network, ATTACHMENT.mac);
   const lease = leaseKey(LEASE);
-  const seeds = [encodePeer(PEER), encodeLease(LEASE), encodeAttachment(ATTACHMENT), encodeGenesis(GENESIS)];
+  const seeds = [
+    encodePeer(PEER),
+    encodeLease(LEASE),
+    encodeAttachment(ATTACHMENT),
+    encodeGenesis(GENESIS),
+    encodeName(NAME),
+  ];
   const changed = fc
     .tuple(fc.constantFrom(...seeds), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }))
     .map(([seed, edits]) => {
@@ -244,6 +296,7 @@ test('arbitrary and changed bytes never throw', () => {
       decodeGenesis(bytes);
       decodeLease(lease, bytes);
       decodeAttachment(at, bytes);
+      decodeName(nameKey(NAME), bytes);
     }),
     { numRuns: 2000 },
   );
@@ -252,6 +305,7 @@ test('arbitrary and changed bytes never throw', () => {
       parseLeaseKey(key);
       parseAttachmentKey(`at/${key}`);
       parseLeaseKey(`lease/${key}`);
+      parseNameKey(`name/${key}`);
     }),
   );
 });

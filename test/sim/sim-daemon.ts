@@ -5,6 +5,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
+import { NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import { createGenesis, readGenesis } from '../../src/daemon/genesis.ts';
 import type { LaunchOptions } from '../../src/daemon/launch-options.ts';
 import { Member } from '../../src/daemon/member.ts';
@@ -216,6 +217,7 @@ const NO_OPTIONS: LaunchOptions = {
   mtu: OVERLAY_MTU,
   datapath: null,
   trustedSubnets: null,
+  dns: NO_DNS_OPTIONS,
   stateDir: '',
   runDir: '',
   logLevel: 'info',

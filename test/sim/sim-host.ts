@@ -5,6 +5,7 @@ import type { Endpoint } from '../../src/base/endpoint.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import type { PeerId } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
+import { mergeDnsSettings, NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import type { Settings } from '../../src/daemon/settings.ts';
 import { generateHostKeys, type HostIdentity, type HostKeys } from '../../src/host/identity-file.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
@@ -189,6 +190,7 @@ export class SimHost {
       bridge: 'fabric0',
       datapath: 'auto',
       trustedSubnets: [],
+      dns: mergeDnsSettings(NO_DNS_OPTIONS, undefined),
       exposed: true,
       targets: this.#joins.map((host) => ({ host, port: MESH_PORT })),
     };

@@ -12,6 +12,7 @@ interface Options {
   readonly runDir: string;
   readonly ifname?: string;
   readonly name?: string;
+  readonly alias?: readonly string[];
   readonly ip?: readonly string[];
 }
 
@@ -20,13 +21,14 @@ const DOCKER_SOCKET = '/var/run/docker.sock';
 
 export async function attach(
   target: string,
-  { runDir, ifname = IFNAME_DEFAULT, name, ip = [] }: Options,
+  { runDir, ifname = IFNAME_DEFAULT, name, alias = [], ip = [] }: Options,
 ): Promise<void> {
-  await withNamespace(target, async (namespace) => {
+  await withNamespace(target, async (namespace, { hostname }) => {
     const answer = await new DaemonClient(runDir).post<{ addresses: readonly string[] }>('/v1/attach', {
       namespace,
       ifname,
       name: name ?? nameOf(target),
+      aliases: hostname === null ? alias : [...alias, hostname],
       ips: ip,
     });
     process.stdout.write(`${answer.addresses.join('\n')}\n`);
@@ -47,8 +49,19 @@ interface Namespace {
   readonly path: string;
 }
 
-async function withNamespace(target: string, use: (namespace: Namespace) => Promise<void>): Promise<void> {
-  const path = await namespacePath(target);
+/** What of a target a runtime or the user says. */
+interface Found {
+  readonly path: string;
+  /** Of the container, where a runtime gave it one: containers know themselves by it. */
+  readonly hostname: string | null;
+}
+
+async function withNamespace(
+  target: string,
+  use: (namespace: Namespace, found: Found) => Promise<void>,
+): Promise<void> {
+  const found = await findNamespace(target);
+  const { path } = found;
   let fd: number;
   try {
     fd = openSync(path, 'r');
@@ -61,27 +74,27 @@ async function withNamespace(target: string, use: (namespace: Namespace) => Prom
   }
   try {
     const { dev, ino } = fstatSync(fd, { bigint: true });
-    await use({ pid: process.pid, fd, dev: String(dev), ino: String(ino), path });
+    await use({ pid: process.pid, fd, dev: String(dev), ino: String(ino), path }, found);
   } finally {
     closeSync(fd);
   }
 }
 
-async function namespacePath(target: string): Promise<string> {
+async function findNamespace(target: string): Promise<Found> {
   const [kind, rest] = splitOnce(target);
   switch (kind) {
     case 'pid':
       if (!/^[1-9]\d{0,9}$/.test(rest)) throw usageError(`pid:${rest} is no process id`);
-      return `/proc/${rest}/ns/net`;
+      return { path: `/proc/${rest}/ns/net`, hostname: null };
     case 'netns':
       if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(rest)) throw usageError(`netns:${rest} is no namespace name`);
-      return `/run/netns/${rest}`;
+      return { path: `/run/netns/${rest}`, hostname: null };
     case 'docker':
-      return `/proc/${await dockerPid(rest)}/ns/net`;
+      return ofContainer(await dockerContainer(rest));
     case 'podman':
-      return `/proc/${podmanPid(rest)}/ns/net`;
+      return ofContainer(podmanContainer(rest));
     default:
-      if (target.startsWith('/')) return target;
+      if (target.startsWith('/')) return { path: target, hostname: null };
       throw usageError(`${target} names no namespace`, 'Use pid:N, netns:NAME, a path, docker:NAME or podman:NAME');
   }
 }
@@ -97,7 +110,21 @@ function nameOf(target: string): string {
   return kind === 'docker' || kind === 'podman' || kind === 'netns' ? rest : '';
 }
 
-function dockerPid(name: string): Promise<number> {
+interface Container {
+  readonly pid: number;
+  readonly hostname: string;
+}
+
+function ofContainer({ pid, hostname }: Container): Found {
+  return { path: `/proc/${pid}/ns/net`, hostname: hostname === '' ? null : hostname };
+}
+
+interface DockerInspection {
+  readonly State?: { readonly Pid?: number };
+  readonly Config?: { readonly Hostname?: string };
+}
+
+function dockerContainer(name: string): Promise<Container> {
   return new Promise((resolve, reject) => {
     const path = `/containers/${encodeURIComponent(name)}/json`;
     const fail = (why: string) =>
@@ -107,8 +134,9 @@ function dockerPid(name: string): Promise<number> {
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('end', () => {
         if (response.statusCode !== 200) return fail(`Docker answers with status ${response.statusCode}`);
-        const pid = (JSON.parse(Buffer.concat(chunks).toString('utf8')) as { State?: { Pid?: number } }).State?.Pid;
-        if (typeof pid === 'number' && pid > 0) resolve(pid);
+        const { State, Config } = JSON.parse(Buffer.concat(chunks).toString('utf8')) as DockerInspection;
+        const pid = State?.Pid ?? 0;
+        if (pid > 0) resolve({ pid, hostname: Config?.Hostname ?? '' });
         else fail('it is not running');
       });
     });
@@ -118,14 +146,14 @@ function dockerPid(name: string): Promise<number> {
   });
 }
 
-function podmanPid(name: string): number {
+function podmanContainer(name: string): Container {
   try {
-    const text = execFileSync('podman', ['inspect', '--format', '{{.State.Pid}}', '--', name], {
+    const text = execFileSync('podman', ['inspect', '--format', '{{.State.Pid}} {{.Config.Hostname}}', '--', name], {
       encoding: 'utf8',
       timeout: 10_000,
     });
-    const pid = Number(text.trim());
-    if (pid > 0) return pid;
+    const [pid, hostname = ''] = text.trim().split(' ');
+    if (Number(pid) > 0) return { pid: Number(pid), hostname };
     throw new Error('it is not running');
   } catch (error) {
     const why = (error as Error).message;

@@ -1,30 +1,43 @@
-// Keeps accept rules in the chains of others that would drop forwarded traffic (foreign-chains.ts): adds what is missing,
+// Keeps accept rules in the chains of others that would drop traffic of containers (foreign-chains.ts): adds what is missing,
 // removes them all at the end. Chains that iptables reads get their rules through iptables, because it refuses a whole
 // table with expressions that it does not know; all others through nft. Idempotent; never touches a rule of others.
 
 import type { Log } from '../../base/capabilities.ts';
 import {
   type AcceptRule,
-  acceptRules,
   type ChainPlace,
-  droppingForwardChains,
-  forwardChains,
+  chainsAt,
+  droppingChains,
+  type ForeignHook,
+  isAbout,
   isIptablesChain,
+  type PrintedRule,
   placedRules,
+  printedRules,
+  rulesFor,
 } from './foreign-chains.ts';
 import type { NftListing, PacketFilterPrograms } from './nft.ts';
 
-/** More forward chains than anyone has; a limit for the loops below. */
+/** More chains at one hook than anyone has; a limit for the loops below. */
 const CHAINS_MAX = 64;
 /** iptables-nft first: the chains are nftables' own, whatever the alternatives system points to. */
 const IPTABLES = { ip: ['iptables-nft', 'iptables'], ip6: ['ip6tables-nft', 'ip6tables'] } as const;
+
+/** Rules that let through what others' chains at one hook would drop. */
+export interface Opening {
+  readonly hook: ForeignHook;
+  readonly rules: readonly AcceptRule[];
+}
+
+const HOOKS: readonly ForeignHook[] = ['forward', 'input'];
 
 /** How rules get into one chain and out of it. */
 interface ChainEditor {
   /** Comments of our rules in the chain, one per rule. */
   comments(): Promise<readonly string[]>;
   insert(rules: readonly AcceptRule[]): Promise<void>;
-  removeAll(rules: readonly AcceptRule[]): Promise<void>;
+  /** Of ours, those that `isDoomed` says by their comments. */
+  remove(isDoomed: (comment: string) => boolean): Promise<void>;
 }
 
 export class ForeignAccepts {
@@ -37,28 +50,31 @@ export class ForeignAccepts {
     this.#log = log;
   }
 
-  /** Opens every dropping chain for these interfaces; true when something was missing. */
-  async ensure(interfaces: readonly string[]): Promise<boolean> {
+  /** Opens every dropping chain; true when something was missing. */
+  async ensure(openings: readonly Opening[]): Promise<boolean> {
     const listing = await this.#listing();
     let added = false;
-    for (const place of droppingForwardChains(listing).slice(0, CHAINS_MAX)) {
-      const editor = await this.#editor(place, listing);
-      const present = await editor.comments();
-      const missing = acceptRules(interfaces).filter(({ comment }) => !present.includes(comment));
-      if (missing.length === 0) continue;
-      await editor.insert(missing);
-      this.#log.info('opened a forward chain of others for containers', { ...place });
-      added = true;
+    for (const { hook, rules } of openings) {
+      for (const place of droppingChains(listing, hook).slice(0, CHAINS_MAX)) {
+        const editor = await this.#editor(place, listing);
+        const present = await editor.comments();
+        const missing = rulesFor(rules, place.family).filter(({ comment }) => !present.includes(comment));
+        if (missing.length === 0) continue;
+        await editor.insert(missing);
+        this.#log.info('opened a chain of others for containers', { ...place });
+        added = true;
+      }
     }
     return added;
   }
 
-  /** Removes these interfaces' rules, also from chains that no longer drop. */
+  /** Removes the rules that name one of these interfaces, also from chains that no longer drop. */
   async remove(interfaces: readonly string[]): Promise<void> {
     const listing = await this.#listing();
-    for (const place of forwardChains(listing).slice(0, CHAINS_MAX)) {
+    const isDoomed = (comment: string): boolean => interfaces.some((name) => isAbout(comment, name));
+    for (const place of HOOKS.flatMap((hook) => chainsAt(listing, hook).slice(0, CHAINS_MAX))) {
       const editor = await this.#editor(place, listing);
-      await editor.removeAll(acceptRules(interfaces));
+      await editor.remove(isDoomed);
     }
   }
 
@@ -66,7 +82,8 @@ export class ForeignAccepts {
   async #listing(): Promise<NftListing> {
     const chains = (await this.#programs.list('chains')) ?? [];
     const listings = [chains];
-    for (const { family, table, chain } of forwardChains(chains).slice(0, CHAINS_MAX)) {
+    const places = HOOKS.flatMap((hook) => chainsAt(chains, hook).slice(0, CHAINS_MAX));
+    for (const { family, table, chain } of places) {
       const rules = await this.#programs.list('chain', family, table, chain);
       // Null: removed since.
       if (rules !== null) listings.push(rules.filter((object) => 'rule' in object));
@@ -85,8 +102,8 @@ export class ForeignAccepts {
     return {
       comments: async () => ours.map(({ comment }) => comment),
       insert: (rules) => this.#programs.apply(rules.map(({ nft }) => `insert rule ${name} ${nft}\n`).join('')),
-      removeAll: async (rules) => {
-        const doomed = ours.filter((rule) => rules.some(({ comment }) => comment === rule.comment));
+      remove: async (isDoomed) => {
+        const doomed = ours.filter(({ comment }) => isDoomed(comment));
         if (doomed.length === 0) return;
         await this.#programs.apply(doomed.map(({ handle }) => `delete rule ${name} handle ${handle}\n`).join(''));
       },
@@ -94,20 +111,16 @@ export class ForeignAccepts {
   }
 
   #iptablesEditor({ chain }: ChainPlace, program: string): ChainEditor {
-    const comments = async (): Promise<readonly string[]> => {
-      const listed = await this.#programs.iptables(program, ['-S', chain]);
-      return [...listed.matchAll(/ --comment "([^"]*)"/g)].map(([, comment]) => comment!);
-    };
+    const listed = async (): Promise<readonly PrintedRule[]> =>
+      printedRules(await this.#programs.iptables(program, ['-S', chain]));
     return {
-      comments,
+      comments: async () => (await listed()).map(({ comment }) => comment),
       insert: async (rules) => {
         for (const { iptables } of rules) await this.#programs.iptables(program, ['-I', chain, ...iptables]);
       },
-      removeAll: async (rules) => {
-        const present = await comments();
-        for (const { comment, iptables } of rules) {
-          const times = present.filter((other) => other === comment).length;
-          for (let i = 0; i < times; i++) await this.#programs.iptables(program, ['-D', chain, ...iptables]);
+      remove: async (isDoomed) => {
+        for (const { comment, match } of await listed()) {
+          if (isDoomed(comment)) await this.#programs.iptables(program, ['-D', chain, ...match]);
         }
       },
     };

@@ -25,6 +25,8 @@ import { ChangeWatch } from './change-watch.ts';
 import { ContainerPorts, isContainerPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
 import { EventFilter } from './event-filter.ts';
+import type { Opening } from './foreign-accepts.ts';
+import { acceptRules, nameServerRules } from './foreign-chains.ts';
 import { Forwarding, readSysctlIfAny } from './forwarding.ts';
 import { type NetworkInterfaces, networkInterfaces } from './names.ts';
 import { ensureBridge, JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
@@ -292,7 +294,12 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#overlay = { config, names, bridge };
     this.#events.expect({ names, bridge, config, access: this.#access, foreign });
     changes.push(changed, await this.#ensurePorts(), await forwarding.enable());
-    changes.push(await this.#filter.ensureAccepted([names.bridge, names.host]));
+    const gateways = config.gateway6 === null ? [config.gateway] : [config.gateway, config.gateway6];
+    const openings: readonly Opening[] = [
+      { hook: 'forward', rules: acceptRules([names.bridge, names.host]) },
+      { hook: 'input', rules: nameServerRules(names.bridge, gateways) },
+    ];
+    changes.push(await this.#filter.ensureAccepted(openings));
     return changes.includes(true);
   }
 

@@ -73,6 +73,11 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
       ],
     },
     {
+      name: 'input',
+      hook: 'type filter hook input priority filter; policy accept;',
+      rules: networks.flatMap(nameServerGuard),
+    },
+    {
       name: 'forward',
       hook: 'type filter hook forward priority filter; policy accept;',
       rules: [
@@ -108,6 +113,19 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
     `flush set inet ${NFT_TABLE} bridged\n`,
     ...bridged.map((element) => `add element inet ${NFT_TABLE} bridged ${element}\n`),
   ].join('');
+}
+
+/**
+ * Names are served to the segment and to the host itself. Linux takes packets for the gateway's address from every interface, so
+ * without this anybody on the underlay could ask, with a source address of the overlay.
+ */
+function nameServerGuard({ bridge, gateway, gateway6 }: OverlayNetworkConfig): readonly string[] {
+  const elsewhere = `iifname != ${anyOf([bridge, 'lo'])}`;
+  const asks = 'meta l4proto { tcp, udp } th dport 53 counter drop comment "names are for the overlay"';
+  return [
+    `${elsewhere} ip daddr ${gateway} ${asks}`,
+    ...(gateway6 === null ? [] : [`${elsewhere} ip6 daddr ${gateway6} ${asks}`]),
+  ];
 }
 
 /** Forwarding that fabric switched on serves fabric only. */

@@ -16,7 +16,7 @@ import {
   type PortIdentity,
   portElements,
 } from './anti-spoof.ts';
-import { ForeignAccepts } from './foreign-accepts.ts';
+import { ForeignAccepts, type Opening } from './foreign-accepts.ts';
 import { NFT_TABLE } from './names.ts';
 import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
 import { type OverlayRulesInput, overlayRules, removeOverlayRules } from './overlay-rules.ts';
@@ -56,8 +56,8 @@ export class PacketFilter {
   }
 
   /** See {@link ForeignAccepts.ensure}. */
-  ensureAccepted(interfaces: readonly string[]): Promise<boolean> {
-    return this.#foreign.ensure(interfaces);
+  ensureAccepted(openings: readonly Opening[]): Promise<boolean> {
+    return this.#foreign.ensure(openings);
   }
 
   async removeAccepted(interfaces: readonly string[]): Promise<void> {

@@ -2,10 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   acceptRules,
-  droppingForwardChains,
-  forwardChains,
+  chainsAt,
+  droppingChains,
+  isAbout,
   isIptablesChain,
+  nameServerRules,
   placedRules,
+  printedRules,
+  rulesFor,
 } from '../../../src/host/linux/foreign-chains.ts';
 import type { NftListing } from '../../../src/host/linux/nft.ts';
 
@@ -59,19 +63,68 @@ describe('forward chains that drop', () => {
     ['a name that nft could not read back', [base('t', 'c; flush ruleset', 'drop')], []],
   ];
   it.each(rows)('%s', (_name, listing, places) => {
-    expect(droppingForwardChains(listing)).toEqual(places);
+    expect(droppingChains(listing, 'forward')).toEqual(places);
   });
 
   it('never throws on whatever nft prints', () => {
     const listing = fc.array(fc.dictionary(fc.constantFrom('chain', 'rule', 'set', 'x'), fc.anything()));
     fc.assert(
       fc.property(listing, (objects) => {
-        droppingForwardChains(objects);
-        forwardChains(objects);
+        for (const hook of ['forward', 'input'] as const) {
+          droppingChains(objects, hook);
+          chainsAt(objects, hook);
+        }
         placedRules(objects);
       }),
     );
   });
+});
+
+it('input chains that drop are found apart from those that forward', () => {
+  const listing = [base('filter', 'INPUT', 'drop', 'ip', 'input'), base('filter', 'FORWARD', 'drop')];
+  expect(droppingChains(listing, 'input')).toEqual([place('filter', 'INPUT')]);
+  expect(chainsAt(listing, 'input')).toEqual([place('filter', 'INPUT')]);
+});
+
+it("opens an input chain for the name server on the gateway's addresses only, each family where it belongs", () => {
+  const rules = nameServerRules('fabric0', ['10.32.0.1', 'fd00::1']);
+  const texts = (family: 'ip' | 'ip6' | 'inet') =>
+    rulesFor(rules, family).map(({ nft }) => nft.replace(/ counter.*/, ''));
+  expect(texts('ip')).toEqual([
+    'iifname "fabric0" ip daddr 10.32.0.1 udp dport 53',
+    'iifname "fabric0" ip daddr 10.32.0.1 tcp dport 53',
+  ]);
+  expect(texts('ip6')).toEqual([
+    'iifname "fabric0" ip6 daddr fd00::1 udp dport 53',
+    'iifname "fabric0" ip6 daddr fd00::1 tcp dport 53',
+  ]);
+  expect(texts('inet')).toHaveLength(4);
+  expect(new Set(rules.map(({ comment }) => comment)).size).toBe(4);
+});
+
+it('reads what iptables prints, and knows what deletes it', () => {
+  const text = [
+    '-P INPUT DROP',
+    '-A INPUT -d 10.32.0.1/32 -i fabric0 -p udp -m udp --dport 53 -m comment --comment "fabric: names on fabric0, ip udp" -j ACCEPT',
+    '-A INPUT -i lo -j ACCEPT',
+    '-A INPUT -m comment --comment lan -j ACCEPT',
+  ].join('\n');
+  const [ours, others, ...rest] = printedRules(text);
+  expect(ours?.comment).toBe('fabric: names on fabric0, ip udp');
+  expect(ours?.match.join(' ')).toBe(
+    '-d 10.32.0.1/32 -i fabric0 -p udp -m udp --dport 53 -m comment --comment fabric: names on fabric0, ip udp -j ACCEPT',
+  );
+  expect(others?.comment).toBe('lan');
+  expect(rest).toEqual([]);
+});
+
+it.each([
+  ['fabric: from fabric0', 'fabric0', true],
+  ['fabric: names on fabric0, ip udp', 'fabric0', true],
+  ['fabric: from fabric01', 'fabric0', false],
+  ['lan fabric0', 'fabric0', false],
+])('%s is about %s: %s', (comment, name, expected) => {
+  expect(isAbout(comment, name)).toBe(expected);
 });
 
 it('finds its own rules by comment, not those of others', () => {

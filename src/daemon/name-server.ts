@@ -1,0 +1,104 @@
+// Keeps the name server's sockets open on the gateway's addresses. A port that another program holds must not keep a host from
+// its cluster: it is tried again until it is free, and meanwhile status names the holder.
+
+import type { Cancel, Log, Timers } from '../base/capabilities.ts';
+import type { Upstreams } from '../dns/forwarder.ts';
+import type { NameService } from '../dns/name-service.ts';
+import { Reconciler } from './reconciler.ts';
+
+/** Between two tries at a port that is taken. */
+export const RETRY_MS = 2_000;
+
+/** The door to the sockets: real ones in src/host/dns. */
+export interface NameSockets {
+  /** Rejects when that address can't be had, and then nothing is open. `failed`: what was open broke. */
+  open(
+    ip: string,
+    handler: NameService['handle'],
+    failed: (reason: string) => void,
+  ): Promise<{ close(): Promise<void> }>;
+  /** Who holds port 53 there, in words; null: nobody. */
+  holderOf(ip: string): Promise<string | null>;
+  readonly exchange: Upstreams['exchange'];
+  /** The host's own name servers, best first. */
+  hostServers: Upstreams['servers'];
+}
+
+export interface NameServerPorts {
+  readonly sockets: Pick<NameSockets, 'open' | 'holderOf'>;
+  readonly service: Pick<NameService, 'handle'>;
+  readonly addresses: readonly string[];
+  readonly timers: Timers;
+  readonly log: Log;
+}
+
+export class NameServer {
+  readonly #ports: NameServerPorts;
+  readonly #open = new Map<string, { close(): Promise<void> }>();
+  readonly #faults = new Map<string, string>();
+  readonly #opener: Reconciler;
+  #retry: Cancel = () => undefined;
+
+  constructor(ports: NameServerPorts) {
+    this.#ports = ports;
+    this.#opener = new Reconciler(
+      () => this.#openMissing(),
+      (reason) => ports.log.error('the name server could not be opened', { reason }),
+    );
+  }
+
+  /** Resolves after the first try, whatever came of it. */
+  async start(): Promise<void> {
+    await this.#opener.run();
+  }
+
+  async stop(): Promise<void> {
+    this.#retry();
+    await this.#opener.stop();
+    await Promise.all([...this.#open.values()].map((socket) => socket.close()));
+    this.#open.clear();
+  }
+
+  /** Where it is asked now. */
+  get serving(): readonly string[] {
+    return this.#ports.addresses.filter((ip) => this.#open.has(ip));
+  }
+
+  /** Why it is not asked on all of its addresses, in words; null when it is. */
+  get fault(): string | null {
+    return this.#opener.fault ?? ([...this.#faults.values()].join('; ') || null);
+  }
+
+  async #openMissing(): Promise<void> {
+    for (const ip of this.#ports.addresses) if (!this.#open.has(ip)) await this.#openOne(ip);
+    if (this.#open.size < this.#ports.addresses.length) {
+      this.#retry();
+      this.#retry = this.#ports.timers.after(RETRY_MS, () => this.#opener.request());
+    }
+  }
+
+  async #openOne(ip: string): Promise<void> {
+    const { sockets, service, log } = this.#ports;
+    try {
+      const handler: NameService['handle'] = (message, asker, reply) => service.handle(message, asker, reply);
+      this.#open.set(ip, await sockets.open(ip, handler, (reason) => this.#broke(ip, reason)));
+      if (this.#faults.delete(ip)) log.info('names are served now', { ip });
+    } catch (error) {
+      const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      const holder = isTaken ? await sockets.holderOf(ip) : null;
+      const reason = holder === null ? (error as Error).message : `port 53 of ${ip} is held by ${holder}`;
+      if (this.#faults.get(ip) !== reason) log.warn('names are not served', { ip, reason });
+      this.#faults.set(ip, reason);
+    }
+  }
+
+  #broke(ip: string, reason: string): void {
+    const socket = this.#open.get(ip);
+    if (socket === undefined) return;
+    this.#open.delete(ip);
+    this.#faults.set(ip, reason);
+    this.#ports.log.error('the name server broke, opening it again', { ip, reason });
+    void socket.close();
+    this.#opener.request();
+  }
+}

@@ -1,0 +1,74 @@
+// Who holds a port that we wanted: the kernel's tables name the socket's inode, /proc/PID/fd whose it is. For people; a process that
+// this one can't see stays unnamed.
+
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { formatIp, ipFromBytes } from '../../base/address.ts';
+
+const PROCESSES_MAX = 65_536;
+const DESCRIPTORS_MAX = 4096;
+const TCP_LISTEN = '0A';
+
+/** `dnsmasq (process 123) on UDP 0.0.0.0:53`; null when no socket stands in the way any more. */
+export async function describePortHolder(ip: string, port: number): Promise<string | null> {
+  for (const [file, protocol] of [
+    ['udp', 'UDP'],
+    ['tcp', 'TCP'],
+    ['udp6', 'UDP'],
+    ['tcp6', 'TCP'],
+  ] as const) {
+    const table = await readFile(`/proc/net/${file}`, 'utf8').catch(absent);
+    const row = portRows(table ?? '', port).find((each) => standsInTheWay(each, ip, protocol));
+    if (row === undefined) continue;
+    const address = row.ip.includes(':') ? `[${row.ip}]` : row.ip;
+    return `${await nameOfHolder(row.inode)} on ${protocol} ${address}:${port}`;
+  }
+  return null;
+}
+
+export interface PortRow {
+  readonly ip: string;
+  readonly state: string;
+  readonly inode: string;
+}
+
+/** The rows of /proc/net/{udp,tcp}{,6} with that local port. */
+export function portRows(table: string, port: number): readonly PortRow[] {
+  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
+  return table.split('\n').flatMap((line) => {
+    const fields = line.trim().split(/\s+/);
+    const [address, localPort] = (fields[1] ?? '').split(':');
+    if (address === undefined || localPort !== wanted || !/^(?:[0-9A-F]{8}|[0-9A-F]{32})$/.test(address)) return [];
+    return [{ ip: ipOfKernel(address), state: fields[3] ?? '', inode: fields[9] ?? '' }];
+  });
+}
+
+function standsInTheWay({ ip, state }: PortRow, wanted: string, protocol: 'UDP' | 'TCP'): boolean {
+  if (protocol === 'TCP' && state !== TCP_LISTEN) return false;
+  return ip === wanted || ip === '::' || (ip === '0.0.0.0' && !wanted.includes(':'));
+}
+
+/** Words of four bytes, each in the machine's order: little-endian on all that Node runs on but s390x, where it reads wrong. */
+function ipOfKernel(hex: string): string {
+  const bytes = Buffer.from(hex, 'hex');
+  return formatIp(ipFromBytes(bytes.swap32())!);
+}
+
+async function nameOfHolder(inode: string): Promise<string> {
+  const target = `socket:[${inode}]`;
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).slice(0, PROCESSES_MAX);
+  for (const pid of pids) {
+    const descriptors = await readdir(`/proc/${pid}/fd`).catch(absent);
+    for (const fd of (descriptors ?? []).slice(0, DESCRIPTORS_MAX)) {
+      if ((await readlink(`/proc/${pid}/fd/${fd}`).catch(absent)) !== target) continue;
+      const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(absent);
+      return `${name?.trim() ?? 'a process'} (process ${pid})`;
+    }
+  }
+  return 'a process that this one can not see';
+}
+
+/** Processes and their descriptors come and go while we look; anything else is a bug. */
+function absent(error: NodeJS.ErrnoException): null {
+  if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENOTDIR', 'EINVAL'].includes(error.code ?? '')) return null;
+  throw error;
+}
