@@ -222,7 +222,10 @@ async function blocked(t: Test, scene: Scene): Promise<void> {
   await lab.drop(a, b, `udp dport ${VXLAN_PORT}`);
   await lab.drop(b, a, `udp dport ${VXLAN_PORT}`);
   await bothBecome(scene, false, FALL_MS);
-  t.match((await tunnelOf(a, b))?.reason, /not plain VXLAN: UDP 8472 to 192\.0\.2\.12 carries nothing any more/);
+  t.match(
+    (await tunnelOf(a, b))?.reason,
+    /not plain VXLAN: the path to 192\.0\.2\.12 carries nothing any more: UDP 8472 is blocked/,
+  );
   t.ok(await ca.pings(cb.ip), 'frames cross, encrypted');
   await lab.heal();
   await bothBecome(scene, true, RETURN_MS);

@@ -22,6 +22,9 @@ export const NEED_FIRST = 2;
 export const NEED_MAX = 32;
 export const STABLE_MS = 60_000;
 
+/** Who is asked and does not trust is silent, so the two look alike from here. */
+const BLOCKED_OR_BARRED = 'UDP 8472 is blocked, or that host does not trust this one';
+
 export type PathState = 'barred' | 'trying' | 'up';
 
 export interface PathView {
@@ -46,7 +49,7 @@ export class VxlanPath {
   #need = NEED_FIRST;
   #retryMs = RETRY_FIRST_MS;
   #upSinceMs = 0;
-  /** Never up since it was allowed. */
+  /** Never up since it was allowed, or since the peer restarted. */
   #unproven = true;
 
   constructor(reason: string) {
@@ -130,6 +133,7 @@ export class VxlanPath {
   restarted(nowMs: number): void {
     if (this.#state === 'barred') return;
     this.#enter('trying', `${this.remote} has restarted; its path by UDP 8472 is being proven`);
+    this.#unproven = true;
     this.#dueMs = nowMs + STEP_MS;
   }
 
@@ -141,7 +145,7 @@ export class VxlanPath {
     if (this.up && this.#lost < LOST_MAX) return true;
     if (this.up) {
       this.#need = nowMs - this.#upSinceMs >= STABLE_MS ? NEED_FIRST : Math.min(this.#need * 2, NEED_MAX);
-      this.#enter('trying', `UDP 8472 to ${this.remote} carries nothing any more`);
+      this.#enter('trying', `the path to ${this.remote} carries nothing any more: ${BLOCKED_OR_BARRED}`);
     } else if (this.#unproven) this.#reason = silenceOf(this.remote!);
     this.#dueMs = nowMs + this.#retryMs;
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
@@ -160,5 +164,5 @@ export class VxlanPath {
 }
 
 function silenceOf(remote: string): string {
-  return `no answer by VXLAN from ${remote}: UDP 8472 is blocked, or that host does not trust this one`;
+  return `no answer by VXLAN from ${remote}: ${BLOCKED_OR_BARRED}`;
 }

@@ -164,6 +164,18 @@ describe('consent taken back', () => {
     expect([world.path.remote, world.path.dueMs]).toEqual([null, Number.POSITIVE_INFINITY]);
   });
 
+  test('a peer that comes back without it: the reason is its silence, not its start', () => {
+    const world = upWorld();
+    world.answers = false;
+    world.path.restarted(world.nowMs);
+    expect(world.path.view.reason).toContain('has restarted');
+    world.run(STEP_MS + ANSWER_MAX_MS);
+    expect(world.path.view).toMatchObject({
+      state: 'trying',
+      reason: expect.stringContaining('does not trust this one'),
+    });
+  });
+
   test('another address of the peer starts anew', () => {
     const world = upWorld();
     world.path.allow(REMOTE, world.nowMs);
