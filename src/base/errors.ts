@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'identity-clone'
   | 'peer-unreachable'
   | 'peer-unknown'
+  | 'peer-alive'
+  | 'peer-removed'
   | 'state-contradiction'
   | 'state-damaged'
   | 'state-locked'

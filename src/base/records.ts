@@ -60,6 +60,16 @@ export interface LeaseRecord {
   readonly signature: Uint8Array;
 }
 
+/**
+ * An operator's word, given at the author's host, that a host is gone for good: nobody lets it in again, and the author may take
+ * over the addresses that it owned. It is never withdrawn. Keyed by the removed host.
+ */
+export interface RemovalRecord {
+  readonly peer: PeerId;
+  /** What people called it; may be empty. */
+  readonly nickname: string;
+}
+
 export type AttachmentKind = 'container' | 'host' | 'foreign';
 
 /** A MAC on a host's bridge with its addresses. Keyed by (network, mac) within its author's map. */

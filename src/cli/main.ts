@@ -11,6 +11,7 @@ import { connect, forget } from './commands/connect.ts';
 import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { ps } from './commands/ps.ts';
+import { rmpeer } from './commands/rmpeer.ts';
 import { status } from './commands/status.ts';
 import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
 
@@ -27,7 +28,6 @@ And to see it:       fabric status`;
 
 /** Verbs that the design names and that are not built yet. */
 const LATER: readonly (readonly [verb: string, what: string])[] = [
-  ['rmpeer', 'declare a host gone for good and take its addresses back'],
   ['revoke', 'refuse a host from now on'],
   ['network', 'named networks beside the default one'],
   ['events', 'follow what changes'],
@@ -128,6 +128,13 @@ function buildProgram(): Command {
     .action(async (action, flags) => (await import('./commands/token.ts')).token(action, flags));
   verb(program, 'connect', 'dial that host now and remember it').argument('<host>').action(connect);
   verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
+  verb(
+    program,
+    'rmpeer',
+    'declare a host that is off gone for good: it is let in no more, its addresses go to this host',
+  )
+    .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
+    .action(rmpeer);
   verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);
   verb(program, 'hide', 'take that address away').action(hide);
   verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay")

@@ -66,6 +66,8 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   'identity-clone': CNI_CODE.state,
   'peer-unreachable': CNI_CODE.tryAgainLater,
   'peer-unknown': CNI_CODE.state,
+  'peer-alive': CNI_CODE.state,
+  'peer-removed': CNI_CODE.state,
   'state-contradiction': CNI_CODE.state,
   'state-damaged': CNI_CODE.state,
   'state-locked': CNI_CODE.state,

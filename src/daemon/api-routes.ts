@@ -39,6 +39,8 @@ export interface MemberApi {
 
 /** Whom `fabric attach` attaches for; CNI networks have owners of their own. */
 const CLI_OWNER = 'cli';
+/** Of a nickname or a peer id. */
+const NAME_MAX = 64;
 /** As many as a host holds: the ports of a bridge and the reservations. */
 const PRUNED_MAX = 8192;
 
@@ -107,6 +109,12 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       return { freed: await prune(member, body) };
     },
     ...dnsRoutes(member.names),
+    'POST /v1/rmpeer': ({ body }) => {
+      const { peer } = objectOf(body);
+      if (typeof peer !== 'string' || peer.length === 0 || peer.length > NAME_MAX)
+        throw malformed('the host is malformed');
+      return member.removals.remove(peer);
+    },
     'POST /v1/expose': async () => {
       ports.setExposed(true);
       return { addresses: await member.place.expose() };

@@ -4,7 +4,7 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { PeerId } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord } from '../base/records.ts';
+import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
   ATTACHMENT_PREFIX,
@@ -12,6 +12,8 @@ import {
   decodeLease,
   decodeName,
   decodePeer,
+  decodeRemoval,
+  isRemovalKey,
   LEASE_PREFIX,
   NAME_PREFIX,
   PEER_KEY,
@@ -27,6 +29,8 @@ export interface DirectoryEvents {
   attachmentGone(author: PeerId, record: AttachmentRecord): void;
   nameAdded(author: PeerId, record: NameRecord): void;
   nameGone(author: PeerId, record: NameRecord): void;
+  /** An operator at host `author` removed a host. Repeats happen; {@link Directory.ban} is for the receiver to call. */
+  removed(author: PeerId, record: RemovalRecord): void;
 }
 
 interface Author {
@@ -52,6 +56,8 @@ export class Directory {
   readonly #leaseKind: RecordKind<LeaseRecord>;
   readonly #attachmentKind: RecordKind<AttachmentRecord>;
   readonly #nameKind: RecordKind<NameRecord>;
+  /** Hosts of which nothing is believed any more but the leases that they gave. */
+  readonly #banned = new Set<PeerId>();
   undecodable = 0;
 
   constructor(identityKeyMatches: (author: PeerId, identityKey: Uint8Array) => boolean, events: DirectoryEvents) {
@@ -74,12 +80,22 @@ export class Directory {
     };
   }
 
-  /** All that gossip holds, as after a restart. */
+  /** All that gossip holds but removals, as after a restart; they are for {@link loadRemovals}. */
   load(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
+    this.#load(gossip, (key) => !isRemovalKey(key));
+  }
+
+  /** Apart from all else, because what a removed host owned goes on by what its leases say. */
+  loadRemovals(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
+    this.#load(gossip, isRemovalKey);
+  }
+
+  #load(gossip: Pick<Gossip, 'authors' | 'entries'>, isWanted: (key: string) => boolean): void {
     for (const author of gossip.authors()) {
+      const entries = gossip.entries(author).map(([key, value]) => ({ key, value }));
       this.apply(
         author,
-        gossip.entries(author).map(([key, value]) => ({ key, value })),
+        entries.filter(({ key }) => isWanted(key)),
       );
     }
   }
@@ -91,12 +107,32 @@ export class Directory {
     for (const { key, value } of changes) {
       if (key === PEER_KEY) this.#applyPeer(author, entry, value);
       else if (key.startsWith(LEASE_PREFIX)) this.#applyRecord(author, entry.leases, this.#leaseKind, key, value);
+      else if (isRemovalKey(key)) this.#applyRemoval(author, key, value);
+      else if (this.#banned.has(author)) continue;
       else if (key.startsWith(ATTACHMENT_PREFIX)) {
         this.#applyRecord(author, entry.attachments, this.#attachmentKind, key, value);
       } else if (key.startsWith(NAME_PREFIX)) this.#applyRecord(author, entry.names, this.#nameKind, key, value);
     }
     const { peer, leases, attachments, names } = entry;
     if (peer === null && leases.size + attachments.size + names.size === 0) this.#authors.delete(author);
+  }
+
+  /** From now on this author has no peer record, no attachments and no names, whatever it says; for ever. */
+  ban(author: PeerId): void {
+    if (this.#banned.has(author)) return;
+    this.#banned.add(author);
+    const entry = this.#authors.get(author);
+    if (entry === undefined) return;
+    const { peer } = entry;
+    const attachments = [...entry.attachments.values()];
+    const names = [...entry.names.values()];
+    entry.peer = null;
+    entry.attachments.clear();
+    entry.names.clear();
+    if (entry.leases.size === 0) this.#authors.delete(author);
+    for (const record of attachments) this.#events.attachmentGone(author, record);
+    for (const record of names) this.#events.nameGone(author, record);
+    if (peer !== null) this.#events.peerGone(author);
   }
 
   peer(author: PeerId): PeerRecord | null {
@@ -142,6 +178,7 @@ export class Directory {
     const known = this.#identityKeys.get(author);
     if (known === undefined || !equalBytes(known, record.identityKey))
       this.learnIdentityKey(author, record.identityKey);
+    if (this.#banned.has(author)) return;
     const before = entry.peer;
     entry.peer = record;
     this.#events.peerChanged(author, before);
@@ -158,6 +195,13 @@ export class Directory {
     }
     table.set(key, record);
     kind.added(author, record);
+  }
+
+  /** What is said once stays said: a removal is not withdrawn. */
+  #applyRemoval(author: PeerId, key: string, value: Uint8Array | null): void {
+    const record = value === null ? null : decodeRemoval(key, value);
+    if (record !== null) this.#events.removed(author, record);
+    else if (value !== null) this.undecodable++;
   }
 }
 

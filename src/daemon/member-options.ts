@@ -23,6 +23,8 @@ export interface MeshPort {
   send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
   setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
   linkedPeers(): readonly PeerId[];
+  /** Ends the link to a host that is not to be let in any more. */
+  shutOut(peer: PeerId): void;
   /** A peer has answered, and whether it becomes a link is not decided yet. */
   isGreeting(): boolean;
 }

@@ -5,7 +5,7 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
-import { formatIp, parseIp } from '../base/address.ts';
+import { formatIp } from '../base/address.ts';
 import type { Cancel, Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
@@ -15,7 +15,7 @@ import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import { Ipam } from '../ipam/ipam.ts';
-import { Routes } from '../router/routes.ts';
+import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { AddressReservations } from './address-reservations.ts';
 import { Allocator } from './allocator.ts';
@@ -27,7 +27,7 @@ import { DatapathChoice } from './datapath-choice.ts';
 import { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ForeignDevices } from './foreign-devices.ts';
-import { type NetworkFacts, networkFacts, overlayNetwork, routeNetwork } from './genesis.ts';
+import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
@@ -35,12 +35,14 @@ import type { Names } from './names.ts';
 import { openAttachments } from './open-attachments.ts';
 import { openGossip } from './open-gossip.ts';
 import { openNames } from './open-names.ts';
+import { openRoutes } from './open-routes.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
 import { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
+import { Removals } from './removals.ts';
 import { StoreGuard } from './store-guard.ts';
 import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
@@ -67,6 +69,7 @@ export class Member {
   readonly reservations: AddressReservations;
   readonly place: HostPlace;
   readonly names: Names;
+  readonly removals: Removals;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: VxlanTunnels | null;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
@@ -111,6 +114,7 @@ export class Member {
       attachmentGone: (author, { network, mac }) => this.#keepers.withdraw(author, network, mac),
       nameAdded: (author, record) => this.names.nameAdded(author, record),
       nameGone: (author, record) => this.names.nameGone(author, record),
+      removed: (author, record) => this.removals.heard(author, record),
     });
     this.directory.learnIdentityKey(keys.peer, keys.identityKey);
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
@@ -166,13 +170,9 @@ export class Member {
       started: (left) => this.tunnels.begin(left),
       replaced: () => this.tunnels.close(),
     });
-    this.routes = new Routes({
+    this.routes = openRoutes(this.facts, {
       self: keys.peer,
-      networks: [routeNetwork(this.facts)],
-      ownerOf: (_network, text) => {
-        const ip = parseIp(text);
-        return ip === null ? null : this.ipam.ownerOf(ip);
-      },
+      ownerOf: (ip) => this.ipam.ownerOf(ip),
       isAlive: (peer) => this.#peers.isAlive(peer),
       apply: (changes) => {
         this.slot.applyTables(changes);
@@ -190,8 +190,10 @@ export class Member {
     this.tunnels = openTunnels(options, {
       datapath: this.slot,
       placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
+      isRemoved: (peer) => this.removals.isRemoved(peer),
       wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
     });
+    this.removals = new Removals({ self: keys.peer, log, mesh: options.mesh, own: this.#own, parts: this });
     this.#peers = new PeerUpkeep({
       self: keys.peer,
       log,
@@ -286,8 +288,9 @@ export class Member {
   async start(): Promise<void> {
     const { host, settings } = this.#options;
     this.directory.load(this.gossip);
-    this.#own.replaceLeases(this.ipam.records());
     this.#startGate();
+    this.directory.loadRemovals(this.gossip); // what a removed host owned is known first, and the gate is closed
+    this.#own.replaceLeases(this.ipam.records());
     for (const ticker of this.#tickers()) ticker.wake();
     await this.#presence.refresh();
     await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }));
@@ -335,7 +338,7 @@ export class Member {
 
   /** After a `reset` that failed half way: this host is a member as before. */
   resumeAllocating(): void {
-    if (this.cloneFault === null) this.ipam.setAllocating(null);
+    if (this.cloneFault === null && this.removals.ownFault === null) this.ipam.setAllocating(null);
   }
 
   /** For `reset`: withdraws what others keep of this host. */
@@ -388,11 +391,11 @@ export class Member {
 
   /** Null when a container can be attached now. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
-    if (this.cloneFault !== null) return { reason: this.cloneFault, degraded: false };
+    const fault = this.cloneFault ?? this.removals.ownFault?.why ?? null;
+    if (fault !== null) return { reason: fault, degraded: false };
     if (!this.#started) return { reason: 'the daemon is still starting', degraded: false };
-    if (this.slot.failure !== null)
-      return { reason: `the datapath does not work: ${this.slot.failure}`, degraded: true };
-    return null;
+    const { failure } = this.slot;
+    return failure === null ? null : { reason: `the datapath does not work: ${failure}`, degraded: true };
   }
 
   /** A host with our identity and another boot id is alive: neither may allocate (DESIGN: clones). */

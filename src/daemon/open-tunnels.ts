@@ -2,6 +2,7 @@
 // the secrets of the token's generation, and the check of what others show.
 
 import type { AeadCipher } from '../base/capabilities.ts';
+import type { PeerId } from '../base/ids.ts';
 import { issueMembership, verifyMembership } from '../base/membership.ts';
 import { deriveClusterKeys } from '../base/token.ts';
 import { ETHERNET_BYTES, VLAN_BYTES, VLAN_TAGS_MAX } from '../router/frame.ts';
@@ -25,7 +26,12 @@ export type TunnelFacts = Pick<
 /** `wake`: the tunnels want their tick within so many milliseconds. */
 export function openTunnels(
   options: TunnelFacts,
-  { datapath, wake, placed }: { readonly datapath: TunnelDatapath } & Pick<TunnelEvents, 'wake' | 'placed'>,
+  {
+    datapath,
+    wake,
+    placed,
+    isRemoved,
+  }: { readonly datapath: TunnelDatapath; isRemoved(peer: PeerId): boolean } & Pick<TunnelEvents, 'wake' | 'placed'>,
 ): Tunnels {
   const { identity, genesis, crypto, clock, random, store, log, underlayMtu } = options;
   const { keys, token } = identity;
@@ -46,8 +52,11 @@ export function openTunnels(
     self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
     membership: () => membership,
     secrets: () => secrets,
-    verifyMembership: (credential) =>
-      verifyMembership(credential, { clusterId: token.clusterId, authorities: [authority], crypto }),
+    verifyMembership: (credential) => {
+      const verifier = { clusterId: token.clusterId, authorities: [authority], crypto };
+      const member = verifyMembership(credential, verifier);
+      return member === null || isRemoved(member.peer) ? null : member;
+    },
     crypto,
     clock,
     random,

@@ -3,7 +3,7 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { Mac, PeerId, Vni } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord } from '../base/records.ts';
+import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
   ATTACHMENT_PREFIX,
@@ -13,11 +13,14 @@ import {
   encodeLease,
   encodeName,
   encodePeer,
+  encodeRemoval,
+  isRemovalKey,
   LEASE_PREFIX,
   leaseKey,
   NAME_PREFIX,
   nameKey,
   PEER_KEY,
+  removalKey,
 } from '../gossip/record-codec.ts';
 
 export class OwnRecords {
@@ -71,10 +74,16 @@ export class OwnRecords {
     this.#replace(ATTACHMENT_PREFIX, new Map(wanted));
   }
 
-  /** This host leaves for good: nothing of it remains but the lease records that prove what it gave. */
+  publishRemoval(record: RemovalRecord): void {
+    this.#write(new Map([[removalKey(record.peer), encodeRemoval(record)]]));
+  }
+
+  /** This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals. */
   withdrawAllButLeases(): void {
     const changes = new Map<string, null>();
-    for (const [key] of this.#gossip.entries(this.#self)) if (!key.startsWith(LEASE_PREFIX)) changes.set(key, null);
+    for (const [key] of this.#gossip.entries(this.#self)) {
+      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key)) changes.set(key, null);
+    }
     this.#write(changes);
   }
 

@@ -22,6 +22,7 @@ import {
   macFromBytes,
   macToBytes,
   PEER_ID_BYTES,
+  type PeerId,
   parseBootId,
   parseClusterId,
   parseGiftId,
@@ -38,6 +39,7 @@ import type {
   NameRecord,
   NameTarget,
   PeerRecord,
+  RemovalRecord,
 } from '../base/records.ts';
 import { recordType } from './records-schema.ts';
 
@@ -65,6 +67,7 @@ const ATTACHMENT_KINDS: readonly AttachmentKind[] = ['container', 'host', 'forei
 const TYPES = {
   peer: recordType('Peer'),
   lease: recordType('Lease'),
+  removal: recordType('Removal'),
   attachment: recordType('Attachment'),
   name: recordType('Name'),
   genesis: recordType('Genesis'),
@@ -74,6 +77,8 @@ const TYPES = {
 export const PEER_KEY = 'peer';
 /** Keys of an author's leases, for {@link Gossip.entries}. */
 export const LEASE_PREFIX = 'lease/';
+/** Keys of the removals that operators ordered at an author. */
+const REMOVAL_PREFIX = 'gone/';
 /** Keys of an author's attachments. */
 export const ATTACHMENT_PREFIX = 'at/';
 /** Keys of the names that an author's operator added. */
@@ -86,6 +91,14 @@ export function leaseKey({ network, cidr, epoch }: Pick<LeaseRecord, 'network' |
 
 export function attachmentKey(network: Vni, mac: Mac): string {
   return `${ATTACHMENT_PREFIX}${network}/${mac}`;
+}
+
+export function removalKey(peer: PeerId): string {
+  return `${REMOVAL_PREFIX}${peer}`;
+}
+
+export function isRemovalKey(key: string): boolean {
+  return key.startsWith(REMOVAL_PREFIX);
 }
 
 export function parseLeaseKey(key: string): Pick<LeaseRecord, 'network' | 'cidr' | 'epoch'> | null {
@@ -164,6 +177,18 @@ export function decodeLease(key: string, value: Uint8Array): LeaseRecord | null 
   const signature = bytesOf(fields.signature, SIGNATURE_BYTES);
   if (owner === null || donor === null || giftId === null || signature === null) return null;
   return { ...place, owner, giftId, donor, signature };
+}
+
+/** The value under {@link removalKey}. */
+export function encodeRemoval({ nickname }: RemovalRecord): Uint8Array {
+  return encode(TYPES.removal, { nickname });
+}
+
+export function decodeRemoval(key: string, value: Uint8Array): RemovalRecord | null {
+  const peer = isRemovalKey(key) ? parsePeerId(key.slice(REMOVAL_PREFIX.length)) : null;
+  const fields = decode(TYPES.removal, value);
+  if (peer === null || fields === null || !isText(fields.nickname, NICKNAME_CHARS_MAX)) return null;
+  return { peer, nickname: fields.nickname };
 }
 
 /** The value under {@link attachmentKey}. */

@@ -29,6 +29,7 @@ const MESSAGES = {
       signature: { type: 'bytes', id: 4 },
     },
   },
+  Removal: { fields: { nickname: { type: 'string', id: 1 } } },
   AttachmentKind: { values: { CONTAINER: 0, HOST: 1, FOREIGN: 2 } },
   Attachment: {
     fields: {
@@ -62,6 +63,6 @@ const root = protobuf.Root.fromJSON({
 }).resolveAll();
 
 /** The protobufjs type of one message of the schema. */
-export function recordType(name: 'Peer' | 'Lease' | 'Attachment' | 'Name' | 'Genesis'): protobuf.Type {
+export function recordType(name: 'Peer' | 'Lease' | 'Removal' | 'Attachment' | 'Name' | 'Genesis'): protobuf.Type {
   return root.lookupType(`${RECORDS_PACKAGE}.${name}`);
 }

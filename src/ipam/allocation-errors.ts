@@ -32,7 +32,7 @@ export function exhausted(options: {
   return new FabricError('address-exhausted', {
     what: `no free IPv${family} address is left on this host`,
     why: `${asked}; ${describeOwners(regions, self)}`,
-    fix: 'Stop unused containers, connect hosts that own free space (`fabric status leases`), or make a cluster with a larger --range',
+    fix: 'Stop unused containers, connect hosts that own free space (`fabric status leases`), take back the space of hosts that are gone for good (`fabric rmpeer`), or make a cluster with a larger --range',
   });
 }
 

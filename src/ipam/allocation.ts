@@ -56,7 +56,7 @@ export class Allocation {
     }
     if (wanted !== undefined) return this.#allocateWanted(side, owner, wanted);
     if (within !== undefined) return this.#allocateWithin(side, owner, within);
-    const held = side.pool.addressesOf(owner).find((value) => this.#options.estate.owns({ family, value }));
+    const held = side.pool.addressesOf(owner).find((value) => side.owns(value));
     if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
     if (side.pool.full) return { status: 'failed', error: limit(family) };
     const value = this.#takeFree(side, owner);
@@ -81,7 +81,7 @@ export class Allocation {
     }
     const holder = side.pool.holderOf(ip.value);
     if (holder !== null && holder !== owner) return failed(inUse(ip, holder));
-    if (this.#options.estate.owns(ip)) {
+    if (side.owns(ip.value)) {
       if (side.isSettling(ip.value)) return { status: 'wait', why: 'its block turned up in gossip just now' };
       if (holder === null && side.pool.full) return failed(limit(family));
       if (holder === null) side.pool.take(owner, ip.value);
@@ -101,15 +101,17 @@ export class Allocation {
       return { status: 'failed', error: invalid(`no address can be chosen in ${formatCidr(misfit)}`, why) };
     }
     const isIn = (value: bigint) => within.some((block) => cidrHasIp(block, { family, value }));
-    const held = side.pool
-      .addressesOf(owner)
-      .find((value) => isIn(value) && this.#options.estate.owns({ family, value }));
+    const held = side.pool.addressesOf(owner).find((value) => isIn(value) && side.owns(value));
     if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
     if (side.pool.full) return { status: 'failed', error: limit(family) };
     const value = side.pool.findFree(side.ownedWithin(within));
     if (value !== null) {
       side.pool.take(owner, value);
       return { status: 'ok', ip: { family, value } };
+    }
+    const settling = side.settling();
+    if (within.some((block) => settling.some((piece) => cidrsOverlap(piece, block)))) {
+      return { status: 'wait', why: 'a block of this host turned up in gossip just now' };
     }
     const failures: FabricError[] = [];
     for (const candidate of candidatesWithin(

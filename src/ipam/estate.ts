@@ -10,7 +10,7 @@ import { leaseSigningBytes } from '../base/record-signing.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { intersectBlocks, mergeSiblings } from './blocks.ts';
 import { ClaimTrie } from './claim-trie.ts';
-import { type Claim, EPOCH_MAX, isNewer, parseClaim } from './claims.ts';
+import { type Claim, EPOCH_MAX, EPOCH_TAKEN_MAX, isNewer, parseClaim } from './claims.ts';
 import { decodeLeaseRecord, encodeLeaseRecord } from './lease-message.ts';
 import type { AddressPlan } from './plan.ts';
 
@@ -20,6 +20,9 @@ export const ESTATE_RECORDS_MAX = 4096;
 const EXACT_GIFTS_BELOW = ESTATE_RECORDS_MAX / 2;
 /** Above this many records, owned neighbours are joined under one record that the host gives to itself. */
 export const COALESCE_ABOVE = 64;
+
+/** Opens the gift ids of what is taken over from removed hosts: at one epoch a gift that the owner made itself counts first. */
+const INHERITED_ID_PREFIX = 'ff'.repeat(8);
 
 export interface OwnedBlock {
   readonly cidr: Cidr;
@@ -41,6 +44,7 @@ export class Estate {
   #claims: ReadonlyMap<string, Claim> = new Map();
   #tries: ReadonlyMap<Family, ClaimTrie<Claim>> = new Map();
   readonly #owned = new Map<Family, readonly OwnedBlock[]>();
+  readonly #ownTitles = new Map<Family, readonly Cidr[]>();
 
   /** Throws FabricError `state-damaged` when the store holds something that is no record of this network. */
   constructor(options: EstateOptions) {
@@ -83,6 +87,11 @@ export class Estate {
   /** What we own of one family: the fewest disjoint aligned blocks, ascending. */
   owned(family: Family): readonly OwnedBlock[] {
     return this.#owned.get(family) ?? [];
+  }
+
+  /** What we own by a record that we gave to ourselves: taken over from a removed host, joined, or the creator's first. */
+  ownTitles(family: Family): readonly Cidr[] {
+    return this.#ownTitles.get(family) ?? [];
   }
 
   ownedWithin(block: Cidr): Cidr[] {
@@ -138,6 +147,20 @@ export class Estate {
   adopt(claim: Claim): boolean {
     this.#commit([claim]);
     return this.has(claim);
+  }
+
+  /** Takes over blocks of removed hosts, each above the epoch named; durable when it returns. What there is no room for stays. */
+  inherit(blocks: readonly OwnedBlock[]): void {
+    const { self, giftId } = this.#options;
+    const room = Math.max(0, ESTATE_RECORDS_MAX - this.#claims.size);
+    const claims = blocks
+      .filter(({ epoch }) => epoch < EPOCH_TAKEN_MAX)
+      .slice(0, room)
+      .map(({ cidr, epoch }) => {
+        const id = `${INHERITED_ID_PREFIX}${giftId().slice(INHERITED_ID_PREFIX.length)}` as GiftId;
+        return this.#sign(cidr, { owner: self, epoch: epoch + 1, giftId: id });
+      });
+    if (claims.length > 0) this.#commit(claims);
   }
 
   /** Joins owned neighbours under records of our own where that makes the set much smaller; returns whether it did. */
@@ -207,9 +230,12 @@ export class Estate {
     this.#tries = buildTries(claims, this.#options.plan);
     for (const { family, range } of this.#options.plan.families) {
       const blocks: OwnedBlock[] = [];
+      const ownTitles: Cidr[] = [];
       this.#trie(family).regions(range, (cidr, covering) => {
         const top = newest(covering);
-        if (top?.record.owner === this.#options.self) blocks.push({ cidr, epoch: top.record.epoch });
+        if (top?.record.owner !== this.#options.self) return;
+        blocks.push({ cidr, epoch: top.record.epoch });
+        if (top.record.donor === this.#options.self) ownTitles.push(cidr);
       });
       const merged = mergeSiblings(
         blocks,
@@ -217,6 +243,7 @@ export class Estate {
         (lower, upper, cidr) => ({ cidr, epoch: Math.max(lower.epoch, upper.epoch) }),
       );
       this.#owned.set(family, merged);
+      this.#ownTitles.set(family, ownTitles);
     }
   }
 

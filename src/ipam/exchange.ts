@@ -9,7 +9,7 @@ import { assert } from '../base/errors.ts';
 import { type GiftId, PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { type Claim, EPOCH_TAKEN_MAX, isNewer } from './claims.ts';
-import type { Estate } from './estate.ts';
+import type { Estate, OwnedBlock } from './estate.ts';
 import { type LeaseMessage, PROOF_STEPS_MAX, type ProofStep, type Refusal, type Wish } from './lease-message.ts';
 import type { ClaimAuthor, LeaseView } from './lease-view.ts';
 
@@ -117,6 +117,17 @@ export class LeaseExchange {
   /** Records whose donor's key arrived since. */
   retryPending(): void {
     for (const { author, record } of this.#options.view.takePending()) this.observe(author, record);
+  }
+
+  /** Another host may take over what a removed one owned, so offers that rest on that may be proven now. */
+  peerRemoved(): void {
+    for (const offer of [...this.#offers.values()]) this.#consider(offer);
+  }
+
+  /** Takes over what removed hosts owned. */
+  inherit(blocks: readonly OwnedBlock[]): void {
+    this.#options.estate.inherit(blocks);
+    this.#ownChanged();
   }
 
   /** Creates the cluster's first records. */

@@ -16,6 +16,8 @@ import { blockPrefixFor, type FamilyPlan, usableSize } from './plan.ts';
  * of our state): it is not used until gossip had this long to say so.
  */
 export const SETTLE_MS = 5_000;
+/** What is taken over from a removed host waits as long for gifts that it made in its last moments. */
+export const INHERIT_SETTLE_MS = 2_000;
 /** The next lease block is opened or asked for when this share of the open ones is in use. */
 const LOW_NUMERATOR = 4n;
 const LOW_DENOMINATOR = 5n;
@@ -29,6 +31,7 @@ export class Holdings {
   readonly pool: AddressPool;
   readonly #estate: Estate;
   readonly #clock: Clock;
+  readonly #disputed: () => readonly Cidr[];
   #settling: { readonly cidr: Cidr; readonly untilMs: number }[] = [];
   /** Active lease blocks that were empty at each check since then, by their first address. */
   #emptySince = new Map<bigint, number>();
@@ -39,7 +42,10 @@ export class Holdings {
     readonly pool: AddressPool;
     readonly estate: Estate;
     readonly clock: Clock;
+    /** Blocks that a host owns which took over from a removed one, whatever our records say. */
+    readonly disputed: () => readonly Cidr[];
   }) {
+    this.#disputed = options.disputed;
     this.plan = options.plan;
     this.pool = options.pool;
     this.#estate = options.estate;
@@ -53,18 +59,18 @@ export class Holdings {
   /** Owned blocks inside active lease blocks, ready to allocate from; ascending, disjoint. */
   open(): Cidr[] {
     const open = this.pool.blocks.flatMap((block) => this.#estate.ownedWithin(block));
-    return subtractBlocks(open, this.settling());
+    return subtractBlocks(open, this.#unusable());
   }
 
   /** Owned blocks outside of active lease blocks; nothing in them is in use. */
   spare(): Cidr[] {
-    return subtractBlocks(this.owned(), [...this.pool.blocks, ...this.settling()]);
+    return subtractBlocks(this.owned(), [...this.pool.blocks, ...this.#unusable()]);
   }
 
   /** What is owned of the given blocks, active or not, and not settling; ascending, disjoint. */
   ownedWithin(blocks: readonly Cidr[]): Cidr[] {
     const pieces = blocks.flatMap((block) => intersectBlocks(this.owned(), block));
-    return subtractBlocks(pieces, this.settling()).sort(compareCidrs);
+    return subtractBlocks(pieces, this.#unusable()).sort(compareCidrs);
   }
 
   /** Owned blocks that turned up in gossip just now; what was given on meanwhile is no longer among them. */
@@ -77,8 +83,20 @@ export class Holdings {
     return this.#settling.some(({ cidr }) => cidrHasIp(cidr, { family: this.plan.family, value }));
   }
 
-  settle(cidr: Cidr): void {
-    this.#settling.push({ cidr, untilMs: this.#clock.monotonicMs() + SETTLE_MS });
+  settle(cidr: Cidr, ms = SETTLE_MS): void {
+    this.#settling.push({ cidr, untilMs: this.#clock.monotonicMs() + ms });
+  }
+
+  /** Ours by our own records, and by all others those of a host that took over from a removed one: not used (docs/leases.md). */
+  disputed(): Cidr[] {
+    const disputed = this.#disputed();
+    return disputed.length === 0 ? [] : this.owned().flatMap((block) => intersectBlocks(disputed, block));
+  }
+
+  /** True for an address that our records give us and that nobody disputes. */
+  owns(value: bigint): boolean {
+    const ip = { family: this.plan.family, value };
+    return this.#estate.owns(ip) && !this.#disputed().some((block) => cidrHasIp(block, ip));
   }
 
   /** Ends rests and settling; returns whether more addresses became usable. */
@@ -161,8 +179,13 @@ export class Holdings {
   #exactGift(exact: Cidr): Cidr | Refusal {
     if (exact.prefix < this.plan.leasePrefix) return 'limit';
     if (!this.owned().some((block) => cidrContains(block, exact))) return 'not-owner';
+    if (this.disputed().some((block) => cidrsOverlap(block, exact))) return 'not-owner';
     if (this.settling().some((block) => cidrsOverlap(block, exact))) return 'paused';
     return this.pool.usedWithin(exact) > 0 || usableSize(this.plan, exact) === 0n ? 'in-use' : exact;
+  }
+
+  #unusable(): Cidr[] {
+    return [...this.settling(), ...this.disputed()];
   }
 
   #usableIn(blocks: readonly Cidr[]): bigint {

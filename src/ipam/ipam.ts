@@ -11,9 +11,10 @@ import type { LeaseRecord } from '../base/records.ts';
 import { AddressPool } from './address-pool.ts';
 import { Allocation, needKey, needOf } from './allocation.ts';
 import { inUse, stillAsking } from './allocation-errors.ts';
+import { Disputes } from './disputes.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
-import { Holdings } from './holdings.ts';
+import { Holdings, INHERIT_SETTLE_MS } from './holdings.ts';
 import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage, type Refusal, type Wish } from './lease-message.ts';
 import { leaseRows } from './lease-rows.ts';
 import { LeaseView } from './lease-view.ts';
@@ -43,6 +44,7 @@ export class Ipam {
     this.#options = options;
     this.#estate = new Estate({ self, plan, store, sign: options.sign, giftId: () => this.#giftId() });
     this.#view = new LeaseView(plan, crypto, options.identityKeyOf);
+    const disputes = new Disputes({ self, estate: this.#estate, view: this.#view });
     this.#holdings = plan.families.map(
       (family) =>
         new Holdings({
@@ -50,6 +52,7 @@ export class Ipam {
           pool: new AddressPool({ network: plan.network, plan: family, store, clock }),
           estate: this.#estate,
           clock,
+          disputed: () => disputes.blocks(family.family),
         }),
     );
     this.#requests = new SpaceRequests({
@@ -114,6 +117,18 @@ export class Ipam {
     this.#exchange.withdraw(author, record);
   }
 
+  /**
+   * An operator said at host `by` that `peer` is gone for good (`rmpeer`); repeats are cheap. At that host itself everything
+   * that the peer owned becomes ours, to be used after {@link INHERIT_SETTLE_MS}.
+   */
+  peerRemoved(peer: PeerId, by: PeerId): void {
+    if (!this.#view.peerRemoved(peer, by)) return;
+    this.#exchange.peerRemoved();
+    this.#inherit();
+    this.#reportConflicts();
+    this.#options.events.changed();
+  }
+
   /** A message of the lease channel of this network; malformed ones are counted. */
   receive(peer: PeerId, bytes: Uint8Array): void {
     const message = decodeLeaseMessage(bytes);
@@ -153,7 +168,7 @@ export class Ipam {
     if (side.pool.holderOf(ip.value) !== null) return 'known';
     side.pool.take(owner, ip.value);
     this.#reportConflicts();
-    return this.#estate.owns(ip) ? 'adopted' : 'conflict';
+    return side.owns(ip.value) ? 'adopted' : 'conflict';
   }
 
   /** With an error (a clone was detected, newer own state is being fetched) nothing is allocated, given or asked; null resumes. */
@@ -192,7 +207,7 @@ export class Ipam {
     return this.#holdings.flatMap((side) =>
       side.pool.entries().map(([value, owner]) => {
         const ip = { family: side.plan.family, value };
-        return { ip, owner, conflict: !this.#estate.owns(ip) };
+        return { ip, owner, conflict: !side.owns(value) };
       }),
     );
   }
@@ -204,7 +219,7 @@ export class Ipam {
 
   /** Who owns the address, as far as proven; null outside the network. */
   ownerOf(ip: IpAddress): PeerId | null {
-    return this.#estate.owns(ip) ? this.#options.self : this.#view.ownerOf(ip);
+    return this.#owns(ip) ? this.#options.self : this.#view.ownerOf(ip);
   }
 
   /** Null when an allocation of every family succeeds now, else why not. */
@@ -223,8 +238,10 @@ export class Ipam {
   /** Time-outs, retries, next blocks; returns the milliseconds after which to call it again. */
   tick(): number {
     this.#exchange.retryPending();
+    this.#inherit();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;
     if (this.#stopped === null) this.#giveBack();
+    if (this.#view.hasRemovals) this.#reportConflicts(); // others' records alone can turn a block of ours into a disputed one
     const nextMs = this.#requests.tick();
     this.#maintain();
     if (settled) this.#options.events.changed();
@@ -292,6 +309,21 @@ export class Ipam {
     const newcomer = !owners.has(asker);
     const hosts = new Set([...owners, ...this.#options.candidates(), this.#options.self, asker]).size;
     return this.#side(family)?.chooseGift(wish, exact, { newcomer, hosts }) ?? 'not-owner';
+  }
+
+  /** Also what gossip brings late of a host that was removed here. */
+  #inherit(): void {
+    if (this.#stopped !== null) return; // what this host knows may be old
+    for (const side of this.#holdings) {
+      const regions = this.#view.inheritableBy(this.#options.self, side.plan.family);
+      if (regions.length === 0 || !this.#estate.hasRoom({ exact: false })) continue;
+      for (const { cidr } of regions) side.settle(cidr, INHERIT_SETTLE_MS);
+      this.#exchange.inherit(regions.map(({ cidr, claim }) => ({ cidr, epoch: claim?.record.epoch ?? 0 })));
+    }
+  }
+
+  #owns(ip: IpAddress): boolean {
+    return this.#side(ip.family)?.owns(ip.value) ?? false;
   }
 
   /** What was got on demand and is not needed any more goes back to its donor, if that is there: it has the neighbours. */

@@ -47,7 +47,8 @@ function ownRows(options: { self: PeerId; plan: AddressPlan; estate: Estate }, s
   return [
     ...side.open().map((cidr) => own(cidr, 'active')),
     ...side.spare().map((cidr) => own(cidr, 'spare')),
-    ...side.settling().map((cidr) => own(cidr, 'settling')),
+    ...subtractBlocks(side.settling(), side.disputed()).map((cidr) => own(cidr, 'settling')),
+    ...side.disputed().map((cidr) => own(cidr, 'disputed')),
   ];
 }
 

@@ -1,7 +1,7 @@
 // What all hosts together say about who owns which block. Ownership is a pure function of the set of signed claims: for an
 // address, start with the creator and go through the claims that cover it by epoch; a claim counts if its donor is the
-// owner so far. So order of arrival can't matter, a forged or unproven claim changes nothing, and hosts with equal claims
-// agree. Nobody allocates by this view: it guides requests, filters and status (docs/leases.md argues why that is safe).
+// owner so far, or the host at which an operator removed that owner. So order of arrival can't matter, a forged or unproven
+// claim changes nothing, and hosts with equal claims agree. Nobody allocates by this view: it guides requests, filters and status (docs/leases.md argues why that is safe).
 
 import { type Cidr, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
 import type { Crypto } from '../base/capabilities.ts';
@@ -28,6 +28,14 @@ export interface OwnedRegion {
   readonly owner: PeerId;
   /** Null where the creator still owns by genesis alone. */
   readonly claim: Claim | null;
+  /** True where somebody took over from a removed host on the way to this owner. */
+  readonly inherited: boolean;
+}
+
+interface History {
+  readonly owner: PeerId;
+  readonly claims: readonly Claim[];
+  readonly inherited: boolean;
 }
 
 interface Entry {
@@ -44,6 +52,8 @@ export class LeaseView {
   readonly #perAuthor = new Map<ClaimAuthor, number>();
   readonly #pending = new Map<string, { readonly author: ClaimAuthor; readonly record: LeaseRecord }>();
   readonly #regions = new Map<Family, readonly OwnedRegion[]>();
+  /** Hosts that an operator removed, and at which hosts. */
+  readonly #removers = new Map<PeerId, Set<PeerId>>();
 
   constructor(plan: AddressPlan, crypto: Crypto, identityKeyOf: (peer: PeerId) => Uint8Array | null) {
     this.#plan = plan;
@@ -93,6 +103,25 @@ export class LeaseView {
     this.#regions.delete(claim.cidr.family);
   }
 
+  /** An operator said at host `by` that `peer` is gone for good: `by` may take over what it owned. False when that was known. */
+  peerRemoved(peer: PeerId, by: PeerId): boolean {
+    const removers = this.#removers.get(peer) ?? new Set<PeerId>();
+    if (removers.has(by)) return false;
+    this.#removers.set(peer, removers.add(by));
+    this.#regions.clear();
+    return true;
+  }
+
+  get hasRemovals(): boolean {
+    return this.#removers.size > 0;
+  }
+
+  /** What a removed host owns, as far as its history is known, where `by` may take over; ascending. */
+  inheritableBy(by: PeerId, family: Family): readonly OwnedRegion[] {
+    if (this.#removers.size === 0) return [];
+    return this.regions(family).filter(({ owner, claim }) => claim !== null && this.#removers.get(owner)?.has(by));
+  }
+
   /** Claims whose donor's key may have arrived by now, to be observed again by the caller. */
   takePending(): readonly { readonly author: ClaimAuthor; readonly record: LeaseRecord }[] {
     const ready = [...this.#pending].filter(([, { record }]) => this.#identityKeyOf(record.donor) !== null);
@@ -120,13 +149,13 @@ export class LeaseView {
     const plan = this.#plan.families.find((candidate) => candidate.family === family);
     if (plan !== undefined) {
       this.#trie(family).regions(plan.range, (cidr, claims) => {
-        const applied = this.#resolve(claims);
-        rows.push({ cidr, owner: applied.owner, claim: applied.claims.at(-1) ?? null });
+        const { owner, claims: history, inherited } = this.#resolve(claims);
+        rows.push({ cidr, owner, claim: history.at(-1) ?? null, inherited });
       });
     }
     const merged = mergeSiblings(
       rows,
-      (a, b) => a.claim === b.claim && a.owner === b.owner,
+      (a, b) => a.claim === b.claim && a.owner === b.owner && a.inherited === b.inherited,
       (lower, _upper, cidr) => ({ ...lower, cidr }),
     );
     this.#regions.set(family, merged);
@@ -164,15 +193,24 @@ export class LeaseView {
     return this.#pending.size;
   }
 
-  #resolve(covering: readonly Claim[]): { readonly owner: PeerId; readonly claims: readonly Claim[] } {
-    let owner = this.#plan.creator;
+  /** What the owner so far gave itself comes first, whatever the epoch: who took over from it may not have known. */
+  #resolve(covering: readonly Claim[]): History {
+    const sorted = [...covering].sort(byEpoch);
     const claims: Claim[] = [];
-    for (const claim of [...covering].sort(byEpoch)) {
-      if (claim.record.donor !== owner) continue;
-      owner = claim.record.owner;
-      claims.push(claim);
+    let owner = this.#plan.creator;
+    let inherited = false;
+    for (let from = 0; ; ) {
+      let next = sorted.findIndex(({ record }, index) => index >= from && record.donor === owner);
+      if (next < 0) {
+        const removers = this.#removers.get(owner);
+        next = sorted.findIndex(({ record }, index) => index >= from && removers?.has(record.donor) === true);
+        if (next < 0) return { owner, claims, inherited };
+        inherited = true;
+      }
+      owner = sorted[next]!.record.owner;
+      claims.push(sorted[next]!);
+      from = next + 1;
     }
-    return { owner, claims };
   }
 
   #keepPending(author: ClaimAuthor, claim: Claim): ObserveResult {

@@ -65,10 +65,11 @@ export interface Reservation {
 
 /**
  * `active`: we allocate from it. `spare`: ours, in reserve or to give. `settling`: ours, found in others' records, not used
- * for a few seconds in case we gave it away and forgot. `incoming`: given to us, its history not proven yet. `offered`: we
+ * for a few seconds in case we gave it away and forgot. `disputed`: ours by our own records, another's by all others since a
+ * host was removed. `incoming`: given to us, its history not proven yet. `offered`: we
  * gave it, its new owner has not confirmed. `foreign`: another host's.
  */
-export type LeaseState = 'active' | 'spare' | 'settling' | 'incoming' | 'offered' | 'foreign';
+export type LeaseState = 'active' | 'spare' | 'settling' | 'disputed' | 'incoming' | 'offered' | 'foreign';
 
 export interface LeaseRow {
   readonly network: Vni;

@@ -7,8 +7,10 @@ import {
   encodeAttachment,
   encodeLease,
   encodePeer,
+  encodeRemoval,
   leaseKey,
   PEER_KEY,
+  removalKey,
 } from '../../src/gossip/record-codec.ts';
 import { attachmentRecord, IDENTITY_KEY, leaseRecord, peerRecord, SELF } from './own-map.ts';
 
@@ -28,6 +30,7 @@ function setUp() {
     attachmentGone: (_peer, { ips }) => events.push(`claim gone ${ips.join()}`),
     nameAdded: (_peer, { name }) => events.push(`name ${name}`),
     nameGone: (_peer, { name }) => events.push(`name gone ${name}`),
+    removed: (_by, { peer, nickname }) => events.push(`removed ${nickname} ${peer}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);
   return { directory, events, apply };
@@ -96,4 +99,39 @@ test('kinds of records from newer versions are passed over', () => {
   const { directory, events, apply } = setUp();
   apply('weather/today', new Uint8Array([1]));
   expect([events, directory.undecodable]).toEqual([[], 0]);
+});
+
+test('a banned host is gone, and nothing of it is believed again but the leases that it gave', () => {
+  const { directory, events, apply } = setUp();
+  apply(PEER_KEY, encodePeer(peerRecord()));
+  apply(attachmentKey(web.network, web.mac), encodeAttachment(web));
+  apply(leaseKey(lease), encodeLease(lease));
+  events.length = 0;
+  directory.ban(author);
+  directory.ban(author);
+  expect(events).toEqual([`claim gone ${web.ips.join()}`, 'peer gone']);
+  apply(PEER_KEY, encodePeer(peerRecord({ nickname: 'again' })));
+  apply(attachmentKey(web.network, web.mac), encodeAttachment(web));
+  const late = leaseRecord('10.32.1.0/24');
+  apply(leaseKey(late), encodeLease(late));
+  expect(events.slice(2)).toEqual(['lease 10.32.1.0/24']);
+  expect([directory.peers(), directory.attachments(author)]).toEqual([[], []]);
+});
+
+test('removals are read apart from all else, and are not withdrawn', () => {
+  const { directory, events, apply } = setUp();
+  const removal = { peer: SELF, nickname: 'lost' };
+  const entries: [string, Uint8Array][] = [
+    [removalKey(SELF), encodeRemoval(removal)],
+    [leaseKey(lease), encodeLease(lease)],
+    [removalKey(SELF).slice(0, -1), encodeRemoval(removal)],
+  ];
+  const gossip = { authors: () => [author], entries: () => entries };
+  directory.load(gossip);
+  expect(events).toEqual(['lease 10.32.0.0/24']);
+  directory.loadRemovals(gossip);
+  expect(events.slice(1)).toEqual([`removed lost ${SELF}`]);
+  expect(directory.undecodable).toBe(1);
+  apply(removalKey(SELF), null);
+  expect(events).toHaveLength(2);
 });

@@ -25,6 +25,7 @@ function setUp(here: readonly AttachmentRecord[]) {
     leaseAdded: nothing,
     leaseGone: nothing,
     attachmentAdded: (_author, { mac }) => routed.add(mac),
+    removed: () => undefined,
     attachmentGone: (_author, { mac }) => routed.delete(mac),
     nameAdded: nothing,
     nameGone: nothing,

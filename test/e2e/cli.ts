@@ -51,7 +51,7 @@ const WITHOUT_DAEMON: readonly Row[] = [
   ...['--http', '--ca', '--cert', '--key'].map((flag): Row => {
     return [['launch', flag, 'x'], USAGE, new RegExp(`${flag} is not there yet`)];
   }),
-  ...['rmpeer', 'revoke', 'network', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {
+  ...['revoke', 'network', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {
     return [[verb, 'x', '--flag'], USAGE, new RegExp(`${verb} is not there yet`)];
   }),
   [['token', 'rotate'], USAGE, /not there yet/],

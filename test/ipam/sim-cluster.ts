@@ -78,6 +78,8 @@ export class Cluster {
   /** Chance that a commit or a send is the moment of a power cut. */
   cutChance = 0;
   messagesSent = 0;
+  /** Words of operators, with the hosts that have heard them. */
+  readonly removals: { readonly peer: number; readonly by: number; readonly heardBy: Set<number> }[] = [];
 
   constructor(options: ClusterOptions) {
     this.random = new SeededRandom(options.seed);
@@ -124,6 +126,9 @@ export class Cluster {
       },
     });
     host.ipam = ipam;
+    for (const { peer, by, heardBy } of this.removals) {
+      if (heardBy.has(index)) ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id);
+    }
     for (const [author, map] of host.maps) for (const record of map.records) ipam.observe(author, record);
     this.guard(index, () => {
       this.#publish(index, ipam.records());
@@ -135,6 +140,28 @@ export class Cluster {
       }
     });
     return ipam;
+  }
+
+  /** An operator at host `by` says that a host, which is off, is gone for good; whom `by` can reach hears of it at once. */
+  remove(peer: number, by: number): void {
+    this.hosts[peer]!.ipam = null;
+    this.removals.push({ peer, by, heardBy: new Set([by]) });
+    this.guard(by, (ipam) => ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id));
+    this.#spreadRemovals();
+  }
+
+  isRemoved(index: number): boolean {
+    return this.removals.some(({ peer }) => peer === index);
+  }
+
+  #spreadRemovals(): void {
+    for (const { peer, by, heardBy } of this.removals) {
+      for (const [index] of this.hosts.entries()) {
+        if (heardBy.has(index) || !this.linked(by, index)) continue;
+        heardBy.add(index);
+        this.guard(index, (ipam) => ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id));
+      }
+    }
   }
 
   crash(index: number, snapshot?: StoreSnapshot): void {
@@ -227,7 +254,10 @@ export class Cluster {
   heal(): void {
     this.cutChance = 0;
     this.cut.clear();
-    for (const [index, { ipam }] of this.hosts.entries()) if (ipam === null) this.start(index);
+    for (const [index, { ipam }] of this.hosts.entries()) {
+      if (ipam === null && !this.isRemoved(index)) this.start(index);
+    }
+    this.#spreadRemovals();
     for (let round = 0; round < 25; round++) {
       for (const [a] of this.hosts.entries()) for (let b = 0; b < a; b++) this.reconcile(a, b);
       this.drain();
@@ -291,7 +321,8 @@ export class Cluster {
     this.check();
     for (const { family, range } of this.plan.families) {
       let total = 0n;
-      for (const host of this.hosts) {
+      const hosts = this.hosts.filter((_, index) => !this.isRemoved(index));
+      for (const host of hosts) {
         for (const block of ownBlocks(host.ipam!, host.id)) if (block.family === family) total += size(block);
       }
       if (total !== size(range)) throw new Violation(`${total} of ${size(range)} addresses are owned`);
@@ -299,7 +330,7 @@ export class Cluster {
         .get(family)!
         .regions(range, (region) => {
           const ip: IpAddress = { family, value: region.base };
-          const said = new Set(this.hosts.map((host) => host.ipam!.ownerOf(ip)));
+          const said = new Set(hosts.map((host) => host.ipam!.ownerOf(ip)));
           if (said.size !== 1) throw new Violation(`hosts differ about ${formatCidr(region)}`);
         });
     }
@@ -387,7 +418,7 @@ export function ip(text: string): IpAddress {
 export function ownBlocks(ipam: Ipam, self: PeerId): Cidr[] {
   return ipam
     .leases()
-    .filter(({ peer, state }) => peer === self && state !== 'incoming')
+    .filter(({ peer, state }) => peer === self && state !== 'incoming' && state !== 'disputed')
     .map(({ cidr }) => cidr);
 }
 

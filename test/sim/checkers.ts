@@ -68,7 +68,7 @@ export class Checkers {
     const owned = this.#allocating().flatMap((host) =>
       host
         .daemon!.member!.ipam.leases()
-        .filter(({ peer, state }) => peer === host.daemon!.keys.peer && state !== 'incoming')
+        .filter(({ peer, state }) => peer === host.daemon!.keys.peer && state !== 'incoming' && state !== 'disputed')
         .map(({ cidr }) => ({
           host,
           cidr,

@@ -139,6 +139,9 @@ export class Cluster {
       case 'lose-disk':
         if (host.daemon === null) host.restoreDisk(null);
         return;
+      case 'rmpeer':
+        host.removeFormer(this.hosts[action.machine]?.formerPeers ?? []);
+        return;
       case 'clone': {
         const clone = this.#host(action.as);
         clone.restoreDisk(host.copyDisk());

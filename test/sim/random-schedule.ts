@@ -171,6 +171,7 @@ class Drawing {
         this.#during(host, [atMs, { kind: 'cut-power', host }], [endMs, { kind: 'launch', host }]);
         this.#at(atMs + 1, { kind: 'lose-disk', host });
         this.#containers[host] = [];
+        this.#removeFormer(host, endMs);
         break;
       case 'clone':
         this.#clone(host, atMs, endMs);
@@ -181,6 +182,15 @@ class Drawing {
         this.#during(host, [atMs, { kind: 'leave', host }], [Math.max(endMs, atMs + 12_000), { kind: 'launch', host }]);
         break;
     }
+  }
+
+  /** The operator waits until the cluster is whole again and has heard of the dead host's last gifts (docs/leases.md). */
+  #removeFormer(machine: number, backAtMs: number): void {
+    const host = this.#random.below(this.#wish.hosts);
+    const atMs = Math.max(backAtMs, this.#partitionedUntilMs, this.#lossyUntilMs) + this.#between(1_000, 5_000);
+    if (host === machine) return;
+    this.#at(atMs, { kind: 'rmpeer', host, machine });
+    this.#partitionedUntilMs = Math.max(this.#partitionedUntilMs, atMs + 2_000);
   }
 
   #partition(atMs: number, endMs: number): void {

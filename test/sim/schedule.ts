@@ -11,6 +11,8 @@ export type Action =
   | { readonly kind: 'renumber' | 'copy-disk' | 'restore-copy' | 'lose-disk'; readonly host: number }
   | ({ readonly kind: 'cut-at-write'; readonly host: number } & CutPlan)
   | { readonly kind: 'attach' | 'detach'; readonly host: number; readonly container: string }
+  /** An operator says at a host that what another machine was before it lost its disk is gone for good. */
+  | { readonly kind: 'rmpeer'; readonly host: number; readonly machine: number }
   /** A machine beyond the cluster's comes up with a copy of this host's disk. */
   | { readonly kind: 'clone'; readonly host: number; readonly as: number }
   | { readonly kind: 'path'; readonly from: number; readonly to: number; readonly passes: boolean }

@@ -125,6 +125,7 @@ export class SimDaemon {
         networks: [DEFAULT_VNI],
       },
       readGenesis: (bytes) => readGenesis(bytes, clusterId, quickCrypto),
+      bar: (barred) => this.member?.removals.refusalOf(barred) ?? null,
       clock: this.process,
       timers: this.process,
       random: this.#random.split(),
@@ -135,6 +136,7 @@ export class SimDaemon {
         message: (link, channel, bytes) => this.member?.message(link.peer, channel, bytes),
         writable: (link) => this.member?.writable(link.peer),
         refused: ({ what, why }) => log.debug(what, { why }),
+        removed: (report) => this.member?.removals.toldByPeer(report),
         clone: (report) => {
           if (report.peer === peer) this.member?.cloneDetected(report.why);
         },
@@ -173,6 +175,7 @@ export class SimDaemon {
         send: (peer, channel, bytes) => mesh.link(peer)?.send(channel, bytes) ?? false,
         setKnownPeers: (peers) => mesh.setKnownPeers(peers),
         linkedPeers: () => mesh.links().map(({ peer }) => peer),
+        shutOut: (peer) => mesh.link(peer)?.close('refused', 'this host was removed from the cluster'),
         isGreeting: () => mesh.isGreeting(),
       },
       underlayMtu: UNDERLAY_MTU,

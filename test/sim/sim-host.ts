@@ -54,6 +54,8 @@ export class SimHost {
   hasOldState = false;
   /** Containers that callers were told are attached, and have not asked to detach since. */
   readonly containers = new Set<string>();
+  /** Who this machine was before it lost its disk. */
+  readonly formerPeers: PeerId[] = [];
   readonly outcomes = new Map<string, number>();
   readonly #failed: (error: unknown) => void;
   #joins: readonly string[] = [];
@@ -109,6 +111,7 @@ export class SimHost {
 
   /** Replaces the disk while the daemon is down; null: everything is lost. */
   restoreDisk(copy: DiskCopy | null): void {
+    if (copy === null && this.peer !== null) this.formerPeers.push(this.peer);
     this.disk = { store: new MemoryStore(copy?.store), identity: copy?.identity ?? null };
   }
 
@@ -122,6 +125,17 @@ export class SimHost {
 
   renumber(): void {
     this.network.renumber(this.nic, this.#addressOf(++this.#renumberings));
+  }
+
+  /** `fabric rmpeer` of each. */
+  removeFormer(peers: readonly PeerId[]): void {
+    for (const peer of peers) {
+      this.#operate('rmpeer', async ({ member }) => {
+        if (member === null) return 'no-member';
+        member.removals.remove(peer);
+        return 'ok';
+      });
+    }
   }
 
   attach(containerId: string): void {

@@ -20,10 +20,11 @@ export const GOODBYE_REASONS = [
   'clone',
   'refused',
   'restarting',
+  'removed',
 ] as const;
 /**
- * `leaving` is for good, `stopping` until the next start, `restarting` too, but its tunnels go on meanwhile; the others end a
- * link that shall not be.
+ * `leaving` is for good, `stopping` until the next start, `restarting` too, but its tunnels go on meanwhile; `removed` says that an
+ * operator has removed the receiver from the cluster; the others end a link that shall not be.
  */
 export type GoodbyeReason = (typeof GOODBYE_REASONS)[number];
 

@@ -28,6 +28,8 @@ export interface MeshEvents {
   writable(link: Link): void;
   /** Each caller's refusal; a dial's only when the reason differs from the last one at that address. */
   refused(report: RefusalReport): void;
+  /** A member says that an operator has removed us from the cluster. */
+  removed(report: RefusalReport): void;
   /** Two live hosts use one identity: ours when `peer` is ourselves. */
   clone(report: RefusalReport & { readonly peer: PeerId }): void;
   /**

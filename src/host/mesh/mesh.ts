@@ -13,7 +13,7 @@ import { type HelloContext, judgeHello } from './judge-hello.ts';
 import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from './mesh-ports.ts';
-import { cloneRefusal, closedEarly, ownClone, type Refusal } from './refusal.ts';
+import { cloneRefusal, closedEarly, ownClone, ownRemoval, type Refusal } from './refusal.ts';
 import type { AcceptedCall, MeshTransport, ReachedHost } from './transport.ts';
 import type { Wire } from './wire.ts';
 
@@ -266,7 +266,7 @@ export class Mesh {
 
   #refuse(meeting: Meeting, connection: Connection, refusal: Refusal): void {
     if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
-    connection.close('refused', refusal.why);
+    connection.close(refusal.code === 'peer-removed' ? 'removed' : 'refused', refusal.why);
   }
 
   #admit(genesis: Uint8Array, { name }: Meeting): Refusal | null {
@@ -330,6 +330,7 @@ export class Mesh {
   #ended(meeting: Meeting, connection: Connection, reason: CloseReason, detail: string): void {
     const { dialled, certified, name } = meeting;
     if (connection.endedByPeer && reason === 'clone') this.#weAreCloned(meeting, detail);
+    if (connection.endedByPeer && reason === 'removed') this.#weAreRemoved(meeting, detail);
     const open =
       dialled === null ? connection.endedByPeer && reason === 'refused' : this.#dialler.isDialling(dialled.id);
     if (!open || this.#stopping) return;
@@ -345,6 +346,13 @@ export class Mesh {
   #weAreCloned(meeting: Meeting, detail: string): void {
     const refusal = ownClone(`${meeting.name} turned us away`, detail);
     if (this.#failDial(meeting, refusal)) this.#reportClone(refusal, meeting.name, this.#self);
+  }
+
+  #weAreRemoved(meeting: Meeting, detail: string): void {
+    const refusal = ownRemoval({ name: meeting.name, dialled: meeting.dialled !== null }, detail);
+    if (this.#failDial(meeting, refusal)) {
+      this.#report(refusal, meeting.name, meeting.certified.peer, this.#options.events.removed);
+    }
   }
 
   /** Another host found that two of us live, and keeps the link to us. */

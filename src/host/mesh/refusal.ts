@@ -117,6 +117,12 @@ export function ownClone(what: string, why: string): Refusal {
   return { code: 'identity-clone', what, why, fix };
 }
 
+/** A peer says that an operator has removed us. */
+export function ownRemoval(party: Party, why: string): Refusal {
+  const fix = "Run 'fabric reset --force' here and join anew";
+  return { code: 'peer-removed', what: `${party.name} turned this host away`, why, fix };
+}
+
 /** An exchange that ended without a word, e.g. because the other side refuses us and closed. */
 export function closedEarly(party: Party, detail: string): Refusal {
   return {

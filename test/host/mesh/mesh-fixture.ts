@@ -46,6 +46,7 @@ export class TestHost {
   readonly ups: Link[] = [];
   readonly downs: { link: Link; reason: string; detail: string }[] = [];
   readonly messages: { peer: PeerId; channel: string; text: string }[] = [];
+  readonly removals: RefusalReport[] = [];
   readonly refusals: RefusalReport[] = [];
   readonly clones: RefusalReport[] = [];
   readonly admissions: Uint8Array[] = [];
@@ -94,6 +95,7 @@ export class TestHost {
           this.messages.push({ peer, channel, text: new TextDecoder().decode(bytes) }),
         writable: () => this.writables++,
         refused: (report) => this.refusals.push(report),
+        removed: (report) => this.removals.push(report),
         clone: (report) => this.clones.push(report),
         admitted: (genesis) => {
           this.admit();

@@ -184,6 +184,19 @@ describe('refusals are told on both sides and both live on', () => {
     const b = await startHost({ token });
     await refused(a, b);
     expect(b.refusals[0]!.why).toContain('it was removed');
+    expect(b.removals).toEqual([]);
+  });
+
+  test('a peer that an operator removed is told so', async () => {
+    const token = newToken();
+    const bar = () => ({ code: 'peer-removed', what: 'refused', why: 'an operator removed it', fix: 'none' }) as const;
+    const a = await startHost({ token, options: { bar } });
+    const b = await startHost({ token });
+    b.join(a);
+    await until(() => b.removals.length > 0, 'told');
+    expect(b.removals[0]).toMatchObject({ code: 'peer-removed', why: 'an operator removed it' });
+    expect(a.mesh.links()).toEqual([]);
+    expect(a.removals).toEqual([]);
   });
 });
 

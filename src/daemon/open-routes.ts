@@ -1,0 +1,21 @@
+// Makes the table of claims of the default network: its ranges and gateway, and whom its addresses belong to.
+
+import { type IpAddress, parseIp } from '../base/address.ts';
+import type { PeerId } from '../base/ids.ts';
+import { type RoutePorts, Routes } from '../router/routes.ts';
+import { type NetworkFacts, routeNetwork } from './genesis.ts';
+
+/** `ownerOf`: the host that owns an address, as far as proven; null outside the network. */
+export function openRoutes(
+  facts: NetworkFacts,
+  ports: Pick<RoutePorts, 'self' | 'isAlive' | 'apply'> & { ownerOf(ip: IpAddress): PeerId | null },
+): Routes {
+  return new Routes({
+    ...ports,
+    networks: [routeNetwork(facts)],
+    ownerOf: (_network, text) => {
+      const ip = parseIp(text);
+      return ip === null ? null : ports.ownerOf(ip);
+    },
+  });
+}

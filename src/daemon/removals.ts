@@ -1,0 +1,166 @@
+// `fabric rmpeer`: an operator's word that a host is off for good. It is published for ever; every host that hears of it shuts
+// the removed one out (mesh, tunnels, routes), and the host where it was said takes over its addresses (docs/leases.md).
+
+import { formatCidr } from '../base/address.ts';
+import type { Log } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { RemovalRecord } from '../base/records.ts';
+import type { PeerLiveness } from '../gossip/peer-liveness.ts';
+import type { Refusal } from '../host/mesh/refusal.ts';
+import type { Ipam } from '../ipam/ipam.ts';
+import type { Tunnels } from '../router/tunnels.ts';
+import type { Directory } from './directory.ts';
+import type { MeshPort } from './member-options.ts';
+import type { OwnRecords } from './own-records.ts';
+
+/** A shorter beginning of a peer id is too easily another's. */
+const ID_PREFIX_MIN = 6;
+
+export interface RemovalPorts {
+  readonly self: PeerId;
+  readonly log: Log;
+  readonly mesh: Pick<MeshPort, 'linkedPeers' | 'shutOut'>;
+  readonly own: Pick<OwnRecords, 'publishRemoval'>;
+  /** What of the member a removal changes. */
+  readonly parts: {
+    readonly directory: Pick<Directory, 'peers' | 'peer' | 'ban'>;
+    readonly ipam: Pick<Ipam, 'leases' | 'peerRemoved' | 'setAllocating'>;
+    readonly tunnels: Pick<Tunnels, 'removePeer'>;
+    readonly liveness: Pick<PeerLiveness, 'view'>;
+  };
+}
+
+export interface Removed {
+  readonly peer: PeerId;
+  readonly nickname: string;
+  /** What this host took over, CIDR text. */
+  readonly blocks: readonly string[];
+}
+
+export class Removals {
+  readonly #ports: RemovalPorts;
+  readonly #removed = new Map<PeerId, { readonly nickname: string; readonly by: PeerId }>();
+
+  /** What a member said when it turned us away. */
+  #told: Refusal | null = null;
+
+  constructor(ports: RemovalPorts) {
+    this.#ports = ports;
+  }
+
+  isRemoved(peer: PeerId): boolean {
+    return this.#removed.has(peer);
+  }
+
+  /** Why a host that proved its identity is not let in; null: it is welcome. */
+  refusalOf(peer: PeerId): Refusal | null {
+    const removal = this.#removed.get(peer);
+    if (removal === undefined) return null;
+    return {
+      code: 'peer-removed',
+      what: `refused peer ${peer}${removal.nickname === '' ? '' : ` (${removal.nickname})`}`,
+      why: `an operator removed it from the cluster at ${this.#nameOf(removal.by)}: its addresses belong to others`,
+      fix: "To let that machine in again, run 'fabric reset --force' on it and join anew",
+    };
+  }
+
+  /** Set when we are the one that was removed. */
+  get ownFault(): Refusal | null {
+    const refusal = this.#told ?? this.refusalOf(this.#ports.self);
+    return refusal === null ? null : { ...refusal, what: 'this host was removed from its cluster' };
+  }
+
+  /**
+   * Removes a host, named by id, the beginning of one, or nickname; durable when it returns. Again for one that is removed
+   * already takes over what another operator's host has not. Throws `usage`, `peer-unknown` or `peer-alive`.
+   */
+  remove(name: string): Removed {
+    const { self, own, log, parts } = this.#ports;
+    const peer = this.#find(name);
+    const nickname = parts.directory.peer(peer)?.nickname ?? this.#removed.get(peer)?.nickname ?? '';
+    const record: RemovalRecord = { peer, nickname };
+    own.publishRemoval(record);
+    const before = this.#blocksOf(peer);
+    this.heard(self, record);
+    const left = new Set(this.#blocksOf(peer));
+    const blocks = before.filter((block) => !left.has(block));
+    log.warn('a host was removed by an operator', { peer, nickname, blocks: blocks.join(' ') });
+    return { peer, nickname, blocks };
+  }
+
+  /** Host `by` says that a host was removed there; repeats change nothing. */
+  heard(by: PeerId, { peer, nickname }: RemovalRecord): void {
+    const { self, mesh, log } = this.#ports;
+    const { ipam, directory, tunnels } = this.#ports.parts;
+    const isNews = !this.#removed.has(peer);
+    if (isNews) this.#removed.set(peer, { nickname, by });
+    if (peer === self) {
+      if (isNews) this.#shutDown();
+      return;
+    }
+    ipam.peerRemoved(peer, by);
+    if (!isNews) return;
+    log.info('host removed', { peer, nickname, by });
+    directory.ban(peer);
+    tunnels.removePeer(peer);
+    mesh.shutOut(peer);
+  }
+
+  /** A member turned us away, because an operator has removed us while we were off. */
+  toldByPeer(refusal: Refusal): void {
+    if (this.ownFault !== null) return;
+    this.#told = refusal;
+    this.#shutDown();
+  }
+
+  /** Our addresses are others' now: nothing is given out any more. What runs here is cut off by everyone else. */
+  #shutDown(): void {
+    const { what, why, fix } = this.ownFault!;
+    this.#ports.log.error(what, { why, fix });
+    this.#ports.parts.ipam.setAllocating(new FabricError('peer-removed', { what, why, fix }));
+  }
+
+  #find(name: string): PeerId {
+    const { self, mesh } = this.#ports;
+    const { directory, ipam, liveness } = this.#ports.parts;
+    const owners = ipam.leases().map(({ peer }) => peer);
+    const known = new Set([...directory.peers().map(([peer]) => peer), ...owners, ...this.#removed.keys()]);
+    const byId = [...known].filter((id) => id === name || (name.length >= ID_PREFIX_MIN && id.startsWith(name)));
+    const byName = directory.peers().flatMap(([peer, { nickname }]) => (nickname === name ? [peer] : []));
+    const matches = [...new Set([...byId, ...byName])];
+    const [peer] = matches;
+    if (matches.length > 1) {
+      throw new FabricError('usage', {
+        what: `${name} is not one host`,
+        why: matches.join(', '),
+        fix: 'Give the peer id',
+      });
+    }
+    if (peer === undefined) {
+      throw new FabricError('peer-unknown', { what: `no host is called ${name}`, fix: "See 'fabric status peers'" });
+    }
+    if (peer === self) {
+      throw new FabricError('usage', {
+        what: 'a host does not remove itself',
+        fix: "Leave with 'fabric reset', or say rmpeer on another host",
+      });
+    }
+    if (mesh.linkedPeers().includes(peer) || liveness.view(peer)?.state === 'alive') {
+      throw new FabricError('peer-alive', {
+        what: `${this.#nameOf(peer)} is alive`,
+        why: 'its addresses are in use; given to others, they would be in use twice',
+        fix: "Run 'fabric reset' on it, or switch it off first",
+      });
+    }
+    return peer;
+  }
+
+  #blocksOf(peer: PeerId): readonly string[] {
+    return this.#ports.parts.ipam.leases().flatMap((row) => (row.peer === peer ? [formatCidr(row.cidr)] : []));
+  }
+
+  #nameOf(peer: PeerId): string {
+    return this.#ports.parts.directory.peer(peer)?.nickname ?? peer;
+  }
+}

@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest';
+import { parseCidr } from '../../src/base/address.ts';
+import { FabricError } from '../../src/base/errors.ts';
+import type { PeerId } from '../../src/base/ids.ts';
+import type { PeerRecord, RemovalRecord } from '../../src/base/records.ts';
+import { Removals } from '../../src/daemon/removals.ts';
+import type { LeaseRow } from '../../src/ipam/types.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+
+const SELF = '11'.repeat(16) as PeerId;
+const LOST = '22'.repeat(16) as PeerId;
+const TWIN = '23'.repeat(16) as PeerId;
+const OTHER = '33'.repeat(16) as PeerId;
+
+function setUp() {
+  const did: string[] = [];
+  const published: RemovalRecord[] = [];
+  const linked = new Set<PeerId>();
+  const nicknames = new Map([
+    [SELF, 'me'],
+    [LOST, 'lost'],
+    [TWIN, 'twin'],
+    [OTHER, 'twin'],
+  ]);
+  let rows = [{ peer: LOST, cidr: parseCidr('10.32.4.0/22')! } as LeaseRow];
+  let stopped: FabricError | null = null;
+  const removals = new Removals({
+    self: SELF,
+    log: new RecordingLog(),
+    mesh: { linkedPeers: () => [...linked], shutOut: (peer) => void did.push(`shut out ${peer.slice(0, 2)}`) },
+    own: { publishRemoval: (record) => void published.push(record) },
+    parts: {
+      directory: {
+        peers: () => [...nicknames].map(([peer, nickname]) => [peer, { nickname } as PeerRecord] as const),
+        peer: (peer) => (nicknames.has(peer) ? ({ nickname: nicknames.get(peer)! } as PeerRecord) : null),
+        ban: (peer) => void did.push(`ban ${peer.slice(0, 2)}`),
+      },
+      ipam: {
+        leases: () => rows,
+        peerRemoved: (peer, by) => {
+          did.push(`inherit ${peer.slice(0, 2)} at ${by.slice(0, 2)}`);
+          if (by === SELF) rows = [];
+        },
+        setAllocating: (error) => {
+          stopped = error;
+        },
+      },
+      tunnels: { removePeer: (peer) => void did.push(`end tunnel ${peer.slice(0, 2)}`) },
+      liveness: { view: () => null },
+    },
+  });
+  return { removals, did, published, linked, stopped: () => stopped };
+}
+
+function codeOf(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof FabricError) return error.code;
+    throw error;
+  }
+  return 'ok';
+}
+
+test.each([
+  ['its nickname', 'lost'],
+  ['its id', LOST],
+  ['the beginning of its id', '222222'],
+])('a host is removed by %s: published first, then shut out everywhere, and its blocks are named', (_how, name) => {
+  const { removals, did, published } = setUp();
+  expect(removals.remove(name)).toEqual({ peer: LOST, nickname: 'lost', blocks: ['10.32.4.0/22'] });
+  expect(published).toEqual([{ peer: LOST, nickname: 'lost' }]);
+  expect(did).toEqual(['inherit 22 at 11', 'ban 22', 'end tunnel 22', 'shut out 22']);
+  expect(removals.isRemoved(LOST)).toBe(true);
+  expect(removals.refusalOf(LOST)).toMatchObject({ code: 'peer-removed', what: `refused peer ${LOST} (lost)` });
+  expect(removals.refusalOf(OTHER)).toBeNull();
+});
+
+test.each([
+  ['nobody', 'nobody', 'peer-unknown'],
+  ['too short a beginning', '22', 'peer-unknown'],
+  ['two hosts of one name', 'twin', 'usage'],
+  ['itself', 'me', 'usage'],
+])('a host refuses to remove %s', (_who, name, code) => {
+  const { removals, published } = setUp();
+  expect(codeOf(() => removals.remove(name))).toBe(code);
+  expect(published).toEqual([]);
+});
+
+test('a host that is linked is alive, and is not removed', () => {
+  const { removals, linked, did } = setUp();
+  linked.add(LOST);
+  expect(codeOf(() => removals.remove('lost'))).toBe('peer-alive');
+  linked.delete(LOST);
+  expect(codeOf(() => removals.remove('lost'))).toBe('ok');
+  expect(did.length).toBeGreaterThan(0);
+});
+
+test('what other hosts say is carried out once, and each may take over', () => {
+  const { removals, did } = setUp();
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost' });
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost' });
+  removals.heard(TWIN, { peer: LOST, nickname: 'lost' });
+  expect(did.filter((what) => !what.startsWith('inherit'))).toEqual(['ban 22', 'end tunnel 22', 'shut out 22']);
+  expect(did).toContain('inherit 22 at 33');
+  expect(did).toContain('inherit 22 at 23');
+});
+
+test('a host that was removed itself gives out no address any more, and says why', () => {
+  const { removals, did, stopped } = setUp();
+  expect(removals.ownFault).toBeNull();
+  removals.heard(OTHER, { peer: SELF, nickname: 'me' });
+  expect(stopped()?.code).toBe('peer-removed');
+  expect(removals.ownFault?.what).toBe('this host was removed from its cluster');
+  expect(did).toEqual([]);
+});
