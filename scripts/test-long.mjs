@@ -1,5 +1,6 @@
 // `npm run test:long -- PART`: a part of the tests at full length, which `npm test` runs shortened. Without an argument the
 // parts are listed. What it showed goes, dated, to docs/results/; the last line is the sum of the part's subtests.
+// `npm run test:long -- matrix [MIX]` runs the foundation's tests on each mix of datapaths, or on that one.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -8,8 +9,9 @@ import { join, relative } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isRoot, root } from './bootstrap.mjs';
 import { TapReport } from './tap-report.mjs';
+import { runMatrix } from './test-matrix.mjs';
 
-/** Each part is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
+/** Each part but the matrix is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
 const PARTS = {
   fuzz: { what: 'every fuzz target of native/fuzz for ten minutes, two at a time', timeoutS: 3300 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
@@ -22,6 +24,10 @@ const PARTS = {
   'engine-lifetime': {
     what: 'daemon and engine killed, stopped and hung, 20 rounds each; keys expire',
     timeoutS: 1800,
+  },
+  matrix: {
+    what: "the foundation's end-to-end tests on each mix of datapaths, or on the one named behind",
+    timeoutS: 300,
   },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
   'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
@@ -54,13 +60,14 @@ async function run(part) {
   return { report, lines };
 }
 
-function keep(part, lines, verdict) {
+/** `name` is the part, and what was chosen of it. */
+function keep(part, name, lines, verdict) {
   const date = new Date().toISOString();
   const folder = join(root, 'docs/results');
   mkdirSync(folder, { recursive: true });
-  const file = join(folder, `${date.slice(0, 10)}-${part}.txt`);
+  const file = join(folder, `${date.slice(0, 10)}-${name}.txt`);
   const head = [
-    `test:long ${part}: ${PARTS[part].what}`,
+    `test:long ${name}: ${PARTS[part].what}`,
     `${date}, Linux ${release()}, Node ${process.versions.node}, ${cpus().length} cores`,
   ];
   writeFileSync(file, `${[...head, '', ...lines, '', verdict].join('\n')}\n`);
@@ -78,9 +85,9 @@ else if (!Object.hasOwn(PARTS, part)) {
   process.exitCode = 2;
 } else {
   bootstrap();
-  const { report, lines } = await run(part);
+  const { report, lines } = part === 'matrix' ? await runMatrix(process.argv[3], PARTS.matrix) : await run(part);
   const verdict = `${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`;
-  keep(part, lines, verdict);
+  keep(part, process.argv.slice(2).join('-'), lines, verdict);
   process.stdout.write(`${verdict}\n`);
   process.exitCode = report.failed > 0 ? 1 : 0;
 }

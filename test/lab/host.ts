@@ -27,14 +27,24 @@ export class LabHost {
   readonly directory: string;
   readonly ip: string;
   readonly ip6: string;
+  readonly #launchFlags: readonly string[];
   readonly #containers: LabContainer[] = [];
 
-  constructor(facts: { name: string; pid: number; directory: string; ip: string; ip6: string }) {
+  /** `launchFlags`: of every launch that says nothing else of datapaths. */
+  constructor(facts: {
+    name: string;
+    pid: number;
+    directory: string;
+    ip: string;
+    ip6: string;
+    launchFlags: readonly string[];
+  }) {
     this.name = facts.name;
     this.pid = facts.pid;
     this.directory = facts.directory;
     this.ip = facts.ip;
     this.ip6 = facts.ip6;
+    this.#launchFlags = facts.launchFlags;
   }
 
   /** Own directories, own host name resolution, loopback up. */
@@ -84,9 +94,10 @@ export class LabHost {
     flags?: readonly string[];
     env?: Readonly<Record<string, string>>;
   } = {}): Promise<Result> {
+    const chosen = flags.includes('--datapath') || flags.includes('--trusted-subnets') ? [] : this.#launchFlags;
     const join = target === undefined ? [] : ['--join', target.ip, '--token-file', '-'];
     return this.fabric(
-      ['launch', '--detach', '--nickname', this.name, ...join, ...flags],
+      ['launch', '--detach', '--nickname', this.name, ...join, ...chosen, ...flags],
       token === undefined ? { env } : { env, input: token },
     );
   }

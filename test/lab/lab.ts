@@ -10,6 +10,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type DatapathMix, mixOfEnvironment } from './datapath-mix.ts';
 import { end, eventually, exec } from './exec.ts';
 import { LabHost } from './host.ts';
 
@@ -32,17 +33,20 @@ export interface Capture {
 
 export class Lab {
   readonly directory: string;
+  /** What its hosts run. */
+  readonly mix: DatapathMix;
   readonly hosts: LabHost[] = [];
   readonly #children: ChildProcess[] = [];
   #switchPid = 0;
 
-  private constructor() {
+  private constructor(mix: DatapathMix) {
+    this.mix = mix;
     this.directory = mkdtempSync(join(tmpdir(), `${DIRECTORY_PREFIX}${process.pid}-`));
   }
 
-  static async create(): Promise<Lab> {
+  static async create(mix = mixOfEnvironment()): Promise<Lab> {
     removeStaleDirectories();
-    const lab = new Lab();
+    const lab = new Lab(mix);
     lab.#switchPid = await lab.hold(['--net']);
     await lab.inSwitch(['ip', 'link', 'add', 'underlay', 'type', 'bridge', 'mcast_snooping', '0']);
     await lab.inSwitch(['ip', 'link', 'set', 'underlay', 'up']);
@@ -63,6 +67,7 @@ export class Lab {
       directory: join(this.directory, name),
       ip: `192.0.2.${number}`,
       ip6: `2001:db8:1::${number}`,
+      launchFlags: this.mix.flags[this.hosts.length % this.mix.flags.length]!,
     });
     await host.prepare();
     await this.connect(host, { ifname: 'eth0', mtu });
