@@ -27,5 +27,5 @@ for (const { name, run } of datapathContract) {
   writeSync(1, `${JSON.stringify({ name, error } satisfies CaseResult)}\n`);
 }
 // npm pcap lets go of a session only when it meets a frame (pcap-port.ts), and a TAP whose engine was stopped carries none:
-// the packet socket of the last case may stay. That the engine itself keeps nothing alive is for test/e2e/engine-datapath.ts.
+// the packet socket of the last case may stay. That the engine itself keeps nothing alive is for test/e2e/datapaths.ts.
 process.exit();
