@@ -19,6 +19,17 @@ export function findProblems(member: Member | null, mesh: Mesh | null): readonly
   if (networkFault !== null) {
     add('kernel-network', "the host's network is not as fabric needs it", networkFault, 'See the log; fabric retries');
   }
+  for (const { ifname, mac, peer } of member.host.blockedPorts()) {
+    const name = peer === null ? null : (member.directory.peer(peer)?.nickname ?? peer);
+    add(
+      'bridge-loop',
+      `the port ${ifname} of the bridge is blocked`,
+      name === null
+        ? 'it was when this daemon started'
+        : `a frame of ${mac}, which is on ${name}, entered there: a loop`,
+      `Take it out (ip link set ${ifname} nomaster), or undo the loop and open it: bridge link set dev ${ifname} state 3`,
+    );
+  }
   if (slot.failure !== null) {
     add('datapath', 'no frame crosses between hosts', slot.failure, 'See the log; fabric retries by itself');
   }

@@ -14,6 +14,7 @@ import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
+import type { HostNetwork } from '../host/host-network.ts';
 import { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
@@ -75,6 +76,7 @@ export class Member {
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
   cloneFault: string | null = null;
   readonly store: Store;
+  readonly host: HostNetwork;
   readonly #options: MemberOptions;
   readonly #own: OwnRecords;
   readonly #presence: OwnPresence;
@@ -99,6 +101,7 @@ export class Member {
     const { keys } = identity;
     this.#options = options;
     this.store = store;
+    this.host = host;
     this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
     this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#peers.livenessChanged(peer) });
@@ -303,6 +306,7 @@ export class Member {
     await this.attachments.reconcile({ starting: true });
     await this.names.start();
     this.#started = true;
+    await host.guardAgainstLoops({ livesOn: (mac) => this.routes.placeElsewhere(DEFAULT_VNI, mac) });
     await host.watch(() => this.#reconciler.request());
     this.#reconciler.every(RECONCILE_EVERY_MS, this.#options.timers);
     this.#presence.watch();

@@ -3,7 +3,7 @@
 // by rtnetlink and nftables, idempotently, and puts it back when someone deletes it.
 
 import type { Cidr, Family } from '../base/address.ts';
-import type { Mac, Vni } from '../base/ids.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
 
 export interface OverlayNetworkConfig {
   readonly network: Vni;
@@ -70,6 +70,20 @@ export interface VxlanPlan {
   readonly paths: ReadonlyMap<Mac, string>;
 }
 
+/** Says where MACs live, for the guard against loops. */
+export interface LoopWitness {
+  /** The other host on which a container, or that host itself, has this MAC; null when nothing like that is known. */
+  livesOn(mac: Mac): PeerId | null;
+}
+
+/** A port of the bridge that others put there and that does not forward. */
+export interface BlockedPort {
+  readonly ifname: string;
+  /** Which frame gave it away, and whose; null when it was found blocked. */
+  readonly mac: Mac | null;
+  readonly peer: PeerId | null;
+}
+
 /** How the datapath is connected to the bridge. */
 export type DatapathPortKind = 'veth' | 'tap';
 
@@ -132,6 +146,13 @@ export interface HostNetwork {
   }): Promise<void>;
   /** Calls `changed` (coalesced) when one of our objects was deleted or altered by others, or a container port vanished. */
   watch(changed: () => void): Promise<void>;
+  /**
+   * From now on a foreign port of the bridge on which a frame of another host's MAC enters is blocked, with an event in the
+   * log: it leads round the overlay and back. Called once, before {@link watch}.
+   */
+  guardAgainstLoops(witness: LoopWitness): Promise<void>;
+  /** Foreign ports of the bridge that are blocked now. */
+  blockedPorts(): readonly BlockedPort[];
   /** Routes of the host that overlap the range, other than ours, as `CIDR dev NAME`; for the launch check. */
   overlappingRoutes(range: Cidr): Promise<readonly string[]>;
   /** Addresses of the host that peers may reach, best first, canonical text; never loopback, link-local or ours. */

@@ -130,6 +130,15 @@ export class Routes {
     return contest === undefined ? null : (this.#winner(contest)?.author ?? null);
   }
 
+  /** The other, live host on which a container, or that host itself, has this MAC; null: none, or a device that may move. */
+  placeElsewhere(network: Vni, mac: Mac): PeerId | null {
+    const contest = this.#contests.get(contestKey(network, mac));
+    const winner = contest === undefined ? null : this.#winner(contest);
+    if (winner === null || winner.record.kind === 'foreign') return null;
+    const { self, isAlive } = this.#ports;
+    return winner.author !== self && isAlive(winner.author) ? winner.author : null;
+  }
+
   /** Which claim holds an address that no lease covers, by the live claims that this host knows; null when none does. */
   holderOfFreeAddress(network: Vni, ip: string): { readonly author: PeerId; readonly mac: Mac } | null {
     return this.#free.holder(network, ip);

@@ -4,6 +4,7 @@
 import type { Cidr, Family } from '../../src/base/address.ts';
 import type { Mac } from '../../src/base/ids.ts';
 import type {
+  BlockedPort,
   ContainerInterfaceConfig,
   ContainerPort,
   HostAccess,
@@ -81,6 +82,10 @@ export class FakeHostNetwork implements HostNetwork {
   }
 
   async watch(): Promise<void> {}
+  async guardAgainstLoops(): Promise<void> {}
+  blockedPorts(): readonly BlockedPort[] {
+    return [];
+  }
 
   overlaps: readonly string[] = [];
 

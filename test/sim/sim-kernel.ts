@@ -6,7 +6,13 @@ import type { Cidr, Family } from '../../src/base/address.ts';
 import type { Timers } from '../../src/base/capabilities.ts';
 import type { Mac } from '../../src/base/ids.ts';
 import { pause } from '../../src/daemon/pause.ts';
-import type { ContainerInterfaceConfig, ContainerPort, HostAccess, HostNetwork } from '../../src/host/host-network.ts';
+import type {
+  BlockedPort,
+  ContainerInterfaceConfig,
+  ContainerPort,
+  HostAccess,
+  HostNetwork,
+} from '../../src/host/host-network.ts';
 
 /** About what rtnetlink takes for a container. */
 const CHANGE_MS = 5;
@@ -99,6 +105,10 @@ export class KernelPort implements HostNetwork {
   }
 
   async watch(): Promise<void> {}
+  async guardAgainstLoops(): Promise<void> {}
+  blockedPorts(): readonly BlockedPort[] {
+    return [];
+  }
 
   async overlappingRoutes(_range: Cidr): Promise<readonly string[]> {
     return [];

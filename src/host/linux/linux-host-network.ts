@@ -8,12 +8,14 @@ import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { Mac } from '../../base/ids.ts';
 import type {
+  BlockedPort,
   ContainerInterfaceConfig,
   ContainerPort,
   DatapathPort,
   DatapathPortKind,
   HostAccess,
   HostNetwork,
+  LoopWitness,
   OverlayNetworkConfig,
   VxlanPlan,
 } from '../host-network.ts';
@@ -28,6 +30,7 @@ import { EventFilter } from './event-filter.ts';
 import type { Opening } from './foreign-accepts.ts';
 import { acceptRules, nameServerRules } from './foreign-chains.ts';
 import { Forwarding, readSysctlIfAny } from './forwarding.ts';
+import { LoopGuard } from './loop-guard.ts';
 import { type NetworkInterfaces, networkInterfaces } from './names.ts';
 import { ensureBridge, JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
 import { PacketFilter } from './packet-filter.ts';
@@ -62,6 +65,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #forwarding: Forwarding;
   readonly #containers: ContainerPorts;
   readonly #events = new EventFilter();
+  readonly #loops: LoopGuard;
   /** By host interface; `live` once its interface stands. Bounded by the 1023 ports of a bridge. */
   readonly #ports = new Map<string, { readonly port: PortIdentity; live: boolean }>();
   #overlay: Overlay | null = null;
@@ -75,6 +79,7 @@ export class LinuxHostNetwork implements HostNetwork {
   constructor({ log, statePath }: LinuxHostNetworkOptions) {
     this.#log = log;
     this.#filter = new PacketFilter(log);
+    this.#loops = new LoopGuard(this.#netlink, log);
     this.#forwarding = new Forwarding(new HostStateFile(statePath), log);
     this.#containers = new ContainerPorts({
       netlink: this.#netlink,
@@ -231,11 +236,10 @@ export class LinuxHostNetwork implements HostNetwork {
     assert(this.#watch === null, 'the host network is watched once');
     const watch = new ChangeWatch({
       log: this.#log,
-      isRelevant: (event) =>
-        this.#events.isRelevant(
-          event,
-          [...this.#ports.values()].filter(({ live }) => live),
-        ),
+      isRelevant: (event) => {
+        this.#loops.hear(event);
+        return this.#events.isRelevant(event, this.#livePorts());
+      },
       isOurThread: (threadId) => this.#filter.isOurThread(threadId),
       look: async () => {
         if (await this.#exclusive(() => this.#repair())) changed();
@@ -243,6 +247,14 @@ export class LinuxHostNetwork implements HostNetwork {
     });
     watch.open();
     this.#watch = watch;
+  }
+
+  async guardAgainstLoops(witness: LoopWitness): Promise<void> {
+    await this.#loops.start(this.#configured().bridge, witness);
+  }
+
+  blockedPorts(): readonly BlockedPort[] {
+    return this.#loops.blocked;
   }
 
   async overlappingRoutes(range: Cidr): Promise<readonly string[]> {

@@ -71,6 +71,10 @@ const IFLA_BR_VLAN_FILTERING = 7;
 const IFLA_BR_GROUP_FWD_MASK = 9;
 const IFLA_BR_MCAST_SNOOPING = 23;
 
+const IFLA_BRPORT_STATE = 1;
+/** BR_STATE_* of linux/if_bridge.h. */
+const BR_STATE_DISABLED = 0;
+const BR_STATE_FORWARDING = 3;
 /** IFLA_BRPORT_*: one byte each. */
 const PORT_FLAGS: Readonly<Record<keyof BridgePortFlags, number>> = {
   hairpin: 4,
@@ -196,6 +200,15 @@ export function setBridgePortRequest(index: number, flags: Partial<BridgePortFla
   return { bytes: writer.finish(), operation: `set ${Object.keys(flags).join(', ')} of the bridge port ${index}` };
 }
 
+export function setBridgePortForwardingRequest(index: number, forwards: boolean): Request {
+  const writer = new MessageWriter(RTM_SETLINK, CHANGE);
+  writeIfinfo(writer, AF_BRIDGE, index, NO_FLAGS);
+  writer.nested(IFLA_PROTINFO, (port) =>
+    port.attributeU8(IFLA_BRPORT_STATE, forwards ? BR_STATE_FORWARDING : BR_STATE_DISABLED),
+  );
+  return { bytes: writer.finish(), operation: `${forwards ? 'open' : 'block'} the bridge port ${index}` };
+}
+
 export function deleteLinkRequest(link: LinkRef): Request {
   return { bytes: linkMessage(RTM_DELLINK, CHANGE, link).finish(), operation: `delete the link ${link}` };
 }
@@ -232,6 +245,7 @@ export function parseLink({ payload }: Message): Link | null {
     rxQueues: attributes.u32(IFLA_NUM_RX_QUEUES) ?? 1,
     gsoIpv4BytesMax: attributes.u32(IFLA_GSO_IPV4_MAX_SIZE),
     port: isPort ? parsePortFlags(info.nested(IFLA_INFO_SLAVE_DATA)) : null,
+    portForwards: isPort ? info.nested(IFLA_INFO_SLAVE_DATA).u8(IFLA_BRPORT_STATE) === BR_STATE_FORWARDING : null,
     bridge: kind === 'bridge' ? parseBridgeOptions(info.nested(IFLA_INFO_DATA)) : null,
     vxlan: kind === VXLAN_KIND ? parseVxlanInfo(info.nested(IFLA_INFO_DATA)) : null,
   };

@@ -64,6 +64,8 @@ export interface Link {
   readonly gsoIpv4BytesMax: number | null;
   /** On ports of a bridge. */
   readonly port: BridgePortFlags | null;
+  /** On ports of a bridge: the port forwards, as far as its spanning tree state says; null elsewhere. */
+  readonly portForwards: boolean | null;
   /** On bridges. */
   readonly bridge: BridgeOptions | null;
   /** On VXLAN devices; null also on one that learns. */

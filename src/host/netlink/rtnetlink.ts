@@ -15,6 +15,7 @@ import {
   getLinkRequest,
   listLinksRequest,
   parseLink,
+  setBridgePortForwardingRequest,
   setBridgePortRequest,
   setBridgeRequest,
   setLinkRequests,
@@ -145,6 +146,11 @@ export class Rtnetlink {
 
   async setBridgePort(index: number, flags: Partial<BridgePortFlags>): Promise<void> {
     await this.#do(setBridgePortRequest(index, flags));
+  }
+
+  /** Of a bridge without a spanning tree: until the port loses its carrier or leaves the bridge. */
+  async setBridgePortForwarding(index: number, forwards: boolean): Promise<void> {
+    await this.#do(setBridgePortForwardingRequest(index, forwards));
   }
 
   /** Of a veth both ends. A missing link is ENODEV. */

@@ -4,6 +4,7 @@ import { DEFAULT_VNI, type Mac } from '../../../src/base/ids.ts';
 import { EventFilter } from '../../../src/host/linux/event-filter.ts';
 import { networkInterfaces } from '../../../src/host/linux/names.ts';
 import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../../../src/host/netlink/objects.ts';
+import { linkNamed as link } from './links.ts';
 
 const GATEWAY_MAC = '02:fa:b0:00:00:01' as Mac;
 const CONTAINER_MAC = '02:00:00:00:00:05' as Mac;
@@ -11,21 +12,6 @@ const OTHER_MAC = '02:00:00:00:00:99' as Mac;
 const ROUTE = { gateway: null, preferredSource: null, scope: 'link', table: 254, metric: 0, onlink: false } as const;
 const BRIDGE = link(10, 'fabric0', { kind: 'bridge', mac: GATEWAY_MAC });
 const ETH0 = link(2, 'eth0');
-
-function link(index: number, name: string, changes: Partial<Link> = {}): Link {
-  const virtual = {
-    peerIndex: null,
-    peerNamespaceId: null,
-    txQueues: 1,
-    rxQueues: 1,
-    gsoIpv4BytesMax: null,
-    port: null,
-    bridge: null,
-    vxlan: null,
-  };
-  const flags = { up: true, carrier: true, loopback: false, arp: true, addressGeneration: false };
-  return { index, name, mac: null, mtu: 1418, kind: null, master: null, alias: '', ...flags, ...virtual, ...changes };
-}
 
 function linkEvent(what: Link, deleted = false): NetlinkEvent {
   return { kind: 'link', deleted, link: what };

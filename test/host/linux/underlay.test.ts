@@ -23,6 +23,7 @@ function link(index: number, name: string, changes: Partial<Link> = {}): Link {
     rxQueues: 1,
     gsoIpv4BytesMax: null,
     port: null,
+    portForwards: null,
     bridge: null,
     vxlan: null,
     ...changes,

@@ -27,6 +27,7 @@ test('a bridge', () => {
     master: null,
     alias: '',
     port: null,
+    portForwards: null,
     bridge: {
       ageingMs: 300_000,
       forwardDelayMs: 0,
@@ -57,6 +58,7 @@ test('a veth that is a port of the bridge', () => {
     txQueues: 2,
     rxQueues: 2,
     gsoIpv4BytesMax: 65_536,
+    portForwards: false,
     port: {
       learning: false,
       unicastFlood: true,
