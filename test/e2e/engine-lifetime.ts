@@ -143,7 +143,9 @@ test('the daemon goes and comes back', { timeout: 1_800_000 }, async (t) => {
   t.equal(hung.lost, 0, `a daemon that hangs for ${ABSENCE_MS} ms: ${describe(hung)}`);
   await a.waitReady(1);
   for (const host of [a, world.b]) {
-    t.comment(`drops of ${host.name}: ${JSON.stringify((await host.status()).tunnels[0]?.drops)}`);
+    const { datapath, tunnels } = await host.status();
+    const port = (await host.run(['ip', '-s', '-o', 'link', 'show', 'type', 'tun'])).stdout.replaceAll(/\s+/g, ' ');
+    t.comment(`drops of ${host.name}: ${JSON.stringify([datapath.drops, tunnels[0]?.drops])}; its port: ${port}`);
   }
   await probes.stop();
 });
