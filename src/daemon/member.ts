@@ -5,7 +5,6 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
-import { formatIp } from '../base/address.ts';
 import type { Cancel, Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
@@ -15,7 +14,7 @@ import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import type { HostNetwork } from '../host/host-network.ts';
-import { Ipam } from '../ipam/ipam.ts';
+import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { AddressReservations } from './address-reservations.ts';
@@ -35,6 +34,7 @@ import type { Channel, MemberOptions } from './member-options.ts';
 import type { Names } from './names.ts';
 import { openAttachments } from './open-attachments.ts';
 import { openGossip } from './open-gossip.ts';
+import { openIpam } from './open-ipam.ts';
 import { openNames } from './open-names.ts';
 import { openRoutes } from './open-routes.ts';
 import { openTunnels } from './open-tunnels.ts';
@@ -126,25 +126,11 @@ export class Member {
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
     });
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
-    this.ipam = new Ipam({
-      self: keys.peer,
-      plan: this.facts.plan,
-      sign: (bytes) => crypto.ed25519Sign(keys.identitySeed, bytes),
+    this.ipam = openIpam(options, this.facts, {
       // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
       identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
-      crypto,
-      clock,
-      random,
-      store,
-      log,
-      send: (peer, bytes) => options.mesh.send(peer, 'lease', bytes),
-      candidates: () => options.mesh.linkedPeers(),
-      events: {
-        recordsChanged: (records) => this.#own.replaceLeases(records),
-        conflict: ({ ip, owner, holder }) =>
-          log.error('an address of ours belongs to another host now', { ip: formatIp(ip), owner, peer: holder }),
-        changed: () => this.#leasesChanged(),
-      },
+      recordsChanged: (records) => this.#own.replaceLeases(records),
+      changed: () => this.#leasesChanged(),
     });
     this.#gate = new SyncGate(timers, options.mesh.isGreeting, () => this.resumeAllocating());
     this.#allocator = new Allocator(timers, (request) => {
