@@ -220,6 +220,12 @@ function ensureNativeBuild(stamp) {
   writeStamp(stamp);
 }
 
+/** The engine with sanitizers and the fuzz targets, for the tests; make knows what is missing. */
+function ensureSanitizedBuild() {
+  say('building native/ with sanitizers');
+  run('make', ['-s', '-j2', '-C', 'native', '-f', 'sanitized.mk', 'fuzz', 'engine-tsan', 'engine-asan']);
+}
+
 function ensureTypeScriptBuild(stamp) {
   const sources = ['src', 'test', 'bench'].flatMap((folder) => filesBelow(folder, (name) => name.endsWith('.ts')));
   const key = `${hashFiles(['package-lock.json', 'tsconfig.json', ...sources])}`;
@@ -246,6 +252,7 @@ export function bootstrap({ only } = {}) {
   ensureNpmPackages(stamp);
   ensureNativeBuild(stamp);
   ensureTypeScriptBuild(stamp);
+  if (isFull && isRoot && only !== 'build') ensureSanitizedBuild();
   return missing;
 }
 

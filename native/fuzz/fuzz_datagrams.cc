@@ -184,7 +184,10 @@ class Scenario {
   void serve() {
     if (unserved_) require(wire_.arrived());
     unserved_ = false;
-    lane_.serve();
+    // A turn of a lane is bounded, and what it leaves would reach the next scenario.
+    do {
+      lane_.serve();
+    } while (wire_.pending());
     while (const auto message = port_.leave(engine::MutableBytes(buffer_, sizeof buffer_))) {
       left_ += check_port_message(*message, features_);
     }

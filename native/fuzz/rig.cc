@@ -145,9 +145,13 @@ void Wire::send(engine::Bytes bytes, size_t segment_bytes) {
   require(sendmsg(peers_.get(), &message, 0) >= 0);
 }
 
-bool Wire::arrived() const {
+bool Wire::arrived() const { return readable_within(kArrivalMs); }
+
+bool Wire::pending() const { return readable_within(0); }
+
+bool Wire::readable_within(int limit_ms) const {
   pollfd readable{socket_.fd(), POLLIN, 0};
-  return poll(&readable, 1, kArrivalMs) > 0;
+  return poll(&readable, 1, limit_ms) > 0;
 }
 
 std::optional<engine::MutableBytes> Wire::receive(engine::MutableBytes buffer) const {

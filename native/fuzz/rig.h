@@ -53,10 +53,14 @@ class Wire {
   void send(engine::Bytes bytes, size_t segment_bytes);
   // Until the lane's socket has something to read; false: nothing came.
   bool arrived() const;
+  // Whether it has something to read now.
+  bool pending() const;
   // The next datagram of the lane; nothing when there is no more.
   std::optional<engine::MutableBytes> receive(engine::MutableBytes buffer) const;
 
  private:
+  bool readable_within(int limit_ms) const;
+
   Wire();
 
   engine::UdpSocket socket_;
