@@ -77,11 +77,6 @@ void run(Input& input) {
 }  // namespace
 }  // namespace fabric::fuzz
 
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  fabric::fuzz::enter_empty_network();
-  return 0;
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fabric::fuzz::Input input(data, size);
   fabric::fuzz::run(input);

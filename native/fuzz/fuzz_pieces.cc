@@ -128,11 +128,6 @@ class Scenario {
 }  // namespace
 }  // namespace fabric::fuzz
 
-extern "C" int LLVMFuzzerInitialize(int*, char***) {
-  fabric::fuzz::enter_empty_network();
-  return 0;
-}
-
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace fabric::fuzz;
   Input input(data, size);

@@ -193,3 +193,9 @@ uint64_t total(const engine::DropCounts& drops) {
 }
 
 }  // namespace fabric::fuzz
+
+// libFuzzer calls it once, in every target that has this rig.
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  fabric::fuzz::enter_empty_network();
+  return 0;
+}

@@ -28,6 +28,7 @@ export interface CniResult {
   readonly interfaces: readonly { name: string; mac: string; sandbox?: string }[];
   readonly ips: readonly { address: string; gateway?: string; interface?: number }[];
   readonly routes?: readonly { dst: string; gw?: string }[];
+  readonly dns?: { readonly nameservers?: readonly string[]; readonly search?: readonly string[] };
 }
 
 export class LabContainer {
