@@ -15,11 +15,11 @@ import type { NetworkFacts } from './genesis.ts';
 import type { NameSockets } from './name-server.ts';
 import type { Settings } from './settings.ts';
 
-export type Channel = 'gossip' | 'lease';
+export type Channel = 'gossip' | 'lease' | 'life';
 
 /** What the member needs of the mesh's links. */
 export interface MeshPort {
-  /** False when the link would block or is not there. */
+  /** False when the link would block or is not there; in a large cluster one is made then. */
   send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
   setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
   linkedPeers(): readonly PeerId[];

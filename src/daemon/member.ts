@@ -12,8 +12,8 @@ import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
-import { PeerLiveness } from '../gossip/peer-liveness.ts';
 import type { HostNetwork } from '../host/host-network.ts';
+import type { CloseReason } from '../host/mesh/connection.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
@@ -32,6 +32,7 @@ import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import type { Names } from './names.ts';
+import { Neighbourhood } from './neighbourhood.ts';
 import { openAttachments } from './open-attachments.ts';
 import { openGossip } from './open-gossip.ts';
 import { openIpam } from './open-ipam.ts';
@@ -64,7 +65,7 @@ export class Member {
   readonly tunnels: Tunnels;
   readonly slot: DatapathSlot;
   readonly directory: Directory;
-  readonly liveness: PeerLiveness;
+  readonly neighbourhood: Neighbourhood;
   readonly attachments: Attachments;
   readonly attachmentEntries: AttachmentStore;
   readonly reservations: AddressReservations;
@@ -82,10 +83,8 @@ export class Member {
   readonly #presence: OwnPresence;
   readonly #keepers: ClaimKeeper;
   readonly #allocator: Allocator;
-  readonly #gossipTicker: Ticker;
   readonly #ipamTicker: Ticker;
   readonly #tunnelTicker: Ticker;
-  readonly #livenessTicker: Ticker;
   readonly #foreignTicker: Ticker;
   readonly #foreign: ForeignDevices;
   readonly #gate: SyncGate;
@@ -104,12 +103,8 @@ export class Member {
     this.host = host;
     this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
-    this.liveness = new PeerLiveness({ clock, changed: (peer) => this.#peers.livenessChanged(peer) });
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
-      peerChanged: (author, before) => {
-        this.#peers.recordChanged(author, before);
-        this.#livenessTicker.wake();
-      },
+      peerChanged: (author, before) => this.#peers.recordChanged(author, before),
       peerGone: (author) => this.#peers.recordGone(author),
       leaseAdded: (author, record) => this.ipam.observe(author, record),
       leaseGone: (author, record) => this.ipam.withdraw(author, record),
@@ -122,17 +117,35 @@ export class Member {
     this.directory.learnIdentityKey(keys.peer, keys.identityKey);
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
     this.gossip = openGossip(options, {
-      changed: (author, changes) => this.directory.apply(author, changes),
+      changed: (author, changes) => {
+        this.directory.apply(author, changes);
+        this.neighbourhood.changed(author);
+      },
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
     });
-    this.#own = new OwnRecords(this.gossip, keys.peer, () => this.#gossipTicker.wake(this.gossip.dueMs()));
+    this.#own = new OwnRecords(this.gossip, keys.peer, () => this.neighbourhood.wrote());
+    this.neighbourhood = new Neighbourhood({
+      self: keys.peer,
+      clock,
+      timers,
+      gossip: this.gossip,
+      send: (peer, channel, bytes) => options.mesh.send(peer, channel, bytes),
+      isMember: (peer) => this.directory.peer(peer) !== null,
+      refute: () => this.#own.refute(),
+      judged: (peer, view) => this.#peers.livenessChanged(peer, view),
+      failed: (error) => this.#guard.failed(error),
+    });
     this.ipam = openIpam(options, this.facts, {
       // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
       identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       recordsChanged: (records) => this.#own.replaceLeases(records),
       changed: () => this.#leasesChanged(),
     });
-    this.#gate = new SyncGate(timers, options.mesh.isGreeting, () => this.resumeAllocating());
+    this.#gate = new SyncGate(
+      timers,
+      () => options.mesh.isGreeting(),
+      () => this.resumeAllocating(),
+    );
     this.#allocator = new Allocator(timers, (request) => {
       const result = this.ipam.allocate(request);
       this.#ipamTicker.wake();
@@ -188,7 +201,7 @@ export class Member {
       log,
       timers,
       directory: this.directory,
-      liveness: this.liveness,
+      neighbourhood: this.neighbourhood,
       tunnels: this.tunnels,
       routes: this.routes,
       slot: this.slot,
@@ -257,14 +270,12 @@ export class Member {
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
     );
     const ticker = (tick: () => number) => new Ticker(timers, tick, (error) => this.#guard.failed(error));
-    this.#gossipTicker = ticker(() => this.gossip.tick());
     this.#ipamTicker = ticker(() => this.ipam.tick());
     this.#tunnelTicker = ticker(() => {
       const { peers } = this.slot.stats();
       this.#peers.heardThroughTunnels(peers);
       return this.tunnels.tick(peers);
     });
-    this.#livenessTicker = ticker(() => this.liveness.tick());
     this.#foreignTicker = ticker(() => this.#foreign.tick());
   }
 
@@ -337,37 +348,26 @@ export class Member {
   }
 
   linkUp(peer: PeerId): void {
-    this.liveness.linkUp(peer);
     this.#gate.linkUp();
-    this.gossip.linkUp(peer, { send: (bytes) => this.#options.mesh.send(peer, 'gossip', bytes) });
+    this.neighbourhood.linkUp(peer);
     this.#guard.run(() => this.ipam.linked(peer));
-    this.#gossipTicker.wake(this.gossip.dueMs());
     this.#ipamTicker.wake();
-    this.#livenessTicker.wake();
   }
 
-  /** `left`: it said goodbye, so nobody has to suspect it first. */
-  linkDown(peer: PeerId, left: boolean): void {
-    this.liveness.linkDown(peer);
-    if (left) this.liveness.goodbye(peer);
-    if (this.directory.peer(peer) === null) this.liveness.forget(peer); // it has left the cluster
-    this.gossip.linkDown(peer);
-    this.#livenessTicker.wake();
+  linkDown(peer: PeerId, reason: CloseReason): void {
+    this.neighbourhood.linkDown(peer, reason);
+    if (this.directory.peer(peer) === null) this.neighbourhood.rumours.forget(peer); // it has left the cluster
   }
 
   message(peer: PeerId, channel: Channel, bytes: Uint8Array): void {
-    this.liveness.heard(peer);
-    if (channel === 'gossip') {
-      this.#guard.run(() => this.gossip.receive(peer, bytes));
-      this.#gossipTicker.wake(this.gossip.dueMs());
-    } else {
+    if (channel === 'lease') {
       this.#guard.run(() => this.ipam.receive(peer, bytes));
       this.#ipamTicker.wake();
-    }
+    } else this.#guard.run(() => this.neighbourhood.message(peer, channel, bytes));
   }
 
   writable(peer: PeerId): void {
-    this.gossip.writable(peer);
+    this.neighbourhood.writable(peer);
   }
 
   isAlive(peer: PeerId): boolean {
@@ -405,8 +405,8 @@ export class Member {
     return this.#presence.endpoints;
   }
 
-  #tickers(): readonly Ticker[] {
-    return [this.#gossipTicker, this.#ipamTicker, this.#tunnelTicker, this.#livenessTicker, this.#foreignTicker];
+  #tickers(): readonly Pick<Ticker, 'wake' | 'stop'>[] {
+    return [this.neighbourhood, this.#ipamTicker, this.#tunnelTicker, this.#foreignTicker];
   }
 
   #startGate(): void {

@@ -16,9 +16,11 @@ import {
   encodeRemoval,
   isRemovalKey,
   LEASE_PREFIX,
+  LIFE_KEY,
   leaseKey,
   NAME_PREFIX,
   nameKey,
+  nextLife,
   PEER_KEY,
   removalKey,
 } from '../gossip/record-codec.ts';
@@ -59,6 +61,12 @@ export class OwnRecords {
   names(): readonly NameRecord[] {
     const entries = this.#gossip.entries(this.#self, NAME_PREFIX);
     return entries.flatMap(([key, value]) => decodeName(key, value) ?? []);
+  }
+
+  /** A newer version that says nothing but that this host lives (src/gossip/rumours.ts). */
+  refute(): void {
+    const before = this.#gossip.get(this.#self, LIFE_KEY);
+    this.#write(new Map([[LIFE_KEY, nextLife(before)]]));
   }
 
   /** Makes the lease part of our map equal to `records`. */

@@ -4,13 +4,14 @@
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { PeerRecord } from '../base/records.ts';
-import type { PeerLiveness } from '../gossip/peer-liveness.ts';
+import type { PeerView } from '../gossip/peer-liveness.ts';
 import type { PeerCounters, TableChange } from '../router/datapath.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import type { Directory } from './directory.ts';
 import type { MeshPort } from './member-options.ts';
+import type { Neighbourhood } from './neighbourhood.ts';
 import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
 export interface PeerUpkeepPorts {
@@ -18,7 +19,10 @@ export interface PeerUpkeepPorts {
   readonly log: Log;
   readonly timers: Timers;
   readonly directory: Pick<Directory, 'peer' | 'peers'>;
-  readonly liveness: Pick<PeerLiveness, 'known' | 'forget' | 'view' | 'heard'>;
+  readonly neighbourhood: Pick<Neighbourhood, 'met'> & {
+    readonly rumours: Pick<Neighbourhood['rumours'], 'forget'>;
+    readonly liveness: Pick<Neighbourhood['liveness'], 'view' | 'heard'>;
+  };
   readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
   readonly routes: Pick<Routes, 'reconsider'>;
   readonly slot: Pick<DatapathSlot, 'applyTables'>;
@@ -37,14 +41,14 @@ export class PeerUpkeep {
 
   /** `before` is null for a host that is new or was gone. */
   recordChanged(author: PeerId, before: PeerRecord | null): void {
-    const { self, directory, tunnels, liveness, slot, vxlan } = this.#ports;
+    const { self, directory, tunnels, neighbourhood, slot, vxlan } = this.#ports;
     if (author === self) return;
     const { staticKey, endpoints, bootId } = directory.peer(author)!;
     if (before !== null && before.bootId !== bootId) {
       tunnels.renew(author); // it restarted: its sessions are gone
       vxlan?.restarted(author);
     }
-    liveness.known(author);
+    if (before === null) neighbourhood.met(author);
     tunnels.setPeer(author, { staticKey, endpoints });
     vxlan?.learn(author, { staticKey, alive: this.isAlive(author) });
     slot.applyTables([this.floodList()]); // its link may have come up before its record said what networks it has
@@ -52,19 +56,18 @@ export class PeerUpkeep {
   }
 
   recordGone(author: PeerId): void {
-    const { tunnels, liveness, slot, vxlan } = this.#ports;
+    const { tunnels, neighbourhood, slot, vxlan } = this.#ports;
     tunnels.removePeer(author);
     vxlan?.forget(author);
-    liveness.forget(author);
+    neighbourhood.rumours.forget(author);
     this.#tellMesh();
     slot.applyTables([this.floodList()]);
   }
 
-  livenessChanged(peer: PeerId): void {
-    const { directory, liveness, log, routes, slot, vxlan } = this.#ports;
-    const view = liveness.view(peer);
+  livenessChanged(peer: PeerId, { state, reason }: PeerView): void {
+    const { directory, log, routes, slot, vxlan } = this.#ports;
     const nickname = directory.peer(peer)?.nickname ?? null;
-    log.info(`peer ${view?.state ?? 'forgotten'}`, { peer, nickname, reason: view?.reason ?? null });
+    log.info(`peer ${state}`, { peer, nickname, reason });
     vxlan?.learn(peer, { alive: this.isAlive(peer) });
     routes.reconsider(peer);
     slot.applyTables([this.floodList()]);
@@ -73,12 +76,12 @@ export class PeerUpkeep {
   /** Who is heard through its tunnel lives, though its daemon may be restarting. */
   heardThroughTunnels(stats: readonly PeerCounters[]): void {
     for (const { peer, lastReceivedMs } of stats) {
-      if (lastReceivedMs !== null) this.#ports.liveness.heard(peer, lastReceivedMs);
+      if (lastReceivedMs !== null) this.#ports.neighbourhood.liveness.heard(peer, lastReceivedMs);
     }
   }
 
   isAlive(peer: PeerId): boolean {
-    return this.#ports.liveness.view(peer)?.state !== 'dead';
+    return this.#ports.neighbourhood.liveness.view(peer)?.state !== 'dead';
   }
 
   /** Who gets a copy of each broadcast frame now. */

@@ -27,7 +27,7 @@ export interface RemovalPorts {
     readonly directory: Pick<Directory, 'peers' | 'peer' | 'ban'>;
     readonly ipam: Pick<Ipam, 'leases' | 'peerRemoved' | 'setAllocating'>;
     readonly tunnels: Pick<Tunnels, 'removePeer'>;
-    readonly liveness: Pick<PeerLiveness, 'view'>;
+    readonly neighbourhood: { readonly liveness: Pick<PeerLiveness, 'view'> };
   };
 }
 
@@ -123,7 +123,7 @@ export class Removals {
 
   #find(name: string): PeerId {
     const { self, mesh } = this.#ports;
-    const { directory, ipam, liveness } = this.#ports.parts;
+    const { directory, ipam } = this.#ports.parts;
     const owners = ipam.leases().map(({ peer }) => peer);
     const known = new Set([...directory.peers().map(([peer]) => peer), ...owners, ...this.#removed.keys()]);
     const byId = [...known].filter((id) => id === name || (name.length >= ID_PREFIX_MIN && id.startsWith(name)));
@@ -146,7 +146,10 @@ export class Removals {
         fix: "Leave with 'fabric reset', or say rmpeer on another host",
       });
     }
-    if (mesh.linkedPeers().includes(peer) || liveness.view(peer)?.state === 'alive') {
+    if (
+      mesh.linkedPeers().includes(peer) ||
+      (this.#ports.parts.neighbourhood.liveness.view(peer)?.state ?? 'alive') === 'alive'
+    ) {
       throw new FabricError('peer-alive', {
         what: `${this.#nameOf(peer)} is alive`,
         why: 'its addresses are in use; given to others, they would be in use twice',

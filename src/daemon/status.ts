@@ -111,8 +111,9 @@ function peerRows(member: Member, mesh: Mesh | null, { self, nowMs }: StatusFact
         id,
         nickname: record.nickname,
         endpoint: endpoint === null ? null : formatEndpoint(endpoint),
-        state: member.liveness.view(id)?.state ?? 'dead',
-        lastSeenMs: link !== null ? Math.max(0, Math.round(nowMs - link.heardMs)) : member.liveness.lastSeenMs(id),
+        state: member.neighbourhood.liveness.view(id)?.state ?? 'alive',
+        lastSeenMs:
+          link !== null ? Math.max(0, Math.round(nowMs - link.heardMs)) : member.neighbourhood.liveness.lastSeenMs(id),
       };
     })
     .sort((a, b) => (a.nickname < b.nickname ? -1 : a.nickname > b.nickname ? 1 : a.id < b.id ? -1 : 1));

@@ -17,8 +17,9 @@ export interface GossipLink {
 
 export interface GossipEvents {
   /**
-   * Another author's live records changed (or, after {@link ownStateNewer}, our own as adopted). Our own puts are not
-   * reported: their caller knows them. The handler may call any method of Gossip.
+   * Another author's state is newer here than it was (or, after {@link ownStateNewer}, our own as adopted). `changes` are
+   * those of live records, none when they cancel each other out: the version alone says that the author lived. Our own puts
+   * are not reported: their caller knows them. The handler may call any method of Gossip.
    */
   changed(author: PeerId, changes: readonly RecordChange[]): void;
   /**

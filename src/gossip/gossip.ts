@@ -13,8 +13,9 @@ import { equalBytes } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import { FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
-import { BUCKETS, MemoryAuthorTable } from './author-table.ts';
+import { MemoryAuthorTable } from './author-table.ts';
 import { Counters } from './counters.ts';
+import { BUCKETS } from './digest-tree.ts';
 import { FetchList } from './fetch-list.ts';
 import type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
 import {
@@ -24,6 +25,7 @@ import {
   type GossipLimits,
   type GossipTimes,
   HOLDERS_MAX,
+  LAZY_ALL_MAX,
   LAZY_FANOUT,
 } from './limits.ts';
 import {
@@ -79,7 +81,7 @@ export class Gossip {
     this.#times = { ...GOSSIP_TIMES, ...options.times };
     const table = options.table ?? new MemoryAuthorTable(crypto);
     this.#replica = new Replica({ ...options, table, limits: this.#limits });
-    this.#tree = new PushTree(random, LAZY_FANOUT);
+    this.#tree = new PushTree(random, { allMax: LAZY_ALL_MAX, fanout: LAZY_FANOUT });
     this.#fetch = new FetchList({
       missingMax: this.#limits.authorsMax,
       holdersMax: HOLDERS_MAX,
@@ -358,8 +360,7 @@ export class Gossip {
     if (this.#replica.hasUnsaved)
       this.#persistAtMs = Math.min(this.#persistAtMs, this.#nowMs() + this.#times.persistMs);
     if (author === this.#self) this.#reportAdoption(state.version);
-    const changes = changesBetween(before?.packed ?? EMPTY_MAP, state.packed);
-    if (changes.length > 0) this.#events.changed(author, changes);
+    this.#events.changed(author, changesBetween(before?.packed ?? EMPTY_MAP, state.packed));
   }
 
   #reportAdoption(version: number): void {

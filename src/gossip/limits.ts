@@ -72,7 +72,9 @@ export const GOSSIP_TIMES: GossipTimes = {
 export const ASKED_PER_LINK_MAX = 256;
 /** Neighbours remembered as holders of one missing state. */
 export const HOLDERS_MAX = 4;
-/** Neighbours to which forwarded news is announced: with 30 hosts a host that the push missed hears of it at 98 %. */
+/** Forwarded news is announced to all of so many neighbours, as a host of a large cluster has: so the push misses nobody. */
+export const LAZY_ALL_MAX = 10;
+/** Of more neighbours so many hear the announcement: with 30 hosts a host that the push missed hears of it at 98 %. */
 export const LAZY_FANOUT = 4;
 /** States written to disk per batch. */
 export const PERSIST_BATCH_MAX = 256;

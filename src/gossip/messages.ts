@@ -17,7 +17,7 @@
 import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
 import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 import { type AuthorState, FINGERPRINT_BYTES, type Head, IDENTITY_KEY_BYTES, SIGNATURE_BYTES } from './author-state.ts';
-import { BUCKETS } from './author-table.ts';
+import { BUCKETS } from './digest-tree.ts';
 import type { GossipLimits } from './limits.ts';
 import { deltaSince } from './packed-map.ts';
 

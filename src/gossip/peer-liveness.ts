@@ -1,11 +1,12 @@
-// Which peers are alive, as this host sees it: SWIM's three states (Das, Gupta, Motivala 2002) driven by link evidence. A
-// link makes a peer alive, a lost link makes it suspect at once, silence for the suspicion time makes it dead, and a
-// goodbye makes it dead without waiting. Nothing here is gossiped state: a heartbeat never lives in a record.
+// Which peers are alive, as this host sees it: SWIM's three states (Das, Gupta, Motivala 2002) driven by link evidence and by
+// what others say (rumours.ts). A link makes a peer alive, a lost link makes it suspect at once, silence for the suspicion
+// time makes it dead, and a goodbye makes it dead without waiting. Invariant: who is not remembered here is alive as far as
+// anybody knows, so that memory grows with links and losses, not with the cluster.
 //
 //              link up, vouched for                           suspicion time passed, nothing heard
 //   suspect ─────────────────────────────▶ alive     suspect ───────────────────────▶ dead
 //      ▲                                     │                                          │
-//      └────────── last link lost ───────────┘          goodbye: any state ─▶ dead      └── link up ─▶ alive
+//      └──── last link lost, doubted ────────┘     goodbye: any state ─▶ dead           └── link up, vouched for ─▶ alive
 
 import type { Clock } from '../base/capabilities.ts';
 import type { PeerId } from '../base/ids.ts';
@@ -42,6 +43,8 @@ export interface PeerLivenessOptions {
 }
 
 const SUSPICION_MS = 5_000;
+/** Who loses a link has this long to make it anew before it tells others: their suspicion is shorter by as much. */
+export const RELINK_MS = 2_000;
 const PEERS_MAX = 16_384;
 
 export class PeerLiveness {
@@ -59,7 +62,7 @@ export class PeerLiveness {
     this.#changed = changed;
   }
 
-  /** A peer that records name but nobody has linked to yet: suspect, and dead unless evidence comes. */
+  /** A peer that records name while nobody can say whether it lives: suspect, and dead unless evidence comes. */
   known(peer: PeerId): void {
     if (this.#peers.has(peer)) return;
     const entry = this.#entry(peer);
@@ -68,11 +71,12 @@ export class PeerLiveness {
 
   /** Counted: a second link may come up before the first goes down. */
   linkUp(peer: PeerId): void {
+    const isNew = !this.#peers.has(peer);
     const entry = this.#entry(peer);
     if (entry === null) return;
     entry.links++;
     entry.lastSeenAtMs = this.#clock.monotonicMs();
-    this.#become(peer, entry, 'alive', 'link-up');
+    this.#become(peer, entry, 'alive', 'link-up', isNew);
   }
 
   linkDown(peer: PeerId): void {
@@ -92,21 +96,36 @@ export class PeerLiveness {
     if (entry !== undefined) entry.lastSeenAtMs = Math.max(entry.lastSeenAtMs ?? atMs, atMs);
   }
 
-  /**
-   * An alive peer says that this one lives (SWIM's indirect evidence); the caller checks that the statement is fresh. It
-   * does not bring back a peer that said goodbye: only a link does.
-   */
-  vouchedFor(peer: PeerId): void {
-    const entry = this.#entry(peer);
-    if (entry === null || entry.reason === 'goodbye') return;
-    entry.lastSeenAtMs = this.#clock.monotonicMs();
-    if (entry.links === 0) this.#become(peer, entry, 'alive', 'vouched');
+  /** The link was given up in good order: the peer lives on. */
+  released(peer: PeerId): void {
+    const entry = this.#peers.get(peer);
+    if (entry === undefined || entry.links === 0) return;
+    entry.links--;
+    if (entry.links === 0 && entry.state === 'alive') this.#peers.delete(peer);
   }
 
-  /** An indirect witness lost the peer: suspect, unless we hold a link of our own. */
-  doubted(peer: PeerId): void {
+  /** Fresh evidence from elsewhere that the peer lives, for example newer records of its own; without a link it is forgotten. */
+  vouchedFor(peer: PeerId): void {
     const entry = this.#peers.get(peer);
-    if (entry?.state === 'alive' && entry.links === 0) this.#become(peer, entry, 'suspect', 'link-lost');
+    if (entry === undefined || entry.links > 0) return;
+    this.#become(peer, entry, 'alive', 'vouched');
+    this.#peers.delete(peer);
+  }
+
+  /** Another host lost the peer a while ago: suspect, unless we hold a link of our own or know worse. */
+  doubted(peer: PeerId): void {
+    const known = this.#peers.get(peer);
+    if (known !== undefined && (known.links > 0 || known.state === 'dead')) return;
+    const entry = known ?? this.#entry(peer);
+    if (entry === null || entry.state === 'suspect') return;
+    this.#become(peer, entry, 'suspect', 'link-lost');
+    entry.deadlineMs = this.#clock.monotonicMs() + this.#suspicionMs - RELINK_MS;
+  }
+
+  /** Another host knows that the peer is gone, unless we hold a link of our own. */
+  declaredDead(peer: PeerId, reason: 'silent' | 'goodbye'): void {
+    const entry = this.#peers.get(peer) ?? this.#entry(peer);
+    if (entry !== null && entry.links === 0) this.#become(peer, entry, 'dead', reason);
   }
 
   /** The peer said that it stops. Its link may still be up for a moment; the linkDown that follows changes nothing. */
@@ -121,6 +140,7 @@ export class PeerLiveness {
     this.#suspects.delete(peer);
   }
 
+  /** Null: nothing speaks against the peer, and there is no link. */
   view(peer: PeerId): PeerView | null {
     const entry = this.#peers.get(peer);
     return entry === undefined ? null : viewOf(entry);
@@ -143,7 +163,10 @@ export class PeerLiveness {
     for (const peer of [...this.#suspects]) {
       const entry = this.#peers.get(peer);
       if (entry === undefined || entry.state !== 'suspect') continue;
-      const deadlineMs = Math.max(entry.deadlineMs, (entry.lastSeenAtMs ?? 0) + this.#suspicionMs);
+      const deadlineMs = Math.max(
+        entry.deadlineMs,
+        (entry.lastSeenAtMs ?? Number.NEGATIVE_INFINITY) + this.#suspicionMs,
+      );
       if (deadlineMs <= nowMs) this.#become(peer, entry, 'dead', 'silent');
       else dueMs = Math.min(dueMs, deadlineMs - nowMs);
     }
@@ -154,13 +177,13 @@ export class PeerLiveness {
     const known = this.#peers.get(peer);
     if (known !== undefined) return known;
     if (this.#peers.size >= this.#peersMax) return null;
-    const entry: Entry = { state: 'dead', reason: 'known-only', lastSeenAtMs: null, links: 0, deadlineMs: 0 };
+    const entry: Entry = { state: 'alive', reason: 'vouched', lastSeenAtMs: null, links: 0, deadlineMs: 0 };
     this.#peers.set(peer, entry);
     return entry;
   }
 
-  #become(peer: PeerId, entry: Entry, state: PeerState, reason: LivenessReason): void {
-    const news = entry.state !== state || (reason === 'goodbye' && entry.reason !== 'goodbye');
+  #become(peer: PeerId, entry: Entry, state: PeerState, reason: LivenessReason, isNews = false): void {
+    const news = isNews || entry.state !== state || (reason === 'goodbye' && entry.reason !== 'goodbye');
     if (state === 'suspect' && entry.state !== 'suspect')
       entry.deadlineMs = this.#clock.monotonicMs() + this.#suspicionMs;
     entry.state = state;

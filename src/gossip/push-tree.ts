@@ -1,6 +1,6 @@
 // To whom a change travels at once (eager) and to whom it is only announced (lazy): Plumtree (Leitão, Pereira, Rodrigues
 // 2007) with one tree per author. An author pushes to all its neighbours, so in a full mesh its tree is a star and an
-// update costs one message per host. Forwarded news is announced to a few neighbours; whoever missed it asks, is grafted,
+// update costs one message per host. Forwarded news is announced to neighbours; whoever missed it asks, is grafted,
 // and gets that author's next changes pushed; whoever gets them twice prunes. Choosing neighbours is all that is done here.
 
 import type { Random } from '../base/capabilities.ts';
@@ -11,15 +11,22 @@ export interface PushPlan {
   readonly lazy: readonly PeerId[];
 }
 
+export interface LazyLimits {
+  /** Up to so many neighbours all are told of forwarded news. */
+  readonly allMax: number;
+  /** Of more of them, so many are. */
+  readonly fanout: number;
+}
+
 export class PushTree {
   readonly #random: Random;
-  readonly #lazyFanout: number;
+  readonly #lazy: LazyLimits;
   /** Who asked to get an author's changes from us. Absent for the authors that reach everybody directly. */
   readonly #children = new Map<PeerId, Set<PeerId>>();
 
-  constructor(random: Random, lazyFanout: number) {
+  constructor(random: Random, lazy: LazyLimits) {
     this.#random = random;
-    this.#lazyFanout = lazyFanout;
+    this.#lazy = lazy;
   }
 
   /** For a change of `author` that came from `from`. Neither of the two ever gets it back. */
@@ -55,9 +62,10 @@ export class PushTree {
     this.#children.delete(author);
   }
 
-  /** At most `lazyFanout` of them, uniformly, by a partial Fisher-Yates shuffle of the given array. */
+  /** All of few, at most `fanout` of many, uniformly, by a partial Fisher-Yates shuffle of the given array. */
   #sample(peers: PeerId[]): readonly PeerId[] {
-    const count = Math.min(this.#lazyFanout, peers.length);
+    if (peers.length <= this.#lazy.allMax) return peers;
+    const count = Math.min(this.#lazy.fanout, peers.length);
     for (let i = 0; i < count && count < peers.length; i++) {
       const j = i + Math.floor(this.#random.fraction() * (peers.length - i));
       [peers[i], peers[j]] = [peers[j]!, peers[i]!];

@@ -32,12 +32,16 @@ function setUp() {
   const records = new Map<PeerId, PeerRecord>([[self, record({ nickname: 'a' })]]);
   const calls: string[] = [];
   let flood: readonly PeerId[] = [];
-  const liveness = new PeerLiveness({ clock, changed: (peer) => upkeep.livenessChanged(peer) });
+  const liveness = new PeerLiveness({ clock, changed: (peer, view) => upkeep.livenessChanged(peer, view) });
   const upkeep: PeerUpkeep = new PeerUpkeep({
     timers: systemTimers,
     self,
     log: new RecordingLog(),
-    liveness,
+    neighbourhood: {
+      liveness,
+      met: (peer) => liveness.known(peer),
+      rumours: { forget: (peer) => liveness.forget(peer) },
+    },
     directory: { peer: (peer) => records.get(peer) ?? null, peers: () => [...records] },
     tunnels: {
       renew: (peer) => calls.push(`renew ${peer}`),

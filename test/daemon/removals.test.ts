@@ -46,7 +46,7 @@ function setUp() {
         },
       },
       tunnels: { removePeer: (peer) => void did.push(`end tunnel ${peer.slice(0, 2)}`) },
-      liveness: { view: () => null },
+      neighbourhood: { liveness: { view: () => ({ state: 'dead', reason: 'silent', lastSeenAtMs: null }) } },
     },
   });
   return { removals, did, published, linked, stopped: () => stopped };

@@ -92,7 +92,7 @@ describe('PushTree', () => {
   const links = [A, B, C, X];
 
   test('news goes to nobody eagerly until somebody asked, and never back', () => {
-    const tree = new PushTree(new SeededRandom(1), 4);
+    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
     expect(tree.forward(X, A, links)).toEqual({ eager: [], lazy: expect.arrayContaining([B, C]) });
     tree.graft(X, B);
     expect(tree.forward(X, A, links)).toEqual({ eager: [B], lazy: [C] });
@@ -101,7 +101,7 @@ describe('PushTree', () => {
   });
 
   test('prune, a lost link and a forgotten author end the push', () => {
-    const tree = new PushTree(new SeededRandom(1), 4);
+    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
     for (const child of [A, B, C]) tree.graft(Y, child);
     tree.prune(Y, A);
     tree.linkDown(B);
@@ -111,7 +111,7 @@ describe('PushTree', () => {
   });
 
   test('the lazy sample is bounded and reaches every neighbour in time', () => {
-    const tree = new PushTree(new SeededRandom(1), 4);
+    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
     const many = Array.from({ length: 30 }, (_, i) => `peer ${i}` as PeerId);
     const reached = new Set<PeerId>();
     for (let i = 0; i < 100; i++) {

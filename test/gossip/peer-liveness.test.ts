@@ -52,19 +52,30 @@ describe('PeerLiveness', () => {
       ['a alive link-up', 'a dead goodbye'],
     ],
     [
-      'after a goodbye only a link brings a peer back',
-      [(l) => l.goodbye(A), (l) => l.vouchedFor(A), (l) => l.linkUp(A)],
-      ['a dead goodbye', 'a alive link-up'],
+      'after a goodbye a link brings a peer back, or fresh word of it',
+      [(l) => l.goodbye(A), (l) => l.vouchedFor(A), (l) => l.goodbye(A), (l) => l.linkUp(A)],
+      ['a dead goodbye', 'a alive vouched', 'a dead goodbye', 'a alive link-up'],
     ],
+    [
+      'who gives up its link in good order lives on',
+      [(l) => l.linkUp(A), (l) => l.released(A), (_, wait) => wait(9_000)],
+      ['a alive link-up'],
+    ],
+    [
+      'what others know is believed where there is no link',
+      [(l) => l.declaredDead(A, 'silent'), (l) => l.linkUp(A), (l) => l.declaredDead(A, 'silent')],
+      ['a dead silent', 'a alive link-up'],
+    ],
+    ['a peer that left is dead without suspicion', [(l) => l.declaredDead(A, 'goodbye')], ['a dead goodbye']],
     [
       'another peer may vouch for a suspect',
       [(l) => l.linkUp(A), (l) => l.linkDown(A), (l) => l.vouchedFor(A), (_, wait) => wait(9_000)],
       ['a alive link-up', 'a suspect link-lost', 'a alive vouched'],
     ],
     [
-      'the witness may lose it again',
-      [(l) => l.vouchedFor(A), (l) => l.doubted(A), (_, wait) => wait(5_000)],
-      ['a alive vouched', 'a suspect link-lost', 'a dead silent'],
+      'others have waited for the link before they tell: 3 s are left of the suspicion',
+      [(l) => l.doubted(A), (_, wait) => wait(2_999), (_, wait) => wait(1)],
+      ['a suspect link-lost', 'a dead silent'],
     ],
     ['doubt does not count against our own link', [(l) => l.linkUp(A), (l) => l.doubted(A)], ['a alive link-up']],
     [
@@ -89,6 +100,16 @@ describe('PeerLiveness', () => {
     expect(liveness.lastSeenMs(A)).toBe(700);
     liveness.heard(A);
     expect(liveness.lastSeenMs(A)).toBe(0);
+  });
+
+  test('who is alive and not linked takes no memory', () => {
+    const { liveness } = setUp();
+    liveness.known(A);
+    liveness.vouchedFor(A);
+    liveness.linkUp('b' as PeerId);
+    liveness.released('b' as PeerId);
+    expect([...liveness.peers()]).toEqual([]);
+    expect(liveness.view(A)).toBeNull();
   });
 
   test('tick says when the next suspect is due', () => {

@@ -70,7 +70,7 @@ export class Cluster {
         this.network.setPath(action.from, action.to, action.passes);
         return;
       case 'partition':
-        this.#partition(action.groups);
+        this.network.partition(action.groups);
         return;
       case 'heal':
         this.network.heal();
@@ -94,6 +94,7 @@ export class Cluster {
   #performAt(host: SimHost, action: Extract<Action, { readonly host: number }>): void {
     switch (action.kind) {
       case 'launch':
+        host.daemon?.disk.plan(null); // it runs: the write at which it was to lose power has not come
         this.#launch(host);
         return;
       case 'crash':
@@ -170,15 +171,6 @@ export class Cluster {
     const first: FirstLaunch =
       host.index === 0 && joins.length === 0 ? { create } : { join: joins.map(({ nic }) => nic.ip) };
     host.launch(first);
-  }
-
-  #partition(groups: readonly (readonly number[])[]): void {
-    for (const [i, group] of groups.entries()) {
-      for (const [j, other] of groups.entries()) {
-        if (i === j) continue;
-        for (const from of group) for (const to of other) this.network.setPath(from, to, false);
-      }
-    }
   }
 
   /** Everything works from now on: paths, machines, clocks as they are. Clones are off. */

@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 import { simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
 import { reportLines, seedsLines } from './report.ts';
+import { measureFigures } from './scale/figures.ts';
+import { figureLines } from './scale/figures-report.ts';
 import { readSchedule, type Schedule, writeSchedule } from './schedule.ts';
 import { shrink } from './shrink.ts';
 import { simulate } from './simulation.ts';
@@ -14,6 +16,9 @@ const USAGE = `usage: npm run sim -- [--hosts 10] [--seed 1] [--minutes 1] [--fa
 kinds of faults: ${FAULT_KINDS.join(', ')}
 `;
 const IDLE_MS = 30_000;
+/** More hosts than this are simulated as a mesh without leases, routes and tunnels. */
+const MEMBERS_MAX = 100;
+const HOSTS_MAX = 10_000;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -34,12 +39,15 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  const hosts = whole('--hosts', values.hosts, 2, HOSTS_MAX);
+  if (hosts > MEMBERS_MAX && values.replay === undefined)
+    return measure(hosts, whole('--seed', values.seed, 0, 2 ** 31), whole('--minutes', values.minutes, 1, 60));
   const seeds = whole('--seeds', values.seeds, 1, 1_000_000);
   if (seeds > 1) {
     const sum = await simulateSeeds({
       firstSeed: whole('--seed', values.seed, 0, 2 ** 31),
       seeds,
-      hosts: [whole('--hosts', values.hosts, 2, 1_000)],
+      hosts: [hosts],
       durationMs: whole('--minutes', values.minutes, 1, 24 * 60) * 60_000,
       faults: faultKinds(values.faults),
       keepAs: values.schedule.replace(/\.json$/, ''),
@@ -52,7 +60,7 @@ async function main(): Promise<number> {
     values.replay !== undefined
       ? readSchedule(values.replay)
       : randomSchedule({
-          hosts: whole('--hosts', values.hosts, 2, 1_000),
+          hosts,
           seed: whole('--seed', values.seed, 0, 2 ** 32 - 1),
           durationMs: whole('--minutes', values.minutes, 1, 24 * 60) * 60_000,
           faults: faultKinds(values.faults),
@@ -66,6 +74,18 @@ async function main(): Promise<number> {
   await keep(schedule, values.schedule, values.shrink);
   process.stdout.write(`FAILED: ${outcome.violation.split('\n')[0]}\n`);
   return 1;
+}
+
+/** A mesh too large for whole members: its figures beside their goals. */
+async function measure(hosts: number, seed: number, minutes: number): Promise<number> {
+  const startedMs = performance.now();
+  const figures = await measureFigures(
+    { hosts, seed, containers: 100, updates: 100, failures: 20, idleMs: minutes * 60_000, partitionMs: 20_000 },
+    (line) => process.stderr.write(`${line}\n`),
+  );
+  const { lines, missed } = figureLines(hosts, figures, performance.now() - startedMs);
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return missed > 0 ? 1 : 0;
 }
 
 async function keep(schedule: Schedule, path: string, wantsShrink: boolean): Promise<void> {

@@ -42,6 +42,8 @@ const CONTAINERS_PER_HOST_MAX = 12;
 const LAST_MS = 2_000;
 /** So long after a partition or heavy loss everybody has a link to everybody again. */
 const RELINKED_MS = 5_000;
+/** Who leaves has left after this time, and may join anew. */
+const LEAVE_MS = 12_000;
 /** After the last join everybody has heard of everybody. */
 const SETTLED_MS = 3_000;
 
@@ -177,9 +179,13 @@ class Drawing {
         this.#clone(host, atMs, endMs);
         break;
       case 'leave':
-        if (host === 0 || this.#left.size > this.#wish.hosts / 4) return;
+        if (host === 0 || this.#left.size > this.#wish.hosts / 4 || atMs > this.#wish.durationMs - LEAVE_MS) return;
         this.#left.add(host);
-        this.#during(host, [atMs, { kind: 'leave', host }], [Math.max(endMs, atMs + 12_000), { kind: 'launch', host }]);
+        this.#during(
+          host,
+          [atMs, { kind: 'leave', host }],
+          [Math.max(endMs, atMs + LEAVE_MS), { kind: 'launch', host }],
+        );
         break;
     }
   }

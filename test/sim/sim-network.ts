@@ -81,6 +81,8 @@ export class SimNetwork {
   readonly #random: SeededRandom;
   readonly #nics = new Map<string, Nic>();
   readonly #cuts = new Map<number, Set<number>>();
+  /** In which part of a partition a machine is; who is in none reaches all. */
+  readonly #parts = new Map<number, number>();
   lost = 0;
 
   constructor(world: World, conditions: NetworkConditions) {
@@ -112,12 +114,24 @@ export class SimNetwork {
     this.#cuts.set(from, cut);
   }
 
+  /** Machines of different groups can't reach each other; replaces an earlier partition. */
+  partition(groups: readonly (readonly number[])[]): void {
+    this.#parts.clear();
+    for (const [part, group] of groups.entries()) for (const machine of group) this.#parts.set(machine, part);
+  }
+
+  /** All paths work again. */
   heal(): void {
     this.#cuts.clear();
+    this.#parts.clear();
   }
 
   passes(from: Nic, to: Nic): boolean {
-    return from.up && to.up && this.#cuts.get(from.machine)?.has(to.machine) !== true;
+    if (!from.up || !to.up || this.#cuts.get(from.machine)?.has(to.machine) === true) return false;
+    if (this.#parts.size === 0) return true;
+    const part = this.#parts.get(from.machine);
+    const other = this.#parts.get(to.machine);
+    return part === undefined || other === undefined || part === other;
   }
 
   fraction(): number {

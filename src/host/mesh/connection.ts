@@ -20,9 +20,9 @@ import {
 import type { Wire } from './wire.ts';
 
 export interface ConnectionLimits {
-  /** A link that heard nothing for this long sends a ping. Default 1 s. */
+  /** Who dialled sends a ping when it has heard nothing for this long; the other side a little later. Default 1.5 s. */
   readonly pingAfterMs: number;
-  /** A link that heard nothing for this long is dead. Default 3 s. */
+  /** A link that heard nothing for this long is dead. Default 4 s. */
   readonly deadAfterMs: number;
   /** From the start to promotion; default 5 s. */
   readonly greetingMs: number;
@@ -33,8 +33,8 @@ export interface ConnectionLimits {
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
-  pingAfterMs: 1_000,
-  deadAfterMs: 3_000,
+  pingAfterMs: 1_500,
+  deadAfterMs: 4_000,
   greetingMs: 5_000,
   queueBytesHigh: 256 * 1024,
   queueBytesMax: 16 * 1024 * 1024,
@@ -42,6 +42,8 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 
 /** Larger messages are refused at both ends; the largest of gossip have 2 MiB and a head. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+/** Who was called pings so much later, so that one ping per link and time is enough. */
+const CALLED_PINGS_LATER_MS = 500;
 /** The RTT is measured at least this often, also on a busy link. */
 const MEASURE_MS = 10_000;
 /** A pause between two ticks that means that this process did not run; they come every 200 ms. */
@@ -227,7 +229,11 @@ export class Connection {
     if (!this.#up && nowMs - this.#startedMs >= this.#limits.greetingMs) this.#finish('greeting-timeout', '');
     else if (silentMs >= this.#limits.deadAfterMs)
       this.#finish('silent', `nothing heard for ${Math.round(silentMs)} ms`);
-    else if (this.#up && (silentMs >= this.#limits.pingAfterMs || nowMs - this.#measuredMs >= MEASURE_MS)) this.ping();
+    else if (this.#up && (silentMs >= this.#pingAfterMs || nowMs - this.#measuredMs >= MEASURE_MS)) this.ping();
+  }
+
+  get #pingAfterMs(): number {
+    return this.#limits.pingAfterMs + (this.dialled ? 0 : CALLED_PINGS_LATER_MS);
   }
 
   /** When it was us who did not run (a paused VM, a blocked loop), the silence is not the other side's. */
@@ -274,6 +280,7 @@ export class Connection {
         return;
       case 'gossip':
       case 'lease':
+      case 'life':
         if (this.#up) this.#events.message(envelope.kind, envelope.bytes);
         else this.#drop('link-unexpected');
     }

@@ -73,6 +73,7 @@ export class Dialler {
   readonly #failures = new Map<string, string>();
   #nextDialId = 1;
   #rareMs = 0;
+  #isSated = false;
 
   constructor({ self, random, times = DIAL_TIMES }: { self: PeerId; random: Random; times?: DialTimes }) {
     this.#self = self;
@@ -112,6 +113,11 @@ export class Dialler {
     for (const peer of this.#peers.keys()) if (!named.has(peer)) this.#peers.delete(peer);
     for (const peer of this.#observed.keys())
       if (!named.has(peer) && !this.#linked.has(peer)) this.#observed.delete(peer);
+  }
+
+  /** True: there are links enough, and targets that have once led to a peer rest. */
+  setSated(isSated: boolean): void {
+    this.#isSated = isSated;
   }
 
   /** A peer called from there: one more address to try when it is lost. */
@@ -180,6 +186,7 @@ export class Dialler {
     for (const entry of this.#destinations()) {
       if (entry.dial !== null || this.#addressesOf(entry).length === 0) continue;
       if (entry.peer !== null && this.#linked.has(entry.peer)) continue;
+      if (this.#isSated && entry.peer !== null && !this.#peers.has(entry.peer)) continue;
       if (others > 1 && this.#peers.get(entry.peer!) === entry && entry.round >= this.#times.goneRounds)
         gone.push(entry);
       else if (entry.nextMs <= nowMs) this.#dial(entry, dials);

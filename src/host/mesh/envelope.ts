@@ -8,8 +8,8 @@ import { fromHex, toHex } from '../../base/bytes.ts';
 import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { type BootId, parseVni, type Vni } from '../../base/ids.ts';
 
-/** What gossip and ipam send through a link; each is a field of Envelope. */
-export type Channel = 'gossip' | 'lease';
+/** What gossip, ipam and rumours send through a link; each is a field of Envelope. */
+export type Channel = 'gossip' | 'lease' | 'life';
 
 export const GOODBYE_REASONS = [
   'stopping',
@@ -21,10 +21,12 @@ export const GOODBYE_REASONS = [
   'refused',
   'restarting',
   'removed',
+  'surplus',
 ] as const;
 /**
  * `leaving` is for good, `stopping` until the next start, `restarting` too, but its tunnels go on meanwhile; `removed` says that an
- * operator has removed the receiver from the cluster; the others end a link that shall not be.
+ * operator has removed the receiver from the cluster, `surplus` that the sender lives on and has links enough; the others end a
+ * link that shall not be.
  */
 export type GoodbyeReason = (typeof GOODBYE_REASONS)[number];
 
@@ -58,7 +60,7 @@ const ENDPOINTS_MAX = 16;
 const NETWORKS_MAX = 4_096;
 const MESSAGES = {
   Envelope: {
-    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease', 'clone'] } },
+    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease', 'clone', 'life'] } },
     fields: {
       hello: { type: 'Hello', id: 1 },
       welcome: { type: 'Welcome', id: 2 },
@@ -68,6 +70,7 @@ const MESSAGES = {
       gossip: { type: 'bytes', id: 6 },
       lease: { type: 'bytes', id: 7 },
       clone: { type: 'Clone', id: 8 },
+      life: { type: 'bytes', id: 9 },
     },
   },
   Endpoint: { fields: { ip: { type: 'bytes', id: 1 }, port: { type: 'uint32', id: 2 } } },
@@ -126,6 +129,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
       return { kind, detail: printable((fields[kind] as { detail: string }).detail) };
     case 'gossip':
     case 'lease':
+    case 'life':
       return { kind, bytes: fields[kind] as Uint8Array };
     default:
       return null;
@@ -166,6 +170,7 @@ function fieldsOf(envelope: Envelope): Record<string, unknown> {
       return { clone: { detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
     case 'gossip':
     case 'lease':
+    case 'life':
       return { [envelope.kind]: envelope.bytes };
   }
 }

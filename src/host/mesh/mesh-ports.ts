@@ -3,6 +3,7 @@
 
 import type { Clock, Log, Random, Timers } from '../../base/capabilities.ts';
 import type { ClusterId, PeerId } from '../../base/ids.ts';
+import type { ViewLimits } from './active-view.ts';
 import type { CloseReason, ConnectionLimits } from './connection.ts';
 import type { DialTimes } from './dial-times.ts';
 import type { Channel, Hello } from './envelope.ts';
@@ -24,6 +25,8 @@ export interface MeshEvents {
   linkDown(link: Link, reason: CloseReason, detail: string): void;
   /** `bytes` may be kept. */
   message(link: Link, channel: Channel, bytes: Uint8Array): void;
+  /** It was to be a neighbour, and no link came of it. */
+  unreached(peer: PeerId): void;
   /** After a send() that returned false. */
   writable(link: Link): void;
   /** Each caller's refusal; a dial's only when the reason differs from the last one at that address. */
@@ -55,6 +58,9 @@ export interface MeshOptions {
   readonly random: Random;
   readonly log: Log;
   readonly events: MeshEvents;
+  /** False for a peer that is thought dead: it is no neighbour to look for. */
+  readonly isAlive: (peer: PeerId) => boolean;
+  readonly viewLimits?: ViewLimits;
   readonly connectionLimits?: ConnectionLimits;
   readonly dialTimes?: DialTimes;
 }

@@ -6,9 +6,10 @@ import type { Cancel } from '../../base/capabilities.ts';
 import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { BootId, PeerId } from '../../base/ids.ts';
+import { ActiveView } from './active-view.ts';
 import { type CloseReason, CONNECTION_LIMITS, Connection } from './connection.ts';
 import { type Address, type Dial, Dialler, type KnownPeer, type TargetStatus } from './dialler.ts';
-import type { Hello } from './envelope.ts';
+import type { Channel, Hello } from './envelope.ts';
 import { type HelloContext, judgeHello } from './judge-hello.ts';
 import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
@@ -24,6 +25,7 @@ export class Mesh {
   readonly #self: PeerId;
   readonly #transport: MeshTransport;
   readonly #dialler: Dialler;
+  readonly #view: ActiveView;
   readonly #connections = new Set<Connection>();
   readonly #wires = new Set<Wire>();
   /** The dials behind links and those that may become links. */
@@ -32,17 +34,20 @@ export class Mesh {
   readonly #drops = new Map<string, number>();
   readonly #cancel = new AbortController();
   #facts: MeshFacts;
+  /** Whom the dialler knows to dial. */
+  #chosen: readonly KnownPeer[] = [];
   #port = 0;
   #cancelTick: Cancel | null = null;
   #stopping = false;
 
   constructor(options: MeshOptions) {
-    const { self, transport, random, dialTimes } = options;
+    const { self, transport, random, dialTimes, isAlive, viewLimits } = options;
     this.#options = options;
     this.#self = self;
     this.#transport = transport;
     this.#facts = options.facts;
     this.#dialler = new Dialler({ self: this.#self, random, ...(dialTimes && { times: dialTimes }) });
+    this.#view = new ActiveView({ self, random, isAlive, ...(viewLimits && { limits: viewLimits }) });
   }
 
   /** Resolves with the bound port once it listens. Rejects with `port-in-use` or `usage`. Called once. */
@@ -85,10 +90,17 @@ export class Mesh {
     return this.#dialler.removeTarget(address);
   }
 
-  /** All peers that gossip knows with their endpoints; those that are not linked get dialled. */
+  /** All peers that gossip knows with their endpoints, ourselves or not: ActiveView says who of them gets dialled. */
   setKnownPeers(peers: readonly KnownPeer[]): void {
-    this.#dialler.setKnownPeers(peers, this.#options.clock.monotonicMs());
+    this.#view.setKnown(peers);
     this.#dialDue();
+  }
+
+  /** False when the link would block or is not there; in a large cluster one is made then, for the sender's next try. */
+  send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean {
+    const link = this.link(peer);
+    if (link === null) this.#view.want(peer, this.#options.clock.monotonicMs());
+    return link?.send(channel, bytes) ?? false;
   }
 
   /** What later Hellos say; existing links stay. */
@@ -100,8 +112,17 @@ export class Mesh {
     return [...this.#elections.values()].flatMap((election) => election.current ?? []);
   }
 
+  linkedPeers(): readonly PeerId[] {
+    return this.links().map(({ peer }) => peer);
+  }
+
   link(peer: PeerId): Link | null {
     return this.#elections.get(peer)?.current ?? null;
+  }
+
+  /** Ends the link to a host that an operator has removed; the mesh's `bar` keeps it out. */
+  shutOut(peer: PeerId): void {
+    this.link(peer)?.close('refused', 'this host was removed from the cluster');
   }
 
   /** True while a connection stands of which it is open whether it becomes a link. */
@@ -126,6 +147,8 @@ export class Mesh {
       election.tick();
       if (election.idle) this.#elections.delete(peer);
     }
+    const surplus = this.#view.surplus(this.#options.clock.monotonicMs());
+    if (surplus !== null) this.link(surplus)?.close('surplus');
     this.#dialDue();
   }
 
@@ -136,7 +159,13 @@ export class Mesh {
 
   #dialDue(): void {
     if (this.#cancelTick === null || this.#stopping) return;
-    for (const due of this.#dialler.tick(this.#options.clock.monotonicMs())) void this.#dial(due);
+    const nowMs = this.#options.clock.monotonicMs();
+    const { dial, unreached } = this.#view.choose(nowMs);
+    this.#dialler.setSated(this.#view.isSated);
+    if (dial !== this.#chosen) this.#dialler.setKnownPeers(dial, nowMs);
+    this.#chosen = dial;
+    for (const due of this.#dialler.tick(nowMs)) void this.#dial(due);
+    for (const peer of unreached) this.#options.events.unreached(peer);
   }
 
   async #dial(due: Dial): Promise<void> {
@@ -304,12 +333,15 @@ export class Mesh {
     const due = this.#dialled.get(link);
     if (due !== undefined) this.#dialler.dialReached(due.id, link.peer, this.#options.clock.monotonicMs());
     this.#dialler.linkUp(link.peer);
+    this.#view.linkUp(link.peer, this.#options.clock.monotonicMs());
     this.#options.log.info('link up', fieldsOf(link));
     this.#options.events.linkUp(link);
   }
 
   #linkDown(link: Link, reason: CloseReason, detail: string): void {
-    this.#dialler.linkDown(link.peer, this.#options.clock.monotonicMs());
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#view.linkDown(link.peer, reason === 'lost' || reason === 'silent', nowMs);
+    this.#dialler.linkDown(link.peer, nowMs);
     this.#options.log.info('link down', { ...fieldsOf(link), kind: reason, ...(detail !== '' && { detail }) });
     this.#options.events.linkDown(link, reason, detail);
   }

@@ -160,24 +160,24 @@ describe('a link', () => {
     expect(drops).toEqual(['link-malformed', 'link-malformed']);
   });
 
-  test('pings after a second of silence and dies after three', () => {
-    pass(800);
+  test('pings after a second and a half of silence and dies after four', () => {
+    pass(1_400);
     expect(wire.written).toEqual([]);
     pass(400);
     expect(wire.written).toEqual([{ kind: 'ping', sequence: 2 }]);
-    pass(1_600);
+    pass(2_000);
     expect(told).toEqual([]);
     pass(400);
-    expect(told).toEqual(['closed silent: nothing heard for 3000 ms']);
+    expect(told).toEqual(['closed silent: nothing heard for 4000 ms']);
     expect(wire.destroyed).toBe(true);
   });
 
   test('an answer keeps it and measures the round trip', () => {
-    pass(1_200);
+    pass(1_800);
     clock.advance(17);
     wire.say({ kind: 'pong', sequence: 2 });
     expect(connection.rttMs).toBe(17);
-    pass(2_800);
+    pass(3_600);
     expect(told).toEqual([]);
   });
 
@@ -193,8 +193,8 @@ describe('a link', () => {
     clock.advance(60_000);
     connection.tick();
     expect(told).toEqual([]);
-    pass(4_000);
-    expect(told).toEqual(['closed silent: nothing heard for 3000 ms']);
+    pass(5_000);
+    expect(told).toEqual(['closed silent: nothing heard for 4000 ms']);
   });
 
   test('answers pings', () => {

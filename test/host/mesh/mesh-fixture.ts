@@ -44,6 +44,7 @@ export class TestHost {
   readonly transport: TlsTransport;
   readonly log = new RecordingLog();
   readonly ups: Link[] = [];
+  readonly unreached: PeerId[] = [];
   readonly downs: { link: Link; reason: string; detail: string }[] = [];
   readonly messages: { peer: PeerId; channel: string; text: string }[] = [];
   readonly removals: RefusalReport[] = [];
@@ -88,11 +89,13 @@ export class TestHost {
       timers: systemTimers,
       random: nodeRandom,
       log: this.log,
+      isAlive: () => true,
       events: {
         linkUp: (link) => this.ups.push(link),
         linkDown: (link, reason, detail) => this.downs.push({ link, reason, detail }),
         message: ({ peer }, channel, bytes) =>
           this.messages.push({ peer, channel, text: new TextDecoder().decode(bytes) }),
+        unreached: (peer) => this.unreached.push(peer),
         writable: () => this.writables++,
         refused: (report) => this.refusals.push(report),
         removed: (report) => this.removals.push(report),

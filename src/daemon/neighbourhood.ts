@@ -1,0 +1,119 @@
+// What comes and goes over the links to neighbours, and what it says of who lives: joins gossip, rumours and liveness to the mesh
+// and keeps their time. It knows nothing of leases, routes or tunnels, so that a simulator runs it by the thousand.
+
+import type { Clock, Timers } from '../base/capabilities.ts';
+import type { FabricError } from '../base/errors.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { Gossip } from '../gossip/gossip.ts';
+import { PeerLiveness, type PeerView } from '../gossip/peer-liveness.ts';
+import { Rumours } from '../gossip/rumours.ts';
+import type { CloseReason } from '../host/mesh/connection.ts';
+import { Ticker } from './ticker.ts';
+
+export interface NeighbourhoodPorts {
+  readonly self: PeerId;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly gossip: Gossip;
+  /** False when the link would block or is not there. */
+  send(peer: PeerId, channel: 'gossip' | 'life', bytes: Uint8Array): boolean;
+  /** True for hosts whose records say who they are. */
+  isMember(peer: PeerId): boolean;
+  /** Writes a newer version of our own records, which says nothing but that we live. */
+  refute(): void;
+  /** A peer's state changed. */
+  judged(peer: PeerId, view: PeerView): void;
+  /** A core could not store what it had to: expected, and tried again. */
+  failed(error: FabricError): void;
+}
+
+export class Neighbourhood {
+  readonly liveness: PeerLiveness;
+  readonly rumours: Rumours;
+  readonly #ports: NeighbourhoodPorts;
+  readonly #gossipTicker: Ticker;
+  readonly #livenessTicker: Ticker;
+
+  constructor(ports: NeighbourhoodPorts) {
+    const { self, clock, timers, gossip } = ports;
+    this.#ports = ports;
+    this.liveness = new PeerLiveness({ clock, changed: (peer, view) => ports.judged(peer, view) });
+    this.rumours = new Rumours({
+      self,
+      clock,
+      liveness: this.liveness,
+      versionOf: (peer) => (peer === self || ports.isMember(peer) ? gossip.version(peer) : 0),
+      refute: () => ports.refute(),
+    });
+    const failed = (error: FabricError): void => ports.failed(error);
+    this.#gossipTicker = new Ticker(timers, () => gossip.tick(), failed);
+    const tick = (): number => Math.min(this.liveness.tick(), this.rumours.tick());
+    this.#livenessTicker = new Ticker(timers, tick, failed);
+  }
+
+  /** To be called once at the start, and after a pause: what is due is done. */
+  wake(): void {
+    this.#gossipTicker.wake();
+    this.#livenessTicker.wake();
+  }
+
+  stop(): void {
+    this.#gossipTicker.stop();
+    this.#livenessTicker.stop();
+  }
+
+  /** Gossip has something to send. */
+  wrote(): void {
+    this.#gossipTicker.wake(this.#ports.gossip.dueMs());
+  }
+
+  /** Records of the author changed. */
+  changed(author: PeerId): void {
+    this.rumours.newer(author);
+    this.#livenessTicker.wake();
+  }
+
+  met(peer: PeerId): void {
+    this.rumours.met(peer);
+    this.#livenessTicker.wake();
+  }
+
+  unreached(peer: PeerId): void {
+    if (!this.#ports.isMember(peer)) return;
+    this.rumours.unreached(peer);
+    this.#livenessTicker.wake();
+  }
+
+  linkUp(peer: PeerId): void {
+    const { gossip, send } = this.#ports;
+    this.rumours.linkUp(peer, { send: (bytes) => send(peer, 'life', bytes) });
+    gossip.linkUp(peer, { send: (bytes) => send(peer, 'gossip', bytes) });
+    this.wrote();
+    this.#livenessTicker.wake();
+  }
+
+  linkDown(peer: PeerId, reason: CloseReason): void {
+    this.rumours.linkDown(peer, endOf(reason));
+    this.#ports.gossip.linkDown(peer);
+    this.#livenessTicker.wake();
+  }
+
+  message(peer: PeerId, channel: 'gossip' | 'life', bytes: Uint8Array): void {
+    this.liveness.heard(peer);
+    if (channel === 'gossip') this.#ports.gossip.receive(peer, bytes);
+    else this.rumours.receive(peer, bytes);
+    this.wrote();
+    this.#livenessTicker.wake(this.rumours.dueMs());
+  }
+
+  writable(peer: PeerId): void {
+    this.#ports.gossip.writable(peer);
+    this.rumours.writable(peer);
+  }
+}
+
+/** Said goodbye for now or for good, gave up a link that was one too many, or was lost. */
+function endOf(reason: CloseReason): 'left' | 'released' | 'lost' {
+  if (reason === 'stopping' || reason === 'leaving') return 'left';
+  return reason === 'surplus' ? 'released' : 'lost';
+}

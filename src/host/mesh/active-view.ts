@@ -1,0 +1,162 @@
+// With whom this host keeps links: everybody in a small cluster, a few random peers in a large one (the active view of HyParView,
+// Leitão, Pereira, Rodrigues 2007). The passive view is the membership itself, which gossip replicates anyway, so nothing has
+// to be shuffled. Pure; Mesh dials what choose() names and closes what surplus() names.
+// Invariants: a host that knows anybody alive looks for links until it has `linksMin`; who has more than `linksMax` gives up
+// one at a time; now and then somebody who is thought dead is tried, because after a partition both halves think so.
+
+import type { Random } from '../../base/capabilities.ts';
+import type { PeerId } from '../../base/ids.ts';
+import type { KnownPeer } from './dialler.ts';
+
+export interface ViewLimits {
+  /** A cluster with no more others than this is a full mesh. */
+  readonly fullMeshMax: number;
+  /** Links that a host dials for in a larger one: random graphs of this degree stay connected when half of the hosts vanish. */
+  readonly linksMin: number;
+  /** More than these are given up. */
+  readonly linksMax: number;
+}
+
+export const VIEW_LIMITS: ViewLimits = { fullMeshMax: 10, linksMin: 5, linksMax: 10 };
+
+/** Candidates at once: others dial too, and a host that looks for all its links at once ends with twice as many. */
+const AT_ONCE = 2;
+/** A candidate that has not become a link in this time makes room for another. */
+const CANDIDATE_MS = 3_000;
+/** So long one that did not answer is not chosen again. */
+const UNREACHED_MS = 60_000;
+const UNREACHED_MAX = 256;
+/** Somebody who is thought dead is tried this often, if a few random draws meet one. */
+const REVIVE_EVERY_MS = 5_000;
+const DRAWS_MAX = 4;
+/** A link lives at least this long before it is surplus, and one goes per this time. */
+const SURPLUS_AGE_MS = 3_000;
+const SURPLUS_EVERY_MS = 500;
+/** A peer to whom something is to be sent is kept linked this long. */
+const WANTED_MS = 10_000;
+const WANTED_MAX = 16;
+
+export class ActiveView {
+  readonly #self: PeerId;
+  readonly #random: Random;
+  readonly #isAlive: (peer: PeerId) => boolean;
+  readonly #limits: ViewLimits;
+  #known: readonly KnownPeer[] = [];
+  /** Since when, by peer. */
+  readonly #links = new Map<PeerId, number>();
+  readonly #candidates = new Map<PeerId, { readonly known: KnownPeer; readonly sinceMs: number }>();
+  readonly #unreached = new Map<PeerId, number>();
+  readonly #wanted = new Map<PeerId, number>();
+  #reviveMs = 0;
+  #surplusMs = 0;
+
+  constructor(options: {
+    readonly self: PeerId;
+    readonly random: Random;
+    /** False for a peer that is thought dead. */
+    readonly isAlive: (peer: PeerId) => boolean;
+    readonly limits?: ViewLimits;
+  }) {
+    this.#self = options.self;
+    this.#random = options.random;
+    this.#isAlive = options.isAlive;
+    this.#limits = options.limits ?? VIEW_LIMITS;
+  }
+
+  /** Everybody of whom gossip knows where to reach them, replacing what it knew before; may name ourselves. */
+  setKnown(known: readonly KnownPeer[]): void {
+    this.#known = known;
+  }
+
+  linkUp(peer: PeerId, nowMs: number): void {
+    this.#links.set(peer, nowMs);
+    this.#candidates.delete(peer);
+    this.#unreached.delete(peer);
+  }
+
+  /** `wasLost`: neither side wanted it to end, so the peer is dialled first of all. */
+  linkDown(peer: PeerId, wasLost: boolean, nowMs: number): void {
+    this.#links.delete(peer);
+    if (wasLost) this.want(peer, nowMs);
+  }
+
+  /** Something is to be sent to this peer, and there is no link: one is made, and kept for a while. */
+  want(peer: PeerId, nowMs: number): void {
+    if (this.#wanted.size < WANTED_MAX || this.#wanted.has(peer)) this.#wanted.set(peer, nowMs + WANTED_MS);
+  }
+
+  /** False when the cluster is small enough for links between all. */
+  get isPartial(): boolean {
+    return this.#known.length > this.#limits.fullMeshMax + 1;
+  }
+
+  /** True when no more links are looked for. */
+  get isSated(): boolean {
+    return this.isPartial && this.#links.size >= this.#limits.linksMin;
+  }
+
+  /** Whom to dial now; `unreached` are those that were chosen and did not answer, each told once. */
+  choose(nowMs: number): { readonly dial: readonly KnownPeer[]; readonly unreached: readonly PeerId[] } {
+    if (!this.isPartial) {
+      this.#candidates.clear();
+      return { dial: this.#known, unreached: [] };
+    }
+    const unreached = this.#giveUp(nowMs);
+    this.#chooseWanted(nowMs);
+    const missing = this.#limits.linksMin - this.#links.size;
+    while (this.#candidates.size < Math.min(missing, AT_ONCE)) if (!this.#draw(nowMs, true)) break;
+    if (nowMs >= this.#reviveMs) {
+      this.#reviveMs = nowMs + REVIVE_EVERY_MS * (0.5 + this.#random.fraction());
+      this.#draw(nowMs, false);
+    }
+    return { dial: Array.from(this.#candidates.values(), ({ known }) => known), unreached };
+  }
+
+  /** A link to give up now; null when there is none. */
+  surplus(nowMs: number): PeerId | null {
+    if (!this.isPartial || this.#links.size <= this.#limits.linksMax || nowMs < this.#surplusMs) return null;
+    const old = [...this.#links].filter(
+      ([peer, sinceMs]) => nowMs - sinceMs >= SURPLUS_AGE_MS && !this.#wanted.has(peer),
+    );
+    this.#surplusMs = nowMs + SURPLUS_EVERY_MS;
+    return old[Math.floor(this.#random.fraction() * old.length)]?.[0] ?? null;
+  }
+
+  #giveUp(nowMs: number): readonly PeerId[] {
+    const unreached: PeerId[] = [];
+    for (const [peer, { sinceMs }] of this.#candidates) {
+      if (nowMs - sinceMs < CANDIDATE_MS) continue;
+      this.#candidates.delete(peer);
+      this.#unreached.delete(peer);
+      this.#unreached.set(peer, nowMs + UNREACHED_MS);
+      unreached.push(peer);
+    }
+    for (const [peer, untilMs] of this.#unreached) {
+      if (untilMs > nowMs && this.#unreached.size <= UNREACHED_MAX) break;
+      this.#unreached.delete(peer);
+    }
+    for (const [peer, untilMs] of this.#wanted) if (untilMs <= nowMs) this.#wanted.delete(peer);
+    return unreached;
+  }
+
+  #chooseWanted(nowMs: number): void {
+    for (const peer of this.#wanted.keys()) {
+      if (this.#links.has(peer) || this.#candidates.has(peer)) continue;
+      const known = this.#known.find((one) => one.peer === peer);
+      if (known !== undefined) this.#candidates.set(peer, { known, sinceMs: nowMs });
+    }
+  }
+
+  /** One random peer that is thought alive, or dead; in few draws, so that the rare are met rarely. */
+  #draw(nowMs: number, alive: boolean): boolean {
+    for (let draws = 0; draws < DRAWS_MAX; draws++) {
+      const known = this.#known[Math.floor(this.#random.fraction() * this.#known.length)]!;
+      const { peer } = known;
+      if (peer === this.#self || this.#links.has(peer) || this.#candidates.has(peer)) continue;
+      if (this.#isAlive(peer) !== alive || (alive && this.#unreached.has(peer))) continue;
+      this.#candidates.set(peer, { known, sinceMs: nowMs });
+      return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,87 @@
+// The figures of a large mesh beside their goals, as lines for people; the last line is the verdict. Goals between the two stated
+// sizes are those of the larger one.
+
+import type { Figures } from './figures.ts';
+
+interface Goals {
+  readonly spreadMs: number;
+  readonly spreadLossyMs: number;
+  readonly idleBytesPerSecond: number;
+  readonly failureMs: number;
+  readonly healMs: number;
+  readonly links: number;
+  readonly stateMiB: number;
+}
+
+const GOALS_1000: Goals = {
+  spreadMs: 1_000,
+  spreadLossyMs: 2_000,
+  idleBytesPerSecond: 1_024,
+  failureMs: 10_000,
+  healMs: 5_000,
+  links: 10,
+  stateMiB: 100,
+};
+const GOALS_10000: Goals = {
+  spreadMs: 2_000,
+  spreadLossyMs: 4_000,
+  idleBytesPerSecond: 4_096,
+  failureMs: 15_000,
+  healMs: 30_000,
+  links: 12,
+  stateMiB: 500,
+};
+
+export interface FigureLines {
+  readonly lines: readonly string[];
+  readonly missed: number;
+}
+
+export function figureLines(hosts: number, figures: Figures, wallMs: number): FigureLines {
+  const goals = hosts <= 1_000 ? GOALS_1000 : GOALS_10000;
+  const stateMiB = figures.stateBytes / 2 ** 20;
+  const rows: readonly (readonly [string, string, string, boolean])[] = [
+    row('p99 for one update to reach 99.99 %, 1 % loss', figures.spreadMs, goals.spreadMs, milliseconds),
+    row('the same at 25 % loss', figures.spreadLossyMs, goals.spreadLossyMs, milliseconds),
+    row('idle bytes per peer and second', figures.idleBytesPerSecond, goals.idleBytesPerSecond, whole),
+    row('failure declared everywhere, p99', figures.failureMs, goals.failureMs, milliseconds),
+    row(`false deaths in ${figures.watchedMs / 1_000} s at 5 % loss`, figures.falseDeaths, 0, whole),
+    row('heal after a 50/50 partition', figures.healMs, goals.healMs, milliseconds),
+    row('links per peer, most', figures.linksMax, goals.links, whole),
+    row('replicated state, 100 containers per peer', stateMiB, goals.stateMiB, (value) => `${whole(value)} MiB`),
+  ];
+  const missed = rows.filter(([, , , met]) => !met).length;
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const memoryMiB = Math.round(process.memoryUsage().rss / 2 ** 20);
+  const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
+  const run = `${seconds(figures.simulatedMs)} simulated in ${seconds(wallMs)}, ${figures.events} events, ${memoryMiB} MiB`;
+  return {
+    missed,
+    lines: [
+      ...rows.map(
+        ([name, value, goal, met]) =>
+          `${name.padEnd(width)}  ${value.padStart(12)}  goal ${goal.padStart(8)}  ${met ? 'met' : 'MISSED'}`,
+      ),
+      `links per peer, mean ${figures.linksMean.toFixed(1)}; meshed ${figures.meshedMs === null ? 'never' : seconds(figures.meshedMs)} after a start of all at once; ${figures.idleMessagesPerSecond.toFixed(1)} idle messages per peer and second`,
+      run,
+      `${missed === 0 ? 'ok' : 'FAILED'}: ${hosts} hosts, ${rows.length - missed} of ${rows.length} goals met`,
+    ],
+  };
+}
+
+function row(
+  name: string,
+  value: number | null,
+  goal: number,
+  text: (value: number) => string,
+): readonly [string, string, string, boolean] {
+  return [name, value === null ? 'never' : text(value), text(goal), value !== null && value <= goal];
+}
+
+function whole(value: number): string {
+  return String(Math.round(value));
+}
+
+function milliseconds(value: number): string {
+  return `${Math.round(value)} ms`;
+}

@@ -1,0 +1,188 @@
+// Measures a large simulated mesh the way its goals are stated: how fast a change spreads, what an idle peer costs, how soon a
+// failure is known everywhere, how long a partition takes to heal, how many links a peer keeps.
+
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { MemoryAuthorTable } from '../../../src/gossip/author-table.ts';
+import { quickCrypto } from '../../fakes/quick-crypto.ts';
+import { SeededRandom } from '../../fakes/seeded-random.ts';
+import { CONDITIONS } from '../sim-network.ts';
+import { MeshCluster } from './mesh-cluster.ts';
+import { firstState, meshIdentity } from './mesh-identity.ts';
+
+export interface FigureOptions {
+  readonly hosts: number;
+  readonly seed: number;
+  readonly containers: number;
+  readonly updates: number;
+  readonly failures: number;
+  readonly idleMs: number;
+  readonly partitionMs: number;
+}
+
+export interface Figures {
+  /** Time until every host has as many links as it wants, from a cold start of all at once. */
+  readonly meshedMs: number | null;
+  readonly linksMean: number;
+  readonly linksMax: number;
+  /** p99 of the time for one update to reach 99.99 %; null: one never did. */
+  readonly spreadMs: number | null;
+  readonly spreadLossyMs: number | null;
+  readonly idleBytesPerSecond: number;
+  readonly idleMessagesPerSecond: number;
+  /** p99 of the time until all living hosts call a silent one dead. */
+  readonly failureMs: number | null;
+  readonly falseDeaths: number;
+  readonly watchedMs: number;
+  readonly healMs: number | null;
+  readonly stateBytes: number;
+  readonly events: number;
+  readonly simulatedMs: number;
+}
+
+const SPREAD_SHARE = 0.9999;
+const SPREAD_MAX_MS = 30_000;
+const MESHED_MAX_MS = 120_000;
+const FAILURE_MAX_MS = 60_000;
+const HEAL_MAX_MS = 120_000;
+const LOSSY = { ...CONDITIONS, loss: 0.25 };
+const WATCH_LOSS = { ...CONDITIONS, loss: 0.05 };
+
+export async function measureFigures(options: FigureOptions, told: (line: string) => void): Promise<Figures> {
+  const { hosts, seed, containers, updates, failures, idleMs, partitionMs } = options;
+  const stateBytes = replicatedBytes(hosts, containers);
+  const cluster = new MeshCluster({ hosts, seed, containers: Math.min(containers, 2), conditions: CONDITIONS });
+  await cluster.start();
+  const meshedMs = await cluster.until(() => cluster.agrees, MESHED_MAX_MS, 200);
+  await cluster.run(5_000);
+  told(`meshed in ${meshedMs} ms`);
+  const links = cluster.hosts.map((host) => host.links);
+  const random = new SeededRandom(seed);
+  const spreadMs = await spread(cluster, random, updates);
+  told(`spread ${spreadMs} ms`);
+  const { bytes, messages } = await idle(cluster, idleMs);
+  told(`idle ${bytes} bytes`);
+  Object.assign(cluster.network.conditions, LOSSY);
+  const spreadLossyMs = await spread(cluster, random, updates);
+  told(`spread with 25 % loss ${spreadLossyMs} ms`);
+  Object.assign(cluster.network.conditions, WATCH_LOSS);
+  await cluster.run(10_000);
+  cluster.falseDeaths = 0;
+  await cluster.run(idleMs);
+  const { falseDeaths } = cluster;
+  told(`false deaths ${falseDeaths}`);
+  Object.assign(cluster.network.conditions, CONDITIONS);
+  const failureMs = await fail(cluster, random, failures);
+  told(`failure ${failureMs} ms`);
+  const healMs = await partition(cluster, random, partitionMs);
+  told(`heal ${healMs} ms`);
+  return {
+    meshedMs,
+    linksMean: links.reduce((sum, count) => sum + count, 0) / hosts,
+    linksMax: Math.max(...links),
+    spreadMs,
+    spreadLossyMs,
+    idleBytesPerSecond: bytes,
+    idleMessagesPerSecond: messages,
+    failureMs,
+    falseDeaths,
+    watchedMs: idleMs,
+    healMs,
+    stateBytes,
+    events: cluster.world.events,
+    simulatedMs: cluster.world.nowMs,
+  };
+}
+
+async function spread(cluster: MeshCluster, random: SeededRandom, updates: number): Promise<number | null> {
+  const times: number[] = [];
+  for (let i = 0; i < updates; i++) {
+    const author = cluster.living()[random.below(cluster.living().length)]!;
+    const one = cluster.change(author, 'at/0/02:ff:ff:ff:ff:ff', random.bytes(24), SPREAD_SHARE);
+    await cluster.until(() => one.doneMs !== null, SPREAD_MAX_MS, 100);
+    if (one.doneMs === null) return null;
+    times.push(one.doneMs - one.startMs);
+  }
+  await cluster.until(() => cluster.agrees, SPREAD_MAX_MS);
+  return p99(times);
+}
+
+/** Sent and received per peer and second, with the overhead of each message. */
+async function idle(cluster: MeshCluster, ms: number) {
+  await cluster.run(5_000);
+  const count = () =>
+    cluster.hosts.reduce(
+      (sum, { nic }) => ({
+        bytes: sum.bytes + nic.sentBytes + nic.receivedBytes,
+        messages: sum.messages + nic.sentMessages,
+      }),
+      { bytes: 0, messages: 0 },
+    );
+  const before = count();
+  await cluster.run(ms);
+  const after = count();
+  const share = cluster.hosts.length * (ms / 1_000);
+  return { bytes: (after.bytes - before.bytes) / share, messages: (after.messages - before.messages) / share };
+}
+
+async function fail(cluster: MeshCluster, random: SeededRandom, failures: number): Promise<number | null> {
+  const times: number[] = [];
+  for (let i = 0; i < failures; i++) {
+    const victim = cluster.living()[random.below(cluster.living().length)]!;
+    cluster.cutPower(victim);
+    const known = () => (cluster.deaths.get(victim.peer) ?? 0) >= cluster.living().length;
+    const ms = await cluster.until(known, FAILURE_MAX_MS);
+    if (ms === null) return null;
+    times.push(ms);
+  }
+  return p99(times);
+}
+
+/** Both halves change records meanwhile. */
+async function partition(cluster: MeshCluster, random: SeededRandom, ms: number): Promise<number | null> {
+  const halves: [number[], number[]] = [[], []];
+  for (const { index } of cluster.hosts) halves[index % 2]!.push(index);
+  cluster.network.partition(halves);
+  await cluster.run(ms / 2);
+  for (const half of halves) {
+    const author = cluster.living().find(({ index }) => index === half[random.below(half.length)]);
+    if (author !== undefined) cluster.change(author, 'at/0/02:ff:ff:ff:ff:fe', random.bytes(24), SPREAD_SHARE);
+  }
+  await cluster.run(ms / 2);
+  cluster.network.heal();
+  return cluster.until(() => cluster.agrees, HEAL_MAX_MS);
+}
+
+function p99(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1]!;
+}
+
+/** What one daemon's table of all hosts' records takes, measured: a table of its own, not the simulation's shared one. */
+function replicatedBytes(hosts: number, containers: number): number {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = (): number => {
+    collect();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const random = new SeededRandom(1);
+  const table = new MemoryAuthorTable(quickCrypto);
+  const before = used();
+  for (let index = 0; index < hosts; index++) {
+    const { signature, identityKey, packed, fingerprint, ...rest } = firstState(
+      meshIdentity(random),
+      index,
+      containers,
+    );
+    table.set({
+      ...rest,
+      signature: signature.slice(),
+      identityKey: identityKey.slice(),
+      packed: packed.slice(),
+      fingerprint: fingerprint.slice(),
+    });
+  }
+  const bytes = used() - before;
+  return table.size === hosts ? bytes : 0;
+}
