@@ -29,7 +29,8 @@ function liveness(cluster: Cluster, hosts: readonly SimHost[]): string | null {
   for (const { name, daemon } of hosts) {
     const { member, keys, links } = daemon!;
     if (member!.cloneFault !== null) return `${name} believes that it has a clone`;
-    const wanted = live.size - 1 > VIEW_LIMITS.fullMeshMax ? VIEW_LIMITS.linksMin : live.size - 1;
+    const others = member!.directory.peers().filter(([peer]) => peer !== keys.peer).length; // the dead are among them
+    const wanted = Math.min(live.size - 1, others > VIEW_LIMITS.fullMeshMax ? VIEW_LIMITS.linksMin : others);
     if (links.length < wanted) return `${name} has ${links.length} links of ${wanted}`;
     for (const [peer] of member!.directory.peers()) {
       if (peer === keys.peer) continue;

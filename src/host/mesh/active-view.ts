@@ -42,6 +42,8 @@ export class ActiveView {
   readonly #isAlive: (peer: PeerId) => boolean;
   readonly #limits: ViewLimits;
   #known: readonly KnownPeer[] = [];
+  /** How many of them are not ourselves. */
+  #others = 0;
   /** Since when, by peer. */
   readonly #links = new Map<PeerId, number>();
   readonly #candidates = new Map<PeerId, { readonly known: KnownPeer; readonly sinceMs: number }>();
@@ -66,6 +68,7 @@ export class ActiveView {
   /** Everybody of whom gossip knows where to reach them, replacing what it knew before; may name ourselves. */
   setKnown(known: readonly KnownPeer[]): void {
     this.#known = known;
+    this.#others = known.length - (known.some(({ peer }) => peer === this.#self) ? 1 : 0);
   }
 
   linkUp(peer: PeerId, nowMs: number): void {
@@ -87,7 +90,7 @@ export class ActiveView {
 
   /** False when the cluster is small enough for links between all. */
   get isPartial(): boolean {
-    return this.#known.length > this.#limits.fullMeshMax + 1;
+    return this.#others > this.#limits.fullMeshMax;
   }
 
   /** True when no more links are looked for. */

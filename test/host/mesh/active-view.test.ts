@@ -35,6 +35,16 @@ test('a small cluster is a full mesh, and nothing in it is surplus', () => {
   expect(dialled(60_000)).toEqual(known);
 });
 
+test('one host more makes it partial, whether or not we are among those that are known', () => {
+  const { view, known } = setUp(6);
+  expect(view.isPartial).toBe(true);
+  const others = known.slice(1).map((_, index) => knownPeer(index + 1));
+  view.setKnown(others);
+  expect(view.isPartial).toBe(true);
+  view.setKnown(others.slice(1));
+  expect(view.isPartial).toBe(false);
+});
+
 describe('in a large cluster', () => {
   test('random peers are dialled, two at a time, until there are links enough', () => {
     const { view, known, dialled } = setUp(40);

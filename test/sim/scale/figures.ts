@@ -53,7 +53,7 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   const stateBytes = replicatedBytes(hosts, containers);
   const cluster = new MeshCluster({ hosts, seed, containers: Math.min(containers, 2), conditions: CONDITIONS });
   await cluster.start();
-  const meshedMs = await cluster.until(() => cluster.agrees, MESHED_MAX_MS, 200);
+  const meshedMs = await cluster.until(() => cluster.isMeshed, MESHED_MAX_MS, 200);
   await cluster.run(5_000);
   told(`meshed in ${meshedMs} ms`);
   const links = cluster.hosts.map((host) => host.links);

@@ -2,6 +2,7 @@
 // its links. Keeps count of what measurements ask for, so that none of them walks hosts × hosts.
 
 import type { PeerId } from '../../../src/base/ids.ts';
+import { VIEW_LIMITS } from '../../../src/host/mesh/active-view.ts';
 import { type NetworkConditions, SimNetwork } from '../sim-network.ts';
 import { World } from '../world.ts';
 import { StatePool } from './interned-states.ts';
@@ -102,6 +103,11 @@ export class MeshCluster implements MeshObserver {
     add(this.doubts, peer, Number(state !== 'alive') - Number(before !== 'alive'));
     add(this.deaths, peer, Number(state === 'dead') - Number(before === 'dead'));
     if (state === 'dead' && this.#alive.has(peer)) this.falseDeaths++;
+  }
+
+  /** Every living host has as many links as it looks for. */
+  get isMeshed(): boolean {
+    return this.living().every(({ links }) => links >= Math.min(VIEW_LIMITS.linksMin, this.#alive.size - 1));
   }
 
   /** All living hosts hold equal records and take all living hosts for alive. */
