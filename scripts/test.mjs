@@ -1,7 +1,7 @@
 // `npm test`: bootstrap, lint, unit and simulation tests (vitest), end-to-end tests (tap, as root). The last line is the true
 // sum of vitest tests and tap's top-level subtests; as root with FABRIC_SETUP=full a skip counts as a failure.
-// `npm test -- e2e/NAME` runs one end-to-end file, `npm test -- unit` the unit tests alone, `npm test -- cni` what shows the
-// statements of the CNI checklist; that and a whole run write docs/cni-conformance.md.
+// `npm test -- e2e` runs the end-to-end files, `npm test -- e2e/NAME` one, `npm test -- unit` the unit tests alone, `npm test -- cni`
+// what shows the statements of the CNI checklist; that and a whole run write docs/cni-conformance.md.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,8 +25,12 @@ function say(text) {
   process.stdout.write(`${text}\n`);
 }
 
+function heading(text) {
+  return `\n== ${text} (${((Date.now() - startedMs) / 1000).toFixed(0)} s)`;
+}
+
 function title(text) {
-  say(`\n== ${text} (${((Date.now() - startedMs) / 1000).toFixed(0)} s)`);
+  say(heading(text));
 }
 
 /** The bootstrap has compiled, and so checked the types, already. */
@@ -64,8 +68,34 @@ function endToEndFiles() {
     .sort();
 }
 
-/** One runner for all files, one after the other: its start alone takes seconds. */
+/**
+ * Files that hold times or whole cores to account, and so run with nothing beside them. All others mostly wait, for processes and
+ * for the kernel, and run two at a time: each has namespaces of its own, and waits for a state, not for a moment.
+ */
+const ALONE = new Set([
+  'cni-shim',
+  'cni-stress',
+  'datapaths',
+  'dns',
+  'engine-alone',
+  'engine-lifetime',
+  'engine-sanitized',
+  'fuzz',
+  'hundred-containers',
+  'kill-during-adds',
+  'load',
+  'rmpeer',
+]);
+
 async function endToEndTests(files) {
+  const patient = files.filter((file) => !ALONE.has(file));
+  await Promise.all([0, 1].map((lane) => endToEndLane(patient.filter((_, index) => index % 2 === lane))));
+  await endToEndLane(files.filter((file) => ALONE.has(file)));
+}
+
+/** One runner for these files, one after the other: its start alone takes seconds. What a file says comes in one piece. */
+async function endToEndLane(files) {
+  if (files.length === 0) return;
   const paths = files.map((file) => join('dist/test/e2e', `${file}.js`));
   const child = spawn(bin('tap'), ['run', '--reporter=tap', ...paths], {
     cwd: root,
@@ -74,15 +104,25 @@ async function endToEndTests(files) {
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
   let file = '';
-  const report = new TapReport(say, (path) => {
-    file = basename(path, '.js');
-    title(`end to end: ${file}`);
-  });
+  let said = [];
+  const flush = () => {
+    if (said.length > 0) say(said.join('\n'));
+    said = [];
+  };
+  const report = new TapReport(
+    (text) => said.push(text),
+    (path) => {
+      flush();
+      file = basename(path, '.js');
+      said.push(heading(`end to end: ${file}`));
+    },
+  );
   for await (const line of createInterface({ input: child.stdout })) {
     report.line(line);
     conformance.tap(`test/e2e/${file}.ts`, line);
   }
   report.end(await closed);
+  flush();
   sum.passed += report.passed;
   sum.failed += report.failed;
   sum.skipped += report.skipped;
@@ -103,16 +143,18 @@ async function run() {
   title('set-up');
   if (bootstrap().length > 0) say('going on without them: only what needs no root runs');
   if (only?.startsWith('e2e/')) return endToEndTests([only.slice('e2e/'.length)]);
-  if (only !== undefined && !['unit', 'cni'].includes(only)) {
-    throw new Error(`npm test knows no ${only}: say unit, cni or e2e/NAME`);
+  if (only !== undefined && !['unit', 'cni', 'e2e'].includes(only)) {
+    throw new Error(`npm test knows no ${only}: say unit, cni, e2e or e2e/NAME`);
   }
-  lint();
-  unitTests();
+  if (only !== 'e2e') {
+    lint();
+    unitTests();
+  }
   if (only === 'unit') return;
   const files = endToEndFiles().filter((file) => only !== 'cni' || showsStatements(file));
   if (isRoot) {
     await endToEndTests(files);
-    if (sum.skipped === 0) keepConformance();
+    if (only !== 'e2e' && sum.skipped === 0) keepConformance();
   } else {
     say(`\nnot root: ${files.length} end-to-end files are skipped; run them with: sudo npm test`);
     sum.skipped += files.length;

@@ -45,7 +45,7 @@ export async function exec(command: readonly string[], options: ExecOptions = {}
   clearTimeout(timer);
   if (status !== 0 && !mayFail) {
     const how = timedOut ? `was killed after ${timeoutMs} ms` : `ended with ${status ?? signal}`;
-    throw new Error(`${command.join(' ')} ${how}\n${stdout}${stderr}`);
+    throw new Error(`${command.join(' ')} ${how}\n${stderr}${stdout}`);
   }
   return { status, stdout, stderr };
 }
