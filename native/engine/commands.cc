@@ -104,6 +104,10 @@ class Reader {
     if (!address) return std::nullopt;
     return Endpoint{*address, u16()};
   }
+  std::string text() {
+    const Bytes bytes = take(u16());
+    return std::string(bytes.begin(), bytes.end());
+  }
   Bytes all() { return take(rest_.size()); }
 
  private:
@@ -218,6 +222,15 @@ std::optional<TableChange> read_change(Reader& reader) {
       for (uint32_t i = 0; i < count; i++) change.peers.push_back(reader.peer());
       return change;
     }
+    case TableChange::Kind::kNetwork: {
+      change.port_name = reader.text();
+      change.mac = reader.mac();
+      const uint8_t count = reader.u8();
+      for (uint8_t i = 0; i < count; i++) change.gateway_ips.push_back(reader.ip().value_or(Ip{}));
+      return change;
+    }
+    case TableChange::Kind::kNetworkGone:
+      return change;
   }
   return std::nullopt;
 }

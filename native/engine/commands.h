@@ -14,7 +14,7 @@ namespace fabric::engine {
 constexpr size_t kMessageMax = 1 << 20;
 constexpr size_t kMessageHeaderBytes = 4;
 // Of the messages and their meaning. Whatever the version, `hello` begins with it and `stop` ends the engine.
-constexpr uint16_t kProtocolVersion = 2;
+constexpr uint16_t kProtocolVersion = 3;
 
 struct AddSession {
   SessionFacts facts;
@@ -44,7 +44,16 @@ struct SetPathMtu {
   uint32_t bytes;
 };
 struct TableChange {
-  enum class Kind : uint8_t { kMac = 1, kMacGone = 2, kNeighbour = 3, kNeighbourGone = 4, kFlood = 5 };
+  enum class Kind : uint8_t {
+    kMac = 1,
+    kMacGone = 2,
+    kNeighbour = 3,
+    kNeighbourGone = 4,
+    kFlood = 5,
+    // This host has a part in the network from now on, and none any more.
+    kNetwork = 6,
+    kNetworkGone = 7,
+  };
   Kind kind = Kind::kMac;
   uint32_t network = 0;
   Mac mac = 0;
@@ -53,6 +62,9 @@ struct TableChange {
   std::optional<PeerId> peer;
   // Of kFlood.
   std::vector<PeerId> peers;
+  // Of kNetwork, beside `mac`, the gateway's: the TAP that is its port, and the gateway's addresses.
+  std::string port_name;
+  std::vector<Ip> gateway_ips;
 };
 struct ApplyTables {
   std::vector<TableChange> changes;

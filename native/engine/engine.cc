@@ -187,84 +187,6 @@ void Engine::apply(const SetPathMtu& command) {
   send_.post([this, peer, bytes = command.bytes] { send_.set_path_mtu(peer, bytes); });
 }
 
-void Engine::apply(const ApplyTables& command) {
-  for (const TableChange& change : command.changes) {
-    if (staged_) stage_change(change);
-    else apply_change(change);
-  }
-}
-
-void Engine::apply_change(const TableChange& change) {
-  // Changes of other networks are none of ours.
-  if (change.network != facts_.network.network) return;
-  switch (change.kind) {
-    case TableChange::Kind::kMac: {
-      const PeerNumber owner = change.peer ? number_of(*change.peer) : kLocal;
-      send_.post([this, mac = change.mac, owner] {
-        if (!send_.table().put_mac(mac, owner)) counters_.send_drops.count(Drop::kTableFull);
-      });
-      receive_.post([this, mac = change.mac, owner] { receive_.table().put_mac(mac, owner); });
-      return;
-    }
-    case TableChange::Kind::kMacGone:
-      on_lanes([mac = change.mac](Table& table) { table.delete_mac(mac); });
-      return;
-    case TableChange::Kind::kNeighbour:
-      send_.post([this, ip = change.ip, mac = change.mac] {
-        const auto put = send_.table().put_neighbour(ip, mac);
-        if (put == Table::Put::kFull) counters_.send_drops.count(Drop::kTableFull);
-        if (put == Table::Put::kAnnounce) send_.announce(ip, mac);
-      });
-      receive_.post([this, ip = change.ip, mac = change.mac] { receive_.table().put_neighbour(ip, mac); });
-      return;
-    case TableChange::Kind::kNeighbourGone:
-      on_lanes([ip = change.ip](Table& table) { table.delete_neighbour(ip); });
-      return;
-    case TableChange::Kind::kFlood: {
-      std::vector<PeerNumber> peers;
-      for (const PeerId& id : change.peers) peers.push_back(number_of(id));
-      on_lanes([peers](Table& table) { table.set_flood(peers); });
-      return;
-    }
-  }
-}
-
-void Engine::apply(const BeginTables&) { staged_.emplace(facts_.network); }
-
-void Engine::stage_change(const TableChange& change) {
-  if (change.network != facts_.network.network) return;
-  const auto full = [this] { counters_.control_drops.count(Drop::kTableFull); };
-  switch (change.kind) {
-    case TableChange::Kind::kMac:
-      if (!staged_->put_mac(change.mac, change.peer ? number_of(*change.peer) : kLocal)) full();
-      return;
-    case TableChange::Kind::kMacGone:
-      return staged_->delete_mac(change.mac);
-    case TableChange::Kind::kNeighbour:
-      if (staged_->put_neighbour(change.ip, change.mac) == Table::Put::kFull) full();
-      return;
-    case TableChange::Kind::kNeighbourGone:
-      return staged_->delete_neighbour(change.ip);
-    case TableChange::Kind::kFlood: {
-      std::vector<PeerNumber> peers;
-      for (const PeerId& id : change.peers) peers.push_back(number_of(id));
-      return staged_->set_flood(std::move(peers));
-    }
-  }
-}
-
-// Each lane swaps its tables between two batches of frames.
-void Engine::apply(const EndTables&) {
-  if (!staged_) return;
-  auto for_sending = std::make_shared<Table>(*staged_);
-  auto for_receiving = std::make_shared<Table>(std::move(*staged_));
-  staged_.reset();
-  send_.post([this, next = std::move(for_sending)] {
-    for (const auto& [ip, mac] : send_.table().replace(std::move(*next))) send_.announce(ip, mac);
-  });
-  receive_.post([this, next = std::move(for_receiving)] { receive_.table().replace(std::move(*next)); });
-}
-
 void Engine::apply(const SendRaw& command) {
   const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(command.to));
   if (sent == UdpSocket::Sent::kFull) counters_.control_drops.count(Drop::kSendQueueFull);
@@ -319,11 +241,6 @@ PeerNumber Engine::number_of(const PeerId& id) {
   send_.post([this, number, id, counters] { send_.add_peer(number, id, counters); });
   receive_.post([this, number, id, counters] { receive_.add_peer(number, id, counters); });
   return number;
-}
-
-void Engine::on_lanes(std::function<void(Table&)> change) {
-  send_.post([this, change] { change(send_.table()); });
-  receive_.post([this, change] { change(receive_.table()); });
 }
 
 // Offloads that the machine promised and then refused.

@@ -23,6 +23,8 @@ class Engine : public Events {
     ControlDoor& door;
     AeadLibrary& send_aead;
     AeadLibrary& receive_aead;
+    // For networks beside the main one; null: there are none.
+    SparePorts* spares = nullptr;
   };
   struct Lifetime {
     // How old a session's keys get, and how long the engine goes on without a daemon.
@@ -85,7 +87,14 @@ class Engine : public Events {
 
   // Made known to both lanes at the first mention.
   PeerNumber number_of(const PeerId& id);
-  void on_lanes(std::function<void(Table&)> change);
+  std::vector<PeerNumber> numbers_of(const std::vector<PeerId>& peers);
+  NetworkFacts facts_of(const TableChange& change) const;
+  // Null when there is none to be had.
+  std::shared_ptr<Port> open_port(const TableChange& change);
+  // Nothing happens on a lane that has no such network.
+  void on_send(uint32_t network, std::function<void(Network&)> change);
+  void on_receive(uint32_t network, std::function<void(Network&)> change);
+  void on_lanes(uint32_t network, const std::function<void(Network&)>& change);
   void tell(Message message);
   void take_events();
   void miss_events(const std::vector<Message>& events);
@@ -98,7 +107,13 @@ class Engine : public Events {
   uint32_t features_ = 0;
   SessionBook book_;
   // Between BeginTables and EndTables.
-  std::optional<Table> staged_;
+  std::optional<std::map<uint32_t, Network>> staged_;
+  // Of the networks beside the main one.
+  struct NamedPort {
+    std::string name;
+    std::shared_ptr<Port> port;
+  };
+  std::map<uint32_t, NamedPort> ports_;
   // When the last daemon went; 0: one is there.
   uint64_t alone_since_us_ = 0;
   uint64_t answered_at_us_ = 0;

@@ -31,10 +31,12 @@ class TokenBucket {
 // Which MACs in no table are worth an event: foreign devices are reported, not each of their frames.
 class Strangers {
  public:
-  bool notice(Mac mac, const std::optional<Ip>& ip, uint64_t now_us) {
+  bool notice(uint32_t network, Mac mac, const std::optional<Ip>& ip, uint64_t now_us) {
     // Families 4 and 6 are addresses; the MAC stands in for a missing one.
     Ip key = ip.value_or(Ip{});
     store_mac(key.bytes + (ip && ip->family == 4 ? 4 : 10), mac ^ load_mac(key.bytes + (ip && ip->family == 4 ? 4 : 10)));
+    uint8_t* spare = key.bytes + (ip && ip->family == 4 ? 10 : 0);
+    store_u32(spare, load_u32(spare) ^ network);
     const auto found = reported_.find(key);
     if (found != reported_.end() && now_us - found->second < kRepeatUs) return false;
     if (!rate_.take(now_us)) return false;

@@ -19,6 +19,8 @@ constexpr int kControlFd = 3;
 constexpr int kExitUsage = 2;
 // Our tuning: frames wait as little for programs as they would in the kernel, such as for the start of the next daemon.
 constexpr int kNice = -10;
+// As NETWORKS_HERE_MAX of src/daemon/networks.ts: how many networks beside the main one this host can have a part in.
+constexpr size_t kSparePorts = 64;
 // WireGuard's REJECT_AFTER_TIME, as in src/router/tunnel-timing.ts.
 constexpr uint32_t kSessionLifeMs = 180'000;
 
@@ -153,6 +155,7 @@ int run(const Options& options) {
   }
   auto socket = UdpSocket::open(options.listen, options.udp_offloads);
   if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, *fault);
+  SparePorts spares(kSparePorts, options.use_vnet, options.tcp4_bytes_max);
   // Before the sandbox: libraries read files when they are loaded, the engine opens descriptors.
   auto send_aead = make_best_aead(options.use_ipsec_mb);
   auto receive_aead = make_best_aead(options.use_ipsec_mb);
@@ -161,7 +164,8 @@ int run(const Options& options) {
     if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, {"internal", "OpenSSL lacks a cipher"});
   }
   Engine engine(options.facts,
-                {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead},
+                {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead,
+                 &spares},
                 {uint64_t{options.session_life_ms} * 1000, options.settings}, options.threads);
   SandboxResult sandbox;
   if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, *fault);

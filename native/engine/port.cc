@@ -9,6 +9,7 @@
 namespace fabric::engine {
 namespace {
 
+constexpr char kTunPath[] = "/dev/net/tun";
 // Newer than Debian 12's headers.
 constexpr unsigned kOffloadUso = 0x20 | 0x40;
 
@@ -32,27 +33,35 @@ Port::Features negotiate(int tap) {
 }  // namespace
 
 std::variant<Port, Fault> Port::open(const std::string& name, bool use_vnet, size_t tcp4_bytes_max) {
-  Port port;
-  port.tap_ = Descriptor(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!port.tap_.open()) return Fault::from_errno("kernel-feature-missing", "/dev/net/tun");
-  const int tap = port.tap_.get();
+  Descriptor tun(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!tun.open()) return Fault::from_errno("kernel-feature-missing", kTunPath);
+  return attach(std::move(tun), name, use_vnet, tcp4_bytes_max);
+}
+
+// Takes `tun` only when it succeeds.
+std::variant<Port, Fault> Port::attach(Descriptor&& tun, const std::string& name, bool use_vnet,
+                                       size_t tcp4_bytes_max) {
   ifreq request{};
   if (name.size() >= sizeof request.ifr_name) return Fault{"usage", name + " is too long for an interface"};
   memcpy(request.ifr_name, name.data(), name.size());
-  const auto attach = [&](int flags) {
+  const auto set_interface = [&](int flags) {
     request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | flags);
-    return ioctl(tap, TUNSETIFF, &request) == 0;
+    return ioctl(tun.get(), TUNSETIFF, &request) == 0;
   };
-  if (use_vnet && attach(IFF_VNET_HDR)) {
+  Port port;
+  if (use_vnet && set_interface(IFF_VNET_HDR)) {
     int header_bytes = sizeof(VnetHeader);
-    if (ioctl(tap, TUNSETVNETHDRSZ, &header_bytes) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETVNETHDRSZ");
-    port.features_ = negotiate(tap);
+    if (ioctl(tun.get(), TUNSETVNETHDRSZ, &header_bytes) != 0) {
+      return Fault::from_errno("kernel-feature-missing", "TUNSETVNETHDRSZ");
+    }
+    port.features_ = negotiate(tun.get());
     port.features_.tcp4_bytes_max = tcp4_bytes_max;
-    return port;
+  } else {
+    if (!set_interface(0)) return Fault::from_errno("kernel-feature-missing", "interface " + name);
+    // A persistent TAP keeps the offloads that an engine with virtio-net headers asked for.
+    if (ioctl(tun.get(), TUNSETOFFLOAD, 0) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETOFFLOAD");
   }
-  if (!attach(0)) return Fault::from_errno("kernel-feature-missing", "interface " + name);
-  // A persistent TAP keeps the offloads that an engine with virtio-net headers asked for.
-  if (ioctl(tap, TUNSETOFFLOAD, 0) != 0) return Fault::from_errno("kernel-feature-missing", "TUNSETOFFLOAD");
+  port.tap_ = std::move(tun);
   return port;
 }
 
@@ -87,6 +96,35 @@ bool Port::write(VnetHeader vnet, std::span<iovec> parts) const {
 bool Port::write(Bytes frame) const {
   iovec parts[2] = {{}, {const_cast<uint8_t*>(frame.data()), frame.size()}};
   return write(VnetHeader{}, parts);
+}
+
+SparePorts::SparePorts(size_t count, bool use_vnet, size_t tcp4_bytes_max)
+    : use_vnet_(use_vnet), tcp4_bytes_max_(tcp4_bytes_max) {
+  while (free_.size() < count) {
+    Descriptor tun(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    if (!tun.open()) return;
+    free_.push_back(std::move(tun));
+  }
+}
+
+std::variant<Port, Fault> SparePorts::open(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  Fault fault{"limit", "no descriptor is left for the port " + name};
+  // From the back: those that never served, before those whose former TAP may still be there.
+  for (size_t i = free_.size(); i-- > 0;) {
+    auto port = Port::attach(std::move(free_[i]), name, use_vnet_, tcp4_bytes_max_);
+    if (std::holds_alternative<Port>(port)) {
+      free_.erase(free_.begin() + static_cast<ptrdiff_t>(i));
+      return port;
+    }
+    fault = std::get<Fault>(port);
+  }
+  return fault;
+}
+
+void SparePorts::give_back(Port&& port) {
+  const std::lock_guard lock(mutex_);
+  free_.insert(free_.begin(), std::move(port.tap_));
 }
 
 }  // namespace fabric::engine

@@ -2,8 +2,10 @@
 // and no checksum over payload is computed. What the kernel lacks is found out at the start and done without.
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include <sys/uio.h>
 
@@ -51,8 +53,30 @@ class Port {
   bool write(Bytes frame) const;
 
  private:
+  friend class SparePorts;
+  // Attaches an unattached descriptor of /dev/net/tun.
+  static std::variant<Port, Fault> attach(Descriptor&& tun, const std::string& name, bool use_vnet, size_t tcp4_bytes_max);
+
   Descriptor tap_;
   Features features_;
+};
+
+// Descriptors of /dev/net/tun, opened while that is allowed: in the sandbox each further port takes one of them. One that was
+// given back serves again once its TAP is deleted. Used by any thread.
+class SparePorts {
+ public:
+  // What Port::open takes. Fewer descriptors when the kernel gives no more.
+  SparePorts(size_t count, bool use_vnet, size_t tcp4_bytes_max);
+
+  // Attaches to the TAP `name`, which exists.
+  std::variant<Port, Fault> open(const std::string& name);
+  void give_back(Port&& port);
+
+ private:
+  bool use_vnet_;
+  size_t tcp4_bytes_max_;
+  std::mutex mutex_;
+  std::vector<Descriptor> free_;
 };
 
 }  // namespace fabric::engine

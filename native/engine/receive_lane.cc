@@ -33,8 +33,7 @@ size_t segment_bytes(msghdr& message, size_t whole) {
 
 ReceiveLane::ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socket, Events& events,
                          EngineCounters& counters, Moved moved)
-    : table_(facts),
-      port_(port),
+    : networks_(facts, port),
       socket_(socket),
       events_(events),
       counters_(counters),
@@ -168,20 +167,23 @@ void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain)
   if (kind != Kind::kFrame && kind != Kind::kSegment && kind != Kind::kFragment) {
     return drops.count(Drop::kKindUnsupported);
   }
-  if (inner.network != table_.facts().network) return drops.count(Drop::kNetworkUnknown);
+  const Network* found = networks_.find(inner.network);
+  if (found == nullptr) return drops.count(Drop::kNetworkUnknown);
+  const Network& network = *found;
   if (inner.hop_limit == 0) return drops.count(Drop::kHopLimitReached);
   peer.counters->last_data_received_us.set(now_us_);
   const MutableBytes body = plain.subspan(kInnerBytes);
   const bool partial = (inner.flags & kFlagPartialChecksum) != 0;
-  if (kind == Kind::kSegment && partial && inner.count > 1 && port_.features().vnet) {
-    take_segment(session, counter, inner, body);
+  const Port::Features& features = network.port->features();
+  if (kind == Kind::kSegment && partial && inner.count > 1 && features.vnet) {
+    take_segment(session, network, counter, inner, body);
     return;
   }
-  if (kind == Kind::kFrame && partial && port_.features().uso) return take_datagram(peer, body);
+  if (kind == Kind::kFrame && partial && features.uso) return take_datagram(peer, network, body);
   write_run();
-  if (kind != Kind::kFragment) return deliver(peer, body, partial);
+  if (kind != Kind::kFragment) return deliver(peer, network, body, partial);
   auto whole = peer.assembly->add({session.local_index, counter, inner.index, inner.count, body}, now_us_);
-  if (whole) deliver(peer, *whole, partial);
+  if (whole) deliver(peer, network, *whole, partial);
   pieces_wait_ = pieces_wait_ || !peer.assembly->empty();
 }
 
@@ -194,34 +196,35 @@ void ReceiveLane::take_probe(Peer& peer, Kind kind, Bytes body) {
   events_.probed(peer.number, bytes);
 }
 
-void ReceiveLane::take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body) {
+void ReceiveLane::take_segment(Session& session, const Network& network, uint64_t counter, const Inner& inner,
+                               MutableBytes body) {
   Peer& peer = *session.peer;
   count_received(peer, body.size());
   // One number names the superframe well enough, because the headers are compared, too.
   const uint64_t whole = (counter - inner.index) ^ static_cast<uint64_t>(session.local_index) << 32;
-  if (run_peer_ == &peer && run_.append(body, inner, whole)) return;
+  if (continues_run(peer, network) && run_.append(body, inner, whole)) return;
   write_run();
-  const auto frame = admit(peer, body);
+  const auto frame = admit(peer, network, body);
   if (!frame) return;
-  run_peer_ = &peer;
-  if (!run_.start(*frame, inner, whole, port_.features().uso)) inject(peer, *frame, body, true);
+  begin_run(peer, network);
+  if (!run_.start(*frame, inner, whole, network.port->features().uso)) inject(peer, network, *frame, body, true);
 }
 
 // Datagrams of one flow go to the port as one superframe: its receiver is spared the way through the bridge for each.
-void ReceiveLane::take_datagram(Peer& peer, MutableBytes body) {
+void ReceiveLane::take_datagram(Peer& peer, const Network& network, MutableBytes body) {
   count_received(peer, body.size());
-  if (run_peer_ == &peer && run_.append_datagram(body)) return;
+  if (continues_run(peer, network) && run_.append_datagram(body)) return;
   write_run();
-  const auto frame = admit(peer, body);
+  const auto frame = admit(peer, network, body);
   if (!frame) return;
-  run_peer_ = &peer;
-  if (!run_.start_datagrams(*frame)) inject(peer, *frame, body, true);
+  begin_run(peer, network);
+  if (!run_.start_datagrams(*frame)) inject(peer, network, *frame, body, true);
 }
 
-void ReceiveLane::deliver(Peer& peer, MutableBytes bytes, bool partial) {
+void ReceiveLane::deliver(Peer& peer, const Network& network, MutableBytes bytes, bool partial) {
   count_received(peer, bytes.size());
-  const auto frame = admit(peer, bytes);
-  if (frame) inject(peer, *frame, bytes, partial);
+  const auto frame = admit(peer, network, bytes);
+  if (frame) inject(peer, network, *frame, bytes, partial);
 }
 
 void ReceiveLane::count_received(Peer& peer, size_t bytes) {
@@ -229,21 +232,22 @@ void ReceiveLane::count_received(Peer& peer, size_t bytes) {
   peer.counters->rx_bytes.add(bytes);
 }
 
-std::optional<Frame> ReceiveLane::admit(Peer& peer, Bytes bytes) {
+std::optional<Frame> ReceiveLane::admit(Peer& peer, const Network& network, Bytes bytes) {
   const auto frame = Frame::read(bytes);
-  const Drop dropped = frame ? decide_from_peer(*frame, frame->packet_bytes(), peer.number, table_) : Drop::kFrameShort;
+  const Drop dropped =
+      frame ? decide_from_peer(*frame, frame->packet_bytes(), peer.number, network.table) : Drop::kFrameShort;
   if (dropped == Drop::kNone) return frame;
   peer.counters->receive_drops.count(dropped);
   return std::nullopt;
 }
 
-void ReceiveLane::inject(Peer& peer, const Frame& frame, MutableBytes bytes, bool partial) {
+void ReceiveLane::inject(Peer& peer, const Network& network, const Frame& frame, MutableBytes bytes, bool partial) {
   VnetHeader vnet;
-  if (partial && !finish_checksum(frame, bytes, &vnet)) {
+  if (partial && !finish_checksum(*network.port, frame, bytes, &vnet)) {
     return peer.counters->receive_drops.count(Drop::kChecksumImpossible);
   }
   iovec parts[2] = {{}, {bytes.data(), bytes.size()}};
-  if (port_.write(vnet, parts)) {
+  if (network.port->write(vnet, parts)) {
     counters_.frames_out.add();
   } else {
     peer.counters->receive_drops.count(Drop::kInjectFailed);
@@ -251,8 +255,8 @@ void ReceiveLane::inject(Peer& peer, const Frame& frame, MutableBytes bytes, boo
 }
 
 // Leaves it to the kernel where the port has a virtio-net header. False when there is no checksum to finish.
-bool ReceiveLane::finish_checksum(const Frame& frame, MutableBytes bytes, VnetHeader* vnet) const {
-  if (!port_.features().vnet) return complete_checksum(bytes);
+bool ReceiveLane::finish_checksum(const Port& port, const Frame& frame, MutableBytes bytes, VnetHeader* vnet) {
+  if (!port.features().vnet) return complete_checksum(bytes);
   const auto upper = find_upper_layer(frame);
   const size_t field = upper && !upper->fragment ? checksum_field(*upper) : 0;
   if (field == 0) return false;
@@ -269,7 +273,7 @@ void ReceiveLane::write_run() {
   if (run_.empty()) return;
   const size_t count = run_.count();
   const auto output = run_.finish();
-  if (port_.write(output.vnet, output.parts)) {
+  if (run_network_->port->write(output.vnet, output.parts)) {
     counters_.frames_out.add(count);
   } else {
     run_peer_->counters->receive_drops.count(Drop::kInjectFailed, count);
@@ -283,13 +287,13 @@ void ReceiveLane::add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<
   peer.id = id;
   peer.number = number;
   peer.assembly =
-      std::make_unique<PieceAssembly>(table_.facts().mtu + kEthernetBytes + kVlanTagBytesMax, &counters->receive_drops);
+      std::make_unique<PieceAssembly>(networks_.main().table.facts().mtu + kEthernetBytes + kVlanTagBytesMax, &counters->receive_drops);
   peer.counters = std::move(counters);
   peers_.emplace(number, std::move(peer));
 }
 
 void ReceiveLane::remove_peer(PeerNumber number) {
-  table_.remove_peer(number);
+  networks_.remove_peer(number);
   std::erase_if(sessions_, [number](const auto& entry) { return entry.second->peer->number == number; });
   peers_.erase(number);
 }

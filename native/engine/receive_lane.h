@@ -10,8 +10,8 @@
 #include "forwarding.h"
 #include "lane.h"
 #include "limits.h"
+#include "networks.h"
 #include "pieces.h"
-#include "port.h"
 #include "replay.h"
 #include "segments.h"
 
@@ -26,7 +26,9 @@ class ReceiveLane : public Lane {
               Moved moved);
 
   // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
-  Table& table() { return table_; }
+  // Of the main network.
+  Table& table() { return networks_.main().table; }
+  Networks& networks() { return networks_; }
   void add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<PeerCounters> counters);
   void remove_peer(PeerNumber number);
   void add_session(uint32_t local_index, PeerNumber peer, std::shared_ptr<Opener> opener);
@@ -74,18 +76,25 @@ class ReceiveLane : public Lane {
   void follow(Peer& peer, const SocketAddress& from);
   void unpack(Session& session, uint64_t counter, MutableBytes plain);
   void take_probe(Peer& peer, Kind kind, Bytes body);
-  void take_segment(Session& session, uint64_t counter, const Inner& inner, MutableBytes body);
-  void take_datagram(Peer& peer, MutableBytes body);
-  void deliver(Peer& peer, MutableBytes bytes, bool partial);
+  void take_segment(Session& session, const Network& network, uint64_t counter, const Inner& inner, MutableBytes body);
+  void take_datagram(Peer& peer, const Network& network, MutableBytes body);
+  void deliver(Peer& peer, const Network& network, MutableBytes bytes, bool partial);
   void count_received(Peer& peer, size_t bytes);
   // Applies the forwarding rules; nothing when they dropped the frame.
-  std::optional<Frame> admit(Peer& peer, Bytes bytes);
-  void inject(Peer& peer, const Frame& frame, MutableBytes bytes, bool partial);
-  bool finish_checksum(const Frame& frame, MutableBytes bytes, VnetHeader* vnet) const;
+  std::optional<Frame> admit(Peer& peer, const Network& network, Bytes bytes);
+  void inject(Peer& peer, const Network& network, const Frame& frame, MutableBytes bytes, bool partial);
+  static bool finish_checksum(const Port& port, const Frame& frame, MutableBytes bytes, VnetHeader* vnet);
+  // True when the run is of that peer and network.
+  bool continues_run(const Peer& peer, const Network& network) const {
+    return run_peer_ == &peer && run_network_ == &network;
+  }
+  void begin_run(Peer& peer, const Network& network) {
+    run_peer_ = &peer;
+    run_network_ = &network;
+  }
   void write_run();
 
-  Table table_;
-  Port& port_;
+  Networks networks_;
   UdpSocket& socket_;
   Events& events_;
   EngineCounters& counters_;
@@ -94,6 +103,7 @@ class ReceiveLane : public Lane {
   std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
   SegmentRun run_;
   Peer* run_peer_ = nullptr;
+  const Network* run_network_ = nullptr;
   uint64_t now_us_;
   bool pieces_wait_ = false;
   std::unique_ptr<uint8_t[]> buffers_;

@@ -5,8 +5,10 @@
 #include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -39,6 +41,10 @@ constexpr int kAllowed[] = {
     __NR_clock_nanosleep, __NR_exit,        __NR_exit_group,  __NR_close,          __NR_getsockopt,
     __NR_rt_sigreturn,  __NR_rt_sigprocmask, __NR_rt_sigaction, __NR_gettid,     __NR_getpid,         __NR_tgkill,
     __NR_sched_yield,   __NR_getrandom,     __NR_restart_syscall, __NR_accept4,    __NR_listen,
+    __NR_epoll_ctl,     __NR_epoll_pwait,
+#ifdef __NR_epoll_wait
+    __NR_epoll_wait,
+#endif
 #ifdef __NR_poll
     __NR_poll,
 #endif
@@ -53,7 +59,7 @@ constexpr int kAllowed[] = {
 sock_filter statement(uint16_t code, uint32_t k) { return BPF_STMT(code, k); }
 sock_filter jump(uint16_t code, uint32_t k, uint8_t yes, uint8_t no) { return BPF_JUMP(code, k, yes, no); }
 
-// Any other call ends the process, except prctl(PR_SET_NAME).
+// Any other call ends the process, except prctl(PR_SET_NAME) and what attaches a descriptor of /dev/net/tun to its TAP.
 bool filter_system_calls() {
   if (kArchitecture == 0) return false;
   constexpr auto load = [](size_t offset) {
@@ -73,6 +79,13 @@ bool filter_system_calls() {
   program.push_back(jump(equal, __NR_prctl, 0, 3));
   program.push_back(load(offsetof(seccomp_data, args[0])));
   program.push_back(jump(equal, PR_SET_NAME, 0, 1));
+  program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  program.push_back(load(offsetof(seccomp_data, nr)));
+  program.push_back(jump(equal, __NR_ioctl, 0, 5));
+  program.push_back(load(offsetof(seccomp_data, args[1])));
+  program.push_back(jump(equal, TUNSETIFF, 2, 0));
+  program.push_back(jump(equal, TUNSETVNETHDRSZ, 1, 0));
+  program.push_back(jump(equal, TUNSETOFFLOAD, 0, 1));
   program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   program.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
   const sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};

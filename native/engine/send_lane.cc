@@ -1,6 +1,8 @@
 // See send_lane.h.
 #include "send_lane.h"
 
+#include <sys/epoll.h>
+
 #include "pieces.h"
 
 namespace fabric::engine {
@@ -10,6 +12,8 @@ namespace {
 // core's cache, and whoever waits for an acknowledgement waits for so much.
 constexpr int kBatch = 64;
 constexpr size_t kBatchBytes = 512 * 1024;
+// Of several ports, so many are served in one turn; the kernel lets the others come first in the next.
+constexpr int kReadyPortsMax = 16;
 // As src/router/pcap: how many unknown destinations are copied to everybody, how often oversize is answered, and so on.
 constexpr double kUnknownUnicastPerSecond = 1000;
 constexpr double kTooBigPerSecond = 100;
@@ -27,9 +31,9 @@ constexpr uint64_t kWantedRepeatUs = 1'000'000;
 }  // namespace
 
 SendLane::SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters)
-    : table_(facts.network),
+    : networks_(facts.network, port),
+      ports_(epoll_create1(EPOLL_CLOEXEC)),
       path_mtu_(facts.path_mtu),
-      port_(port),
       events_(events),
       counters_(counters),
       outbox_(socket),
@@ -38,28 +42,80 @@ SendLane::SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& ev
       announcements_(kAnnouncementsPerSecond, kAnnouncementsPerSecond),
       now_us_(now_us()),
       buffer_(new uint8_t[kPortBufferBytes]),
-      cut_(new uint8_t[kPortBufferBytes]) {}
+      cut_(new uint8_t[kPortBufferBytes]) {
+  watch_port(networks_.main());
+}
 
 bool SendLane::serve() {
   now_us_ = now_us();
+  const bool worked = networks_.several() ? drain_ready() : drain(networks_.main());
+  outbox_.flush();
+  return worked;
+}
+
+bool SendLane::drain_ready() {
+  epoll_event ready[kReadyPortsMax];
+  const int count = epoll_wait(ports_.get(), ready, kReadyPortsMax, 0);
+  bool worked = false;
+  for (int i = 0; i < count; i++) {
+    const Network* network = networks_.find(ready[i].data.u32);
+    if (network != nullptr && drain(*network)) worked = true;
+  }
+  return worked;
+}
+
+bool SendLane::drain(const Network& network) {
   bool worked = false;
   size_t bytes = 0;
   for (int i = 0; i < kBatch && bytes < kBatchBytes; i++) {
-    const auto input = port_.read(buffer_.get());
+    const auto input = network.port->read(buffer_.get());
     if (input.result == Port::Read::kGone) source_failed();
     if (input.result != Port::Read::kFrame) break;
     worked = true;
     bytes += input.frame.size();
-    forward(input.frame, input.vnet);
+    forward(network, input.frame, input.vnet);
   }
-  outbox_.flush();
   return worked;
 }
 
 void SendLane::source_failed() {
   if (failed_) return;
   failed_ = true;
-  events_.failed("the interface of the port is gone");
+  events_.failed("the interface of a port is gone");
+}
+
+Network& SendLane::put_network(const NetworkFacts& facts, std::shared_ptr<Port> port) {
+  Network* known = networks_.find(facts.network);
+  if (known != nullptr) unwatch_port(*known);
+  Network& network = networks_.put(facts, std::move(port));
+  watch_port(network);
+  return network;
+}
+
+void SendLane::remove_network(uint32_t id) {
+  const Network* network = networks_.find(id);
+  if (network == nullptr || network == &networks_.main()) return;
+  unwatch_port(*network);
+  networks_.remove(id);
+}
+
+void SendLane::replace_networks(std::map<uint32_t, Network> next) {
+  for (const auto& [id, network] : networks_.all()) unwatch_port(network);
+  const auto announcements = networks_.replace(std::move(next));
+  for (const auto& [id, network] : networks_.all()) watch_port(network);
+  for (const auto& [network, ip, mac] : announcements) announce(*network, ip, mac);
+}
+
+// Fails only where the descriptor can't be waited for, as a socket pair's end that a fuzz target closed.
+void SendLane::watch_port(const Network& network) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u32 = network.id();
+  epoll_ctl(ports_.get(), EPOLL_CTL_ADD, network.port->fd(), &event);
+}
+
+void SendLane::unwatch_port(const Network& network) {
+  epoll_ctl(ports_.get(), EPOLL_CTL_DEL, network.port->fd(), nullptr);
 }
 
 std::optional<Drop> SendLane::read(MutableBytes bytes, const VnetHeader& vnet, Outgoing* outgoing) {
@@ -81,8 +137,9 @@ std::optional<Drop> SendLane::read(MutableBytes bytes, const VnetHeader& vnet, O
   return std::nullopt;
 }
 
-void SendLane::forward(MutableBytes bytes, const VnetHeader& vnet) {
+void SendLane::forward(const Network& network, MutableBytes bytes, const VnetHeader& vnet) {
   Outgoing outgoing;
+  outgoing.network = &network;
   const auto unreadable = read(bytes, vnet, &outgoing);
   counters_.frames_in.add(outgoing.frames());
   const Drop dropped = unreadable ? *unreadable : dispatch(outgoing);
@@ -92,12 +149,14 @@ void SendLane::forward(MutableBytes bytes, const VnetHeader& vnet) {
 Drop SendLane::dispatch(const Outgoing& outgoing) {
   const Frame& frame = outgoing.frame;
   const auto& superframe = outgoing.superframe;
+  const Table& table = outgoing.network->table;
   const size_t packet_bytes =
       superframe ? superframe->header_bytes - frame.l3 + superframe->payload(0).size() : frame.packet_bytes();
-  const Verdict verdict = decide_from_port(frame, packet_bytes, table_);
-  if (verdict.kind != Verdict::Kind::kDrop && table_.owner(frame.source) == nullptr) {
+  const Verdict verdict = decide_from_port(frame, packet_bytes, table);
+  if (verdict.kind != Verdict::Kind::kDrop && table.owner(frame.source) == nullptr) {
     const auto ip = address_of_stranger(frame);
-    if (strangers_.notice(frame.source, ip, now_us_)) events_.learned(table_.facts().network, frame.source, ip);
+    const uint32_t network = outgoing.network->id();
+    if (strangers_.notice(network, frame.source, ip, now_us_)) events_.learned(network, frame.source, ip);
   }
   switch (verdict.kind) {
     case Verdict::Kind::kPeer:
@@ -105,17 +164,17 @@ Drop SendLane::dispatch(const Outgoing& outgoing) {
       return Drop::kNone;
     case Verdict::Kind::kFlood:
       if (verdict.unknown_unicast && !unknown_unicast_.take(now_us_)) return Drop::kUnknownUnicastLimit;
-      for (const PeerNumber number : table_.flood()) {
+      for (const PeerNumber number : table.flood()) {
         if (Peer* peer = find(number)) send(*peer, outgoing);
       }
       return Drop::kNone;
     case Verdict::Kind::kAnswer:
-      inject(verdict.answer);
+      inject(*outgoing.network, verdict.answer);
       return Drop::kNeighbourAnswered;
     case Verdict::Kind::kTooLarge: {
       const auto answer =
-          too_big_answers_.take(now_us_) ? answer_too_big(frame, table_.facts().mtu) : std::vector<uint8_t>();
-      if (!answer.empty()) inject(answer);
+          too_big_answers_.take(now_us_) ? answer_too_big(frame, table.facts().mtu) : std::vector<uint8_t>();
+      if (!answer.empty()) inject(*outgoing.network, answer);
       return Drop::kFrameTooLarge;
     }
     case Verdict::Kind::kDrop:
@@ -136,24 +195,25 @@ void SendLane::send(Peer& peer, const Outgoing& outgoing) {
   }
   const SocketAddress& to = *peer.address;
   const auto& superframe = outgoing.superframe;
+  const uint32_t network = outgoing.network->id();
   if (!superframe) {
-    send_frame(peer, to, outgoing.bytes, outgoing.partial);
+    send_frame(peer, to, network, outgoing.bytes, outgoing.partial);
   } else if (superframe->header_bytes <= kHeaderMax &&
              superframe->header_bytes + superframe->segment_bytes <= peer.body_max) {
-    send_segments(peer, to, *superframe);
+    send_segments(peer, to, network, *superframe);
   } else {
-    send_cut(peer, to, *superframe);
+    send_cut(peer, to, network, *superframe);
   }
 }
 
-void SendLane::send_frame(Peer& peer, const SocketAddress& to, Bytes frame, bool partial) {
+void SendLane::send_frame(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial) {
   if (frame.size() > peer.body_max) {
-    send_pieces(peer, to, frame, partial);
+    send_pieces(peer, to, network, frame, partial);
     return;
   }
   Inner inner;
   inner.kind = static_cast<uint8_t>(Kind::kFrame);
-  inner.network = table_.facts().network;
+  inner.network = network;
   inner.flags = partial ? kFlagPartialChecksum : 0;
   uint8_t prefix[kInnerBytes];
   write_inner(prefix, inner);
@@ -161,7 +221,7 @@ void SendLane::send_frame(Peer& peer, const SocketAddress& to, Bytes frame, bool
   count_sent(peer, 1, frame.size());
 }
 
-void SendLane::send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, bool partial) {
+void SendLane::send_pieces(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial) {
   const size_t count = piece_count(frame.size(), peer.body_max);
   if (count == 0) {
     peer.counters->send_drops.count(Drop::kPiecesLimit);
@@ -170,7 +230,7 @@ void SendLane::send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, boo
   const uint64_t first = reserve(peer, count);
   Inner inner;
   inner.kind = static_cast<uint8_t>(Kind::kFragment);
-  inner.network = table_.facts().network;
+  inner.network = network;
   inner.flags = partial ? kFlagPartialChecksum : 0;
   inner.count = static_cast<uint8_t>(count);
   // Pieces of equal length rather than full ones and a rest: none is tiny.
@@ -185,10 +245,10 @@ void SendLane::send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, boo
   count_sent(peer, 1, frame.size());
 }
 
-void SendLane::send_segments(Peer& peer, const SocketAddress& to, const Superframe& superframe) {
+void SendLane::send_segments(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe) {
   Inner inner;
   inner.kind = static_cast<uint8_t>(Kind::kSegment);
-  inner.network = table_.facts().network;
+  inner.network = network;
   inner.flags = kFlagPartialChecksum;
   inner.header_length = static_cast<uint8_t>(superframe.header_bytes);
   uint8_t prefix[kInnerBytes + kHeaderMax];
@@ -211,12 +271,12 @@ void SendLane::send_segments(Peer& peer, const SocketAddress& to, const Superfra
 }
 
 // Segments that are too large for the path themselves: each goes in pieces.
-void SendLane::send_cut(Peer& peer, const SocketAddress& to, const Superframe& superframe) {
+void SendLane::send_cut(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe) {
   for (size_t index = 0; index < superframe.count; index++) {
     superframe.write_header(cut_.get(), index);
     const Bytes payload = superframe.payload(index);
     memcpy(cut_.get() + superframe.header_bytes, payload.data(), payload.size());
-    send_frame(peer, to, Bytes(cut_.get(), superframe.header_bytes + payload.size()), true);
+    send_frame(peer, to, network, Bytes(cut_.get(), superframe.header_bytes + payload.size()), true);
   }
 }
 
@@ -247,7 +307,8 @@ void SendLane::wait(Peer& peer, const Outgoing& outgoing) {
   if (bytes.size() > kWaitingBytesMax) {
     peer.counters->send_drops.count(Drop::kWaitingOverflow, outgoing.frames());
   } else {
-    peer.waiting.push_back({outgoing.vnet, std::vector<uint8_t>(bytes.begin(), bytes.end()), outgoing.frames()});
+    peer.waiting.push_back(
+        {outgoing.network->id(), outgoing.vnet, std::vector<uint8_t>(bytes.begin(), bytes.end()), outgoing.frames()});
     peer.waiting_bytes += bytes.size();
   }
   while (peer.waiting.size() > kWaitingFramesMax || peer.waiting_bytes > kWaitingBytesMax) {
@@ -266,8 +327,8 @@ void SendLane::count_sent(Peer& peer, size_t frames, size_t bytes) {
   peer.counters->last_data_sent_us.set(now_us_);
 }
 
-void SendLane::inject(Bytes frame) {
-  if (!port_.write(frame)) counters_.send_drops.count(Drop::kInjectFailed);
+void SendLane::inject(const Network& network, Bytes frame) {
+  if (!network.port->write(frame)) counters_.send_drops.count(Drop::kInjectFailed);
 }
 
 SendLane::Peer* SendLane::find(PeerNumber number) {
@@ -286,7 +347,7 @@ void SendLane::add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<Pee
 
 void SendLane::remove_peer(PeerNumber number) {
   outbox_.flush();
-  table_.remove_peer(number);
+  networks_.remove_peer(number);
   const auto found = peers_.find(number);
   if (found == peers_.end()) return;
   for (const WaitingFrame& frame : found->second.waiting) counters_.send_drops.count(Drop::kPeerRemoved, frame.frames);
@@ -312,7 +373,9 @@ void SendLane::use_session(uint32_t local_index) {
   peer->waiting_bytes = 0;
   for (auto& frame : waiting) {
     Outgoing outgoing;
-    if (!read(frame.bytes, frame.vnet, &outgoing)) send(*peer, outgoing);
+    outgoing.network = networks_.find(frame.network);
+    if (outgoing.network == nullptr) counters_.send_drops.count(Drop::kNetworkUnknown, frame.frames);
+    else if (!read(frame.bytes, frame.vnet, &outgoing)) send(*peer, outgoing);
   }
   outbox_.flush();
 }
@@ -366,17 +429,17 @@ void SendLane::send_apart(PeerNumber number, Kind kind, Bytes body) {
   if (peer == nullptr || peer->sending == nullptr || !peer->address) return;
   Inner inner;
   inner.kind = static_cast<uint8_t>(kind);
-  inner.network = table_.facts().network;
+  inner.network = networks_.main().id();
   uint8_t prefix[kInnerBytes];
   write_inner(prefix, inner);
   seal(*peer, *peer->address, reserve(*peer, 1), prefix, body);
   outbox_.flush();
 }
 
-void SendLane::announce(const Ip& ip, Mac mac) {
-  const PeerNumber* owner = table_.owner(mac);
+void SendLane::announce(const Network& network, const Ip& ip, Mac mac) {
+  const PeerNumber* owner = network.table.owner(mac);
   if (owner != nullptr && *owner == kLocal) return;
-  if (announcements_.take(now_us())) inject(announce_neighbour(ip, mac));
+  if (announcements_.take(now_us())) inject(network, announce_neighbour(ip, mac));
 }
 
 }  // namespace fabric::engine

@@ -12,8 +12,8 @@
 #include "forwarding.h"
 #include "lane.h"
 #include "limits.h"
+#include "networks.h"
 #include "outbox.h"
-#include "port.h"
 #include "segments.h"
 
 namespace fabric::engine {
@@ -28,7 +28,14 @@ class SendLane : public Lane {
   SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters);
 
   // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
-  Table& table() { return table_; }
+  // Of the main network.
+  Table& table() { return networks_.main().table; }
+  // Null for one that this host has no part in.
+  Network* network(uint32_t id) { return networks_.find(id); }
+  // From now on frames of this network enter by `port`.
+  Network& put_network(const NetworkFacts& facts, std::shared_ptr<Port> port);
+  void remove_network(uint32_t id);
+  void replace_networks(std::map<uint32_t, Network> next);
   void add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<PeerCounters> counters);
   void remove_peer(PeerNumber number);
   void add_session(uint32_t local_index, uint32_t remote_index, PeerNumber peer, std::shared_ptr<Sealer> sealer);
@@ -40,11 +47,11 @@ class SendLane : public Lane {
   // Asks whether an outer IP packet of `bytes` arrives at the peer.
   void send_probe(PeerNumber number, size_t bytes);
   void answer_probe(PeerNumber number, uint16_t bytes);
-  void announce(const Ip& ip, Mac mac);
+  void announce(const Network& network, const Ip& ip, Mac mac);
 
  protected:
   bool serve() override;
-  int source() const override { return port_.fd(); }
+  int source() const override { return networks_.several() ? ports_.get() : networks_.main().port->fd(); }
   void source_failed() override;
 
  private:
@@ -57,6 +64,7 @@ class SendLane : public Lane {
     bool exhausted = false;
   };
   struct WaitingFrame {
+    uint32_t network;
     VnetHeader vnet;
     std::vector<uint8_t> bytes;
     // On the wire, as drops are counted.
@@ -77,6 +85,7 @@ class SendLane : public Lane {
   };
   // A frame of the port, understood.
   struct Outgoing {
+    const Network* network = nullptr;
     MutableBytes bytes;
     VnetHeader vnet;
     Frame frame;
@@ -88,15 +97,20 @@ class SendLane : public Lane {
     size_t frames() const { return superframe ? superframe->count : 1; }
   };
 
+  // One batch of one port; false when there was nothing.
+  bool drain(const Network& network);
+  // Ports with frames, where there are several.
+  bool drain_ready();
   std::optional<Drop> read(MutableBytes bytes, const VnetHeader& vnet, Outgoing* outgoing);
-  void forward(MutableBytes bytes, const VnetHeader& vnet);
+  void forward(const Network& network, MutableBytes bytes, const VnetHeader& vnet);
   // Why the frame goes to no peer.
   Drop dispatch(const Outgoing& outgoing);
   void send(Peer& peer, const Outgoing& outgoing);
-  void send_frame(Peer& peer, const SocketAddress& to, Bytes frame, bool partial);
-  void send_pieces(Peer& peer, const SocketAddress& to, Bytes frame, bool partial);
-  void send_segments(Peer& peer, const SocketAddress& to, const Superframe& superframe);
-  void send_cut(Peer& peer, const SocketAddress& to, const Superframe& superframe);
+  // `network` is what the inner header says.
+  void send_frame(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial);
+  void send_pieces(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial);
+  void send_segments(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe);
+  void send_cut(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe);
   // One datagram that is no data; nothing without a session.
   void send_apart(PeerNumber number, Kind kind, Bytes body);
   void seal(Peer& peer, const SocketAddress& to, uint64_t counter, Bytes prefix, Bytes body);
@@ -107,12 +121,15 @@ class SendLane : public Lane {
   void wait(Peer& peer, const Outgoing& outgoing);
   void count_sent(Peer& peer, size_t frames, size_t bytes);
   void measure(Peer& peer);
-  void inject(Bytes frame);
+  void inject(const Network& network, Bytes frame);
+  void watch_port(const Network& network);
+  void unwatch_port(const Network& network);
   Peer* find(PeerNumber number);
 
-  Table table_;
+  Networks networks_;
+  // All of their ports, for one wait (epoll).
+  Descriptor ports_;
   size_t path_mtu_;
-  Port& port_;
   Events& events_;
   EngineCounters& counters_;
   Outbox outbox_;

@@ -72,6 +72,7 @@ std::vector<std::pair<Ip, Mac>> Table::replace(Table next) {
   }
   for (const Ip& ip : gone) delete_neighbour(ip);
   neighbours_ = std::move(next.neighbours_);
+  facts_ = std::move(next.facts_);
   macs_ = std::move(next.macs_);
   flood_ = std::move(next.flood_);
   return changed;

@@ -1,4 +1,4 @@
-// What the control plane told the engine of its network: which MAC is behind which peer or on our bridge, which address has
+// What the control plane told the engine of one network: which MAC is behind which peer or on our bridge, which address has
 // which MAC, who gets copies of broadcasts. Each lane (thread) has a table of its own and applies the same changes to it, so
 // that a lookup takes no lock. Invariant: bounded; when full, new entries are refused and known ones stay.
 #pragma once
@@ -35,6 +35,7 @@ class Table {
   explicit Table(NetworkFacts facts) : facts_(std::move(facts)) {}
 
   const NetworkFacts& facts() const { return facts_; }
+  void set_facts(NetworkFacts facts) { facts_ = std::move(facts); }
 
   // Null when the MAC is in no table.
   const PeerNumber* owner(Mac mac) const {

@@ -105,6 +105,11 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current?.applyTables(changes);
   }
 
+  /** Resolves when what was said so far has taken effect, also when nothing works. */
+  async settle(): Promise<void> {
+    await this.#current?.settle();
+  }
+
   addSession(keys: SessionKeys): void {
     this.#current?.addSession(keys);
   }

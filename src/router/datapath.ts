@@ -10,7 +10,7 @@ import type { Mac, PeerId, Vni } from '../base/ids.ts';
 export type DatapathName = 'pcap' | 'engine' | 'vxlan';
 
 export interface DatapathOptions {
-  /** The interface that the datapath reads and injects frames on (pcap: the far end of the port veth). */
+  /** The interface that the datapath reads and injects frames of `network` on (pcap: the far end of the port veth). */
   readonly portName: string;
   readonly network: Vni;
   /** Local address and port of the UDP socket; `::` is dual stack. */
@@ -75,8 +75,25 @@ export interface Lasting {
   release(): Promise<void>;
 }
 
-/** A change of the forwarding tables. Absent entries are no error, repeats are idempotent. */
+/**
+ * A change of the forwarding tables. Absent entries are no error, repeats are idempotent. Changes of a network that this host
+ * has no part in are passed over: the network's own comes first.
+ */
 export type TableChange =
+  /**
+   * This host has a part in the network: its frames enter and leave by the interface `portName`, which is there. The network of
+   * {@link DatapathOptions} needs no such change and takes none. Its overlay MTU is that of the options.
+   */
+  | {
+      readonly kind: 'network';
+      readonly network: Vni;
+      readonly portName: string;
+      readonly gatewayMac: Mac;
+      /** Canonical text; empty: it has no gateway. */
+      readonly gatewayIps: readonly string[];
+    }
+  /** From now on frames of the network are dropped as `network-unknown`; its port is let go of. */
+  | { readonly kind: 'network-gone'; readonly network: Vni }
   /** Unicast to `mac` goes to `to`; `local` means that its port is on our bridge. */
   | { readonly kind: 'mac'; readonly network: Vni; readonly mac: Mac; readonly to: PeerId | 'local' }
   | { readonly kind: 'mac-gone'; readonly network: Vni; readonly mac: Mac }
@@ -146,6 +163,8 @@ export interface Datapath {
   /** The largest outer IP packet for this peer, in bytes: larger frames go in pieces. */
   setPathMtu(peer: PeerId, bytes: number): void;
   applyTables(changes: readonly TableChange[]): void;
+  /** Resolves when every call so far has taken effect: a port that was let go of may then be deleted. */
+  settle(): Promise<void>;
   /** Sends a handshake or cookie datagram as it is. Errors are counted. */
   sendRaw(datagram: Uint8Array, to: Endpoint): void;
   /** An empty authenticated datagram on the peer's session; nothing without one. */

@@ -1,7 +1,7 @@
 // Decides when a MAC in no table is worth an event: foreign devices on the bridge are reported, not each of their frames, and
 // a flood of invented MACs costs a bounded number of events and a bounded memory.
 
-import type { Mac } from '../base/ids.ts';
+import type { Mac, Vni } from '../base/ids.ts';
 import { ForwardingRate } from './forwarding-rate.ts';
 
 /** From the Datapath contract: `learned` fires at most ten times a second. */
@@ -16,8 +16,8 @@ export class ForwardingStrangers {
   readonly #reported = new Map<string, number>();
 
   /** True when this sighting shall be reported. */
-  notice(mac: Mac, ip: string | null, nowMs: number): boolean {
-    const key = ip === null ? mac : `${mac} ${ip}`;
+  notice(network: Vni, mac: Mac, ip: string | null, nowMs: number): boolean {
+    const key = `${network} ${mac} ${ip ?? ''}`;
     const lastMs = this.#reported.get(key);
     if (lastMs !== undefined && nowMs - lastMs < REPEAT_MS) return false;
     if (!this.#rate.take(nowMs)) return false;

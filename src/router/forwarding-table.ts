@@ -99,7 +99,7 @@ export class ForwardingTable {
     return this.#gatewayIps.has(ip);
   }
 
-  /** Changes of other networks are none of ours. */
+  /** Changes of other networks are none of ours; which networks there are is for the datapath. */
   apply(change: TableChange): Applied {
     if (change.network !== this.network) return 'done';
     switch (change.kind) {
@@ -115,6 +115,9 @@ export class ForwardingTable {
         return 'done';
       case 'flood':
         this.#setFlood(change.peers);
+        return 'done';
+      case 'network':
+      case 'network-gone':
         return 'done';
     }
   }

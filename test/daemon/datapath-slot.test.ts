@@ -81,6 +81,8 @@ class RecordedDatapath implements Datapath {
   applyTables(changes: readonly TableChange[]): void {
     this.tables = changes;
   }
+
+  async settle(): Promise<void> {}
   sendRaw(): void {}
   sendKeepalive(): void {}
   sendProbe(): void {}

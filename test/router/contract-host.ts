@@ -40,6 +40,16 @@ export interface ContractHost {
   settled(): Promise<void>;
   /** Frames that left into the bridge so far. */
   readonly left: readonly Uint8Array[];
+  /** Makes the port of a further network; the test tells the datapath of it, and deletes it when the datapath has let it go. */
+  openPort(): Promise<ContractPort>;
+}
+
+/** The port of a further network, in the test's hands. */
+export interface ContractPort {
+  readonly portName: string;
+  enter(frame: Uint8Array): Promise<void>;
+  readonly left: readonly Uint8Array[];
+  delete(): Promise<void>;
 }
 
 export interface ContractBed {

@@ -23,6 +23,7 @@ import {
   until,
   withPeer,
 } from './contract-host.ts';
+import { networkCases } from './contract-networks.ts';
 import { probeCases } from './contract-probes.ts';
 import { BROADCAST, ethernet, referenceChecksum, udp4 } from './frames.ts';
 
@@ -402,4 +403,5 @@ export const datapathContract: readonly ContractCase[] = [
   ...wireCases,
   ...probeCases,
   ...addressCases,
+  ...networkCases,
 ];

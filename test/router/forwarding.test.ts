@@ -284,10 +284,10 @@ describe('limits', () => {
   it('strangers are reported ten times a second, each once in a while', () => {
     const strangers = new ForwardingStrangers();
     const mac = (i: number): Mac => `02:00:00:00:01:${i.toString(16).padStart(2, '0')}` as Mac;
-    const reported = Array.from({ length: 100 }, (_, i) => strangers.notice(mac(i), null, 0)).filter(Boolean);
+    const reported = Array.from({ length: 100 }, (_, i) => strangers.notice(network, mac(i), null, 0)).filter(Boolean);
     expect(reported.length).toBe(10);
-    expect(strangers.notice(mac(0), null, 5000)).toBe(false);
-    expect(strangers.notice(mac(0), '10.0.0.1', 5000)).toBe(true);
-    expect(strangers.notice(mac(0), null, 20_000)).toBe(true);
+    expect(strangers.notice(network, mac(0), null, 5000)).toBe(false);
+    expect(strangers.notice(network, mac(0), '10.0.0.1', 5000)).toBe(true);
+    expect(strangers.notice(network, mac(0), null, 20_000)).toBe(true);
   });
 });

@@ -106,6 +106,8 @@ export class SimDatapath implements Datapath {
 
   applyTables(_changes: readonly TableChange[]): void {}
 
+  async settle(): Promise<void> {}
+
   sendRaw(datagram: Uint8Array, to: Endpoint): void {
     this.#network.sendDatagram(this.#nic, to, datagram.slice(), datagram.length);
   }

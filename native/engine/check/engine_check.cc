@@ -96,6 +96,9 @@ class Bench {
         table_.set_flood(peers);
         return ".";
       }
+      case TableChange::Kind::kNetwork:
+      case TableChange::Kind::kNetworkGone:
+        return ".";
     }
     return "?";
   }

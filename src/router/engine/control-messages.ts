@@ -17,7 +17,7 @@ export const LENGTH_BYTES = 4;
  * Of the messages and their meaning. Whatever the version, an engine's first message is `hello` and begins with it, and `stop`
  * ends the engine.
  */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** To the engine. */
 const Down = {
@@ -41,7 +41,15 @@ const Down = {
 const SESSION_FLAGS = ['adoptable', 'initiator', 'confirmed', 'exhausted'] as const;
 const SESSION_ROLES = ['next', 'current', 'previous'] as const;
 const HELLO = 12;
-const CHANGES = { mac: 1, 'mac-gone': 2, neighbour: 3, 'neighbour-gone': 4, flood: 5 } as const;
+const CHANGES = {
+  mac: 1,
+  'mac-gone': 2,
+  neighbour: 3,
+  'neighbour-gone': 4,
+  flood: 5,
+  network: 6,
+  'network-gone': 7,
+} as const;
 
 /** What the machine gave the engine at its start. */
 export const ENGINE_FEATURES = [
@@ -298,6 +306,13 @@ function changeBytes(change: TableChange): Buffer {
       return Buffer.concat([head, ipBytes(change.ip)]);
     case 'flood':
       return Buffer.concat([head, u32(change.peers.length), ...change.peers.map(peerBytes)]);
+    case 'network': {
+      const { portName, gatewayMac, gatewayIps } = change;
+      const addresses = [Buffer.of(gatewayIps.length), ...gatewayIps.map(ipBytes)];
+      return Buffer.concat([head, textBytes(portName), macToBytes(gatewayMac), ...addresses]);
+    }
+    case 'network-gone':
+      return head;
   }
 }
 
@@ -323,6 +338,11 @@ function endpointBytes({ ip, port }: Endpoint): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16BE(port);
   return Buffer.concat([ipBytes(ip), bytes]);
+}
+
+function textBytes(text: string): Buffer {
+  const bytes = Buffer.from(text, 'utf8');
+  return Buffer.concat([u32(bytes.length).subarray(2), bytes]);
 }
 
 function u32(value: number): Buffer {

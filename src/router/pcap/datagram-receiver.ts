@@ -3,7 +3,7 @@
 
 import type { Clock } from '../../base/capabilities.ts';
 import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
-import type { PeerId, Vni } from '../../base/ids.ts';
+import type { PeerId } from '../../base/ids.ts';
 import type { DropCounts, DropReason } from '../frame-drops.ts';
 import type { Session } from '../session.ts';
 import {
@@ -21,6 +21,7 @@ import {
   reservedBytesClear,
   WIRE_VERSION,
 } from '../wire-format.ts';
+import type { PcapNetwork } from './pcap-networks.ts';
 import type { PeerLink } from './peer-link.ts';
 
 /** Our tuning: a peer that flaps between two endpoints is followed at once, but reported this often at most. */
@@ -38,15 +39,15 @@ export interface DatagramReceiverEvents {
   /** The peer asks whether its outer IP packet of `bytes` arrived. */
   probed(link: PeerLink, bytes: number): void;
   probeAnswered(peer: PeerId, bytes: number): void;
-  /** A whole frame of the peer, whose memory is the receiver's. */
-  frame(link: PeerLink, frame: Uint8Array, partialChecksum: boolean): void;
+  /** A whole frame of the peer in one of our networks; its memory is the receiver's. */
+  frame(link: PeerLink, network: PcapNetwork, frame: Uint8Array, partialChecksum: boolean): void;
 }
 
 export class DatagramReceiver {
   readonly #sessions: ReadonlyMap<number, ReceivingSession>;
   readonly #drops: DropCounts;
   readonly #clock: Clock;
-  readonly #network: Vni;
+  readonly #networkOf: (id: number) => PcapNetwork | undefined;
   readonly #events: DatagramReceiverEvents;
   readonly #inner: InnerHeader = {
     kind: 0,
@@ -64,13 +65,14 @@ export class DatagramReceiver {
     /** For datagrams of no session. */
     drops: DropCounts;
     clock: Clock;
-    network: Vni;
+    /** Undefined for one that this host has no part in. */
+    networkOf: (id: number) => PcapNetwork | undefined;
     events: DatagramReceiverEvents;
   }) {
     this.#sessions = facts.sessions;
     this.#drops = facts.drops;
     this.#clock = facts.clock;
-    this.#network = facts.network;
+    this.#networkOf = facts.networkOf;
     this.#events = facts.events;
   }
 
@@ -152,22 +154,23 @@ export class DatagramReceiver {
       if (dropped !== null) link.drops.count(dropped);
       return;
     }
-    const refused = refusedByHeader(inner, this.#network);
-    if (refused !== null) {
-      link.drops.count(refused);
+    const network = this.#networkOf(inner.network);
+    const refused = refusedByHeader(inner, network !== undefined);
+    if (refused !== null || network === undefined) {
+      link.drops.count(refused ?? 'network-unknown');
       return;
     }
     link.lastDataReceivedMs = nowMs;
     const partialChecksum = (inner.flags & FLAG_PARTIAL_CHECKSUM) !== 0;
     if (inner.kind !== InnerKind.fragment) {
-      this.#events.frame(link, body, partialChecksum);
+      this.#events.frame(link, network, body, partialChecksum);
       return;
     }
     const frame = link.assembly.add(
       { localIndex, counter, index: inner.index, count: inner.count, bytes: body },
       nowMs,
     );
-    if (frame !== null) this.#events.frame(link, frame, partialChecksum);
+    if (frame !== null) this.#events.frame(link, network, frame, partialChecksum);
   }
 
   /** Why it does nothing; null when it does. */
@@ -187,10 +190,10 @@ function refusedByWindow(session: Session, counter: number): DropReason | null {
 }
 
 /** A segment is a whole frame to a receiver without offload. Relays come with later versions. */
-function refusedByHeader(inner: InnerHeader, network: Vni): DropReason | null {
+function refusedByHeader(inner: InnerHeader, isOurNetwork: boolean): DropReason | null {
   const carriesFrame =
     inner.kind === InnerKind.frame || inner.kind === InnerKind.segment || inner.kind === InnerKind.fragment;
   if (!carriesFrame) return 'kind-unsupported';
-  if (inner.network !== network) return 'network-unknown';
+  if (!isOurNetwork) return 'network-unknown';
   return inner.hopLimit === 0 ? 'hop-limit' : null;
 }

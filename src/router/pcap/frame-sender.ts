@@ -2,6 +2,7 @@
 // Invariant: a frame is sent whole, waits, or is counted as dropped under the peer; counters of its pieces are consecutive.
 
 import type { Clock } from '../../base/capabilities.ts';
+import { assert } from '../../base/errors.ts';
 import type { PeerId, Vni } from '../../base/ids.ts';
 import { pieceCount } from '../pieces.ts';
 import type { Session } from '../session.ts';
@@ -15,7 +16,8 @@ import {
   writeDataHeader,
   writeInnerHeader,
 } from '../wire-format.ts';
-import type { DatagramSocket, WireAddress } from './datagram-socket.ts';
+import type { DatagramSocket } from './datagram-socket.ts';
+import type { PcapNetwork } from './pcap-networks.ts';
 import type { PeerLink } from './peer-link.ts';
 
 /** From the Datapath contract: `sessionWanted` is repeated at most once per peer and second. */
@@ -29,41 +31,48 @@ export interface FrameSenderEvents {
 export class FrameSender {
   readonly #socket: DatagramSocket;
   readonly #clock: Clock;
-  readonly #network: Vni;
+  /** Of what is no frame. */
+  readonly #mainNetwork: Vni;
+  readonly #networkOf: (id: Vni) => PcapNetwork | undefined;
   readonly #events: FrameSenderEvents;
   /** Inner header and body of the datagram that is being sealed. */
   readonly #plain: Uint8Array;
   readonly #keepalive = new Uint8Array(INNER_BYTES);
-  readonly #frameHeader = new Uint8Array(INNER_BYTES);
 
   constructor(facts: {
     socket: DatagramSocket;
     clock: Clock;
-    network: Vni;
+    mainNetwork: Vni;
+    /** Undefined for one that this host has no part in any more. */
+    networkOf: (id: Vni) => PcapNetwork | undefined;
     frameBytesMax: number;
     events: FrameSenderEvents;
   }) {
     this.#socket = facts.socket;
     this.#clock = facts.clock;
-    this.#network = facts.network;
+    this.#mainNetwork = facts.mainNetwork;
+    this.#networkOf = facts.networkOf;
     this.#events = facts.events;
     this.#plain = new Uint8Array(INNER_BYTES + facts.frameBytesMax);
-    writeInnerHeader(this.#keepalive, 0, innerHeader(InnerKind.keepalive, this.#network));
-    writeInnerHeader(this.#frameHeader, 0, innerHeader(InnerKind.frame, this.#network));
+    writeInnerHeader(this.#keepalive, 0, innerHeader(InnerKind.keepalive, this.#mainNetwork));
   }
 
   /** `frame` is copied where it must outlive the call. Not longer than `frameBytesMax`. */
-  send(link: PeerLink, frame: Uint8Array): void {
+  send(link: PeerLink, network: PcapNetwork, frame: Uint8Array): void {
     const session = link.sending;
-    if (session === null) this.#wait(link, frame);
+    if (session === null) this.#wait(link, network.id, frame);
     else if (link.address === null) link.drops.count('no-endpoint');
-    else if (frame.length <= link.bodyMax) this.#sendWhole(link, session, link.address, frame);
-    else this.#sendPieces(link, session, link.address, frame);
+    else if (frame.length <= link.bodyMax) this.#sendWhole(link, session, network, frame);
+    else this.#sendPieces(link, session, network, frame);
   }
 
   /** Sends what waited, after a session came. */
   flush(link: PeerLink): void {
-    for (const frame of link.waiting.take()) this.send(link, frame);
+    for (const { network: id, bytes } of link.waiting.take()) {
+      const network = this.#networkOf(id);
+      if (network === undefined) link.drops.count('network-unknown');
+      else this.send(link, network, bytes);
+    }
   }
 
   keepalive(link: PeerLink): void {
@@ -73,11 +82,11 @@ export class FrameSender {
   /** Asks whether an outer IP packet of `bytes` arrives. */
   probe(link: PeerLink, bytes: number): void {
     const bodyBytes = Math.max(bytes - link.overheadBytes, PROBE_BYTES_MIN);
-    this.#sendApart(link, probeOf(InnerKind.probe, this.#network, { bytes, bodyBytes }));
+    this.#sendApart(link, probeOf(InnerKind.probe, this.#mainNetwork, { bytes, bodyBytes }));
   }
 
   answerProbe(link: PeerLink, bytes: number): void {
-    this.#sendApart(link, probeOf(InnerKind.probeAnswer, this.#network, { bytes, bodyBytes: PROBE_BYTES_MIN }));
+    this.#sendApart(link, probeOf(InnerKind.probeAnswer, this.#mainNetwork, { bytes, bodyBytes: PROBE_BYTES_MIN }));
   }
 
   /** One datagram that is no data; nothing without a session. */
@@ -86,23 +95,23 @@ export class FrameSender {
     if (session === null || link.address === null) return;
     const counter = session.reserve(1);
     if (counter < 0) this.#exhausted(link, session);
-    else this.#seal(link, session, counter, plain, link.address);
+    else this.#seal(link, session, counter, plain);
   }
 
-  #sendWhole(link: PeerLink, session: Session, address: WireAddress, frame: Uint8Array): void {
+  #sendWhole(link: PeerLink, session: Session, network: PcapNetwork, frame: Uint8Array): void {
     const counter = session.reserve(1);
     if (counter < 0) {
       this.#exhausted(link, session);
-      this.#wait(link, frame);
+      this.#wait(link, network.id, frame);
       return;
     }
-    this.#plain.set(this.#frameHeader);
+    this.#plain.set(network.frameHeader);
     this.#plain.set(frame, INNER_BYTES);
     const plain = this.#plain.subarray(0, INNER_BYTES + frame.length);
-    if (this.#seal(link, session, counter, plain, address)) this.#countSent(link, frame.length);
+    if (this.#seal(link, session, counter, plain)) this.#countSent(link, frame.length);
   }
 
-  #sendPieces(link: PeerLink, session: Session, address: WireAddress, frame: Uint8Array): void {
+  #sendPieces(link: PeerLink, session: Session, network: PcapNetwork, frame: Uint8Array): void {
     const count = pieceCount(frame.length, link.bodyMax);
     if (count === 0) {
       link.drops.count('pieces-limit');
@@ -111,23 +120,25 @@ export class FrameSender {
     const first = session.reserve(count);
     if (first < 0) {
       this.#exhausted(link, session);
-      this.#wait(link, frame);
+      this.#wait(link, network.id, frame);
       return;
     }
     // Pieces of equal length rather than full ones and a rest: the last is no smaller target for loss, and none is tiny.
     const pieceBytes = Math.ceil(frame.length / count);
     for (let index = 0; index < count; index++) {
       const piece = frame.subarray(index * pieceBytes, (index + 1) * pieceBytes);
-      writeInnerHeader(this.#plain, 0, innerHeader(InnerKind.fragment, this.#network, { index, count }));
+      writeInnerHeader(this.#plain, 0, innerHeader(InnerKind.fragment, network.id, { index, count }));
       this.#plain.set(piece, INNER_BYTES);
       const plain = this.#plain.subarray(0, INNER_BYTES + piece.length);
-      if (!this.#seal(link, session, first + index, plain, address)) return;
+      if (!this.#seal(link, session, first + index, plain)) return;
     }
     this.#countSent(link, frame.length);
   }
 
   /** False when the datagram was dropped (and counted). */
-  #seal(link: PeerLink, session: Session, counter: number, plain: Uint8Array, address: WireAddress): boolean {
+  #seal(link: PeerLink, session: Session, counter: number, plain: Uint8Array): boolean {
+    const { address } = link;
+    assert(address !== null, 'nothing is sealed for a peer without an endpoint');
     // Not reused: when the kernel's buffer is full, libuv keeps the parts until later. Pooled, hence cheap.
     const header = Buffer.allocUnsafe(OUTER_BYTES);
     writeDataHeader(header, session.remoteIndex, counter);
@@ -143,8 +154,8 @@ export class FrameSender {
     link.lastDataSentMs = this.#clock.monotonicMs();
   }
 
-  #wait(link: PeerLink, frame: Uint8Array): void {
-    link.drops.count('waiting-overflow', link.waiting.push(frame));
+  #wait(link: PeerLink, network: Vni, frame: Uint8Array): void {
+    link.drops.count('waiting-overflow', link.waiting.push(network, frame));
     const nowMs = this.#clock.monotonicMs();
     if (link.wantedMs !== null && nowMs - link.wantedMs < WANTED_REPEAT_MS) return;
     link.wantedMs = nowMs;

@@ -5,7 +5,7 @@
 import type { Clock, Log } from '../../base/capabilities.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
 import { assert } from '../../base/errors.ts';
-import type { Mac, PeerId } from '../../base/ids.ts';
+import type { Mac, PeerId, Vni } from '../../base/ids.ts';
 import { completeChecksum } from '../checksum.ts';
 import type {
   Datapath,
@@ -18,7 +18,6 @@ import type {
 import { addressOfStranger, decideFromPeer, decideFromPort } from '../forwarding.ts';
 import { ForwardingRate } from '../forwarding-rate.ts';
 import { ForwardingStrangers } from '../forwarding-strangers.ts';
-import { ForwardingTable } from '../forwarding-table.ts';
 import { ETHERNET_BYTES, FrameView, VLAN_BYTES, VLAN_TAGS_MAX } from '../frame.ts';
 import { DropCounts, type DropReason } from '../frame-drops.ts';
 import { answerTooBig } from '../frame-too-big.ts';
@@ -29,6 +28,7 @@ import { DatagramSocket } from './datagram-socket.ts';
 import type { FramePort } from './frame-port.ts';
 import { FrameSender } from './frame-sender.ts';
 import { NodeAead } from './node-aead.ts';
+import { PcapNetwork, PcapNetworks } from './pcap-networks.ts';
 import { PcapPort } from './pcap-port.ts';
 import { PeerLink } from './peer-link.ts';
 
@@ -41,8 +41,8 @@ export interface PcapCapabilities {
   /** Asked once or twice per frame: must cost well below a microsecond. */
   readonly clock: Clock;
   readonly log: Log;
-  /** Tests put a port in memory here. */
-  readonly port?: FramePort;
+  /** Tests put ports in memory here. */
+  readonly makePort?: (portName: string) => FramePort;
   /** Tests watch nonces and start close to limits here. */
   readonly makeSession?: (keys: SessionKeys, aead: SessionAead) => Session;
 }
@@ -52,11 +52,10 @@ export class PcapDatapath implements Datapath {
   readonly #options: DatapathOptions;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #port: FramePort;
   readonly #socket: DatagramSocket;
   readonly #makeSession: (keys: SessionKeys, aead: SessionAead) => Session;
   readonly #frameBytesMax: number;
-  readonly #table: ForwardingTable;
+  readonly #networks: PcapNetworks;
   readonly #links = new Map<PeerId, PeerLink>();
   readonly #sessions = new Map<number, ReceivingSession>();
   readonly #sender: FrameSender;
@@ -77,16 +76,20 @@ export class PcapDatapath implements Datapath {
     this.#options = options;
     this.#clock = capabilities.clock;
     this.#log = capabilities.log;
-    this.#port = capabilities.port ?? new PcapPort(options.portName, capabilities.clock);
     this.#socket = new DatagramSocket(options.listen);
     this.#makeSession = capabilities.makeSession ?? ((keys, aead) => new Session({ ...keys, aead }));
     this.#frameBytesMax = options.mtu + ETHERNET_BYTES + VLAN_TAGS_MAX * VLAN_BYTES;
-    this.#table = new ForwardingTable(options);
-    const { network } = options;
+    const makePort = capabilities.makePort ?? ((name: string) => new PcapPort(name, capabilities.clock));
+    this.#networks = new PcapNetworks(new PcapNetwork(options, makePort(options.portName)), {
+      makePort,
+      came: (network) => this.#openFurther(network),
+    });
+    const networkOf = (id: number): PcapNetwork | undefined => this.#networks.get(id);
     this.#sender = new FrameSender({
       socket: this.#socket,
       clock: this.#clock,
-      network,
+      mainNetwork: options.network,
+      networkOf,
       frameBytesMax: this.#frameBytesMax,
       events: {
         sessionWanted: (peer) => this.#events?.sessionWanted(peer),
@@ -97,14 +100,14 @@ export class PcapDatapath implements Datapath {
       sessions: this.#sessions,
       drops: this.#drops,
       clock: this.#clock,
-      network,
+      networkOf,
       events: {
         handshake: (datagram, from) => this.#events?.handshake(datagram, from),
         sessionConfirmed: (localIndex) => this.#events?.sessionConfirmed(localIndex),
         roamed: (peer, endpoint) => this.#events?.roamed(peer, endpoint),
         probed: (link, bytes) => this.#sender.answerProbe(link, bytes),
         probeAnswered: (peer, bytes) => this.#events?.probeAnswered(peer, bytes),
-        frame: (link, frame, partialChecksum) => this.#fromPeer(link, frame, partialChecksum),
+        frame: (link, network, frame, partialChecksum) => this.#fromPeer(link, network, frame, partialChecksum),
       },
     });
   }
@@ -126,10 +129,7 @@ export class PcapDatapath implements Datapath {
     // Endpoints that were set before the socket knew its address family
     for (const link of this.#links.values()) this.setEndpoint(link.peer, link.endpoint);
     try {
-      this.#port.open({
-        frame: (bytes, wireBytes) => this.#fromPort(bytes, wireBytes),
-        failed: (reason) => this.#fail(reason),
-      });
+      for (const network of this.#networks.all()) this.#open(network);
     } catch (error) {
       await this.stop();
       throw error;
@@ -172,11 +172,14 @@ export class PcapDatapath implements Datapath {
 
   applyTables(changes: readonly TableChange[]): void {
     for (const change of changes) {
-      const applied = this.#table.apply(change);
+      const applied = this.#networks.apply(change);
       if (applied === 'table-full') this.#drops.count('table-full');
-      else if (applied !== 'done') this.#announce(applied.announce);
+      else if (applied !== 'done') this.#announce(change.network, applied.announce);
     }
   }
+
+  /** Calls take effect at once. */
+  async settle(): Promise<void> {}
 
   sendRaw(datagram: Uint8Array, to: Endpoint): void {
     const sent = (error: Error | null): void => {
@@ -199,7 +202,7 @@ export class PcapDatapath implements Datapath {
     for (const { session } of this.#sessions.values()) {
       if (session.peer === peer) this.removeSession(session.localIndex);
     }
-    this.#table.removePeer(peer);
+    this.#networks.removePeer(peer);
     this.#drops.count('peer-removed', this.#links.get(peer)?.waiting.take().length ?? 0);
     this.#links.delete(peer);
   }
@@ -211,7 +214,7 @@ export class PcapDatapath implements Datapath {
       return link.counters();
     });
     const losses = new DropCounts();
-    const { overload, captureOverrun } = this.#port.losses();
+    const { overload, captureOverrun } = this.#networks.losses();
     losses.count('overload', overload);
     losses.count('capture-overrun', captureOverrun);
     return {
@@ -222,34 +225,51 @@ export class PcapDatapath implements Datapath {
     };
   }
 
-  #fromPort(bytes: Uint8Array, wireBytes: number): void {
+  #open(network: PcapNetwork): void {
+    network.port.open({
+      frame: (bytes, wireBytes) => this.#fromPort(network, bytes, wireBytes),
+      failed: (reason) => this.#fail(reason),
+    });
+  }
+
+  /** Of a network that came later; one that came before the start is opened then. */
+  #openFurther(network: PcapNetwork): void {
+    if (this.#events === null) return;
+    try {
+      this.#open(network);
+    } catch (error) {
+      this.#fail((error as Error).message);
+    }
+  }
+
+  #fromPort(network: PcapNetwork, bytes: Uint8Array, wireBytes: number): void {
     this.#framesIn++;
-    const dropped = bytes.length < wireBytes ? 'frame-truncated' : this.#forward(bytes);
+    const dropped = bytes.length < wireBytes ? 'frame-truncated' : this.#forward(network, bytes);
     if (dropped !== null) this.#drops.count(dropped);
   }
 
   /** Why the frame from the port goes to no peer; null when it does. */
-  #forward(bytes: Uint8Array): DropReason | null {
+  #forward(network: PcapNetwork, bytes: Uint8Array): DropReason | null {
     const view = this.#view;
     if (!view.set(bytes)) return 'frame-short';
-    const source = this.#table.lookup(view.sourceHigh, view.sourceLow);
-    const verdict = decideFromPort(view, source, this.#table, this.#options.mtu);
-    if (source === undefined && verdict.kind !== 'drop') this.#noticeStranger(view);
+    const source = network.table.lookup(view.sourceHigh, view.sourceLow);
+    const verdict = decideFromPort(view, source, network.table, this.#options.mtu);
+    if (source === undefined && verdict.kind !== 'drop') this.#noticeStranger(network, view);
     switch (verdict.kind) {
       case 'peer':
-        this.#sender.send(this.#link(verdict.peer), bytes);
+        this.#sender.send(this.#link(verdict.peer), network, bytes);
         return null;
       case 'flood':
         if (verdict.unknownUnicast && !this.#unknownUnicast.take(this.#clock.monotonicMs())) {
           return 'unknown-unicast-limit';
         }
-        for (const peer of verdict.peers) this.#sender.send(this.#link(peer), bytes);
+        for (const peer of verdict.peers) this.#sender.send(this.#link(peer), network, bytes);
         return null;
       case 'answer':
-        this.#inject(verdict.frame);
+        this.#inject(network, verdict.frame);
         return 'neighbour-answered';
       case 'too-large':
-        this.#answerTooLarge(view);
+        this.#answerTooLarge(network, view);
         return 'frame-too-large';
       case 'drop':
         return verdict.reason;
@@ -258,49 +278,51 @@ export class PcapDatapath implements Datapath {
     }
   }
 
-  #fromPeer(link: PeerLink, frame: Uint8Array, partialChecksum: boolean): void {
+  #fromPeer(link: PeerLink, network: PcapNetwork, frame: Uint8Array, partialChecksum: boolean): void {
     link.rxFrames++;
     link.rxBytes += frame.length;
-    const dropped = this.#deliver(link, frame, partialChecksum);
+    const dropped = this.#deliver(link, network, frame, partialChecksum);
     if (dropped === null) this.#framesOut++;
     else link.drops.count(dropped);
   }
 
   /** Why the frame from a peer did not reach the port; null when it did. */
-  #deliver(link: PeerLink, frame: Uint8Array, partialChecksum: boolean): DropReason | null {
+  #deliver(link: PeerLink, network: PcapNetwork, frame: Uint8Array, partialChecksum: boolean): DropReason | null {
     const view = this.#view;
     if (!view.set(frame)) return 'frame-short';
-    const verdict = decideFromPeer(view, link.peer, this.#table, this.#options.mtu);
+    const verdict = decideFromPeer(view, link.peer, network.table, this.#options.mtu);
     if (verdict.kind === 'drop') return verdict.reason;
     assert(verdict.kind === 'port', 'a frame from the overlay goes to the port or nowhere');
     if (partialChecksum && !completeChecksum(view)) return 'checksum-impossible';
-    return this.#port.inject(frame) ? null : 'inject-failed';
+    return network.port.inject(frame) ? null : 'inject-failed';
   }
 
-  #answerTooLarge(view: FrameView): void {
+  #answerTooLarge(network: PcapNetwork, view: FrameView): void {
     if (!this.#tooBigAnswers.take(this.#clock.monotonicMs())) return;
     const answer = answerTooBig(view, this.#options.mtu);
-    if (answer !== null) this.#inject(answer);
+    if (answer !== null) this.#inject(network, answer);
   }
 
-  #noticeStranger(view: FrameView): void {
+  #noticeStranger({ id }: PcapNetwork, view: FrameView): void {
     const mac = view.source;
     const ip = addressOfStranger(view);
-    if (this.#strangers.notice(mac, ip, this.#clock.monotonicMs())) {
-      this.#events?.learned(this.#options.network, mac, ip);
+    if (this.#strangers.notice(id, mac, ip, this.#clock.monotonicMs())) {
+      this.#events?.learned(id, mac, ip);
     }
   }
 
   /** Local containers that knew the address by another MAC hear of the new one now, not when their entry ages. */
-  #announce({ ip, mac }: { ip: string; mac: Mac }): void {
-    const local = this.#table.lookupMac(mac)?.owner === 'local';
-    if (this.#events === null || local || !this.#announcements.take(this.#clock.monotonicMs())) return;
-    this.#inject(announceNeighbour(ip, mac));
+  #announce(id: Vni, { ip, mac }: { ip: string; mac: Mac }): void {
+    const network = this.#networks.get(id);
+    const local = network?.table.lookupMac(mac)?.owner === 'local';
+    if (network === undefined || this.#events === null || local || !this.#announcements.take(this.#clock.monotonicMs()))
+      return;
+    this.#inject(network, announceNeighbour(ip, mac));
   }
 
   /** A frame of our own making. */
-  #inject(frame: Uint8Array): void {
-    if (!this.#port.inject(frame)) this.#drops.count('inject-failed');
+  #inject({ port }: PcapNetwork, frame: Uint8Array): void {
+    if (!port.inject(frame)) this.#drops.count('inject-failed');
   }
 
   #link(peer: PeerId): PeerLink {
@@ -320,7 +342,7 @@ export class PcapDatapath implements Datapath {
 
   async #close(): Promise<void> {
     this.#events = null;
-    this.#port.close();
+    this.#networks.closePorts();
     for (const localIndex of [...this.#sessions.keys()]) this.removeSession(localIndex);
     await this.#socket.close();
   }

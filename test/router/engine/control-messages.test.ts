@@ -40,6 +40,14 @@ const CHANGES: readonly TableChange[] = [
   { kind: 'neighbour-gone', network: NETWORK, ip: '10.0.0.11' },
   { kind: 'mac-gone', network: NETWORK, mac: MAC },
   { kind: 'flood', network: NETWORK, peers: [PEER, '01'.repeat(16) as PeerId] },
+  {
+    kind: 'network',
+    network: 0x0a0b0c as Vni,
+    portName: 'fabn657164p',
+    gatewayMac: MAC,
+    gatewayIps: ['10.0.0.254', 'fd00::1'],
+  },
+  { kind: 'network-gone', network: 0x0a0b0c as Vni },
 ];
 
 const COMMANDS: Readonly<Record<string, () => Buffer>> = {

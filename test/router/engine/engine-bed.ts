@@ -36,6 +36,29 @@ class StoppableEngine extends EngineDatapath {
   }
 }
 
+/** A TAP, and this test as the bridge that it is a port of. */
+class Bridge {
+  readonly portName: string;
+  readonly left: Uint8Array[] = [];
+  readonly #port: PcapPort;
+
+  constructor(portName: string, failed: (reason: string) => void) {
+    this.portName = portName;
+    makeTap(portName);
+    this.#port = new PcapPort(portName, new SystemClock());
+    this.#port.open({ frame: (bytes) => void this.left.push(Uint8Array.from(bytes)), failed });
+  }
+
+  inject(frame: Uint8Array): boolean {
+    return this.#port.inject(frame);
+  }
+
+  close(): void {
+    this.#port.close();
+    execFileSync('ip', ['link', 'delete', this.portName]);
+  }
+}
+
 export class EngineBed implements ContractBed {
   readonly clock = new EngineClock();
   readonly frameBytesMin = ETHERNET_BYTES;
@@ -49,9 +72,9 @@ export class EngineBed implements ContractBed {
   }
 
   async host(): Promise<EngineHost> {
-    const portName = `tap${this.#hosts.length}`;
-    makeTap(portName);
     const events = recordEvents();
+    const bridge = new Bridge(`tap${this.#hosts.length}`, (reason) => events.said.push(['bridge failed', reason]));
+    const { portName } = bridge;
     const datapath = new StoppableEngine(
       { ...CONTRACT_OPTIONS, listen: { ip: '127.0.0.1', port: 0 }, portName },
       { log: new RecordingLog(), executable: nativeFile('fabric-engine'), without: this.#without },
@@ -59,7 +82,7 @@ export class EngineBed implements ContractBed {
     await datapath.start(events);
     datapath.setClock(this.clock.monotonicMs());
     this.clock.engines.push(datapath);
-    const host = engineHost(datapath, portName, events);
+    const host = engineHost(datapath, bridge, events);
     this.#hosts.push(host);
     return host;
   }
@@ -69,35 +92,43 @@ export class EngineBed implements ContractBed {
   }
 }
 
-function engineHost(datapath: StoppableEngine, portName: string, events: EngineHost['events']): EngineHost {
-  const left: Uint8Array[] = [];
-  const bridge = new PcapPort(portName, new SystemClock());
+function engineHost(datapath: StoppableEngine, main: Bridge, events: EngineHost['events']): EngineHost {
+  const further: Bridge[] = [];
   let entered = 0;
-  bridge.open({
-    frame: (bytes) => void left.push(Uint8Array.from(bytes)),
-    failed: (reason) => events.said.push(['bridge failed', reason]),
-  });
+  const enterBy = async (bridge: Bridge, frame: Uint8Array): Promise<void> => {
+    await datapath.settle();
+    const taken = bridge.inject(frame);
+    if (datapath.isStopped) return; // nobody reads the TAP any more
+    assert.ok(taken, 'the kernel refused the frame');
+    entered++;
+    await until('the engine has read the frame', async () => {
+      await datapath.settle();
+      return datapath.stats().framesIn >= entered;
+    });
+  };
   return {
     datapath,
     events,
-    left,
+    left: main.left,
     endpoint: { ip: '127.0.0.1', port: datapath.udpPort },
     settled: () => datapath.settle(),
-    async enter(frame) {
-      await datapath.settle();
-      const taken = bridge.inject(frame);
-      if (datapath.isStopped) return; // nobody reads the TAP any more
-      assert.ok(taken, 'the kernel refused the frame');
-      entered++;
-      await until('the engine has read the frame', async () => {
-        await datapath.settle();
-        return datapath.stats().framesIn >= entered;
-      });
+    enter: (frame) => enterBy(main, frame),
+    async openPort() {
+      const bridge = new Bridge(`${main.portName}f${further.length}`, () => undefined);
+      further.push(bridge);
+      return {
+        portName: bridge.portName,
+        left: bridge.left,
+        enter: (frame) => enterBy(bridge, frame),
+        async delete() {
+          bridge.close();
+          further.splice(further.indexOf(bridge), 1);
+        },
+      };
     },
     async close() {
-      bridge.close();
       await datapath.stop();
-      execFileSync('ip', ['link', 'delete', portName]);
+      for (const bridge of [main, ...further]) bridge.close();
     },
   };
 }

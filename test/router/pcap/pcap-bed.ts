@@ -1,6 +1,7 @@
 // The pcap datapath in the hands of a test, without root: its port is replaced by one in memory, its UDP is real, its time is
 // the test's.
 
+import assert from 'node:assert/strict';
 import type { FramePort, FramePortEvents } from '../../../src/router/pcap/frame-port.ts';
 import { type PcapCapabilities, PcapDatapath } from '../../../src/router/pcap/pcap-datapath.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
@@ -45,9 +46,15 @@ export class PcapBed implements ContractBed {
 
   async host(extra: Partial<PcapCapabilities> = {}): Promise<PcapHost> {
     const port = new MemoryPort();
+    const ports = new Map([['memory', port]]);
     const events = recordEvents();
     const listen = { ip: '127.0.0.1', port: 0 };
-    const capabilities = { clock: this.clock, log: new RecordingLog(), port, ...extra };
+    const capabilities = {
+      clock: this.clock,
+      log: new RecordingLog(),
+      makePort: (name: string) => ports.get(name)!,
+      ...extra,
+    };
     const datapath = new PcapDatapath({ ...CONTRACT_OPTIONS, listen, portName: 'memory' }, capabilities);
     await datapath.start(events);
     const host: PcapHost = {
@@ -63,6 +70,17 @@ export class PcapBed implements ContractBed {
         borrowed.fill(0xee);
       },
       settled: async () => undefined,
+      async openPort() {
+        const further = new MemoryPort();
+        const portName = `memory${ports.size}`;
+        ports.set(portName, further);
+        return {
+          portName,
+          left: further.left,
+          enter: async (frame) => further.events?.frame(frame.slice(), frame.length),
+          delete: async () => assert.equal(further.events, null, 'the datapath has let go of the port'),
+        };
+      },
     };
     this.#hosts.push(host);
     return host;

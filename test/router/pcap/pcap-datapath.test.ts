@@ -83,7 +83,11 @@ describe('the pcap datapath', () => {
   it('says who has the port', async () => {
     const { endpoint } = await bed.host();
     const options = { ...CONTRACT_OPTIONS, listen: endpoint, portName: 'memory' };
-    const second = new PcapDatapath(options, { clock: bed.clock, log: new RecordingLog(), port: new MemoryPort() });
+    const second = new PcapDatapath(options, {
+      clock: bed.clock,
+      log: new RecordingLog(),
+      makePort: () => new MemoryPort(),
+    });
     await expect(second.start(recordEvents())).rejects.toMatchObject({ code: 'port-in-use' });
   });
 
@@ -93,7 +97,7 @@ describe('the pcap datapath', () => {
       throw new FabricError('kernel-feature-missing', { what: 'no such interface' });
     };
     const options = { ...CONTRACT_OPTIONS, listen: { ip: '127.0.0.1', port: 0 }, portName: 'memory' };
-    const datapath = new PcapDatapath(options, { clock: bed.clock, log: new RecordingLog(), port });
+    const datapath = new PcapDatapath(options, { clock: bed.clock, log: new RecordingLog(), makePort: () => port });
     await expect(datapath.start(recordEvents())).rejects.toMatchObject({ code: 'kernel-feature-missing' });
     expect(datapath.udpPort).toBe(0);
   });
