@@ -1,6 +1,7 @@
 // Which states we miss, who holds them, and whom we asked. A host that joins hears of every author from every neighbour at
 // once: each state is asked of one holder only, with a window per neighbour, and a holder that stays silent loses its turn
-// to the next. So a join spreads over all links, and nobody who announces what he does not have can hold up a state.
+// to the next. So a join spreads over all links, and nobody who announces what he does not have can hold up a state. News
+// is small and urgent: a holder that is slow with it stays one, but the next is asked as well.
 
 import type { PeerId } from '../base/ids.ts';
 
@@ -8,6 +9,7 @@ interface Missing {
   /** Announced version by holder, at most `holdersMax`. */
   readonly holders: Map<PeerId, number>;
   askedOf: PeerId | null;
+  askedAtMs: number;
   /** A delta did not verify: ask for the whole map. */
   full: boolean;
   /** Announced as news: the author's next changes shall be pushed to us. */
@@ -25,6 +27,7 @@ export interface FetchListOptions {
   readonly holdersMax: number;
   readonly askedPerLinkMax: number;
   readonly askTimeoutMs: number;
+  readonly askNewsTimeoutMs: number;
   readonly refusedMs: number;
 }
 
@@ -35,6 +38,8 @@ export class FetchList {
   readonly #queues = new Map<PeerId, Set<PeerId>>();
   /** What each neighbour was asked for, and when it last moved. */
   readonly #asked = new Map<PeerId, { readonly authors: Set<PeerId>; activeAtMs: number }>();
+  /** Those asked for as news, and when the next holder is asked too; in the order of that time. */
+  readonly #urgent = new Map<PeerId, number>();
   /** Authors not to ask for until a time; in the order of that time. */
   readonly #refused = new Map<PeerId, number>();
 
@@ -56,7 +61,7 @@ export class FetchList {
     let missing = this.#missing.get(author);
     if (missing === undefined) {
       if (this.#missing.size >= this.#options.missingMax) return false;
-      missing = { holders: new Map(), askedOf: null, full: false, fresh: false };
+      missing = { holders: new Map(), askedOf: null, askedAtMs: 0, full: false, fresh: false };
       this.#missing.set(author, missing);
     }
     if (!missing.holders.has(holder) && missing.holders.size >= this.#options.holdersMax) return false;
@@ -64,6 +69,8 @@ export class FetchList {
     missing.full ||= how.full === true;
     missing.fresh ||= how.fresh === true;
     if (missing.askedOf === null) this.#queue(holder).add(author);
+    else if (missing.fresh && missing.askedAtMs + this.#options.askNewsTimeoutMs <= nowMs)
+      this.#askNext(author, missing);
     return true;
   }
 
@@ -80,7 +87,10 @@ export class FetchList {
       const missing = this.#missing.get(author);
       if (missing === undefined || missing.askedOf !== null || !missing.holders.has(holder)) continue;
       missing.askedOf = holder;
+      missing.askedAtMs = nowMs;
       asked.authors.add(author);
+      this.#urgent.delete(author);
+      if (missing.fresh) this.#urgent.set(author, nowMs + this.#options.askNewsTimeoutMs);
       asks.push({ author, full: missing.full, fresh: missing.fresh });
     }
     this.#asked.set(holder, asked);
@@ -135,6 +145,12 @@ export class FetchList {
 
   /** Takes the turn from holders that stayed silent for the time-out. */
   expire(nowMs: number): void {
+    for (const [author, atMs] of this.#urgent) {
+      if (atMs > nowMs) break;
+      this.#urgent.delete(author);
+      const missing = this.#missing.get(author);
+      if (missing !== undefined) this.#askNext(author, missing);
+    }
     for (const [holder, asked] of this.#asked) {
       if (asked.authors.size === 0 || asked.activeAtMs + this.#options.askTimeoutMs > nowMs) continue;
       for (const author of [...asked.authors]) this.failed(author, holder);
@@ -143,7 +159,7 @@ export class FetchList {
 
   /** When {@link expire} has work at the earliest; Infinity when nothing is asked. */
   expiresAtMs(): number {
-    let atMs = Number.POSITIVE_INFINITY;
+    let [atMs = Number.POSITIVE_INFINITY] = this.#urgent.values();
     for (const asked of this.#asked.values()) {
       if (asked.authors.size > 0) atMs = Math.min(atMs, asked.activeAtMs + this.#options.askTimeoutMs);
     }
@@ -156,9 +172,21 @@ export class FetchList {
     return queue;
   }
 
+  /** Another holder gets the turn; the one that was asked comes last, and its answer is as welcome as before. */
+  #askNext(author: PeerId, missing: Missing): void {
+    const { askedOf, holders } = missing;
+    if (askedOf === null || holders.size < 2) return;
+    const promised = holders.get(askedOf);
+    holders.delete(askedOf);
+    if (promised !== undefined) holders.set(askedOf, promised);
+    this.#release(author, missing);
+    this.#reassign(author, missing);
+  }
+
   #release(author: PeerId, missing: Missing): void {
     if (missing.askedOf === null) return;
     this.#asked.get(missing.askedOf)?.authors.delete(author);
+    this.#urgent.delete(author);
     missing.askedOf = null;
   }
 

@@ -25,8 +25,6 @@ import {
   type GossipLimits,
   type GossipTimes,
   HOLDERS_MAX,
-  LAZY_ALL_MAX,
-  LAZY_FANOUT,
 } from './limits.ts';
 import {
   type Bitmap,
@@ -72,7 +70,7 @@ export class Gossip {
 
   /** Loads what the store holds; throws FabricError `state-damaged` when our own state there is unreadable. */
   constructor(options: GossipOptions) {
-    const { self, crypto, random } = options;
+    const { self, crypto } = options;
     assert(peerIdOf(crypto, self.identityKey) === self.peer, 'a peer id is the hash of its identity key');
     this.#options = options;
     this.#events = options.events;
@@ -81,12 +79,13 @@ export class Gossip {
     this.#times = { ...GOSSIP_TIMES, ...options.times };
     const table = options.table ?? new MemoryAuthorTable(crypto);
     this.#replica = new Replica({ ...options, table, limits: this.#limits });
-    this.#tree = new PushTree(random, { allMax: LAZY_ALL_MAX, fanout: LAZY_FANOUT });
+    this.#tree = new PushTree(this.#limits.treesMax);
     this.#fetch = new FetchList({
       missingMax: this.#limits.authorsMax,
       holdersMax: HOLDERS_MAX,
       askedPerLinkMax: ASKED_PER_LINK_MAX,
       askTimeoutMs: this.#times.askTimeoutMs,
+      askNewsTimeoutMs: this.#times.askNewsTimeoutMs,
       refusedMs: this.#times.refusedMs,
     });
     this.#drops.add('stored-state-damaged', this.#replica.damagedAtStart);

@@ -22,6 +22,8 @@ export interface GossipLimits {
   readonly messageBytesMax: number;
   /** Deletions remembered for older receivers: the larger of this and the number of live entries. */
   readonly tombstonesMin: number;
+  /** Authors of whom it is remembered which neighbours get their changes earlier from others. */
+  readonly treesMax: number;
   /** Departed authors whose return is refused. */
   readonly forgottenMax: number;
 }
@@ -33,6 +35,8 @@ export interface GossipTimes {
   readonly lazyMs: number;
   /** A holder that stays silent this long after it was asked loses the turn to the next. */
   readonly askTimeoutMs: number;
+  /** The same for news, which several neighbours have: the next of them is asked too, and whoever answers first is fine. */
+  readonly askNewsTimeoutMs: number;
   /** Announcements of an author that was refused are not followed for this time. */
   readonly refusedMs: number;
   /** Pause between two batches of others' states to disk: what is lost is only fetched again. */
@@ -57,6 +61,7 @@ export const GOSSIP_LIMITS: GossipLimits = {
   messageBytesTarget: 64 * 1024,
   messageBytesMax: MAP_BYTES_MAX + 64 * 1024,
   tombstonesMin: 64,
+  treesMax: 16_384,
   forgottenMax: 16_384,
 };
 
@@ -64,6 +69,7 @@ export const GOSSIP_TIMES: GossipTimes = {
   reconcileMs: 3_000,
   lazyMs: 50,
   askTimeoutMs: 2_000,
+  askNewsTimeoutMs: 150,
   refusedMs: 10_000,
   persistMs: 1_000,
 };
@@ -72,9 +78,5 @@ export const GOSSIP_TIMES: GossipTimes = {
 export const ASKED_PER_LINK_MAX = 256;
 /** Neighbours remembered as holders of one missing state. */
 export const HOLDERS_MAX = 4;
-/** Forwarded news is announced to all of so many neighbours, as a host of a large cluster has: so the push misses nobody. */
-export const LAZY_ALL_MAX = 10;
-/** Of more neighbours so many hear the announcement: with 30 hosts a host that the push missed hears of it at 98 %. */
-export const LAZY_FANOUT = 4;
 /** States written to disk per batch. */
 export const PERSIST_BATCH_MAX = 256;

@@ -1,9 +1,8 @@
 // To whom a change travels at once (eager) and to whom it is only announced (lazy): Plumtree (Leitão, Pereira, Rodrigues
-// 2007) with one tree per author. An author pushes to all its neighbours, so in a full mesh its tree is a star and an
-// update costs one message per host. Forwarded news is announced to neighbours; whoever missed it asks, is grafted,
-// and gets that author's next changes pushed; whoever gets them twice prunes. Choosing neighbours is all that is done here.
+// 2007) with one tree per author. Every link is eager until its other end prunes it, so an author's first change floods and
+// leaves the tree of its fastest paths behind. Who misses a change hears the announcement, asks, and is grafted. Invariant:
+// at most `treesMax` trees are remembered; an author whose tree was forgotten floods once more.
 
-import type { Random } from '../base/capabilities.ts';
 import type { PeerId } from '../base/ids.ts';
 
 export interface PushPlan {
@@ -11,65 +10,49 @@ export interface PushPlan {
   readonly lazy: readonly PeerId[];
 }
 
-export interface LazyLimits {
-  /** Up to so many neighbours all are told of forwarded news. */
-  readonly allMax: number;
-  /** Of more of them, so many are. */
-  readonly fanout: number;
-}
-
 export class PushTree {
-  readonly #random: Random;
-  readonly #lazy: LazyLimits;
-  /** Who asked to get an author's changes from us. Absent for the authors that reach everybody directly. */
-  readonly #children = new Map<PeerId, Set<PeerId>>();
+  readonly #treesMax: number;
+  /** Who gets an author's changes earlier from others, in the order of the last prune. */
+  readonly #pruned = new Map<PeerId, Set<PeerId>>();
 
-  constructor(random: Random, lazy: LazyLimits) {
-    this.#random = random;
-    this.#lazy = lazy;
+  constructor(treesMax: number) {
+    this.#treesMax = treesMax;
   }
 
   /** For a change of `author` that came from `from`. Neither of the two ever gets it back. */
   forward(author: PeerId, from: PeerId, links: Iterable<PeerId>): PushPlan {
-    const children = this.#children.get(author);
+    const pruned = this.#pruned.get(author);
     const eager: PeerId[] = [];
-    const rest: PeerId[] = [];
+    const lazy: PeerId[] = [];
     for (const peer of links) {
       if (peer === author || peer === from) continue;
-      if (children?.has(peer)) eager.push(peer);
-      else rest.push(peer);
+      if (pruned?.has(peer)) lazy.push(peer);
+      else eager.push(peer);
     }
-    return { eager, lazy: this.#sample(rest) };
+    return { eager, lazy };
   }
 
-  /** `child` is a linked peer: the number of children is bounded by authors × links. */
-  graft(author: PeerId, child: PeerId): void {
-    const children = this.#children.get(author);
-    if (children === undefined) this.#children.set(author, new Set([child]));
-    else children.add(child);
+  /** `peer` is linked and gets the author's changes twice. */
+  prune(author: PeerId, peer: PeerId): void {
+    const pruned = this.#pruned.get(author) ?? new Set<PeerId>();
+    pruned.add(peer);
+    this.#pruned.delete(author);
+    this.#pruned.set(author, pruned);
+    const [oldest] = this.#pruned.keys();
+    if (this.#pruned.size > this.#treesMax && oldest !== undefined) this.#pruned.delete(oldest);
   }
 
-  prune(author: PeerId, child: PeerId): void {
-    const children = this.#children.get(author);
-    if (children?.delete(child) && children.size === 0) this.#children.delete(author);
+  /** `peer` missed a change of the author and asked for the next ones. */
+  graft(author: PeerId, peer: PeerId): void {
+    const pruned = this.#pruned.get(author);
+    if (pruned?.delete(peer) && pruned.size === 0) this.#pruned.delete(author);
   }
 
   linkDown(peer: PeerId): void {
-    for (const author of [...this.#children.keys()]) this.prune(author, peer);
+    for (const author of [...this.#pruned.keys()]) this.graft(author, peer);
   }
 
   forget(author: PeerId): void {
-    this.#children.delete(author);
-  }
-
-  /** All of few, at most `fanout` of many, uniformly, by a partial Fisher-Yates shuffle of the given array. */
-  #sample(peers: PeerId[]): readonly PeerId[] {
-    if (peers.length <= this.#lazy.allMax) return peers;
-    const count = Math.min(this.#lazy.fanout, peers.length);
-    for (let i = 0; i < count && count < peers.length; i++) {
-      const j = i + Math.floor(this.#random.fraction() * (peers.length - i));
-      [peers[i], peers[j]] = [peers[j]!, peers[i]!];
-    }
-    return peers.slice(0, count);
+    this.#pruned.delete(author);
   }
 }

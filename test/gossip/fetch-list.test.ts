@@ -1,11 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
 import { FetchList } from '../../src/gossip/fetch-list.ts';
-import { PushTree } from '../../src/gossip/push-tree.ts';
-import { SeededRandom } from '../fakes/seeded-random.ts';
 
 const [A, B, C, X, Y] = ['a', 'b', 'c', 'x', 'y'] as unknown as [PeerId, PeerId, PeerId, PeerId, PeerId];
-const OPTIONS = { missingMax: 10, holdersMax: 2, askedPerLinkMax: 2, askTimeoutMs: 1_000, refusedMs: 500 };
+const OPTIONS = {
+  missingMax: 10,
+  holdersMax: 2,
+  askedPerLinkMax: 2,
+  askTimeoutMs: 1_000,
+  askNewsTimeoutMs: 150,
+  refusedMs: 500,
+};
 
 describe('FetchList', () => {
   test('asks one holder only, however many announce', () => {
@@ -30,6 +35,34 @@ describe('FetchList', () => {
     list.expire(1_600);
     expect(list.take(B, 1_600)).toHaveLength(1);
     list.expire(2_600);
+    expect(list.size).toBe(0);
+  });
+
+  test('of several holders of news the next is asked as well when one is slow, in turn, and any answer ends it', () => {
+    const list = new FetchList(OPTIONS);
+    for (const holder of [A, B]) list.announce({ author: X, version: 1, holder }, 0, { fresh: true });
+    expect(list.take(A, 0)).toEqual([{ author: X, full: false, fresh: true }]);
+    list.expire(149);
+    expect(list.take(B, 149)).toEqual([]);
+    expect(list.expiresAtMs()).toBe(150);
+    list.expire(150);
+    expect(list.take(B, 150)).toHaveLength(1);
+    list.expire(300);
+    expect(list.take(A, 300)).toHaveLength(1);
+    list.received(X, 1);
+    expect(list.size).toBe(0);
+    expect(list.expiresAtMs()).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test('a second holder of late news is asked as soon as it turns up', () => {
+    const list = new FetchList(OPTIONS);
+    list.announce({ author: X, version: 1, holder: A }, 0, { fresh: true });
+    list.take(A, 0);
+    list.expire(150);
+    list.announce({ author: X, version: 1, holder: B }, 170, { fresh: true });
+    expect(list.take(B, 170)).toHaveLength(1);
+    list.linkDown(A);
+    list.linkDown(B);
     expect(list.size).toBe(0);
   });
 
@@ -85,40 +118,5 @@ describe('FetchList', () => {
       list.refuse(`other ${i}` as PeerId, 500);
     }
     expect(list.size).toBe(OPTIONS.missingMax);
-  });
-});
-
-describe('PushTree', () => {
-  const links = [A, B, C, X];
-
-  test('news goes to nobody eagerly until somebody asked, and never back', () => {
-    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
-    expect(tree.forward(X, A, links)).toEqual({ eager: [], lazy: expect.arrayContaining([B, C]) });
-    tree.graft(X, B);
-    expect(tree.forward(X, A, links)).toEqual({ eager: [B], lazy: [C] });
-    expect(tree.forward(X, B, links)).toEqual({ eager: [], lazy: expect.arrayContaining([A, C]) });
-    expect(tree.forward(Y, A, links).eager).toEqual([]);
-  });
-
-  test('prune, a lost link and a forgotten author end the push', () => {
-    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
-    for (const child of [A, B, C]) tree.graft(Y, child);
-    tree.prune(Y, A);
-    tree.linkDown(B);
-    expect(tree.forward(Y, X, links).eager).toEqual([C]);
-    tree.forget(Y);
-    expect(tree.forward(Y, X, links).eager).toEqual([]);
-  });
-
-  test('the lazy sample is bounded and reaches every neighbour in time', () => {
-    const tree = new PushTree(new SeededRandom(1), { allMax: 10, fanout: 4 });
-    const many = Array.from({ length: 30 }, (_, i) => `peer ${i}` as PeerId);
-    const reached = new Set<PeerId>();
-    for (let i = 0; i < 100; i++) {
-      const { lazy } = tree.forward(X, A, many);
-      expect(new Set(lazy).size).toBe(4);
-      for (const peer of lazy) reached.add(peer);
-    }
-    expect(reached.size).toBe(30);
   });
 });

@@ -33,6 +33,8 @@ export interface NetworkFaults {
   /** Probabilities per message. */
   loss: number;
   duplicate: number;
+  /** As a stream shows loss: 200 ms more, doubling with each further one. */
+  late: number;
   /** Messages of one link may overtake each other. */
   reorder: boolean;
   /** Probability that a message arrives with one byte changed. */
@@ -97,6 +99,7 @@ export class GossipSim {
   readonly faults: NetworkFaults = {
     loss: 0,
     duplicate: 0,
+    late: 0,
     reorder: false,
     corrupt: 0,
     latencyMs: { min: 1, max: 5 },
@@ -205,6 +208,7 @@ export class GossipSim {
     const name = linkName(from, to);
     const { min, max } = this.faults.latencyMs;
     let atMs = this.clock.monotonicMs() + min + this.random.fraction() * (max - min);
+    for (let moreMs = 200; this.random.fraction() < this.faults.late; moreMs *= 2) atMs += moreMs;
     if (!this.faults.reorder) atMs = Math.max(atMs, this.#arrivesAtMs.get(name) ?? 0);
     this.#arrivesAtMs.set(name, atMs);
     this.#schedule(atMs - this.clock.monotonicMs(), () => {

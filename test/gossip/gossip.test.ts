@@ -27,6 +27,10 @@ function hosts(sim: GossipSim, count: number): readonly SimHost[] {
   });
 }
 
+function sent(all: readonly SimHost[], type: string): number {
+  return all.reduce((sum, { gossip }) => sum + (gossip.stats().messagesSent[type] ?? 0), 0);
+}
+
 const GRAPHS: readonly [string, (sim: GossipSim) => void, number][] = [
   ['a full mesh', (sim) => sim.connectAll(), 2_000],
   ['a ring', (sim) => sim.connectRing(), 5_000],
@@ -103,18 +107,41 @@ describe('convergence', () => {
     expectAgreement(sim);
   });
 
-  test('a full mesh of 30 spends at most five messages per host on a change, and one hop of time', () => {
+  test.each([
+    ['a full mesh of 11', 11, 10],
+    ['40 hosts with 6 links each', 40, 6],
+  ])('in %s the first change floods and leaves a tree: later ones are pushed once per host', (_name, count, degree) => {
     const sim = new GossipSim(4, { times: { reconcileMs: 1_000_000 } });
-    const all = hosts(sim, 30);
-    sim.connectAll();
+    const all = hosts(sim, count);
+    for (let i = 0; i < count; i++) {
+      for (let step = 1; step <= degree / 2; step++) sim.connect(all[i]!, all[(i + step * step) % count]!);
+    }
     expect(sim.runUntilConverged(20_000)).not.toBeNull();
     sim.run(5_000);
-    const before = sim.messages;
-    all[7]!.gossip.put('at/0/x', utf8('new'));
-    expect(sim.runUntilConverged(100)).toBeLessThanOrEqual(10);
-    sim.run(2_000);
-    expect(sim.messages - before).toBeGreaterThanOrEqual(29);
-    expect(sim.messages - before).toBeLessThanOrEqual(5 * 29);
+    const pushes: number[] = [];
+    for (let change = 0; change < 6; change++) {
+      const before = sent(all, 'states');
+      const announced = sent(all, 'have');
+      all[7]!.gossip.put('at/0/x', utf8(`${change}`));
+      expect(sim.runUntilConverged(100)).toBeLessThanOrEqual(50);
+      sim.run(2_000);
+      pushes.push(sent(all, 'states') - before);
+      expect(sent(all, 'have') - announced).toBeLessThanOrEqual(count * degree);
+    }
+    expect(pushes[0]).toBeLessThanOrEqual(count * degree);
+    expect(pushes.at(-1)).toBe(count - 1);
+  });
+
+  test('with a third of the messages late by a retransmission a tree of 40 hosts still spreads news at once', () => {
+    const sim = new GossipSim(15, { times: { reconcileMs: 1_000_000 } });
+    const all = hosts(sim, 40);
+    for (let i = 0; i < 40; i++) for (const step of [1, 4, 9]) sim.connect(all[i]!, all[(i + step) % 40]!);
+    expect(sim.runUntilConverged(20_000)).not.toBeNull();
+    sim.faults.late = 0.3;
+    for (let change = 0; change < 12; change++) {
+      all[7]!.gossip.put('at/0/x', utf8(`${change}`));
+      expect(sim.runUntilConverged(1_500), `change ${change}`).not.toBeNull();
+    }
   });
 
   test('a host that the author cannot reach hears of a change from others', () => {
