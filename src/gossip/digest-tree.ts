@@ -20,8 +20,13 @@ export class DigestTree {
   #size = 0;
   #bytes = 0;
 
-  constructor(crypto: Crypto) {
+  /** Empty, or equal to another one. */
+  constructor(crypto: Crypto, like?: DigestTree) {
     this.#crypto = crypto;
+    if (like === undefined) return;
+    this.#buckets.set(like.#buckets);
+    this.#size = like.#size;
+    this.#bytes = like.#bytes;
   }
 
   /** States in the table. */

@@ -4,7 +4,7 @@
 import t from 'tap';
 import { simulateSeeds } from '../sim/many-seeds.ts';
 import { seedsLines } from '../sim/report.ts';
-import { measureFigures } from '../sim/scale/figures.ts';
+import { FIGURES, measureFigures } from '../sim/scale/figures.ts';
 import { figureLines } from '../sim/scale/figures-report.ts';
 
 const isLong = process.env.FABRIC_LONG === 'sim';
@@ -23,9 +23,10 @@ t.test(`${SEEDS} random schedules`, { timeout: 3_000_000 }, async (t) => {
 if (isLong) {
   t.test('the figures of a thousand hosts', { timeout: 3_000_000 }, async (t) => {
     const startedMs = performance.now();
-    const options = { hosts: 1_000, seed: 1, containers: 100, updates: 100, failures: 20, idleMs: 60_000 };
-    const figures = await measureFigures({ ...options, partitionMs: 20_000 }, (line) => t.comment(line));
-    const { lines, missed } = figureLines(options.hosts, figures, performance.now() - startedMs);
+    const hosts = 1_000;
+    const options = { ...FIGURES, hosts, seed: 1, watchMs: 60_000 };
+    const figures = await measureFigures(options, (line) => t.comment(line));
+    const { lines, missed } = figureLines(hosts, figures, performance.now() - startedMs);
     for (const line of lines) t.comment(line);
     t.equal(missed, 0, 'all goals are met');
   });

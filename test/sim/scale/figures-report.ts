@@ -7,6 +7,7 @@ interface Goals {
   readonly spreadMs: number;
   readonly spreadLossyMs: number;
   readonly idleBytesPerSecond: number;
+  readonly churnBytesPerSecond: number;
   readonly failureMs: number;
   readonly healMs: number;
   readonly links: number;
@@ -17,6 +18,7 @@ const GOALS_1000: Goals = {
   spreadMs: 1_000,
   spreadLossyMs: 2_000,
   idleBytesPerSecond: 1_024,
+  churnBytesPerSecond: 120 * 1_024,
   failureMs: 10_000,
   healMs: 5_000,
   links: 10,
@@ -26,6 +28,7 @@ const GOALS_10000: Goals = {
   spreadMs: 2_000,
   spreadLossyMs: 4_000,
   idleBytesPerSecond: 4_096,
+  churnBytesPerSecond: 120 * 1_024,
   failureMs: 15_000,
   healMs: 30_000,
   links: 12,
@@ -44,6 +47,7 @@ export function figureLines(hosts: number, figures: Figures, wallMs: number): Fi
     row('p99 for one update to reach 99.99 %, 1 % loss', figures.spreadMs, goals.spreadMs, milliseconds),
     row('the same at 25 % loss', figures.spreadLossyMs, goals.spreadLossyMs, milliseconds),
     row('idle bytes per peer and second', figures.idleBytesPerSecond, goals.idleBytesPerSecond, whole),
+    row('the same at 500 changes per second', figures.churnBytesPerSecond, goals.churnBytesPerSecond, whole),
     row('failure declared everywhere, p99', figures.failureMs, goals.failureMs, milliseconds),
     row(`false deaths in ${figures.watchedMs / 1_000} s at 5 % loss`, figures.falseDeaths, 0, whole),
     row('heal after a 50/50 partition', figures.healMs, goals.healMs, milliseconds),

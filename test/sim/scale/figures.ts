@@ -8,6 +8,7 @@ import { quickCrypto } from '../../fakes/quick-crypto.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
 import { CONDITIONS } from '../sim-network.ts';
 import { MeshCluster } from './mesh-cluster.ts';
+import type { MeshHost } from './mesh-host.ts';
 import { firstState, meshIdentity } from './mesh-identity.ts';
 
 export interface FigureOptions {
@@ -17,8 +18,22 @@ export interface FigureOptions {
   readonly updates: number;
   readonly failures: number;
   readonly idleMs: number;
+  /** With 500 changes per second, the first third of it to let trees grow. */
+  readonly churnMs: number;
+  /** With 5 % loss, in which nobody may be declared dead. */
+  readonly watchMs: number;
   readonly partitionMs: number;
 }
+
+/** What the printed tables measure. */
+export const FIGURES = {
+  containers: 100,
+  updates: 100,
+  failures: 20,
+  idleMs: 60_000,
+  churnMs: 6_000,
+  partitionMs: 20_000,
+} as const;
 
 export interface Figures {
   /** Time until every host has as many links as it wants, from a cold start of all at once. */
@@ -30,6 +45,8 @@ export interface Figures {
   readonly spreadLossyMs: number | null;
   readonly idleBytesPerSecond: number;
   readonly idleMessagesPerSecond: number;
+  /** While the whole cluster makes 500 changes per second. */
+  readonly churnBytesPerSecond: number;
   /** p99 of the time until all living hosts call a silent one dead. */
   readonly failureMs: number | null;
   readonly falseDeaths: number;
@@ -42,6 +59,10 @@ export interface Figures {
 
 const SPREAD_SHARE = 0.9999;
 const SPREAD_MAX_MS = 30_000;
+/** Changes come from so many hosts in turn: an author's first one floods, the later ones follow its tree. */
+const SPREAD_AUTHORS = 20;
+const CHURN_AUTHORS = 100;
+const CHURN_PER_SECOND = 500;
 const MESHED_MAX_MS = 120_000;
 const FAILURE_MAX_MS = 60_000;
 const HEAL_MAX_MS = 120_000;
@@ -49,7 +70,7 @@ const LOSSY = { ...CONDITIONS, loss: 0.25 };
 const WATCH_LOSS = { ...CONDITIONS, loss: 0.05 };
 
 export async function measureFigures(options: FigureOptions, told: (line: string) => void): Promise<Figures> {
-  const { hosts, seed, containers, updates, failures, idleMs, partitionMs } = options;
+  const { hosts, seed, containers, updates, failures, idleMs, churnMs, watchMs, partitionMs } = options;
   const stateBytes = replicatedBytes(hosts, containers);
   const cluster = new MeshCluster({ hosts, seed, containers: Math.min(containers, 2), conditions: CONDITIONS });
   await cluster.start();
@@ -62,13 +83,15 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   told(`spread ${spreadMs} ms`);
   const { bytes, messages } = await idle(cluster, idleMs);
   told(`idle ${bytes} bytes`);
+  const churnBytesPerSecond = await churn(cluster, random, churnMs);
+  told(`churn ${churnBytesPerSecond} bytes`);
   Object.assign(cluster.network.conditions, LOSSY);
   const spreadLossyMs = await spread(cluster, random, updates);
   told(`spread with 25 % loss ${spreadLossyMs} ms`);
   Object.assign(cluster.network.conditions, WATCH_LOSS);
   await cluster.run(10_000);
   cluster.falseDeaths = 0;
-  await cluster.run(idleMs);
+  await cluster.run(watchMs);
   const { falseDeaths } = cluster;
   told(`false deaths ${falseDeaths}`);
   Object.assign(cluster.network.conditions, CONDITIONS);
@@ -84,9 +107,10 @@ export async function measureFigures(options: FigureOptions, told: (line: string
     spreadLossyMs,
     idleBytesPerSecond: bytes,
     idleMessagesPerSecond: messages,
+    churnBytesPerSecond,
     failureMs,
     falseDeaths,
-    watchedMs: idleMs,
+    watchedMs: watchMs,
     healMs,
     stateBytes,
     events: cluster.world.events,
@@ -96,9 +120,9 @@ export async function measureFigures(options: FigureOptions, told: (line: string
 
 async function spread(cluster: MeshCluster, random: SeededRandom, updates: number): Promise<number | null> {
   const times: number[] = [];
+  const authors = someOf(cluster, random, SPREAD_AUTHORS);
   for (let i = 0; i < updates; i++) {
-    const author = cluster.living()[random.below(cluster.living().length)]!;
-    const one = cluster.change(author, 'at/0/02:ff:ff:ff:ff:ff', random.bytes(24), SPREAD_SHARE);
+    const one = cluster.change(authors[i % authors.length]!, 'at/0/02:ff:ff:ff:ff:ff', random.bytes(24), SPREAD_SHARE);
     await cluster.until(() => one.doneMs !== null, SPREAD_MAX_MS, 100);
     if (one.doneMs === null) return null;
     times.push(one.doneMs - one.startMs);
@@ -110,6 +134,25 @@ async function spread(cluster: MeshCluster, random: SeededRandom, updates: numbe
 /** Sent and received per peer and second, with the overhead of each message. */
 async function idle(cluster: MeshCluster, ms: number) {
   await cluster.run(5_000);
+  return traffic(cluster, ms, () => cluster.run(ms));
+}
+
+async function churn(cluster: MeshCluster, random: SeededRandom, ms: number): Promise<number> {
+  const authors = someOf(cluster, random, CHURN_AUTHORS);
+  let count = 0;
+  const change = async (forMs: number): Promise<void> => {
+    for (let i = 0; i < (forMs / 1_000) * CHURN_PER_SECOND; i++) {
+      authors[count++ % authors.length]!.put('at/0/02:ff:ff:ff:ff:fd', random.bytes(24));
+      await cluster.run(1_000 / CHURN_PER_SECOND);
+    }
+  };
+  await change(ms / 3);
+  const { bytes } = await traffic(cluster, (ms * 2) / 3, () => change((ms * 2) / 3));
+  await cluster.until(() => cluster.agrees, SPREAD_MAX_MS);
+  return bytes;
+}
+
+async function traffic(cluster: MeshCluster, ms: number, happens: () => Promise<void>) {
   const count = () =>
     cluster.hosts.reduce(
       (sum, { nic }) => ({
@@ -119,10 +162,19 @@ async function idle(cluster: MeshCluster, ms: number) {
       { bytes: 0, messages: 0 },
     );
   const before = count();
-  await cluster.run(ms);
+  await happens();
   const after = count();
   const share = cluster.hosts.length * (ms / 1_000);
   return { bytes: (after.bytes - before.bytes) / share, messages: (after.messages - before.messages) / share };
+}
+
+/** Living hosts, each drawn once. */
+function someOf(cluster: MeshCluster, random: SeededRandom, count: number): readonly MeshHost[] {
+  const living = [...cluster.living()];
+  return Array.from(
+    { length: Math.min(count, living.length) },
+    () => living.splice(random.below(living.length), 1)[0]!,
+  );
 }
 
 async function fail(cluster: MeshCluster, random: SeededRandom, failures: number): Promise<number | null> {

@@ -54,6 +54,11 @@ describe('a table over shared states', () => {
     two.set(stateOf(1, 1));
     const { author } = stateOf(1, 1);
     expect(one.get(author)).toBe(two.get(author));
+    const copy = one.copy();
+    expect([copy.size, copy.bytes, toHex(copy.root())]).toEqual([one.size, one.bytes, toHex(one.root())]);
+    copy.set(stateOf(1, 2));
+    expect([one.get(author)?.version, copy.get(author)?.version]).toEqual([1, 2]);
+    expect(toHex(one.root())).toBe(toHex(two.root()));
     expect(one.get('ff'.repeat(16) as PeerId)).toBeUndefined();
   });
 });

@@ -48,11 +48,6 @@ export class StatePool {
     return this.#states.push(state) - 1;
   }
 
-  /** Every state that was ever in it. */
-  *all(): Iterable<AuthorState> {
-    for (const state of this.#states) if (state !== null) yield state;
-  }
-
   at(slot: number): AuthorState | undefined {
     return this.#states[slot] ?? undefined;
   }
@@ -64,13 +59,20 @@ export class StatePool {
 
 export class InternedTable implements AuthorTable {
   readonly #pool: StatePool;
+  readonly #crypto: Crypto;
   readonly #slots: Uint32Array;
   readonly #digests: DigestTree;
 
-  constructor(pool: StatePool, crypto: Crypto) {
+  constructor(pool: StatePool, crypto: Crypto, like?: InternedTable) {
     this.#pool = pool;
-    this.#slots = new Uint32Array(pool.capacity);
-    this.#digests = new DigestTree(crypto);
+    this.#crypto = crypto;
+    this.#slots = like === undefined ? new Uint32Array(pool.capacity) : like.#slots.slice();
+    this.#digests = new DigestTree(crypto, like === undefined ? undefined : like.#digests);
+  }
+
+  /** A table that holds the same from the start. */
+  copy(): InternedTable {
+    return new InternedTable(this.#pool, this.#crypto, this);
   }
 
   get size(): number {

@@ -2,12 +2,16 @@
 // its links. Keeps count of what measurements ask for, so that none of them walks hosts × hosts.
 
 import type { PeerId } from '../../../src/base/ids.ts';
+import type { PeerState } from '../../../src/gossip/peer-liveness.ts';
 import { VIEW_LIMITS } from '../../../src/host/mesh/active-view.ts';
+import { quickCrypto } from '../../fakes/quick-crypto.ts';
 import { type NetworkConditions, SimNetwork } from '../sim-network.ts';
 import { World } from '../world.ts';
-import { StatePool } from './interned-states.ts';
+import { InternedTable, StatePool } from './interned-states.ts';
 import { MeshHost, type MeshObserver } from './mesh-host.ts';
 import { firstState, meshIdentity } from './mesh-identity.ts';
+
+const VERDICTS: readonly PeerState[] = ['alive', 'suspect', 'dead'];
 
 export interface MeshClusterOptions {
   readonly hosts: number;
@@ -35,19 +39,26 @@ export class MeshCluster implements MeshObserver {
   readonly deaths = new Map<PeerId, number>();
   /** Living peers that some host declared dead. */
   falseDeaths = 0;
-  readonly #verdicts = new Map<string, string>();
+  /** By observer and peer, an index into VERDICTS. */
+  readonly #verdicts: Uint8Array;
+  readonly #indexOf = new Map<PeerId, number>();
   readonly #alive = new Set<PeerId>();
 
   constructor({ hosts, seed, containers, conditions }: MeshClusterOptions) {
     this.world = new World(seed);
     this.network = new SimNetwork(this.world, conditions);
     const pool = new StatePool(hosts);
+    const full = new InternedTable(pool, quickCrypto);
     const identities = Array.from({ length: hosts }, () => meshIdentity(this.world.random));
-    for (const [index, identity] of identities.entries()) pool.slotOf(firstState(identity, index, containers));
+    for (const [index, identity] of identities.entries()) full.set(firstState(identity, index, containers));
     this.hosts = identities.map(
-      (identity, index) => new MeshHost({ index, identity, network: this.network, pool, observer: this }),
+      (identity, index) => new MeshHost({ index, identity, network: this.network, table: full.copy(), observer: this }),
     );
-    for (const { peer } of this.hosts) this.#alive.add(peer);
+    this.#verdicts = new Uint8Array(hosts * hosts);
+    for (const { peer, index } of this.hosts) {
+      this.#alive.add(peer);
+      this.#indexOf.set(peer, index);
+    }
   }
 
   async start(): Promise<void> {
@@ -95,11 +106,10 @@ export class MeshCluster implements MeshObserver {
     if (spread.reached === spread.wanted) spread.doneMs = this.world.nowMs;
   }
 
-  judged({ index }: MeshHost, peer: PeerId, state: string): void {
-    const key = `${index} ${peer}`;
-    const before = this.#verdicts.get(key) ?? 'alive';
-    if (state === 'alive') this.#verdicts.delete(key);
-    else this.#verdicts.set(key, state);
+  judged({ index }: MeshHost, peer: PeerId, state: PeerState): void {
+    const at = index * this.hosts.length + this.#indexOf.get(peer)!;
+    const before = VERDICTS[this.#verdicts[at]!]!;
+    this.#verdicts[at] = VERDICTS.indexOf(state);
     add(this.doubts, peer, Number(state !== 'alive') - Number(before !== 'alive'));
     add(this.deaths, peer, Number(state === 'dead') - Number(before === 'dead'));
     if (state === 'dead' && this.#alive.has(peer)) this.falseDeaths++;

@@ -1,5 +1,6 @@
 // One host of a large simulated mesh: production Mesh, Gossip and Neighbourhood, unchanged, without what a Member has around
-// them (leases, routes, tunnels), so that ten thousand fit into one process. Records are shared with all others (StatePool).
+// them (leases, routes, tunnels), so that ten thousand fit into one process.
+// Records are shared with all others (StatePool).
 
 import type { Store } from '../../../src/base/capabilities.ts';
 import type { Endpoint } from '../../../src/base/endpoint.ts';
@@ -16,7 +17,7 @@ import { RecordingLog } from '../../fakes/recording-log.ts';
 import { SimProcess } from '../process.ts';
 import { Nic, type SimNetwork } from '../sim-network.ts';
 import { MESH_PORT, SimTransport } from '../sim-transport.ts';
-import { InternedTable, type StatePool } from './interned-states.ts';
+import type { InternedTable } from './interned-states.ts';
 import { CLUSTER, GENESIS, type MeshIdentity } from './mesh-identity.ts';
 
 /** Who watches the whole cluster. */
@@ -36,6 +37,9 @@ const NO_DISK: Store = {
   unsynced: (work) => work(),
 };
 
+/** More trees are not looked at at once here, and each host pays for its own. */
+const LIMITS = { treesMax: 1_024 };
+
 export class MeshHost {
   readonly index: number;
   readonly peer: PeerId;
@@ -50,10 +54,11 @@ export class MeshHost {
     readonly index: number;
     readonly identity: MeshIdentity;
     readonly network: SimNetwork;
-    readonly pool: StatePool;
+    /** Everybody's records. */
+    readonly table: InternedTable;
     readonly observer: MeshObserver;
   }) {
-    const { index, identity, network, pool, observer } = options;
+    const { index, identity, network, table, observer } = options;
     const { peer, identityKey, sign } = identity;
     const random = network.world.random.split();
     this.index = index;
@@ -62,14 +67,14 @@ export class MeshHost {
     network.plug(this.nic);
     this.#process = new SimProcess(network.world, { skewMs: 0, rate: 1 }, () => this.#died());
     const common = { clock: this.#process, timers: this.#process, random: random.split(), log: new RecordingLog() };
-    this.table = new InternedTable(pool, quickCrypto);
-    for (const state of pool.all()) this.table.set(state);
+    this.table = table;
     this.gossip = new Gossip({
       self: { peer, identityKey, sign },
       clusterId: CLUSTER,
       crypto: quickCrypto,
       store: NO_DISK,
-      table: this.table,
+      table,
+      limits: LIMITS,
       acceptAuthor: () => true,
       events: {
         changed: (author) => {
