@@ -17,8 +17,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   router: ['base'],
   'cni-plugin': ['base'],
   dns: ['base'],
+  'docker-plugin': ['base'],
   host: ['base'],
-  daemon: ['base', 'gossip', 'ipam', 'router', 'cni-plugin', 'dns', 'host'],
+  daemon: ['base', 'gossip', 'ipam', 'router', 'cni-plugin', 'dns', 'docker-plugin', 'host'],
   cli: ['base', 'daemon', 'host'],
 };
 /** Pure npm packages that a folder without effects uses. */

@@ -76,6 +76,8 @@ function buildProgram(): Command {
       [],
     )
     .option('--dns-order <order>', 'rotate (default): each container of a name in turn, or nearest: those nearby first')
+    .option('--docker', 'be a network plugin of Docker (see docs/docker.md)')
+    .option('--no-docker', 'no longer be one (the default)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
     .addOption(new Option('--http <addr>').hideHelp())

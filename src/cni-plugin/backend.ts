@@ -19,10 +19,11 @@ export interface AttachRequest {
   readonly network: string;
   readonly containerId: string;
   readonly ifname: string;
-  readonly namespace: NamespaceHandle;
+  /** Null: the interface stays in the host's namespace until the runtime moves it into the container's and sets it up there. */
+  readonly namespace: NamespaceHandle | null;
   /**
    * Who asked, for GC: `cni:NAME` for the CNI network NAME, `cli` for `fabric attach`. Two CNI networks may use one fabric
-   * network; a runtime's GC must free neither the other's attachments nor those made by hand.
+   * network; a runtime's GC must free neither the other's attachments nor those made by hand. `docker` for Docker's endpoints.
    */
   readonly owner: string;
   /** What is wanted of our address management; it is not asked when `foreignIpam` is given. */
@@ -45,6 +46,8 @@ export interface AddressWishes {
   readonly ips: readonly string[];
   /** One address out of each set; a set is blocks of one family. With neither this nor `ips`, one of each family is chosen. */
   readonly ranges: readonly (readonly Cidr[])[];
+  /** True: who asks holds `ips` already, under another key, and gives them back: here they are only used. Absent: false. */
+  readonly reserved?: boolean;
 }
 
 /** An address as a foreign IPAM plugin gives it. */
@@ -104,6 +107,8 @@ export interface ReserveRequest extends AttachmentKey {
   /** Null when the caller could not open it; kept for people and for pruning. */
   readonly namespace: NamespaceHandle | null;
   readonly addresses: AddressWishes;
+  /** True: it is kept when the host boots, because who asked remembers it, too. Absent: false. */
+  readonly outlivesBoot?: boolean;
 }
 
 /** The part of the backend that serves as an IPAM plugin. Its keys are apart from those of attachments. */

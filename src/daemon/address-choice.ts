@@ -1,7 +1,7 @@
 // From what a caller wishes of our address management to addresses: requested ones, one out of each set of ranges, or one of
 // each family. And the other way round: an address as its holder is told it, with prefix length and gateway.
 
-import { type Cidr, cidrHasIp, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
+import { type Cidr, cidrContains, cidrHasIp, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { FabricError } from '../base/errors.ts';
 import type { AddressWishes, AttachedAddress } from '../cni-plugin/backend.ts';
 import type { AddressPorts, AddressWish, NetworkAddressing } from './attachment-ports.ts';
@@ -9,7 +9,7 @@ import type { AddressPorts, AddressWish, NetworkAddressing } from './attachment-
 /** Throws `address-invalid` before anything is allocated. */
 export function planAddresses(
   { ips, ranges }: AddressWishes,
-  { range6 }: NetworkAddressing,
+  { range, range6 }: NetworkAddressing,
 ): readonly Omit<AddressWish, 'owner'>[] {
   if (ips.length === 0 && ranges.length === 0) {
     const v4 = { family: 4 as const, wanted: null };
@@ -24,7 +24,13 @@ export function planAddresses(
   const open = ranges.filter((set) => !requested.some((ip) => set.some((block) => cidrHasIp(block, ip))));
   return [
     ...requested.map((ip) => ({ family: ip.family, wanted: formatIp(ip) })),
-    ...open.map((within) => ({ family: familyOf(within), wanted: null, within })),
+    ...open.map((within) => {
+      const family = familyOf(within);
+      const whole = family === 4 ? range : range6;
+      // All of the network: whole blocks are asked for then, instead of single addresses.
+      const isAnywhere = whole !== null && within.some((block) => cidrContains(block, whole));
+      return isAnywhere ? { family, wanted: null } : { family, wanted: null, within };
+    }),
   ];
 }
 

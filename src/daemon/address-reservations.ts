@@ -24,7 +24,7 @@ export interface ReservationEntry {
   readonly namespaceDev: string;
   readonly namespaceIno: string;
   readonly namespacePath: string;
-  /** Of the kernel that ran then. */
+  /** Of the kernel that ran then; empty: kept whatever booted since. */
   readonly kernelBootId: string;
 }
 
@@ -62,7 +62,7 @@ export class AddressReservations implements AddressService {
       namespaceDev: String(request.namespace?.dev ?? ''),
       namespaceIno: String(request.namespace?.ino ?? ''),
       namespacePath: request.namespace?.path ?? '',
-      kernelBootId: this.#ports.kernelBootId,
+      kernelBootId: request.outlivesBoot === true ? '' : this.#ports.kernelBootId,
     };
     this.#put(entry);
     try {
@@ -93,7 +93,8 @@ export class AddressReservations implements AddressService {
   /** At start: frees what a crash left half taken, and everything of before the host's last boot. */
   reconcile(): void {
     for (const { key, ips, kernelBootId } of this.all()) {
-      if (ips.length > 0 && kernelBootId === this.#ports.kernelBootId) continue;
+      const isOfThisBoot = kernelBootId === '' || kernelBootId === this.#ports.kernelBootId;
+      if (ips.length > 0 && isOfThisBoot) continue;
       this.#ports.log.info('freeing a reservation', {
         container: key.containerId,
         ips: ips.join(' '),

@@ -22,6 +22,8 @@ export interface ApiPorts {
   forget(address: { readonly host: string; readonly port: number }): boolean;
   /** Durable. */
   setExposed(exposed: boolean): void;
+  /** Durable. Rejects when the plugin's socket can't be had. */
+  setDocker(enabled: boolean): Promise<void>;
   /** `leave`: unused address blocks go to a peer first; rejects when none takes them. The end itself is not awaited. */
   stop(leave: boolean): Promise<void>;
   reset(force: boolean): Promise<void>;
@@ -56,6 +58,11 @@ export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
         what: `${address.host} is not among the hosts to dial`,
         fix: 'See fabric status',
       });
+    },
+    'POST /v1/docker': ({ body }) => {
+      const { enabled } = objectOf(body);
+      if (typeof enabled !== 'boolean') throw malformed('enabled must be true or false');
+      return ports.setDocker(enabled);
     },
     'POST /v1/stop': ({ body }) => ports.stop(body !== undefined && objectOf(body).leave === true),
     'POST /v1/reset': ({ body }) => ports.reset(objectOf(body).force === true),

@@ -31,7 +31,8 @@ export const ATTACHMENTS_MAX = 1021;
 /** Where one attach stands: its entry as it is in the store, and the namespace while it is open. */
 interface Attempt {
   entry: AttachmentEntry;
-  readonly namespaceFd: number;
+  /** Null: the runtime moves the interface. */
+  readonly namespaceFd: number | null;
   readonly cancelled: AbortSignal;
 }
 
@@ -47,14 +48,14 @@ export class Attacher {
     const { entries, network, log } = this.#ports;
     await this.#refuse(request);
     const plan = request.foreignIpam === null ? planAddresses(request.addresses, network) : [];
-    const namespace = this.#ports.openNamespace(request.namespace);
+    const namespace = request.namespace === null ? null : this.#ports.openNamespace(request.namespace);
     try {
-      const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace.fd, cancelled };
+      const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace?.fd ?? null, cancelled };
       entries.putStep(attempt.entry);
       try {
         const attachment =
           request.foreignIpam === null
-            ? await this.#withOurs(attempt, plan)
+            ? await this.#withOurs(attempt, plan, request.addresses.reserved === true)
             : await this.#withForeign(attempt, request.foreignIpam, request.routes);
         log.info('container attached', { container: request.containerId, ips: attempt.entry.ips.join(' ') });
         return attachment;
@@ -63,7 +64,7 @@ export class Attacher {
         throw error;
       }
     } finally {
-      namespace.close();
+      namespace?.close();
     }
   }
 
@@ -75,10 +76,13 @@ export class Attacher {
     this.#ports.entries.delete(entry.key);
   }
 
-  async #withOurs(attempt: Attempt, plan: ReturnType<typeof planAddresses>): Promise<Attachment> {
+  async #withOurs(attempt: Attempt, plan: ReturnType<typeof planAddresses>, areReserved: boolean): Promise<Attachment> {
     const { host } = this.#ports;
     const owner = attachmentKeyText(attempt.entry.key);
-    this.#update(attempt, { ips: await takeAddresses(this.#ports, owner, plan, attempt.cancelled) });
+    const ips = areReserved
+      ? plan.flatMap(({ wanted }) => wanted ?? [])
+      : await takeAddresses(this.#ports, owner, plan, attempt.cancelled);
+    this.#update(attempt, { ips });
     this.#ports.publish(recordOf(attempt.entry));
     const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
     stopIfCancelled(attempt.cancelled);
@@ -243,9 +247,9 @@ export class Attacher {
       name: request.name,
       ...(request.aliases === undefined ? {} : { aliases: request.aliases }),
       ips: [],
-      namespaceDev: String(request.namespace.dev),
-      namespaceIno: String(request.namespace.ino),
-      namespacePath: request.namespace.path,
+      namespaceDev: String(request.namespace?.dev ?? ''),
+      namespaceIno: String(request.namespace?.ino ?? ''),
+      namespacePath: request.namespace?.path ?? '',
       defaultRoute: request.defaultRoute,
       routes: request.routes,
       result: null,
@@ -282,7 +286,7 @@ export class Attacher {
 }
 
 /** What the host network is told of an attachment. */
-export function interfaceConfig(entry: AttachmentEntry, namespaceFd: number): ContainerInterfaceConfig {
+export function interfaceConfig(entry: AttachmentEntry, namespaceFd: number | null): ContainerInterfaceConfig {
   return {
     namespaceFd,
     ifname: entry.key.ifname,

@@ -85,6 +85,18 @@ export class Attachments implements CniBackend {
     });
   }
 
+  /** Gives an attachment these names in place of those that it has, and announces them. False when there is none. */
+  rename(key: AttachmentKey, name: string, aliases: readonly string[]): Promise<boolean> {
+    return this.#alone(key, async () => {
+      const entry = this.#ports.entries.get(key);
+      if (entry?.state !== 'attached' || entry.result === null) return false;
+      const renamed: AttachmentEntry = { ...entry, name, aliases, result: { ...entry.result, name } };
+      this.#ports.entries.put(renamed);
+      this.#ports.publish(recordOf(renamed));
+      return true;
+    });
+  }
+
   detach(key: AttachmentKey): Promise<void> {
     return this.#alone(key, () => this.#detach(key));
   }

@@ -2,12 +2,11 @@
 // run, nothing is durable. Admission (or creation) makes its state durable at once and a Member of it; a later start begins
 // there. Order at start: lock and state, kernel check, local API, listen, member, network.
 
-import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { formatCidr, parseCidr } from '../base/address.ts';
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
-import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
+import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
@@ -25,19 +24,32 @@ import { ETHERNET_BYTES } from '../router/frame.ts';
 import { PcapPort } from '../router/pcap/pcap-port.ts';
 import { overheadBytes } from '../router/wire-format.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
+import type { DockerService } from './docker-service.ts';
 import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
 import { giveUnusedBack } from './give-back.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { firstToken, refuseForeignToken } from './launch-token.ts';
-import { LocalApi } from './local-api.ts';
+import { LocalApi, localApiPlace } from './local-api.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
 import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
 import { openDatapath } from './open-datapath.ts';
+import { openDocker } from './open-docker.ts';
 import { openNameSockets } from './open-name-sockets.ts';
+import { listenAddress, ownEndpoints } from './own-endpoints.ts';
 import { PendingDeletes } from './pending-deletes.ts';
+import { refuseOverlap } from './range-overlap.ts';
 import { leaveCluster } from './reset.ts';
-import { loadSettings, mergeSettings, refuseContradictoryFlags, type Settings, saveSettings } from './settings.ts';
+import {
+  loadSettings,
+  mergeSettings,
+  refuseContradictoryFlags,
+  type Settings,
+  saveSettings,
+  type Target,
+  withoutTarget,
+  withTarget,
+} from './settings.ts';
 import type { SimulatedLack } from './simulated-lacks.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
@@ -71,6 +83,7 @@ export class Daemon {
   readonly #bootId: BootId;
   readonly #startedMs: number;
   readonly #api: LocalApi;
+  readonly #docker: DockerService;
   readonly #ended: Promise<DaemonEnd>;
   #end: (end: DaemonEnd) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -97,7 +110,9 @@ export class Daemon {
       this.#fail = reject;
     });
     this.#ended.catch(() => undefined); // reported by whoever awaits ended()
-    this.#api = new LocalApi({ runDir: options.runDir, log: capabilities.log, routes: apiRoutes(this.#apiPorts()) });
+    const { log } = capabilities;
+    this.#api = new LocalApi({ ...localApiPlace(options.runDir), log, routes: apiRoutes(this.#apiPorts()) });
+    this.#docker = openDocker(capabilities);
   }
 
   /** Resolves when the daemon is over; rejects when it can't go on. */
@@ -125,11 +140,14 @@ export class Daemon {
     await this.#api.listen();
     const underlay = await host.underlayAddresses();
     this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
+    // Early, so that a dockerd that starts with us finds its driver.
+    const remembered = state === null ? null : loadSettings(state.store);
+    if (mergeSettings(this.#options, remembered, hostname()).docker) await this.#docker.enableAtStart();
     if (state !== null) {
       const { identity, store } = state;
       const genesis = this.#genesisOf(identity);
       refuseContradictions(this.#options, genesis);
-      this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
+      this.#settings = mergeSettings(this.#options, remembered, hostname());
       refuseContradictoryFlags(this.#settings);
       saveSettings(store, this.#settings);
       await this.#openMesh(identity.keys, identity.token, identity.genesis);
@@ -156,6 +174,7 @@ export class Daemon {
         log.error('a part of the daemon did not stop cleanly', { reason: (error as Error).message });
       }
     };
+    await step(() => this.#docker.disable());
     await step(() => this.#member?.drain(DRAIN_MS));
     await step(() => this.#pendingDeletes?.stop());
     // Who says goodbye is dead to its peers at once, and they would send nothing to a datapath that goes on.
@@ -201,6 +220,7 @@ export class Daemon {
       member: this.#member,
       mesh: this.#mesh,
       nowMs: this.#caps.clock.monotonicMs(),
+      docker: this.#docker.facts(),
     });
   }
 
@@ -218,7 +238,7 @@ export class Daemon {
     const token = this.#token!;
     const mtu = this.#underlayMtu - overheadBytes(4) - ETHERNET_BYTES;
     const genesis = createGenesis({ options: this.#options, clusterId: token.clusterId, keys, mtu }, random, crypto);
-    await this.#refuseOverlap(genesis);
+    await refuseOverlap(genesis, this.#caps.host, { isMember: false });
     const encoded = encodeGenesis(genesis);
     await this.#openMesh(keys, token, encoded);
     const identity: HostIdentity = { keys, token, genesis: encoded };
@@ -226,23 +246,6 @@ export class Daemon {
     saveSettings(store, this.#settings);
     this.created = true;
     this.#becomeMember({ identity, genesis, store, resumed: false });
-  }
-
-  async #refuseOverlap(genesis: Genesis): Promise<void> {
-    for (const text of [genesis.range, genesis.range6]) {
-      if (text === null) continue;
-      const routes = await this.#caps.host.overlappingRoutes(parseCidr(text)!);
-      if (routes.length === 0) continue;
-      const flag = text.includes(':') ? '--range6' : '--range';
-      throw new FabricError('range-overlap', {
-        what: `the range ${text} overlaps a route of this host`,
-        why: routes.join(', '),
-        fix:
-          this.#member !== null
-            ? 'Remove that route and launch again (this host is a member already), or leave with fabric reset --force'
-            : `Choose another with ${flag}`,
-      });
-    }
   }
 
   async #openMesh(keys: HostKeys, token: Token, genesis: Uint8Array): Promise<void> {
@@ -255,7 +258,7 @@ export class Daemon {
       clusterId: token.clusterId,
       transport: new TlsTransport({
         credentials: makeMeshCredentials({ keys, token }, crypto),
-        listen: { host: this.#listenAddress(), port: settings.port },
+        listen: { host: listenAddress(this.#settings), port: settings.port },
         clock,
       }),
       facts: {
@@ -315,7 +318,7 @@ export class Daemon {
     const mesh = this.#mesh!;
     const { genesis } = state;
     const settings = this.#settings;
-    const listen = this.#listenAddress();
+    const listen = listenAddress(this.#settings);
     const underlayMtu = this.#underlayMtu;
     const { runDir } = this.#options;
     this.#member = new Member({
@@ -348,7 +351,7 @@ export class Daemon {
   async #startMember(genesis: Genesis, store: Store): Promise<void> {
     const member = this.#member!;
     try {
-      if (!this.created) await this.#refuseOverlap(genesis);
+      if (!this.created) await refuseOverlap(genesis, this.#caps.host, { isMember: true });
       await member.start();
       this.#pendingDeletes = new PendingDeletes({
         stateDir: this.#options.stateDir,
@@ -357,22 +360,15 @@ export class Daemon {
       });
       await this.#pendingDeletes.start();
       this.#api.setRoutes(apiRoutes(this.#apiPorts(), { member, store, pendingDeletes: this.#pendingDeletes }));
+      this.#docker.join(member);
       this.#ready();
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  async #endpoints(): Promise<readonly Endpoint[]> {
-    const { advertise, port, listen } = this.#settings;
-    const specific = listen !== null && listen !== '::' && listen !== '0.0.0.0' ? [listen] : [];
-    const found = [...advertise, ...specific];
-    if (found.length === 0) found.push(...(await this.#caps.host.underlayAddresses()).map(({ ip }) => ip));
-    return found.flatMap((ip) => makeEndpoint(ip, port) ?? []);
-  }
-
-  #listenAddress(): string {
-    return this.#settings.listen ?? (existsSync('/proc/net/if_inet6') ? '::' : '0.0.0.0');
+  #endpoints(): Promise<readonly Endpoint[]> {
+    return ownEndpoints(this.#settings, this.#caps.host);
   }
 
   #apiPorts(): ApiPorts {
@@ -382,6 +378,7 @@ export class Daemon {
       connect: (address) => this.#connect(address),
       forget: (address) => this.#forget(address),
       setExposed: (exposed) => this.#remember({ exposed }),
+      setDocker: (docker) => this.#setDocker(docker),
       stop: (leave) => this.#stopByWish(leave),
       reset: (force) => this.#reset(force),
       peerPid,
@@ -391,14 +388,18 @@ export class Daemon {
     };
   }
 
-  #connect(address: { readonly host: string; readonly port: number }): void {
-    const targets = this.#settings.targets.filter(({ host, port }) => host !== address.host || port !== address.port);
-    this.#remember({ targets: [...targets, address] });
+  #connect(address: Target): void {
+    this.#remember({ targets: withTarget(this.#settings.targets, address) });
     this.#mesh?.addTarget(address);
   }
 
-  #forget(address: { readonly host: string; readonly port: number }): boolean {
-    const targets = this.#settings.targets.filter(({ host, port }) => host !== address.host || port !== address.port);
+  async #setDocker(docker: boolean): Promise<void> {
+    await (docker ? this.#docker.enable() : this.#docker.disable());
+    this.#remember({ docker });
+  }
+
+  #forget(address: Target): boolean {
+    const targets = withoutTarget(this.#settings.targets, address);
     const known = targets.length < this.#settings.targets.length;
     this.#remember({ targets });
     return (this.#mesh?.removeTarget(address) ?? false) || known;

@@ -2,7 +2,7 @@
 
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { Member } from './member.ts';
-import type { Problem } from './status-types.ts';
+import type { DockerFacts, Problem } from './status-types.ts';
 
 /** The one that stays notices its freedom at its next start only. */
 export const CLONE_FIX =
@@ -78,6 +78,12 @@ export function findProblems(member: Member | null, mesh: Mesh | null): readonly
     );
   }
   return problems;
+}
+
+export function dockerProblems({ state, reason }: DockerFacts): readonly Problem[] {
+  if (state !== 'failed') return [];
+  const fix = 'Free the socket and run fabric setup docker, or fabric setup docker --remove to do without';
+  return [{ code: 'docker', what: 'Docker finds no plugin of fabric', why: reason ?? 'unknown', fix }];
 }
 
 function notJoined(mesh: Mesh | null): Problem {

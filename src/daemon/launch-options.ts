@@ -41,6 +41,8 @@ export interface LaunchOptions {
   /** Empty: trust nobody any more. */
   readonly trustedSubnets: readonly Cidr[] | null;
   readonly dns: DnsOptions;
+  /** Whether Docker finds its plugin here. */
+  readonly docker: boolean | null;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
@@ -61,6 +63,7 @@ export interface LaunchFlags extends DnsFlags {
   readonly mtu?: string;
   readonly datapath?: string;
   readonly trustedSubnets?: string;
+  readonly docker?: boolean;
   readonly logLevel?: string;
   readonly stateDir: string;
   readonly runDir: string;
@@ -93,6 +96,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     datapath: flags.datapath === undefined ? null : checkDatapath(flags.datapath),
     trustedSubnets: flags.trustedSubnets === undefined ? null : checkTrustedSubnets(flags.trustedSubnets),
     dns: checkDnsFlags(flags),
+    docker: flags.docker ?? null,
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),

@@ -1,17 +1,17 @@
-// HTTP/JSON on the daemon's unix socket (docs/openapi.json): the only door for the CLI and the CNI plugin. The socket is
-// 0600 in a 0700 directory, so that the kernel decides who may speak; bodies are bounded; an error of a handler becomes a
-// JSON error with its stable code, never a crash.
+// HTTP/JSON on a unix socket of the daemon's: the local API (docs/openapi.json), the only door for the CLI and the CNI plugin, and
+// the socket on which Docker finds its plugin. Each is 0600 in a 0700 directory, so that the kernel decides who may speak;
+// bodies are bounded; an error of a handler becomes a JSON error with its stable code, never a crash.
 
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import type { Log } from '../base/capabilities.ts';
-import { FabricError } from '../base/errors.ts';
+import { type Explanation, FabricError } from '../base/errors.ts';
 
 /** A CNI plugin may send 16 MiB of standard input, which base64 makes a third larger. */
 const BODY_BYTES_MAX = 24 << 20;
 const CONNECTIONS_MAX = 1024;
-const SOCKET_NAME = 'fabric.sock';
 /** A CNI shim is silent for up to 60 s while it runs an IPAM plugin for us. */
 const IDLE_MS_MAX = 75_000;
 
@@ -30,15 +30,36 @@ export type ApiHandler = (call: ApiCall) => unknown;
 /** Keys are `GET /v1/status` and the like. */
 export type ApiRoutes = Readonly<Record<string, ApiHandler>>;
 
+export interface LocalApiOptions {
+  readonly socketPath: string;
+  readonly taken: Explanation;
+  readonly log: Log;
+  readonly routes: ApiRoutes;
+}
+
+/** Where the CLI and the CNI plugin find the daemon of that run directory. */
+export function localApiPlace(runDir: string): Pick<LocalApiOptions, 'socketPath' | 'taken'> {
+  return {
+    socketPath: `${runDir}/fabric.sock`,
+    taken: {
+      what: `a fabric daemon already runs with the run directory ${runDir}`,
+      fix: 'Use it, stop it with `fabric stop`, or give this one another --run-dir and --state-dir',
+    },
+  };
+}
+
 export class LocalApi {
   readonly #socketPath: string;
+  readonly #taken: Explanation;
   readonly #log: Log;
   readonly #server: Server;
   readonly #closed = new WeakMap<Socket, AbortSignal>();
   #routes: ApiRoutes;
 
-  constructor({ runDir, log, routes }: { runDir: string; log: Log; routes: ApiRoutes }) {
-    this.#socketPath = `${runDir}/${SOCKET_NAME}`;
+  /** `taken`: what to say when another process answers on the socket. */
+  constructor({ socketPath, taken, log, routes }: LocalApiOptions) {
+    this.#socketPath = socketPath;
+    this.#taken = taken;
     this.#log = log;
     this.#routes = routes;
     this.#server = createServer((request, response) => void this.#serve(request, response));
@@ -59,14 +80,8 @@ export class LocalApi {
 
   /** Rejects with `daemon-running` when another daemon answers on the socket; a dead socket file is replaced. */
   async listen(): Promise<void> {
-    const directory = this.#socketPath.slice(0, -SOCKET_NAME.length - 1);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    if (await somebodyAnswers(this.#socketPath)) {
-      throw new FabricError('daemon-running', {
-        what: `a fabric daemon already runs with the run directory ${directory}`,
-        fix: 'Use it, stop it with `fabric stop`, or give this one another --run-dir and --state-dir',
-      });
-    }
+    mkdirSync(dirname(this.#socketPath), { recursive: true, mode: 0o700 });
+    if (await somebodyAnswers(this.#socketPath)) throw new FabricError('daemon-running', this.#taken);
     rmSync(this.#socketPath, { force: true });
     const umask = process.umask(0o177);
     try {

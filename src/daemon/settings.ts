@@ -20,8 +20,15 @@ export interface Settings {
   readonly dns: DnsSettings;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
-  /** Hosts that the operator named, as `host` and `port`. */
-  readonly targets: readonly { readonly host: string; readonly port: number }[];
+  /** True: Docker finds its plugin here. */
+  readonly docker: boolean;
+  /** Hosts that the operator named. */
+  readonly targets: readonly Target[];
+}
+
+export interface Target {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** What only flags and memory together show to be wrong. Throws FabricError `usage`. */
@@ -63,6 +70,16 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
     trustedSubnets: options.trustedSubnets?.map(formatCidr) ?? remembered?.trustedSubnets ?? [],
     dns: mergeDnsSettings(options.dns, remembered?.dns),
     exposed: remembered?.exposed ?? true,
+    docker: options.docker ?? remembered?.docker ?? false,
     targets,
   };
+}
+
+/** With that target once, as the last one. */
+export function withTarget(targets: readonly Target[], target: Target): readonly Target[] {
+  return [...withoutTarget(targets, target), target];
+}
+
+export function withoutTarget(targets: readonly Target[], { host, port }: Target): readonly Target[] {
+  return targets.filter((known) => known.host !== host || known.port !== port);
 }

@@ -109,6 +109,19 @@ export interface NameServerFacts {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** The Docker plugin of this host. */
+export interface DockerFacts {
+  readonly state: 'off' | 'serving' | 'failed';
+  /** Docker's networks that are ours. */
+  readonly networks: number;
+  /** Addresses between two endpoints: asked for, or given back a moment ago. */
+  readonly waiting: number;
+  /** Why it has failed, or why Docker can't be asked for names; null: all is well. */
+  readonly reason: string | null;
+  /** Since start: Docker's calls, those answered with an error, those answered before they were done, and the slowest. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
@@ -158,6 +171,7 @@ export interface Status {
   readonly reservations: readonly ReservationRow[];
   readonly dns: readonly DnsRow[];
   readonly nameServer: NameServerFacts;
+  readonly docker: DockerFacts;
   readonly targets: readonly TargetRow[];
 }
 

@@ -9,13 +9,14 @@ import type { TunnelStatus } from '../router/tunnel-options.ts';
 import type { PathView } from '../router/vxlan/vxlan-path.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import type { AttachmentEntry } from './attachment-store.ts';
-import { findProblems } from './health.ts';
+import { dockerProblems, findProblems } from './health.ts';
 import type { Member } from './member.ts';
 import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
 import {
   type AttachmentRow,
   type DnsRow,
+  type DockerFacts,
   type LeaseRow,
   type PeerRow,
   type ReservationRow,
@@ -36,11 +37,12 @@ export interface StatusFacts {
   readonly member: Member | null;
   readonly mesh: Mesh | null;
   readonly nowMs: number;
+  readonly docker: DockerFacts;
 }
 
 export function buildStatus(facts: StatusFacts): Status {
   const { member, mesh, settings } = facts;
-  const problems = findProblems(member, mesh);
+  const problems = [...findProblems(member, mesh), ...dockerProblems(facts.docker)];
   return {
     apiVersion: STATUS_API_VERSION,
     health: { ok: problems.length === 0, problems },
@@ -61,6 +63,7 @@ export function buildStatus(facts: StatusFacts): Status {
     reservations: member === null ? [] : reservationRows(member),
     dns: member === null ? [] : dnsRows(member),
     nameServer: nameServerFacts(facts),
+    docker: facts.docker,
     targets: targetRows(mesh),
   };
 }

@@ -34,8 +34,11 @@ export interface ForeignAddress {
 }
 
 export interface ContainerInterfaceConfig {
-  /** Descriptor of the container's network namespace, open in this process as long as the call runs. */
-  readonly namespaceFd: number;
+  /**
+   * Descriptor of the container's network namespace, open in this process as long as the call runs. Null: the runtime will move
+   * the interface; until then it lies in the host's namespace, down and without addresses.
+   */
+  readonly namespaceFd: number | null;
   readonly ifname: string;
   readonly hostIfname: string;
   readonly mac: Mac;

@@ -86,6 +86,7 @@ function status(change: Partial<Status> = {}): Status {
     reservations: [],
     dns: [],
     nameServer,
+    docker: { state: 'off', networks: 0, waiting: 0, reason: null, counters: {} },
     targets: [],
     ...change,
   };

@@ -81,7 +81,7 @@ export class FakeBackend implements CniBackend {
       mtu: 1418,
       bridge: { name: 'fabric0', mac: BRIDGE_MAC },
       host: { name: 'fab0123456789a', mac: HOST_MAC },
-      namespacePath: request.namespace.path,
+      namespacePath: request.namespace!.path,
       owner: request.owner,
     };
     this.attached.set(keyText(request), attachment);

@@ -236,7 +236,7 @@ describe('detach', () => {
 describe('check and list', () => {
   test('findings of the kernel, and of an interface that is not attached', async () => {
     const { attachments, host, leftOver } = setUp();
-    const { namespace } = request();
+    const namespace = request().namespace!;
     expect(await attachments.check(key, namespace)).toEqual([{ what: expect.stringContaining('is not attached') }]);
     await attachments.attach(request(), never);
     expect(await attachments.check(key, namespace)).toEqual([]);

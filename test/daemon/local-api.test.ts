@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FabricError } from '../../src/base/errors.ts';
 import { DaemonClient } from '../../src/cli/client.ts';
-import { type ApiRoutes, LocalApi } from '../../src/daemon/local-api.ts';
+import { type ApiRoutes, LocalApi, localApiPlace } from '../../src/daemon/local-api.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
 let runDir: string;
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 async function serve(routes: ApiRoutes): Promise<DaemonClient> {
-  api = new LocalApi({ runDir, log: new RecordingLog(), routes });
+  api = new LocalApi({ ...localApiPlace(runDir), log: new RecordingLog(), routes });
   await api.listen();
   return new DaemonClient(runDir);
 }
@@ -64,7 +64,7 @@ describe('the local API', () => {
 
   test('a second daemon is refused, a dead socket is replaced', async () => {
     await serve({});
-    const second = new LocalApi({ runDir, log: new RecordingLog(), routes: {} });
+    const second = new LocalApi({ ...localApiPlace(runDir), log: new RecordingLog(), routes: {} });
     await expect(second.listen()).rejects.toMatchObject({ code: 'daemon-running' });
     await api.close(0);
     writeFileSync(join(runDir, 'fabric.sock'), '');

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { versionReport } from '../../src/cni-plugin/version.ts';
 import { CniRoute, cniApiRoutes } from '../../src/daemon/cni-route.ts';
-import { LocalApi } from '../../src/daemon/local-api.ts';
+import { LocalApi, localApiPlace } from '../../src/daemon/local-api.ts';
 import { PendingDeletes } from '../../src/daemon/pending-deletes.ts';
 import { peerCredentials } from '../../src/host/native.ts';
 import { FakeBackend } from '../cni-plugin/fake-backend.ts';
@@ -30,7 +30,7 @@ const route = new CniRoute({
   beforeAdd: () => pending.workOff(),
 });
 const api = new LocalApi({
-  runDir: here.runDir,
+  ...localApiPlace(here.runDir),
   log,
   routes: cniApiRoutes(route, (fd) => peerCredentials(fd).pid),
 });

@@ -217,6 +217,7 @@ const NO_OPTIONS: LaunchOptions = {
   datapath: null,
   trustedSubnets: null,
   dns: NO_DNS_OPTIONS,
+  docker: null,
   stateDir: '',
   runDir: '',
   logLevel: 'info',

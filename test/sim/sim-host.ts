@@ -205,6 +205,7 @@ export class SimHost {
       datapath: 'auto',
       trustedSubnets: [],
       dns: mergeDnsSettings(NO_DNS_OPTIONS, undefined),
+      docker: false,
       exposed: true,
       targets: this.#joins.map((host) => ({ host, port: MESH_PORT })),
     };

@@ -13,7 +13,7 @@ import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
 import { type ContainerRoute, setUpContainerSide } from './container-side.ts';
-import { CONTAINER_ALIAS, isInterfaceName } from './names.ts';
+import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
 import {
   explainUnsupported,
   hostRoute,
@@ -64,11 +64,12 @@ export class ContainerPorts {
 
   /** Rejects with `interface-exists`, `limit`, `netlink`, …; nothing is left behind then. */
   async add(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<AddedContainer> {
-    const inside = Rtnetlink.open(config.namespaceFd);
+    const { namespaceFd } = config;
+    const inside = namespaceFd === null ? null : Rtnetlink.open(namespaceFd);
     try {
       const [outer, inner] = await Promise.all([
         isInterfaceName(config.hostIfname) ? this.#netlink.getLink(config.hostIfname) : null,
-        inside.getLink(config.ifname),
+        (inside ?? this.#netlink).getLink(config.ifname),
       ]);
       if (outer !== null || !isInterfaceName(config.hostIfname)) {
         const what = `can't make the interface ${config.hostIfname} on this host`;
@@ -79,10 +80,12 @@ export class ContainerPorts {
       }
       await this.#allow(config);
       const host = await this.#orUndo(this.#createPair(network, bridge, config), () => this.forget(config));
-      const work = this.#bringUp(bridge, host, config).then(() => setUpContainerSide(inside, network, config, host));
+      const setUp = (): Promise<readonly ContainerRoute[]> =>
+        inside === null ? this.#leaveToRuntime(host) : setUpContainerSide(inside, network, config, host);
+      const work = this.#bringUp(bridge, host, config).then(setUp);
       return { host, routes: await this.#orUndo(work, () => this.remove(config)) };
     } finally {
-      inside.close();
+      inside?.close();
     }
   }
 
@@ -99,6 +102,7 @@ export class ContainerPorts {
         why: 'the namespace ended while its addresses were being chosen',
       });
     }
+    assert(config.namespaceFd !== null, 'what the runtime moves has its addresses from the start');
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
       await this.#allow(config);
@@ -227,7 +231,12 @@ export class ContainerPorts {
         master: bridge.index,
         addressGeneration: false,
         alias: CONTAINER_ALIAS,
-        peer: { name: config.ifname, mac: config.mac, mtu: network.mtu, namespaceFd: config.namespaceFd },
+        peer: {
+          name: config.ifname,
+          mac: config.mac,
+          mtu: network.mtu,
+          ...(config.namespaceFd === null ? {} : { namespaceFd: config.namespaceFd }),
+        },
       });
     } catch (error) {
       if (hasErrno(error, 'EXFULL')) {
@@ -250,6 +259,13 @@ export class ContainerPorts {
       ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       this.#netlink.setLink(index, { up: true }),
     ]);
+  }
+
+  /** The container's end stays here until the runtime moves it: its alias says whose it is. */
+  async #leaveToRuntime({ peerIndex }: Link): Promise<readonly ContainerRoute[]> {
+    assert(peerIndex !== null, 'a veth has a peer');
+    await this.#netlink.setLink(peerIndex, { alias: CONTAINER_END_ALIAS });
+    return [];
   }
 
   /** The first error is the one that counts; what its undoing leaves behind is in the log. */

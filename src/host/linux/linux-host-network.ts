@@ -201,6 +201,7 @@ export class LinuxHostNetwork implements HostNetwork {
 
   async checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]> {
     const { config: network, bridge } = this.#configured();
+    assert(config.namespaceFd !== null, 'what is checked lies in a namespace');
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
       const [outer, inner, filter] = await Promise.all([

@@ -13,6 +13,8 @@ const BRIDGE_DEFAULT = 'fabric0';
 /** Every alias of ours begins so; `ip link show` prints it. */
 export const ALIAS_PREFIX = 'fabric:';
 export const CONTAINER_ALIAS = `${ALIAS_PREFIX} container port`;
+/** Of the other end, where a runtime moves that into the container. */
+export const CONTAINER_END_ALIAS = `${ALIAS_PREFIX} container end`;
 /** Table of the families `inet` and `bridge`. */
 export const NFT_TABLE = 'fabric';
 

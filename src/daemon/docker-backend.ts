@@ -1,0 +1,113 @@
+// The Docker plugin's port on this host: endpoints are attachments without a namespace of ours, addresses are reservations that
+// outlive a boot, because Docker remembers its networks, too. Both carry the owner `docker`, by which they are found again.
+
+import { toHex } from '../base/bytes.ts';
+import type { Random } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import type { AddressBook, DockerBackend, Endpoint, EndpointService, FabricNetwork } from '../docker-plugin/backend.ts';
+import type { AddressReservations } from './address-reservations.ts';
+import type { AttachmentEntry, AttachmentStore } from './attachment-store.ts';
+import type { Attachments } from './attachments.ts';
+import type { NetworkFacts } from './genesis.ts';
+
+const OWNER = 'docker';
+/** Reservations have no interface; the key wants a name all the same. */
+const NO_INTERFACE = 'ipam';
+
+export interface DockerBackendParts {
+  readonly facts: NetworkFacts;
+  readonly attachments: Pick<Attachments, 'attach' | 'detach' | 'rename'>;
+  readonly attachmentEntries: Pick<AttachmentStore, 'all'>;
+  readonly reservations: Pick<AddressReservations, 'all' | 'reserve' | 'release'>;
+}
+
+export interface DockerHost extends DockerBackend {
+  /** What is called `name` and by further names from now on; nothing when the endpoint is gone. */
+  rename(endpointId: string, name: string, aliases: readonly string[]): Promise<void>;
+}
+
+export function dockerBackend(parts: DockerBackendParts, random: Random): DockerHost {
+  const { attachments, attachmentEntries } = parts;
+  const entryOf = (id: string): AttachmentEntry | undefined =>
+    attachmentEntries.all().find(({ key, owner }) => owner === OWNER && key.containerId === id);
+  const endpoints: EndpointService = {
+    all: () => attachmentEntries.all().filter(isDockers).map(endpointOf),
+    find: (id) => {
+      const entry = entryOf(id);
+      return entry?.state === 'attached' ? endpointOf(entry) : null;
+    },
+    create: async ({ id, network, ifname, ips, mac }, cancelled) => {
+      const attachment = await attachments.attach(
+        {
+          network,
+          containerId: id,
+          ifname,
+          namespace: null,
+          owner: OWNER,
+          addresses: { ips, ranges: [], reserved: true },
+          foreignIpam: null,
+          mac,
+          name: '',
+          defaultRoute: false,
+          routes: [],
+        },
+        cancelled,
+      );
+      return { id, network, ifname, mac: attachment.mac, ips };
+    },
+    remove: async (id) => {
+      const entry = entryOf(id);
+      if (entry !== undefined) await attachments.detach(entry.key);
+    },
+  };
+  return {
+    network: (name) => (name === DEFAULT_NETWORK_NAME ? defaultNetwork(parts.facts) : null),
+    addresses: addressBook(parts.reservations, random),
+    endpoints,
+    rename: async (id, name, aliases) => {
+      const entry = entryOf(id);
+      if (entry !== undefined) await attachments.rename(entry.key, name, aliases);
+    },
+  };
+}
+
+function addressBook(reservations: DockerBackendParts['reservations'], random: Random): AddressBook {
+  const ours = () => reservations.all().filter(isDockers);
+  return {
+    all: () => ours().flatMap(({ key, ips }) => ips.map((ip) => ({ network: key.network, ip }))),
+    reserve: async ({ network, pool, wanted }, cancelled) => {
+      const [given] = await reservations.reserve(
+        {
+          network,
+          containerId: `${OWNER}-${toHex(random.bytes(8))}`,
+          ifname: NO_INTERFACE,
+          owner: OWNER,
+          namespace: null,
+          addresses: wanted === null ? { ips: [], ranges: [[pool]] } : { ips: [wanted], ranges: [] },
+          outlivesBoot: true,
+        },
+        cancelled,
+      );
+      const ip = given?.address.split('/')[0];
+      if (ip === undefined) throw new FabricError('internal', { what: 'a reservation gave no address' });
+      return ip;
+    },
+    release: async ({ network, ip }) => {
+      const entry = ours().find(({ key, ips }) => key.network === network && ips.includes(ip));
+      if (entry !== undefined) await reservations.release(entry.key);
+    },
+  };
+}
+
+function isDockers({ owner }: { readonly owner: string }): boolean {
+  return owner === OWNER;
+}
+
+function endpointOf({ key, mac, ips }: AttachmentEntry): Endpoint {
+  return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips };
+}
+
+function defaultNetwork({ v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {
+  return { name: DEFAULT_NETWORK_NAME, range: v4.range, range6: v6?.range ?? null, gateway, gateway6 };
+}

@@ -1,0 +1,158 @@
+// The plugin as Docker sees it: a method's name and a JSON body in, a JSON body out, errors as `Err`. Docker holds locks while it
+// waits for a driver, so that a slow answer stops all of it. Invariant: every call is answered within ANSWER_MS_MAX, by an
+// error if need be; what was under way then is rolled back, or, where it takes something away, brought to its end.
+
+import type { Cancel, Log, Timers } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import type { IpamDriver } from './ipam-driver.ts';
+import { type Fields, fieldsOf } from './messages.ts';
+import type { NetworkDriver } from './network-driver.ts';
+
+/** Less than the 100 ms that we promise, for what the way through the socket takes. */
+export const ANSWER_MS_MAX = 80;
+
+/** Docker keeps pools of local and of swarm-wide networks apart; ours are one. */
+const ADDRESS_SPACES = { LocalDefaultAddressSpace: 'fabric', GlobalDefaultAddressSpace: 'fabric' };
+
+/** What these began is brought to its end by itself and durably so: their caller need not wait for it. */
+const ENDS_BY_ITSELF: readonly string[] = ['NetworkDriver.DeleteEndpoint'];
+
+type Method = (body: Fields, cancelled: AbortSignal) => object | Promise<object>;
+
+export interface PluginCounters {
+  calls: number;
+  /** Answered with `Err`. */
+  errors: number;
+  /** Answered before their work was done. */
+  late: number;
+  slowestMs: number;
+}
+
+export interface DockerPluginPorts {
+  readonly timers: Timers;
+  readonly log: Log;
+}
+
+interface Drivers {
+  readonly network: NetworkDriver;
+  readonly ipam: IpamDriver;
+}
+
+export class DockerPlugin {
+  readonly counters: PluginCounters = { calls: 0, errors: 0, late: 0, slowestMs: 0 };
+  readonly #ports: DockerPluginPorts;
+  readonly #methods: ReadonlyMap<string, Method>;
+  #drivers: Drivers | null = null;
+
+  constructor(ports: DockerPluginPorts) {
+    this.#ports = ports;
+    this.#methods = this.#table();
+  }
+
+  /** Names of all methods, as `NetworkDriver.Join`. */
+  methods(): readonly string[] {
+    return [...this.#methods.keys()];
+  }
+
+  /** Null: this host is no member of a cluster (any more); what can't be answered without, gets an error. */
+  serve(drivers: Drivers | null): void {
+    this.#drivers = drivers;
+  }
+
+  /** Never rejects. */
+  async call(name: string, body: unknown): Promise<object> {
+    const { timers } = this.#ports;
+    const startedMs = timers.nowMs();
+    this.counters.calls++;
+    const cancelled = new AbortController();
+    let stopTimer: Cancel = () => undefined;
+    const expired = new Promise<object>((resolve, reject) => {
+      stopTimer = timers.after(ANSWER_MS_MAX, () => {
+        this.counters.late++;
+        cancelled.abort();
+        if (ENDS_BY_ITSELF.includes(name)) resolve({});
+        else
+          reject(
+            new FabricError('timeout', { what: `${name} takes longer than ${ANSWER_MS_MAX} ms`, fix: 'Try again' }),
+          );
+      });
+    });
+    try {
+      const work = this.#run(name, body, cancelled.signal);
+      work.catch((error: Error) => this.#lateFailure(name, error, cancelled.signal));
+      return await Promise.race([work, expired]);
+    } catch (error) {
+      return this.#refuse(name, error);
+    } finally {
+      stopTimer();
+      this.counters.slowestMs = Math.max(this.counters.slowestMs, timers.nowMs() - startedMs);
+    }
+  }
+
+  async #run(name: string, body: unknown, cancelled: AbortSignal): Promise<object> {
+    const method = this.#methods.get(name);
+    if (method === undefined) throw new FabricError('usage', { what: `fabric's plugin has no ${name}` });
+    return method(fieldsOf(body, 'request'), cancelled);
+  }
+
+  #refuse(name: string, error: unknown): object {
+    this.counters.errors++;
+    const reason = error instanceof FabricError ? error.message : String((error as Error).stack ?? error);
+    this.#ports.log.warn('a call of Docker failed', { method: name, reason });
+    const text = `fabric: ${(error as Error).message}`;
+    return { Err: text, Error: text }; // network drivers say the one, IPAM drivers the other
+  }
+
+  /** Its caller was told of the time-out; the cause is for the operator. */
+  #lateFailure(name: string, { message: reason }: Error, cancelled: AbortSignal): void {
+    if (cancelled.aborted) this.#ports.log.info('a late call of Docker ended', { method: name, reason });
+  }
+
+  #table(): ReadonlyMap<string, Method> {
+    const nothing: Method = () => ({});
+    const notForSwarm: Method = () => {
+      throw new FabricError('usage', { what: "fabric's networks are of local scope", fix: 'Create it on each host' });
+    };
+    const network = (use: (driver: NetworkDriver) => Method): Method => {
+      return (body, cancelled) => use(this.#serving().network)(body, cancelled);
+    };
+    const ipam = (use: (driver: IpamDriver) => Method): Method => {
+      return (body, cancelled) => use(this.#serving().ipam)(body, cancelled);
+    };
+    return new Map<string, Method>([
+      ['Plugin.Activate', () => ({ Implements: ['NetworkDriver', 'IpamDriver'] })],
+      ['NetworkDriver.GetCapabilities', () => ({ Scope: 'local', ConnectivityScope: 'local' })],
+      ['NetworkDriver.CreateNetwork', network((driver) => (body) => driver.createNetwork(body))],
+      ['NetworkDriver.DeleteNetwork', network((driver) => (body) => driver.deleteNetwork(body))],
+      ['NetworkDriver.AllocateNetwork', notForSwarm],
+      ['NetworkDriver.FreeNetwork', notForSwarm],
+      [
+        'NetworkDriver.CreateEndpoint',
+        network((driver) => (body, cancelled) => driver.createEndpoint(body, cancelled)),
+      ],
+      ['NetworkDriver.EndpointOperInfo', network((driver) => (body) => driver.operationalInfo(body))],
+      ['NetworkDriver.DeleteEndpoint', network((driver) => (body) => driver.deleteEndpoint(body))],
+      ['NetworkDriver.Join', network((driver) => (body) => driver.join(body))],
+      ['NetworkDriver.Leave', nothing],
+      ['NetworkDriver.DiscoverNew', nothing],
+      ['NetworkDriver.DiscoverDelete', nothing],
+      ['NetworkDriver.ProgramExternalConnectivity', network((driver) => (body) => driver.publishPorts(body))],
+      ['NetworkDriver.RevokeExternalConnectivity', nothing],
+      ['IpamDriver.GetCapabilities', () => ({ RequiresMACAddress: false, RequiresRequestReplay: false })],
+      ['IpamDriver.GetDefaultAddressSpaces', () => ADDRESS_SPACES],
+      ['IpamDriver.RequestPool', ipam((driver) => (body) => driver.requestPool(body))],
+      ['IpamDriver.ReleasePool', nothing],
+      ['IpamDriver.RequestAddress', ipam((driver) => (body, cancelled) => driver.requestAddress(body, cancelled))],
+      ['IpamDriver.ReleaseAddress', ipam((driver) => (body) => driver.releaseAddress(body))],
+    ]);
+  }
+
+  #serving(): Drivers {
+    if (this.#drivers !== null) return this.#drivers;
+    throw new FabricError('daemon-unreachable', {
+      what: 'fabric is not ready',
+      why: 'the daemon is starting, or this host is no member of a cluster yet',
+      fix: 'See fabric status, and try again',
+    });
+  }
+}

@@ -1,0 +1,164 @@
+// Addresses on their way through Docker. Docker asks for an address before it says for which endpoint, gives it back after the
+// endpoint is gone, and asks anew when a container restarts, without a word of which container it is. So an address that is
+// given back waits: the next question gets it again, which is how `docker restart` keeps a container's address.
+//
+//   asked for ──▶ reserved ──▶ an endpoint's ──▶ waiting ──▶ free
+//                    ╰──────────────────────────────╯ ╰──▶ asked for again
+//
+// Invariant: whatever Docker, its daemon or ours forgot, an address without an endpoint is free HOLD_MS later, unless a network
+// has it as auxiliary address. Nothing here is durable: the book is, and after a restart all waits begin anew.
+
+import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
+import type { Cancel, Timers } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import type { AddressBook, EndpointService, HeldAddress } from './backend.ts';
+
+/** A restart takes a fraction of a second; of a container that ends again and again, Docker's pauses double from 0.1 s. */
+export const HOLD_MS = 10_000;
+/** Of several that were given back within this time, containers restart side by side: first come, first served. */
+const SIDE_BY_SIDE_MS = 1_000;
+
+export interface HeldAddressesPorts {
+  readonly book: AddressBook;
+  readonly endpoints: Pick<EndpointService, 'all'>;
+  readonly timers: Timers;
+  /** True for an address that a Docker network keeps for something that is no container. */
+  isAuxiliary(address: HeldAddress): boolean;
+  /** An address could not be given back; it is tried again. */
+  failed(reason: string): void;
+}
+
+interface Wait {
+  readonly address: HeldAddress;
+  sinceMs: number;
+  /** Given back by Docker, so that another question may get it. */
+  isOffered: boolean;
+}
+
+export class HeldAddresses {
+  readonly #ports: HeldAddressesPorts;
+  /** Oldest first. */
+  readonly #waits = new Map<string, Wait>();
+  #cancel: Cancel | null = null;
+
+  constructor(ports: HeldAddressesPorts) {
+    this.#ports = ports;
+    this.#look();
+  }
+
+  /** Rejects as {@link AddressBook.reserve}. */
+  async request(
+    request: { readonly network: string; readonly pool: Cidr; readonly wanted: string | null },
+    cancelled: AbortSignal,
+  ): Promise<string> {
+    const { network, pool, wanted } = request;
+    if (wanted !== null && this.#has({ network, ip: wanted })) {
+      this.#refuseInUse({ network, ip: wanted });
+      this.#wait({ network, ip: wanted }, false);
+      return wanted;
+    }
+    const again = wanted === null ? this.#offered(network, pool) : null;
+    if (again !== null) {
+      this.#wait(again, false);
+      return again.ip;
+    }
+    const ip = await this.#ports.book.reserve(request, cancelled);
+    this.#wait({ network, ip }, false);
+    return ip;
+  }
+
+  /** For an endpoint that comes with an address of Docker's own choice, too. Rejects with `address-in-use` and as `reserve`. */
+  async take({ network, ip }: HeldAddress, pool: Cidr, cancelled: AbortSignal): Promise<void> {
+    this.#refuseInUse({ network, ip });
+    if (!this.#has({ network, ip })) await this.#ports.book.reserve({ network, pool, wanted: ip }, cancelled);
+    this.#wait({ network, ip }, false);
+  }
+
+  /** Docker gives it back. Of an endpoint that is still there, and of an address that is not Docker's, it changes nothing. */
+  release(address: HeldAddress): void {
+    if (this.#has(address) && !this.#isInUse(address)) this.#wait(address, true);
+  }
+
+  /** An endpoint with these addresses is gone. */
+  endpointGone(addresses: readonly HeldAddress[]): void {
+    for (const address of addresses) if (this.#has(address)) this.#wait(address, true);
+  }
+
+  /** Addresses that no endpoint has. */
+  get size(): number {
+    return this.#waits.size;
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  #wait(address: HeldAddress, isOffered: boolean): void {
+    const key = keyOf(address);
+    this.#waits.delete(key);
+    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered });
+    this.#cancel ??= this.#ports.timers.after(HOLD_MS, () => this.#again());
+  }
+
+  #again(): void {
+    this.#cancel = null;
+    this.#look();
+  }
+
+  /** Frees what waits too long and finds what is held without an endpoint. */
+  #look(): void {
+    const { book, timers } = this.#ports;
+    const nowMs = timers.nowMs();
+    const known = new Set<string>();
+    for (const address of book.all()) {
+      const key = keyOf(address);
+      known.add(key);
+      if (this.#isInUse(address) || this.#ports.isAuxiliary(address)) this.#waits.delete(key);
+      else if (!this.#waits.has(key)) this.#wait(address, false);
+    }
+    for (const [key, { address, sinceMs }] of this.#waits) {
+      if (known.has(key) && nowMs - sinceMs < HOLD_MS) continue;
+      this.#waits.delete(key);
+      if (known.has(key)) void this.#free(address);
+    }
+    if (this.#waits.size > 0) this.#cancel ??= timers.after(HOLD_MS, () => this.#again());
+  }
+
+  async #free(address: HeldAddress): Promise<void> {
+    try {
+      await this.#ports.book.release(address);
+    } catch (error) {
+      this.#ports.failed((error as Error).message);
+      this.#wait(address, false);
+    }
+  }
+
+  /** Which address a container that restarts had: the last one, or the first of those that restart side by side. */
+  #offered(network: string, pool: Cidr): HeldAddress | null {
+    const nowMs = this.#ports.timers.nowMs();
+    const fitting = [...this.#waits.values()].filter(({ address, isOffered }) => {
+      const ip = parseIp(address.ip);
+      return isOffered && address.network === network && ip !== null && cidrHasIp(pool, ip);
+    });
+    const sideBySide = fitting.find(({ sinceMs }) => nowMs - sinceMs <= SIDE_BY_SIDE_MS);
+    return (sideBySide ?? fitting.at(-1))?.address ?? null;
+  }
+
+  #refuseInUse(address: HeldAddress): void {
+    if (!this.#isInUse(address)) return;
+    throw new FabricError('address-in-use', { what: `${address.ip} is in use by another container of this host` });
+  }
+
+  #isInUse({ network, ip }: HeldAddress): boolean {
+    return this.#ports.endpoints.all().some((endpoint) => endpoint.network === network && endpoint.ips.includes(ip));
+  }
+
+  #has({ network, ip }: HeldAddress): boolean {
+    return this.#ports.book.all().some((held) => held.network === network && held.ip === ip);
+  }
+}
+
+function keyOf({ network, ip }: HeldAddress): string {
+  return `${network} ${ip}`;
+}

@@ -1,0 +1,68 @@
+// Docker's address pools, as parts of a fabric network's range. A pool's id says all of it, so that nothing has to be remembered
+// for it: `fabric,10.32.0.0/12` or, with an --ip-range, `fabric,10.32.0.0/12,10.32.7.0/24`. Invariant: a pool lies in the range
+// of its network, which is one prefix on all hosts; so containers of two hosts share a segment whatever subnet each was given.
+
+import { type Cidr, cidrContains, formatCidr, parseCidr } from '../base/address.ts';
+import { FabricError } from '../base/errors.ts';
+import type { FabricNetwork } from './backend.ts';
+
+export interface Pool {
+  readonly network: FabricNetwork;
+  readonly subnet: Cidr;
+  /** Where addresses are chosen that nobody asked for by name. */
+  readonly choice: Cidr;
+}
+
+export function poolId({ network, subnet, choice }: Pool): string {
+  const blocks = subnet === choice ? [subnet] : [subnet, choice];
+  return [network.name, ...blocks.map(formatCidr)].join(',');
+}
+
+/** Throws `usage` when the id is not one of ours, or its network is gone. */
+export function readPoolId(id: string, networkOf: (name: string) => FabricNetwork): Pool {
+  const [name = '', subnetText = '', choiceText, ...rest] = id.split(',');
+  const subnet = parseCidr(subnetText);
+  const choice = choiceText === undefined ? subnet : parseCidr(choiceText);
+  if (subnet === null || choice === null || rest.length > 0) {
+    throw new FabricError('usage', { what: `${JSON.stringify(id)} is no address pool of fabric` });
+  }
+  return { network: networkOf(name), subnet, choice };
+}
+
+/** `subnet` and `ipRange` as the user gave them, or empty. Throws `address-invalid`. */
+export function choosePool(
+  network: FabricNetwork,
+  { subnet, ipRange, isIpv6 }: { readonly subnet: string; readonly ipRange: string; readonly isIpv6: boolean },
+): Pool {
+  const whole = isIpv6 ? network.range6 : network.range;
+  if (whole === null) {
+    throw new FabricError('address-invalid', {
+      what: `the network ${network.name} has no IPv6`,
+      fix: 'Leave --ipv6 out',
+    });
+  }
+  const part = subnet === '' ? whole : blockWithin(subnet, { of: whole, flag: '--subnet', network });
+  if (ipRange === '') return { network, subnet: part, choice: part };
+  return { network, subnet: part, choice: blockWithin(ipRange, { of: part, flag: '--ip-range', network }) };
+}
+
+/** Throws `address-invalid` unless the text is a block within the network's range of that family. */
+export function refuseForeignSubnet(text: string, network: FabricNetwork): void {
+  const whole = text.includes(':') ? network.range6 : network.range;
+  if (whole !== null) blockWithin(text, { of: whole, flag: 'the subnet', network });
+  else
+    throw new FabricError('address-invalid', { what: `the network ${network.name} has no IPv6, but ${text} is asked` });
+}
+
+function blockWithin(
+  text: string,
+  { of: whole, flag, network }: { readonly of: Cidr; readonly flag: string; readonly network: FabricNetwork },
+): Cidr {
+  const block = parseCidr(text);
+  if (block !== null && cidrContains(whole, block)) return block;
+  throw new FabricError('address-invalid', {
+    what: `${flag} ${text} is not within ${formatCidr(whole)}`,
+    why: `that is the range of the network ${network.name} on all hosts`,
+    fix: 'Name a part of it, or leave it out, and use --ipam-driver fabric',
+  });
+}
