@@ -148,6 +148,7 @@ describe('docs/openapi.json', () => {
       Reservation: 'ReservationRow',
       Dns: 'DnsRow',
       NameServer: 'NameServerFacts',
+      Docker: 'DockerFacts',
       Target: 'TargetRow',
     };
     for (const [schema, type] of Object.entries(rows)) {

@@ -12,6 +12,7 @@ import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
+import { setupDocker } from './commands/setup.ts';
 import { status } from './commands/status.ts';
 import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
 
@@ -31,7 +32,6 @@ const LATER: readonly (readonly [verb: string, what: string])[] = [
   ['revoke', 'refuse a host from now on'],
   ['network', 'named networks beside the default one'],
   ['events', 'follow what changes'],
-  ['setup', 'install CNI configuration, Docker plugin or systemd unit'],
   ['doctor', 'find out what is wrong with this host'],
   ['trace', 'show the path that a frame takes'],
   ['capture', 'capture decrypted frames'],
@@ -123,6 +123,11 @@ function buildProgram(): Command {
     .action(dnsRemove);
   verb(dns, 'ls', 'list all names of the cluster').option('--json', 'for programs').action(dnsList);
   verb(dns, 'lookup', 'what the name server would answer').argument('<name|ip>').action(dnsLookup);
+
+  const setup = program.command('setup').description('let other programs of this host use fabric');
+  verb(setup, 'docker', 'be a network plugin of Docker, now and after each launch (docs/docker.md)')
+    .option('--remove', 'no longer be one')
+    .action(setupDocker);
 
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
     .argument('[action]', 'rotate is not there yet')

@@ -1,6 +1,7 @@
 // The Docker plugin's port on this host: endpoints are attachments without a namespace of ours, addresses are reservations that
 // outlive a boot, because Docker remembers its networks, too. Both carry the owner `docker`, by which they are found again.
 
+import { type Cidr, cidrContains, cidrLast, cidrSubtract } from '../base/address.ts';
 import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
@@ -35,7 +36,7 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
     all: () => attachmentEntries.all().filter(isDockers).map(endpointOf),
     find: (id) => {
       const entry = entryOf(id);
-      return entry?.state === 'attached' ? endpointOf(entry) : null;
+      return entry === undefined || entry.state === 'detaching' || entry.ips.length === 0 ? null : endpointOf(entry);
     },
     create: async ({ id, network, ifname, ips, mac }, cancelled) => {
       const attachment = await attachments.attach(
@@ -54,7 +55,7 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
         },
         cancelled,
       );
-      return { id, network, ifname, mac: attachment.mac, ips };
+      return { id, network, ifname, mac: attachment.mac, ips, isReady: true };
     },
     remove: async (id) => {
       const entry = entryOf(id);
@@ -63,7 +64,7 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
   };
   return {
     network: (name) => (name === DEFAULT_NETWORK_NAME ? defaultNetwork(parts.facts) : null),
-    addresses: addressBook(parts.reservations, random),
+    addresses: addressBook(parts, random),
     endpoints,
     rename: async (id, name, aliases) => {
       const entry = entryOf(id);
@@ -72,7 +73,7 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
   };
 }
 
-function addressBook(reservations: DockerBackendParts['reservations'], random: Random): AddressBook {
+function addressBook({ reservations, facts }: DockerBackendParts, random: Random): AddressBook {
   const ours = () => reservations.all().filter(isDockers);
   return {
     all: () => ours().flatMap(({ key, ips }) => ips.map((ip) => ({ network: key.network, ip }))),
@@ -84,7 +85,8 @@ function addressBook(reservations: DockerBackendParts['reservations'], random: R
           ifname: NO_INTERFACE,
           owner: OWNER,
           namespace: null,
-          addresses: wanted === null ? { ips: [], ranges: [[pool]] } : { ips: [wanted], ranges: [] },
+          addresses:
+            wanted === null ? { ips: [], ranges: [choices(pool, facts.v4.range)] } : { ips: [wanted], ranges: [] },
           outlivesBoot: true,
         },
         cancelled,
@@ -100,12 +102,22 @@ function addressBook(reservations: DockerBackendParts['reservations'], random: R
   };
 }
 
+/** Without the first and the last address of a subnet: people don't expect them on a container, though nothing is in the way. */
+function choices(pool: Cidr, range: Cidr): readonly Cidr[] {
+  if (pool.family === 6 || pool.prefix > 30 || pool.prefix <= range.prefix) return [pool];
+  const edges = [pool.base, cidrLast(pool)].map((base): Cidr => ({ family: 4, base, prefix: 32 }));
+  const [first, last] = edges as [Cidr, Cidr];
+  return cidrSubtract(pool, first).flatMap((block) =>
+    cidrContains(block, last) ? cidrSubtract(block, last) : [block],
+  );
+}
+
 function isDockers({ owner }: { readonly owner: string }): boolean {
   return owner === OWNER;
 }
 
-function endpointOf({ key, mac, ips }: AttachmentEntry): Endpoint {
-  return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips };
+function endpointOf({ key, mac, ips, state }: AttachmentEntry): Endpoint {
+  return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips, isReady: state === 'attached' };
 }
 
 function defaultNetwork({ v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {

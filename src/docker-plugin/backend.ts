@@ -39,13 +39,18 @@ export interface Endpoint {
   readonly ifname: string;
   readonly mac: Mac;
   readonly ips: readonly string[];
+  /** False while its interface is being made. */
+  readonly isReady: boolean;
 }
+
+export type WantedEndpoint = Omit<Endpoint, 'mac' | 'isReady'> & { readonly mac: Mac | null };
 
 export interface EndpointService {
   all(): readonly Endpoint[];
+  /** Null also for one that is being removed, or has no addresses yet. */
   find(id: string): Endpoint | null;
   /** Makes the interface, with addresses that the book holds. All or nothing; rejects with `address-in-use`, `limit`, …. */
-  create(endpoint: Omit<Endpoint, 'mac'> & { readonly mac: Mac | null }, cancelled: AbortSignal): Promise<Endpoint>;
+  create(endpoint: WantedEndpoint, cancelled: AbortSignal): Promise<Endpoint>;
   /** Idempotent. Resolves when nothing of it is left; its addresses stay in the book. */
   remove(id: string): Promise<void>;
 }

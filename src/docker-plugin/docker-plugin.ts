@@ -1,6 +1,6 @@
 // The plugin as Docker sees it: a method's name and a JSON body in, a JSON body out, errors as `Err`. Docker holds locks while it
 // waits for a driver, so that a slow answer stops all of it. Invariant: every call is answered within ANSWER_MS_MAX, by an
-// error if need be; what was under way then is rolled back, or, where it takes something away, brought to its end.
+// error if need be; what was under way then is rolled back, or, where the rest can be done behind the answer, brought to its end.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
@@ -14,10 +14,11 @@ export const ANSWER_MS_MAX = 80;
 /** Docker keeps pools of local and of swarm-wide networks apart; ours are one. */
 const ADDRESS_SPACES = { LocalDefaultAddressSpace: 'fabric', GlobalDefaultAddressSpace: 'fabric' };
 
-/** What these began is brought to its end by itself and durably so: their caller need not wait for it. */
-const ENDS_BY_ITSELF: readonly string[] = ['NetworkDriver.DeleteEndpoint'];
-
-type Method = (body: Fields, cancelled: AbortSignal) => object | Promise<object>;
+interface Method {
+  run(body: Fields, cancelled: AbortSignal): object | Promise<object>;
+  /** The answer when time is up and the rest is done behind it; null or absent: an error, and what was begun is rolled back. */
+  early?(body: Fields): object | null;
+}
 
 export interface PluginCounters {
   calls: number;
@@ -65,21 +66,24 @@ export class DockerPlugin {
     const startedMs = timers.nowMs();
     this.counters.calls++;
     const cancelled = new AbortController();
+    let isLate = false;
     let stopTimer: Cancel = () => undefined;
     const expired = new Promise<object>((resolve, reject) => {
       stopTimer = timers.after(ANSWER_MS_MAX, () => {
+        isLate = true;
         this.counters.late++;
+        const early = this.#early(name, body);
+        if (early !== null) return resolve(early);
         cancelled.abort();
-        if (ENDS_BY_ITSELF.includes(name)) resolve({});
-        else
-          reject(
-            new FabricError('timeout', { what: `${name} takes longer than ${ANSWER_MS_MAX} ms`, fix: 'Try again' }),
-          );
+        const what = `${name} takes longer than ${ANSWER_MS_MAX} ms`;
+        reject(new FabricError('timeout', { what, fix: 'Try again' }));
       });
     });
     try {
       const work = this.#run(name, body, cancelled.signal);
-      work.catch((error: Error) => this.#lateFailure(name, error, cancelled.signal));
+      work.catch(({ message: reason }: Error) => {
+        if (isLate) this.#ports.log.warn('what a call of Docker began has failed', { method: name, reason });
+      });
       return await Promise.race([work, expired]);
     } catch (error) {
       return this.#refuse(name, error);
@@ -92,7 +96,11 @@ export class DockerPlugin {
   async #run(name: string, body: unknown, cancelled: AbortSignal): Promise<object> {
     const method = this.#methods.get(name);
     if (method === undefined) throw new FabricError('usage', { what: `fabric's plugin has no ${name}` });
-    return method(fieldsOf(body, 'request'), cancelled);
+    return method.run(fieldsOf(body, 'request'), cancelled);
+  }
+
+  #early(name: string, body: unknown): object | null {
+    return this.#drivers === null ? null : (this.#methods.get(name)?.early?.(fieldsOf(body, 'request')) ?? null);
   }
 
   #refuse(name: string, error: unknown): object {
@@ -103,47 +111,47 @@ export class DockerPlugin {
     return { Err: text, Error: text }; // network drivers say the one, IPAM drivers the other
   }
 
-  /** Its caller was told of the time-out; the cause is for the operator. */
-  #lateFailure(name: string, { message: reason }: Error, cancelled: AbortSignal): void {
-    if (cancelled.aborted) this.#ports.log.info('a late call of Docker ended', { method: name, reason });
-  }
-
   #table(): ReadonlyMap<string, Method> {
-    const nothing: Method = () => ({});
-    const notForSwarm: Method = () => {
-      throw new FabricError('usage', { what: "fabric's networks are of local scope", fix: 'Create it on each host' });
+    const constant = (answer: object): Method => ({ run: () => answer });
+    const nothing = constant({});
+    const notForSwarm: Method = {
+      run: () => {
+        throw new FabricError('usage', { what: "fabric's networks are of local scope", fix: 'Create it on each host' });
+      },
     };
-    const network = (use: (driver: NetworkDriver) => Method): Method => {
-      return (body, cancelled) => use(this.#serving().network)(body, cancelled);
+    const network = (run: (driver: NetworkDriver, body: Fields, cancelled: AbortSignal) => object): Method => ({
+      run: (body, cancelled) => run(this.#serving().network, body, cancelled),
+    });
+    const ipam = (run: (driver: IpamDriver, body: Fields, cancelled: AbortSignal) => object): Method => ({
+      run: (body, cancelled) => run(this.#serving().ipam, body, cancelled),
+    });
+    const createEndpoint: Method = {
+      ...network((driver, body, cancelled) => driver.createEndpoint(body, cancelled)),
+      early: (body) => this.#serving().network.begunEndpoint(body),
     };
-    const ipam = (use: (driver: IpamDriver) => Method): Method => {
-      return (body, cancelled) => use(this.#serving().ipam)(body, cancelled);
-    };
-    return new Map<string, Method>([
-      ['Plugin.Activate', () => ({ Implements: ['NetworkDriver', 'IpamDriver'] })],
-      ['NetworkDriver.GetCapabilities', () => ({ Scope: 'local', ConnectivityScope: 'local' })],
-      ['NetworkDriver.CreateNetwork', network((driver) => (body) => driver.createNetwork(body))],
-      ['NetworkDriver.DeleteNetwork', network((driver) => (body) => driver.deleteNetwork(body))],
+    const deleteEndpoint: Method = { ...network((driver, body) => driver.deleteEndpoint(body)), early: () => ({}) };
+    return new Map([
+      ['Plugin.Activate', constant({ Implements: ['NetworkDriver', 'IpamDriver'] })],
+      ['NetworkDriver.GetCapabilities', constant({ Scope: 'local', ConnectivityScope: 'local' })],
+      ['NetworkDriver.CreateNetwork', network((driver, body) => driver.createNetwork(body))],
+      ['NetworkDriver.DeleteNetwork', network((driver, body) => driver.deleteNetwork(body))],
       ['NetworkDriver.AllocateNetwork', notForSwarm],
       ['NetworkDriver.FreeNetwork', notForSwarm],
-      [
-        'NetworkDriver.CreateEndpoint',
-        network((driver) => (body, cancelled) => driver.createEndpoint(body, cancelled)),
-      ],
-      ['NetworkDriver.EndpointOperInfo', network((driver) => (body) => driver.operationalInfo(body))],
-      ['NetworkDriver.DeleteEndpoint', network((driver) => (body) => driver.deleteEndpoint(body))],
-      ['NetworkDriver.Join', network((driver) => (body) => driver.join(body))],
+      ['NetworkDriver.CreateEndpoint', createEndpoint],
+      ['NetworkDriver.EndpointOperInfo', network((driver, body) => driver.operationalInfo(body))],
+      ['NetworkDriver.DeleteEndpoint', deleteEndpoint],
+      ['NetworkDriver.Join', network((driver, body) => driver.join(body))],
       ['NetworkDriver.Leave', nothing],
       ['NetworkDriver.DiscoverNew', nothing],
       ['NetworkDriver.DiscoverDelete', nothing],
-      ['NetworkDriver.ProgramExternalConnectivity', network((driver) => (body) => driver.publishPorts(body))],
+      ['NetworkDriver.ProgramExternalConnectivity', network((driver, body) => driver.publishPorts(body))],
       ['NetworkDriver.RevokeExternalConnectivity', nothing],
-      ['IpamDriver.GetCapabilities', () => ({ RequiresMACAddress: false, RequiresRequestReplay: false })],
-      ['IpamDriver.GetDefaultAddressSpaces', () => ADDRESS_SPACES],
-      ['IpamDriver.RequestPool', ipam((driver) => (body) => driver.requestPool(body))],
+      ['IpamDriver.GetCapabilities', constant({ RequiresMACAddress: false, RequiresRequestReplay: false })],
+      ['IpamDriver.GetDefaultAddressSpaces', constant(ADDRESS_SPACES)],
+      ['IpamDriver.RequestPool', ipam((driver, body) => driver.requestPool(body))],
       ['IpamDriver.ReleasePool', nothing],
-      ['IpamDriver.RequestAddress', ipam((driver) => (body, cancelled) => driver.requestAddress(body, cancelled))],
-      ['IpamDriver.ReleaseAddress', ipam((driver) => (body) => driver.releaseAddress(body))],
+      ['IpamDriver.RequestAddress', ipam((driver, body, cancelled) => driver.requestAddress(body, cancelled))],
+      ['IpamDriver.ReleaseAddress', ipam((driver, body) => driver.releaseAddress(body))],
     ]);
   }
 

@@ -8,7 +8,7 @@ import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
 import type { FabricNetwork } from './backend.ts';
 import type { HeldAddresses } from './held-addresses.ts';
 import { addressOf, type Fields, fieldsOf, flagOf, textOf } from './messages.ts';
-import { choosePool, type Pool, poolId, readPoolId } from './pools.ts';
+import { choosePool, type Pool, poolId, readPoolId, UNCHECKED_SUBNET } from './pools.ts';
 
 /** A label of Docker's: the key of a pool's data that names its gateway, and the kind of address that the gateway is. */
 const GATEWAY_LABEL = 'com.docker.network.gateway';
@@ -30,10 +30,11 @@ export class IpamDriver {
     const options = fieldsOf(body.Options, 'Options');
     const network = this.#ports.network(textOf(options, 'network') || DEFAULT_NETWORK_NAME);
     const isIpv6 = flagOf(body, 'V6');
-    const pool = choosePool(network, { subnet: textOf(body, 'Pool'), ipRange: textOf(body, 'SubPool'), isIpv6 });
+    const subnet = textOf(body, 'Pool');
+    const pool = choosePool(network, { subnet, ipRange: textOf(body, 'SubPool'), isIpv6 });
     return {
       PoolID: poolId(pool),
-      Pool: formatCidr(pool.subnet),
+      Pool: subnet === '' && !isIpv6 ? UNCHECKED_SUBNET : formatCidr(pool.subnet),
       Data: { [GATEWAY_LABEL]: withPrefix(gatewayOf(pool), pool) },
     };
   }

@@ -4,7 +4,7 @@
 // Join names a gateway, so that Docker adds no docker_gwbridge.
 
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, type Mac } from '../base/ids.ts';
 import type { DockerBackend, Endpoint, FabricNetwork } from './backend.ts';
 import type { DockerNetwork, DockerNetworks } from './docker-networks.ts';
 import type { HeldAddresses } from './held-addresses.ts';
@@ -30,8 +30,18 @@ export interface NetworkDriverPorts {
   readonly endpoints: DockerBackend['endpoints'];
 }
 
+/** What Docker asks of an endpoint. */
+interface Wanted {
+  readonly id: string;
+  readonly network: FabricNetwork;
+  readonly mac: Mac | null;
+  readonly given: readonly string[];
+}
+
 export class NetworkDriver {
   readonly #ports: NetworkDriverPorts;
+  /** Endpoints whose interface is being made. */
+  readonly #making = new Map<string, Promise<Endpoint>>();
 
   constructor(ports: NetworkDriverPorts) {
     this.#ports = ports;
@@ -65,22 +75,29 @@ export class NetworkDriver {
   }
 
   async createEndpoint(body: Fields, cancelled: AbortSignal): Promise<object> {
-    const network = this.#ports.network(this.#dockerNetwork(body).network);
-    const id = idOf(body, 'EndpointID');
-    const wish = fieldsOf(body.Interface, 'Interface');
-    const mac = macOf(wish, 'MacAddress');
-    const given = [addressOf(wish, 'Address'), addressOf(wish, 'AddressIPv6')].filter((ip) => ip !== null);
-    const known = this.#ports.endpoints.find(id);
+    const wanted = this.#wanted(body);
+    const known = this.#ports.endpoints.find(wanted.id);
     // Docker asks again when our daemon ended before it had the answer.
-    const isRepeat =
-      known !== null && given.every((ip) => known.ips.includes(ip)) && (mac === null || mac === known.mac);
-    const endpoint = isRepeat ? known : await this.#create({ id, network, mac, given }, cancelled);
-    const chosen = given.length === 0 ? { Address: `${endpoint.ips[0]}/${network.range.prefix}` } : {};
-    return { Interface: { ...(mac === null ? { MacAddress: endpoint.mac } : {}), ...chosen } };
+    const isRepeat = known?.isReady === true && fits(known, wanted);
+    const making = isRepeat ? Promise.resolve(known) : this.#create(wanted, cancelled);
+    this.#making.set(wanted.id, making);
+    try {
+      return answerFor(await making, wanted);
+    } finally {
+      if (this.#making.get(wanted.id) === making) this.#making.delete(wanted.id);
+    }
   }
 
-  join(body: Fields): object {
+  /** The answer to {@link createEndpoint} before the interface is there, which {@link join} waits for; null: it is too early. */
+  begunEndpoint(body: Fields): object | null {
+    const wanted = this.#wanted(body);
+    const endpoint = this.#ports.endpoints.find(wanted.id);
+    return endpoint === null ? null : answerFor(endpoint, wanted);
+  }
+
+  async join(body: Fields): Promise<object> {
     const { isInternal, network: name } = this.#dockerNetwork(body);
+    await this.#making.get(idOf(body, 'EndpointID'));
     const endpoint = this.#endpoint(body);
     const names = { InterfaceName: { SrcName: endpoint.ifname, DstPrefix: CONTAINER_IFNAME } };
     if (isInternal) return { ...names, DisableGatewayService: true };
@@ -117,20 +134,17 @@ export class NetworkDriver {
     });
   }
 
-  async #create(
-    {
-      id,
-      network,
-      mac,
-      given,
-    }: {
-      readonly id: string;
-      readonly network: FabricNetwork;
-      readonly mac: Endpoint['mac'] | null;
-      readonly given: readonly string[];
-    },
-    cancelled: AbortSignal,
-  ): Promise<Endpoint> {
+  #wanted(body: Fields): Wanted {
+    const wish = fieldsOf(body.Interface, 'Interface');
+    return {
+      id: idOf(body, 'EndpointID'),
+      network: this.#ports.network(this.#dockerNetwork(body).network),
+      mac: macOf(wish, 'MacAddress'),
+      given: [addressOf(wish, 'Address'), addressOf(wish, 'AddressIPv6')].filter((ip) => ip !== null),
+    };
+  }
+
+  async #create({ id, network, mac, given }: Wanted, cancelled: AbortSignal): Promise<Endpoint> {
     const { held, endpoints } = this.#ports;
     for (const ip of given) {
       const pool = ip.includes(':') ? network.range6 : network.range;
@@ -138,10 +152,8 @@ export class NetworkDriver {
         throw new FabricError('address-invalid', { what: `${network.name} has no IPv6, so not ${ip}` });
       await held.take({ network: network.name, ip }, pool, cancelled);
     }
-    const ips =
-      given.length > 0
-        ? given
-        : [await held.request({ network: network.name, pool: network.range, wanted: null }, cancelled)];
+    const any = { network: network.name, pool: network.range, wanted: null };
+    const ips = given.length > 0 ? given : [await held.request(any, cancelled)];
     const ifname = `${IFNAME_PREFIX}${id}`.slice(0, IFNAME_CHARS_MAX);
     return endpoints.create({ id, network: network.name, ifname, ips, mac }, cancelled);
   }
@@ -153,11 +165,21 @@ export class NetworkDriver {
   #endpoint(body: Fields): Endpoint {
     const id = idOf(body, 'EndpointID');
     const endpoint = this.#ports.endpoints.find(id);
-    if (endpoint !== null) return endpoint;
+    if (endpoint?.isReady === true) return endpoint;
     throw new FabricError('attachment-unknown', {
       what: `fabric has no endpoint ${id}`,
       why: 'its interface vanished, or fabric was reset since it was made',
       fix: 'Start the container again',
     });
   }
+}
+
+function fits({ ips, mac }: Endpoint, wanted: Wanted): boolean {
+  return wanted.given.every((ip) => ips.includes(ip)) && (wanted.mac === null || wanted.mac === mac);
+}
+
+/** Docker takes no answer to what it has said itself. */
+function answerFor({ ips, mac }: Endpoint, { given, network, mac: wantedMac }: Wanted): object {
+  const chosen = given.length === 0 ? { Address: `${ips[0]}/${network.range.prefix}` } : {};
+  return { Interface: { ...(wantedMac === null ? { MacAddress: mac } : {}), ...chosen } };
 }

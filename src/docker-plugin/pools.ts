@@ -6,6 +6,12 @@ import { type Cidr, cidrContains, formatCidr, parseCidr } from '../base/address.
 import { FabricError } from '../base/errors.ts';
 import type { FabricNetwork } from './backend.ts';
 
+/**
+ * What Docker is told of an IPv4 pool that nobody chose. It looks through the host's routes for one that overlaps a pool of ours,
+ * and host0 has the route to all of the range: it would ask for another pool for ever. Of this one it does not ask.
+ */
+export const UNCHECKED_SUBNET = '0.0.0.0/0';
+
 export interface Pool {
   readonly network: FabricNetwork;
   readonly subnet: Cidr;
@@ -48,6 +54,7 @@ export function choosePool(
 
 /** Throws `address-invalid` unless the text is a block within the network's range of that family. */
 export function refuseForeignSubnet(text: string, network: FabricNetwork): void {
+  if (text === UNCHECKED_SUBNET) return;
   const whole = text.includes(':') ? network.range6 : network.range;
   if (whole !== null) blockWithin(text, { of: whole, flag: 'the subnet', network });
   else

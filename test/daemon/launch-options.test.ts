@@ -32,6 +32,7 @@ test('no flags: everything is left to the state directory or the defaults', () =
     datapath: null,
     trustedSubnets: null,
     dns: NO_DNS_OPTIONS,
+    docker: null,
     stateDir: '/s',
     runDir: '/r',
     logLevel: 'info',
@@ -167,6 +168,7 @@ describe('settings', () => {
       trustedSubnets: [],
       dns: { enabled: true, domain: 'fabric.internal', upstreams: null, order: 'rotate' },
       exposed: true,
+      docker: false,
       targets: [],
     });
   });

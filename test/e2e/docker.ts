@@ -1,25 +1,18 @@
 // Docker on a host of fabric's: its own containers reach the outside and are reached by their published port before fabric,
 // while it runs, after its stop and after its reset; and a container of Docker's gets an interface by `fabric attach docker:NAME`.
 
-import { existsSync } from 'node:fs';
 import { type Test, test } from 'tap';
 import { makeBusyboxImage } from '../lab/busybox-image.ts';
+import { DOCKER, NO_DOCKER, startDocker } from '../lab/docker.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { httpGet } from '../lab/http-get.ts';
 import { kernelState } from '../lab/kernel-state.ts';
 import { Lab } from '../lab/lab.ts';
 
-/** Debian's by their paths: a machine may have other programs of these names in front of them. */
-const DOCKER = '/usr/bin/docker';
-const DAEMON = '/usr/sbin/dockerd';
-const NOT_INSTALLED =
-  existsSync(DAEMON) && existsSync(DOCKER) ? false : 'docker.io is not installed: FABRIC_SETUP=full npm run setup';
 const OUTSIDE = '203.0.113.9';
-/** No systemd here, nothing of the machine's own Docker, no look outside. */
-const DOCKERD = [DAEMON, '--storage-driver', 'vfs', '--exec-opt', 'native.cgroupdriver=cgroupfs'];
 
-test("Docker's own containers keep working", { skip: NOT_INSTALLED }, async (t) => {
+test("Docker's own containers keep working", { skip: NO_DOCKER }, async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const image = await makeBusyboxImage(lab.directory);
@@ -64,22 +57,6 @@ test("Docker's own containers keep working", { skip: NOT_INSTALLED }, async (t) 
   const after = await kernelState(host);
   for (const [part, lines] of Object.entries(before)) t.same(after[part], lines, `after reset as before: ${part}`);
 });
-
-async function startDocker(lab: Lab, host: LabHost): Promise<void> {
-  const daemon = lab.spawn([...host.enter(), ...DOCKERD]);
-  let said = '';
-  daemon.stderr!.on('data', (chunk: Buffer) => {
-    said += chunk.toString('utf8');
-  });
-  await eventually(
-    'Docker answers',
-    async () => {
-      if (daemon.exitCode !== null) throw new Error(`dockerd ended with ${daemon.exitCode}: ${said}`);
-      return (await host.run([DOCKER, 'version'], { mayFail: true })).status === 0;
-    },
-    { timeoutMs: 30_000 },
-  );
-}
 
 /** Out by masquerade, in by the published port, from another host. */
 async function works(t: Test, host: LabHost, other: LabHost, when: string): Promise<void> {

@@ -1,0 +1,143 @@
+import { describe, expect, test } from 'vitest';
+import { parseCidr } from '../../src/base/address.ts';
+import { FabricError } from '../../src/base/errors.ts';
+import { DockerService, type DockerServicePorts } from '../../src/daemon/docker-service.ts';
+import type { NetworkFacts } from '../../src/daemon/genesis.ts';
+import type { ApiRoutes } from '../../src/daemon/local-api.ts';
+import { ManualTimers } from '../fakes/manual-timers.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
+import { setUp, turn } from './attachments-world.ts';
+
+type Events = Parameters<DockerServicePorts['api']['events']>;
+
+function service() {
+  const timers = new ManualTimers();
+  const log = new RecordingLog();
+  const sockets: { routes: ApiRoutes; isOpen: boolean }[] = [];
+  const streams: { hears: Events[1]; end: (error?: Error) => void }[] = [];
+  const docker = { asked: 0, canListen: true };
+  const made = new DockerService({
+    timers,
+    log,
+    random: new SeededRandom(3),
+    api: {
+      get: async () => {
+        docker.asked++;
+        return [];
+      },
+      events: (_filters, hears) =>
+        new Promise((resolve, reject) => {
+          streams.push({ hears, end: (error) => (error === undefined ? resolve() : reject(error)) });
+        }),
+    },
+    makeSocket: (routes) => {
+      const socket = { routes, isOpen: false };
+      return {
+        listen: async () => {
+          if (!docker.canListen) throw new FabricError('daemon-running', { what: 'another process is the plugin' });
+          socket.isOpen = true;
+          sockets.push(socket);
+        },
+        close: async () => {
+          socket.isOpen = false;
+        },
+      };
+    },
+  });
+  const call = (method: string, body: unknown = {}) =>
+    sockets.at(-1)!.routes[`POST /${method}`]!({
+      body,
+      query: new URLSearchParams(),
+      closed: new AbortController().signal,
+      socketFd: -1,
+    });
+  return { service: made, timers, log, sockets, streams, docker, call };
+}
+
+function member() {
+  const { attachments, entries, reservations, store } = setUp();
+  const range = parseCidr('10.32.0.0/12')!;
+  const facts = { v4: { range }, v6: null, gateway: '10.32.0.1', gateway6: null } as unknown as NetworkFacts;
+  return { facts, attachments, attachmentEntries: entries, reservations, store };
+}
+
+describe('the socket', () => {
+  test('listens before this host is a member, and says so until it is', async () => {
+    const { service: docker, call } = service();
+    await docker.enable();
+    expect(docker.facts()).toMatchObject({ state: 'serving', reason: null });
+    expect(await call('Plugin.Activate')).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
+    expect(await call('IpamDriver.RequestPool')).toMatchObject({ Err: expect.stringMatching(/not ready/) });
+    docker.join(member());
+    expect(await call('IpamDriver.RequestPool')).toMatchObject({ PoolID: 'fabric,10.32.0.0/12' });
+  });
+
+  test('is not there, and Docker is not asked, until it is enabled', async () => {
+    const { service: docker, sockets, streams, timers } = service();
+    docker.join(member());
+    expect([docker.facts().state, sockets.length, streams.length, timers.pending]).toEqual(['off', 0, 0, 0]);
+    await docker.enable();
+    await docker.enable();
+    expect([sockets.length, streams.length]).toEqual([1, 1]);
+  });
+
+  test('is closed when it is disabled: Docker is no longer heard, no timer is left', async () => {
+    const { service: docker, sockets, streams, timers } = service();
+    docker.join(member());
+    await docker.enable();
+    await docker.disable();
+    expect([sockets[0]!.isOpen, streams[0]!.hears.stopped.aborted, docker.facts().state]).toEqual([false, true, 'off']);
+    streams[0]!.end();
+    await turn();
+    expect(timers.pending).toBe(0);
+  });
+
+  test('that another process has is a fault in status, which a launch survives and a command tells', async () => {
+    const { service: docker, docker: machine } = service();
+    machine.canListen = false;
+    await docker.enableAtStart();
+    expect(docker.facts()).toMatchObject({ state: 'failed', reason: 'another process is the plugin' });
+    await expect(docker.enable()).rejects.toMatchObject({ code: 'daemon-running' });
+    machine.canListen = true;
+    await docker.enable();
+    expect(docker.facts()).toMatchObject({ state: 'serving', reason: null });
+  });
+});
+
+describe("Docker's events", () => {
+  test('each asks for a look, and so does the beginning of the stream', async () => {
+    const { service: docker, streams, docker: machine } = service();
+    docker.join(member());
+    await docker.enable();
+    expect(machine.asked).toBe(0);
+    streams[0]!.hears.opened();
+    await turn();
+    expect(machine.asked).toBe(1);
+    streams[0]!.hears.event({ Type: 'network', Action: 'connect' });
+    await turn();
+    expect(machine.asked).toBe(2);
+  });
+
+  test('are heard again after Docker ended, later and later while it is not there, with one line in the log', async () => {
+    const { service: docker, streams, timers, log } = service();
+    docker.join(member());
+    await docker.enable();
+    const fail = async () => {
+      streams.at(-1)!.end(new Error('connect ENOENT'));
+      await turn();
+    };
+    await fail();
+    expect(docker.facts().reason).toBe('connect ENOENT');
+    timers.advance(1_000);
+    expect(streams.length).toBe(2);
+    await fail();
+    timers.advance(1_999);
+    expect(streams.length).toBe(2);
+    timers.advance(1);
+    expect(streams.length).toBe(3);
+    expect(log.lines.filter(({ event }) => event.startsWith('Docker is not heard')).length).toBe(1);
+    streams.at(-1)!.hears.opened();
+    expect(docker.facts().reason).toBeNull();
+  });
+});

@@ -1,0 +1,360 @@
+import { describe, expect, test } from 'vitest';
+import { FabricError } from '../../src/base/errors.ts';
+import { ANSWER_MS_MAX, DockerPlugin } from '../../src/docker-plugin/docker-plugin.ts';
+import { HOLD_MS } from '../../src/docker-plugin/held-addresses.ts';
+import { ManualTimers } from '../fakes/manual-timers.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+import { DockerWorld, endpointId, NETWORK_ID } from './world.ts';
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+const ids = { NetworkID: NETWORK_ID, EndpointID: endpointId(1) };
+const generic = (options: object) => ({ 'com.docker.network.generic': options });
+
+describe('what Docker asks first', () => {
+  test('both drivers, of local scope, are there before this host is a member', async () => {
+    const plugin = new DockerPlugin({ timers: new ManualTimers(), log: new RecordingLog() });
+    expect(await plugin.call('Plugin.Activate', undefined)).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
+    expect(await plugin.call('NetworkDriver.GetCapabilities', null)).toMatchObject({ Scope: 'local' });
+    expect(await plugin.call('IpamDriver.GetCapabilities', {})).toMatchObject({ RequiresMACAddress: false });
+    expect(await plugin.call('NetworkDriver.Leave', ids)).toEqual({});
+    expect(await plugin.call('IpamDriver.RequestPool', {})).toMatchObject({ Err: expect.stringMatching(/not ready/) });
+  });
+
+  test('a method that is not there, or a body that is none, is an error and no crash', async () => {
+    const world = new DockerWorld();
+    expect(await world.call('NetworkDriver.Teleport')).toMatchObject({ Err: expect.stringContaining('has no') });
+    expect(await world.call('NetworkDriver.Join', [1])).toMatchObject({ Err: expect.stringContaining('an object') });
+    expect(world.plugin.counters).toMatchObject({ calls: 2, errors: 2, late: 0 });
+  });
+});
+
+describe('pools', () => {
+  test.each([
+    ['nothing chosen', {}, { PoolID: 'fabric,10.32.0.0/12', Pool: '0.0.0.0/0' }],
+    ['a subnet', { Pool: '10.40.0.0/16' }, { PoolID: 'fabric,10.40.0.0/16', Pool: '10.40.0.0/16' }],
+    ['all of it', { Pool: '10.32.0.0/12' }, { PoolID: 'fabric,10.32.0.0/12', Pool: '10.32.0.0/12' }],
+    [
+      'a part to choose from',
+      { Pool: '10.40.0.0/16', SubPool: '10.40.7.0/24' },
+      { PoolID: 'fabric,10.40.0.0/16,10.40.7.0/24', Pool: '10.40.0.0/16' },
+    ],
+    ['IPv6', { V6: true }, { PoolID: 'fabric,fd00::/48', Pool: 'fd00::/48' }],
+    ['a network by name', { Options: { network: 'blue' } }, { PoolID: 'blue,10.32.0.0/12' }],
+  ])('%s', async (_name, body, answer) => {
+    expect(await new DockerWorld().call('IpamDriver.RequestPool', body)).toMatchObject(answer);
+  });
+
+  test("the gateway is the network's, with its prefix length, whatever the subnet", async () => {
+    const { Data } = await new DockerWorld().call('IpamDriver.RequestPool', { Pool: '10.40.0.0/16' });
+    expect(Data).toEqual({ 'com.docker.network.gateway': '10.32.0.1/12' });
+  });
+
+  test.each([
+    ['outside of the range', { Pool: '192.168.0.0/24' }, /--subnet 192.168.0.0\/24 is not within 10.32.0.0\/12/],
+    ['larger than the range', { Pool: '10.0.0.0/8' }, /not within/],
+    ['no block', { Pool: '10.32.0.1/12' }, /not within/],
+    ['a part outside of the subnet', { Pool: '10.40.0.0/16', SubPool: '10.41.0.0/24' }, /--ip-range/],
+    ['a network that is not there', { Options: { network: 'red' } }, /there is no fabric network red/],
+    ['IPv6 where there is none', { V6: true, Options: { network: 'blue' } }, /blue has no IPv6/],
+    ['a pool of another kind', { Pool: 7 }, /Pool is not a text/],
+  ])('refused: %s', async (_name, body, message) => {
+    expect(await new DockerWorld().call('IpamDriver.RequestPool', body)).toMatchObject({
+      Err: expect.stringMatching(message),
+      Error: expect.stringMatching(message),
+    });
+  });
+});
+
+describe('addresses', () => {
+  const PoolID = 'fabric,10.40.0.0/16';
+
+  test('carry the prefix length of the whole network', async () => {
+    const world = new DockerWorld();
+    expect(await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12' })).toEqual({
+      Address: '10.32.0.2/12',
+    });
+    expect(await world.call('IpamDriver.RequestAddress', { PoolID, Address: '10.40.0.9' })).toEqual({
+      Address: '10.40.0.9/12',
+    });
+    expect(await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,fd00::/48' })).toEqual({
+      Address: 'fd00::3/48',
+    });
+  });
+
+  test('the gateway is not allocated, and no other can be chosen', async () => {
+    const world = new DockerWorld();
+    const Options = { RequestAddressType: 'com.docker.network.gateway' };
+    expect(await world.call('IpamDriver.RequestAddress', { PoolID, Options })).toEqual({ Address: '10.32.0.1/12' });
+    const other = await world.call('IpamDriver.RequestAddress', { PoolID, Options, Address: '10.40.0.1' });
+    expect(other.Err).toMatch(/can't be the gateway/);
+    expect(world.held).toEqual([]);
+  });
+
+  test.each([
+    ['outside of the subnet', { PoolID, Address: '10.41.0.9' }, /not within 10.40.0.0\/16/],
+    ['that is none', { PoolID, Address: '10.40.0.900' }, /no IP address/],
+    ['of a pool that is not ours', { PoolID: 'LocalDefault/172.18.0.0/16' }, /no address pool of fabric/],
+  ])('refused: one %s', async (_name, body, message) => {
+    expect((await new DockerWorld().call('IpamDriver.RequestAddress', body)).Err).toMatch(message);
+  });
+
+  test('one that no endpoint ever takes is free after a while', async () => {
+    const world = new DockerWorld();
+    await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12' });
+    world.timers.advance(HOLD_MS - 1);
+    expect(world.held.length).toBe(1);
+    world.timers.advance(HOLD_MS);
+    expect(world.held).toEqual([]);
+    expect(world.timers.pending).toBe(0);
+  });
+});
+
+describe('networks', () => {
+  test('are durable, and which fabric network one is was said at its creation', async () => {
+    const world = new DockerWorld();
+    await world.network(NETWORK_ID, generic({ network: 'blue' }));
+    expect(world.networks.get(NETWORK_ID)).toMatchObject({ network: 'blue', isInternal: false });
+    expect(world.store.entries('docker-networks').length).toBe(1);
+    await world.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK_ID });
+    expect(world.store.entries('docker-networks')).toEqual([]);
+  });
+
+  test.each([
+    ['an unknown option', { Options: generic({ netwrok: 'blue' }) }, /knows no option netwrok/],
+    ['a network that is not there', { Options: generic({ network: 'red' }) }, /no fabric network red/],
+    [
+      "a subnet of Docker's own choice",
+      { IPv4Data: [{ Pool: '172.18.0.0/16' }] },
+      /172.18.0.0\/16 is not within 10.32.0.0\/12.*--ipam-driver fabric/,
+    ],
+    ['no id', { NetworkID: '' }, /NetworkID is not an id/],
+    ['an id that would be a path', { NetworkID: '../../../../../../etc' }, /NetworkID is not an id/],
+  ])('refused: %s', async (_name, change, message) => {
+    const world = new DockerWorld();
+    const body = { NetworkID: NETWORK_ID, Options: generic({}), IPv4Data: [], ...change };
+    expect((await world.call('NetworkDriver.CreateNetwork', body)).Err).toMatch(message);
+    expect(world.networks.all()).toEqual([]);
+  });
+
+  test('an auxiliary address is kept as long as its network', async () => {
+    const world = new DockerWorld();
+    await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12', Address: '10.32.0.9' });
+    const IPv4Data = [{ Pool: '10.32.0.0/12', AuxAddresses: { router: '10.32.0.9/12' } }];
+    await world.call('NetworkDriver.CreateNetwork', { NetworkID: NETWORK_ID, IPv4Data });
+    world.timers.advance(10 * HOLD_MS);
+    expect(world.held.map(({ ip }) => ip)).toEqual(['10.32.0.9']);
+  });
+});
+
+describe('endpoints', () => {
+  test("answer with what Docker did not say, and lead into the container by the network's gateway", async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const Interface = { Address: '10.32.0.9/12', AddressIPv6: 'fd00::9/48' };
+    expect(await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface })).toEqual({
+      Interface: { MacAddress: '02:00:00:00:00:07' },
+    });
+    expect(world.endpoints.get(endpointId(1))).toMatchObject({
+      ips: ['10.32.0.9', 'fd00::9'],
+      ifname: 'fabd01010101010',
+    });
+    expect(await world.call('NetworkDriver.Join', { ...ids, SandboxKey: '/nowhere' })).toEqual({
+      InterfaceName: { SrcName: 'fabd01010101010', DstPrefix: 'eth' },
+      Gateway: '10.32.0.1',
+      GatewayIPv6: 'fd00::1',
+    });
+  });
+
+  test('a MAC and no address: the address is ours to choose', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const Interface = { MacAddress: '02:42:0A:00:00:01' };
+    expect(await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface })).toEqual({
+      Interface: { Address: '10.32.0.2/12' },
+    });
+    expect(world.endpoints.get(endpointId(1))?.mac).toBe('02:42:0a:00:00:01');
+  });
+
+  test("an internal network has no gateway and wants none of Docker's", async () => {
+    const world = new DockerWorld();
+    await world.network(NETWORK_ID, { 'com.docker.network.internal': true });
+    await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface: { Address: '10.32.0.9/12' } });
+    const joined = await world.call('NetworkDriver.Join', ids);
+    expect(joined).toMatchObject({ DisableGatewayService: true });
+    expect(joined).not.toHaveProperty('Gateway');
+  });
+
+  test.each([
+    ['on a network that is not known', { NetworkID: 'cd'.repeat(32) }, /not known to fabric/],
+    ['with a multicast MAC', { Interface: { MacAddress: '01:00:5e:00:00:01' } }, /no MAC of a container/],
+    ['outside of the range', { Interface: { Address: '172.18.0.2/16' } }, /is outside/],
+    ['with a malformed address', { Interface: { Address: '10.32.0.9/40' } }, /no IP address/],
+  ])('refused: one %s', async (_name, change, message) => {
+    const world = new DockerWorld();
+    await world.network();
+    const body = { ...ids, Interface: { Address: '10.32.0.9/12' }, ...change };
+    expect((await world.call('NetworkDriver.CreateEndpoint', body)).Err).toMatch(message);
+    expect(world.endpoints.size).toBe(0);
+  });
+
+  test("another endpoint's address is refused", async () => {
+    const world = new DockerWorld();
+    await world.network();
+    await world.start(1, '10.32.0.9');
+    await expect(world.start(2, '10.32.0.9')).rejects.toThrow(/10.32.0.9 is in use/);
+    const Interface = { Address: '10.32.0.9/12' };
+    const second = await world.call('NetworkDriver.CreateEndpoint', { ...ids, EndpointID: endpointId(2), Interface });
+    expect(second.Err).toMatch(/10.32.0.9 is in use/);
+  });
+
+  test("asked for again with the same wishes, the answer is the same; with others it is another endpoint's business", async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const body = { ...ids, Interface: { Address: '10.32.0.9/12' } };
+    const first = await world.call('NetworkDriver.CreateEndpoint', body);
+    expect(await world.call('NetworkDriver.CreateEndpoint', body)).toEqual(first);
+    expect(await world.call('NetworkDriver.EndpointOperInfo', ids)).toEqual({
+      Value: { 'fabric.mac': '02:00:00:00:00:07', 'fabric.ips': '10.32.0.9' },
+    });
+  });
+
+  test('what is gone or was never there is deleted without an error', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    expect(await world.call('NetworkDriver.DeleteEndpoint', ids)).toEqual({});
+    expect((await world.call('NetworkDriver.Join', ids)).Err).toMatch(/fabric has no endpoint/);
+  });
+
+  test('published ports are refused in words, none are not', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const publish = (ports: unknown) =>
+      world.call('NetworkDriver.ProgramExternalConnectivity', {
+        ...ids,
+        Options: { 'com.docker.network.portmap': ports },
+      });
+    expect(await publish(null)).toEqual({});
+    expect(await publish([])).toEqual({});
+    expect((await publish([{ Proto: 6, Port: 80, HostPort: 8080 }])).Err).toMatch(/publishes no ports/);
+  });
+});
+
+describe('restarts', () => {
+  test('a container that restarts has its address again, and another one meanwhile does not', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    await world.stop(1, ip);
+    world.timers.advance(500);
+    expect(await world.start(2)).toBe(ip);
+    expect(await world.start(3)).not.toBe(ip);
+  });
+
+  test('side by side: who stopped first starts first', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const first = await world.start(1);
+    const second = await world.start(2);
+    await world.stop(1, first);
+    world.timers.advance(100);
+    await world.stop(2, second);
+    world.timers.advance(100);
+    expect([await world.start(3), await world.start(4)]).toEqual([first, second]);
+  });
+
+  test('one that stopped some seconds ago does not keep the address of one that restarts now from it', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const stopped = await world.start(1);
+    const restarted = await world.start(2);
+    await world.stop(1, stopped);
+    world.timers.advance(3_000);
+    await world.stop(2, restarted);
+    world.timers.advance(200);
+    expect(await world.start(3)).toBe(restarted);
+  });
+
+  test('an address that was given back is free after a while; of a live endpoint it never is', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const live = await world.start(1);
+    const gone = await world.start(2);
+    await world.call('IpamDriver.ReleaseAddress', { PoolID: 'fabric,10.32.0.0/12', Address: live });
+    await world.stop(2, gone);
+    world.timers.advance(2 * HOLD_MS);
+    expect(world.held.map(({ ip }) => ip)).toEqual([live]);
+    expect(await world.start(3)).not.toBe(live);
+  });
+});
+
+describe('every call is answered in time', () => {
+  test('a slow reservation is an error, and works when it is asked for again', async () => {
+    const world = new DockerWorld();
+    let arrive = (): void => undefined;
+    world.beforeReserve = () => new Promise((resolve) => (arrive = resolve));
+    const slow = world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12' });
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    expect((await slow).Err).toMatch(/takes longer than 80 ms\. Try again/);
+    arrive();
+    world.beforeReserve = async () => {};
+    expect(await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12' })).toHaveProperty('Address');
+    expect(world.plugin.counters).toMatchObject({ calls: 2, errors: 1, late: 1 });
+    expect(world.plugin.counters.slowestMs).toBe(ANSWER_MS_MAX);
+  });
+
+  test('an endpoint is answered before its interface is there, which Join waits for', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    let arrive = (): void => undefined;
+    let cancelled: AbortSignal | null = null;
+    world.beforeCreate = (signal) => {
+      cancelled = signal;
+      return new Promise((resolve) => (arrive = resolve));
+    };
+    const body = { ...ids, Interface: { Address: '10.32.0.9/12' } };
+    const early = world.call('NetworkDriver.CreateEndpoint', body);
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    expect(await early).toEqual({ Interface: { MacAddress: '02:00:00:00:00:07' } });
+    expect(cancelled!.aborted).toBe(false);
+    const join = world.call('NetworkDriver.Join', ids);
+    await turn();
+    arrive();
+    expect(await join).toMatchObject({ Gateway: '10.32.0.1' });
+  });
+
+  test('what fails behind the answer is told by Join', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    let fail = (_error: Error): void => undefined;
+    world.beforeCreate = () => new Promise((_resolve, reject) => (fail = reject));
+    const early = world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface: { Address: '10.32.0.9/12' } });
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    await early;
+    const join = world.call('NetworkDriver.Join', ids);
+    await turn();
+    fail(new FabricError('limit', { what: 'the bridge is full' }));
+    expect((await join).Err).toMatch(/the bridge is full/);
+    expect(world.log.lines.map(({ event }) => event)).toContain('what a call of Docker began has failed');
+  });
+
+  test('a removal goes on behind the answer', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    let arrive = (): void => undefined;
+    world.beforeRemove = () => new Promise((resolve) => (arrive = resolve));
+    const removal = world.call('NetworkDriver.DeleteEndpoint', ids);
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    expect(await removal).toEqual({});
+    await world.call('IpamDriver.ReleaseAddress', { PoolID: 'fabric,10.32.0.0/12', Address: ip });
+    arrive();
+    await turn();
+    expect(world.endpoints.size).toBe(0);
+    world.timers.advance(2 * HOLD_MS);
+    expect(world.held).toEqual([]);
+  });
+});
