@@ -12,7 +12,7 @@ import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
-import { setupDocker } from './commands/setup.ts';
+import { setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
 import { status } from './commands/status.ts';
 import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
 
@@ -125,6 +125,15 @@ function buildProgram(): Command {
   verb(dns, 'lookup', 'what the name server would answer').argument('<name|ip>').action(dnsLookup);
 
   const setup = program.command('setup').description('let other programs of this host use fabric');
+  verb(setup, 'cni', 'install the CNI plugin and a configuration for container runtimes')
+    .option('--conf-dir <dir>', 'where runtimes read CNI configurations', '/etc/cni/net.d')
+    .option('--bin-dir <dir>', 'where they find CNI plugins', '/opt/cni/bin')
+    .option('--remove', 'take both away')
+    .action(setupCni);
+  verb(setup, 'systemd', 'install a systemd unit; it starts nothing by itself')
+    .option('--unit-dir <dir>', 'where systemd finds units', '/etc/systemd/system')
+    .option('--remove', 'take it away')
+    .action(setupSystemd);
   verb(setup, 'docker', 'be a network plugin of Docker, now and after each launch (docs/docker.md)')
     .option('--remove', 'no longer be one')
     .action(setupDocker);

@@ -9,6 +9,8 @@ import type { Lab } from './lab.ts';
 /** Debian's by their paths: a machine may have other programs of these names in front of them. */
 export const DOCKER = '/usr/bin/docker';
 const DAEMON = '/usr/sbin/dockerd';
+/** On the host. */
+export const DOCKER_PLUGIN_SOCKET = '/run/docker/plugins/fabric.sock';
 /** For `skip` of a test; false when all is there. */
 export const NO_DOCKER =
   existsSync(DAEMON) && existsSync(DOCKER) ? false : 'docker.io is not installed: FABRIC_SETUP=full npm run setup';

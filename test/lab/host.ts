@@ -64,6 +64,11 @@ export class LabHost {
     return ownDirectory(this.directory, '/var/lib/fabric');
   }
 
+  /** /run of this host, seen from outside. */
+  get runDirectory(): string {
+    return ownDirectory(this.directory, '/run');
+  }
+
   /** In the host's network, mount and PID namespaces. */
   run(command: readonly string[], options: ExecOptions = {}): Promise<Result> {
     return exec([...this.enter(), ...command], options);
