@@ -1,6 +1,6 @@
-// `npm run package [-- --to DIR] [-- --level 1]`: a tarball and a .deb of fabric that install on a host without compiler, npm or Node.
-// Both hold one tree, /opt/fabric: the compiled TypeScript, the npm packages that it needs at run time, the native programs and
-// the Node that they were built for. Nothing in it is configured: `fabric setup` does that.
+// `npm run package [-- --to DIR --level 1..9 --as-is]`: a tarball and a .deb of fabric that install on a host without compiler, npm
+// or Node. Both hold one tree, /opt/fabric: the compiled TypeScript, the npm packages that it needs at run time, the native
+// programs and the Node that they were built for. Nothing in it is configured: `fabric setup` does that.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -27,7 +27,9 @@ const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json'];
 const NATIVE = ['native/build/Release/fabric-engine', 'native/build/Release/fabric_addon.node', 'bin/cni/fabric'];
 /** Of an npm package: what Node loads, and its licence. */
 const RUNTIME_FILE = /(\.(c|m)?js|\.json|\.node|\.proto|^licen[cs]e.*|^copying.*|^notice.*)$/i;
-const NOT_RUNTIME = /^(node_modules|test|tests|deps|src|docs|example|examples|obj\.target|\.github|@types)$/;
+/** Folders of a package, which hold what others wrote or tests; and what a build leaves. */
+const NOT_RUNTIME = /^(test|tests|deps|docs|example|examples|\.github)$/;
+const NOWHERE = /^(node_modules|obj\.target)$/;
 /** What fabric runs beside its own programs. */
 const TOOLS = ['nftables'];
 /** The Node of the package, whatever Node the host has. */
@@ -37,7 +39,15 @@ root=$(dirname -- "$(dirname -- "$(readlink -f -- "$0")")")
 exec "$root/lib/node" "$root/dist/src/cli/main.js" "$@"
 `;
 
-const { values } = parseArgs({ options: { to: { type: 'string' }, level: { type: 'string', default: '6' } } });
+const { values } = parseArgs({
+  options: {
+    to: { type: 'string', default: join(root, 'build/package') },
+    /** Of gzip. */
+    level: { type: 'string', default: '6' },
+    /** What is built already, without a look whether it is up to date. */
+    'as-is': { type: 'boolean', default: false },
+  },
+});
 const { version, description } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 function say(text) {
@@ -52,13 +62,13 @@ function run(command, args, options = {}) {
   throw new Error(`${[command, ...args].join(' ')} ended with ${result.status ?? result.signal}\n${result.stderr}`);
 }
 
-/** Copies what `accept` takes by its name; folders that hold nothing of it are not made. */
-function copyFiles(from, to, accept, isFolder = () => true) {
+/** Copies the files that `accept` takes by their names; folders that hold none are not made. `passOver` is asked of its own folders. */
+function copyFiles(from, to, accept, passOver = /^$/) {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) {
-      if (isFolder(entry.name)) copyFiles(source, target, accept, isFolder);
-    } else if (entry.isFile() && accept(entry.name)) {
+      if (!passOver.test(entry.name) && !NOWHERE.test(entry.name)) copyFiles(source, target, accept);
+    } else if (entry.isFile() && accept.test(entry.name)) {
       mkdirSync(to, { recursive: true });
       cpSync(source, target);
     }
@@ -72,20 +82,10 @@ function makeTree(stage) {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     cpSync(join(root, path), join(tree, path));
   }
-  copyFiles(join(root, 'dist/src'), join(tree, 'dist/src'), (name) => name.endsWith('.js'));
-  copyFiles(
-    join(root, 'docs'),
-    join(tree, 'docs'),
-    (name) => /\.(md|json)$/.test(name),
-    (name) => name === 'adr',
-  );
+  copyFiles(join(root, 'dist/src'), join(tree, 'dist/src'), /\.js$/);
+  copyFiles(join(root, 'docs'), join(tree, 'docs'), /\.(md|json)$/, /^results$/);
   for (const folder of run('npm', ['ls', '--omit=dev', '--all', '--parseable']).trim().split('\n').slice(1)) {
-    copyFiles(
-      folder,
-      join(tree, relative(root, folder)),
-      (name) => RUNTIME_FILE.test(name),
-      (name) => !NOT_RUNTIME.test(name),
-    );
+    copyFiles(folder, join(tree, relative(root, folder)), RUNTIME_FILE, NOT_RUNTIME);
   }
   mkdirSync(join(tree, 'lib'), { recursive: true });
   cpSync(process.execPath, join(tree, 'lib/node'));
@@ -103,10 +103,15 @@ function dependencies(tree) {
   for (const program of run('find', [tree, '-type', 'f', ...isProgram])
     .trim()
     .split('\n')) {
-    const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' }); // says nothing of scripts and static programs
-    for (const [, path] of stdout.matchAll(/=> (\/\S+)/g)) libraries.add(basename(path));
+    // Both say nothing of scripts; ldd has the path of each library, also of those that others of them need.
+    const { stdout: dynamic } = spawnSync('readelf', ['-d', program], { encoding: 'utf8' });
+    const needed = [...dynamic.matchAll(/\(NEEDED\).*\[(.*)\]/g)].map(([, name]) => name);
+    const { stdout: resolved } = spawnSync('ldd', [program], { encoding: 'utf8' });
+    for (const [, name, path] of resolved.matchAll(/(\S+) => (\/\S+)/g)) {
+      if (needed.includes(name)) libraries.add(`*/${path.split('/').slice(-2).join('/')}`);
+    }
   }
-  const owners = run('dpkg-query', ['-S', ...[...libraries].map((name) => `*/${name}`)]);
+  const owners = run('dpkg-query', ['-S', ...libraries]);
   const packages = new Set(
     owners
       .trim()
@@ -149,8 +154,8 @@ Description: ${description.replace(/^fabric: /, '')}
   return architecture;
 }
 
-bootstrap();
-const to = values.to ?? join(root, 'build/package');
+if (!values['as-is']) bootstrap();
+const { to } = values;
 const stage = mkdtempSync(join(tmpdir(), 'fabric-package-'));
 try {
   chmodSync(stage, 0o755);

@@ -6,7 +6,7 @@ import type { Cancel, Log, Random, Store, Timers } from '../base/capabilities.ts
 import { FabricError } from '../base/errors.ts';
 import { DockerNetworks } from '../docker-plugin/docker-networks.ts';
 import { DockerPlugin } from '../docker-plugin/docker-plugin.ts';
-import { renamedBy } from '../docker-plugin/docker-view.ts';
+import { readContainerEvent } from '../docker-plugin/docker-view.ts';
 import { DockerWatch } from '../docker-plugin/docker-watch.ts';
 import { HeldAddresses } from '../docker-plugin/held-addresses.ts';
 import { IpamDriver } from '../docker-plugin/ipam-driver.ts';
@@ -19,7 +19,7 @@ import type { DockerFacts } from './status-types.ts';
 
 /** Where dockerd looks for plugins, by the name of the socket. */
 export const PLUGIN_SOCKET = '/run/docker/plugins/fabric.sock';
-const EVENTS = { type: ['network', 'container'], event: ['connect', 'rename'] };
+const EVENTS = { type: ['network', 'container'], event: ['connect', 'rename', 'destroy'] };
 /** Between attempts to hear Docker's events; doubled up to the limit. */
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 30_000;
@@ -140,7 +140,9 @@ export class DockerService {
       isAuxiliary: (address) => networks.isAuxiliary(address),
       failed: (reason) => log.error('an address of Docker could not be given back', { reason }),
     });
-    const driver = new NetworkDriver({ network, networks, held, endpoints: backend.endpoints });
+    const { endpoints } = backend;
+    const containerOf = (id: string) => watch.containerOf(id);
+    const driver = new NetworkDriver({ network, networks, held, endpoints, containerOf });
     const looks = new Reconciler(
       () => watch.look(),
       (reason) => log.warn('Docker could not be asked for its endpoints', { reason }),
@@ -150,7 +152,7 @@ export class DockerService {
       networks,
       timers,
       log,
-      endpoints: () => backend.endpoints.all(),
+      endpoints: () => endpoints.all(),
       rename: (id, name, aliases) => backend.rename(id, name, aliases),
       remove: (endpoint) => driver.removeEndpoint(endpoint),
       lookAgain: () => looks.request(),
@@ -171,8 +173,9 @@ export class DockerService {
       serving.looks.request();
     };
     const event = (value: unknown): void => {
-      const container = renamedBy(value);
-      if (container !== null) serving.watch.renamed(container);
+      const said = readContainerEvent(value);
+      if (said?.what === 'removed') return serving.held.containerGone(said.containerId);
+      if (said?.what === 'renamed') serving.watch.renamed(said.containerId);
       serving.looks.request();
     };
     const ended = (reason: string): void => {

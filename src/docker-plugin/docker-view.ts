@@ -58,11 +58,14 @@ export function readContainer(value: unknown): ContainerNames {
   return { name: textOf(fields, 'Name').replace(/^\//, ''), byEndpoint };
 }
 
-/** The container that an event renames; null for all others. */
-export function renamedBy(value: unknown): string | null {
+/** What an event says of a container; null for all others. */
+export function readContainerEvent(
+  value: unknown,
+): { readonly what: 'renamed' | 'removed'; readonly containerId: string } | null {
   const event = fieldsOf(value, 'event');
-  if (event.Type !== 'container' || event.Action !== 'rename') return null;
-  return textOf(fieldsOf(event.Actor, 'Actor'), 'ID');
+  const what = event.Action === 'rename' ? 'renamed' : event.Action === 'destroy' ? 'removed' : null;
+  if (event.Type !== 'container' || what === null) return null;
+  return { what, containerId: textOf(fieldsOf(event.Actor, 'Actor'), 'ID') };
 }
 
 function namesOf(fields: Fields, key: string): readonly string[] {

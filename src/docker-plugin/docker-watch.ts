@@ -39,6 +39,11 @@ export class DockerWatch {
     this.#ports = ports;
   }
 
+  /** Whose endpoint that is or was a moment ago; null while Docker has not told. */
+  containerOf(endpointId: string): string | null {
+    return this.#named.get(endpointId) ?? null;
+  }
+
   /** Its names are read anew by the next look. */
   renamed(containerId: string): void {
     for (const [endpoint, container] of this.#named) if (container === containerId) this.#named.delete(endpoint);

@@ -1,6 +1,7 @@
 // Addresses on their way through Docker. Docker asks for an address before it says for which endpoint, gives it back after the
 // endpoint is gone, and asks anew when a container restarts, without a word of which container it is. So an address that is
-// given back waits: the next question gets it again, which is how `docker restart` keeps a container's address.
+// given back waits: the next question gets it again, which is how `docker restart` keeps a container's address. Of several, that
+// of a container which Docker has started before goes first; a container that was removed asks no more.
 //
 //   asked for ──▶ reserved ──▶ an endpoint's ──▶ waiting ──▶ free
 //                    ╰──────────────────────────────╯ ╰──▶ asked for again
@@ -33,6 +34,8 @@ interface Wait {
   sinceMs: number;
   /** Given back by Docker, so that another question may get it. */
   isOffered: boolean;
+  /** Who had it, where Docker has told. */
+  readonly containerId: string | null;
 }
 
 export class HeldAddresses {
@@ -76,12 +79,18 @@ export class HeldAddresses {
 
   /** Docker gives it back. Of an endpoint that is still there, and of an address that is not Docker's, it changes nothing. */
   release(address: HeldAddress): void {
-    if (this.#has(address) && !this.#isInUse(address)) this.#wait(address, true);
+    if (!this.#has(address) || this.#isInUse(address)) return;
+    this.#wait(address, true, this.#waits.get(keyOf(address))?.containerId ?? null);
   }
 
-  /** An endpoint with these addresses is gone. */
-  endpointGone(addresses: readonly HeldAddress[]): void {
-    for (const address of addresses) if (this.#has(address)) this.#wait(address, true);
+  /** An endpoint with these addresses is gone; `containerId` is null where Docker has not told whose it was. */
+  endpointGone(addresses: readonly HeldAddress[], containerId: string | null): void {
+    for (const address of addresses) if (this.#has(address)) this.#wait(address, true, containerId);
+  }
+
+  /** Its container is removed: it does not come back for its addresses. */
+  containerGone(containerId: string): void {
+    for (const wait of this.#waits.values()) if (wait.containerId === containerId) wait.isOffered = false;
   }
 
   /** Addresses that no endpoint has. */
@@ -94,10 +103,10 @@ export class HeldAddresses {
     this.#cancel = null;
   }
 
-  #wait(address: HeldAddress, isOffered: boolean): void {
+  #wait(address: HeldAddress, isOffered: boolean, containerId: string | null = null): void {
     const key = keyOf(address);
     this.#waits.delete(key);
-    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered });
+    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered, containerId });
     this.#cancel ??= this.#ports.timers.after(HOLD_MS, () => this.#again());
   }
 
@@ -141,8 +150,10 @@ export class HeldAddresses {
       const ip = parseIp(address.ip);
       return isOffered && address.network === network && ip !== null && cidrHasIp(pool, ip);
     });
-    const sideBySide = fitting.find(({ sinceMs }) => nowMs - sinceMs <= SIDE_BY_SIDE_MS);
-    return (sideBySide ?? fitting.at(-1))?.address ?? null;
+    const known = fitting.filter(({ containerId }) => containerId !== null);
+    const likely = known.length > 0 ? known : fitting;
+    const sideBySide = likely.find(({ sinceMs }) => nowMs - sinceMs <= SIDE_BY_SIDE_MS);
+    return (sideBySide ?? likely.at(-1))?.address ?? null;
   }
 
   #refuseInUse(address: HeldAddress): void {

@@ -28,6 +28,8 @@ export interface NetworkDriverPorts {
   readonly networks: DockerNetworks;
   readonly held: HeldAddresses;
   readonly endpoints: DockerBackend['endpoints'];
+  /** Whose endpoint that is, where Docker has told. */
+  containerOf(endpointId: string): string | null;
 }
 
 /** What Docker asks of an endpoint. */
@@ -115,7 +117,11 @@ export class NetworkDriver {
   /** Also for one that Docker has forgotten. */
   async removeEndpoint({ id, network, ips }: Endpoint): Promise<void> {
     await this.#ports.endpoints.remove(id);
-    this.#ports.held.endpointGone(ips.map((ip) => ({ network, ip })));
+    const containerId = this.#ports.containerOf(id);
+    this.#ports.held.endpointGone(
+      ips.map((ip) => ({ network, ip })),
+      containerId,
+    );
   }
 
   operationalInfo(body: Fields): object {

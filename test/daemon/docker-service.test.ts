@@ -119,6 +119,15 @@ describe("Docker's events", () => {
     expect(machine.asked).toBe(2);
   });
 
+  test('of a container that was removed ask for none', async () => {
+    const { service: docker, streams, docker: machine } = service();
+    docker.join(member());
+    await docker.enable();
+    streams[0]!.hears.event({ Type: 'container', Action: 'destroy', Actor: { ID: 'c1' } });
+    await turn();
+    expect(machine.asked).toBe(0);
+  });
+
   test('are heard again after Docker ended, later and later while it is not there, with one line in the log', async () => {
     const { service: docker, streams, timers, log } = service();
     docker.join(member());

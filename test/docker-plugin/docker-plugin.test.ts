@@ -274,6 +274,29 @@ describe('restarts', () => {
     expect(await world.start(3)).toBe(restarted);
   });
 
+  test('one that never came up, a moment ago, does not keep an address from one that did', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const restarted = await world.start(1);
+    world.containers.set(endpointId(1), 'c1');
+    const failed = await world.start(2);
+    await world.stop(2, failed);
+    world.timers.advance(100);
+    await world.stop(1, restarted);
+    expect(await world.start(3)).toBe(restarted);
+    expect(await world.start(4)).toBe(failed);
+  });
+
+  test('a container that is removed leaves nothing for others to find again', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const removed = await world.start(1);
+    world.containers.set(endpointId(1), 'c1');
+    await world.stop(1, removed);
+    world.addresses.containerGone('c1');
+    expect(await world.start(2)).not.toBe(removed);
+  });
+
   test('an address that was given back is free after a while; of a live endpoint it never is', async () => {
     const world = new DockerWorld();
     await world.network();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readContainer, readNetwork, readNetworkIds, renamedBy } from '../../src/docker-plugin/docker-view.ts';
+import { readContainer, readContainerEvent, readNetwork, readNetworkIds } from '../../src/docker-plugin/docker-view.ts';
 import { DockerWatch, MISSING_MS } from '../../src/docker-plugin/docker-watch.ts';
 import { DockerWorld, endpointId, NETWORK_ID } from './world.ts';
 
@@ -138,13 +138,13 @@ test('a network that we forgot is learned from Docker', async () => {
 });
 
 test('nonsense instead of an answer is an expected error, never another', () => {
-  const readers = [readNetworkIds, readNetwork, readContainer, renamedBy];
+  const readers = [readNetworkIds, readNetwork, readContainer, readContainerEvent];
   const odd = fc.jsonValue({ maxDepth: 4 });
   const likely = fc.oneof(
     odd,
     fc.record({ Id: odd, Options: odd, IPAM: odd, Containers: fc.oneof(odd, fc.dictionary(fc.string(), odd)) }),
     fc.record({ Name: odd, Config: odd, NetworkSettings: fc.record({ Networks: fc.dictionary(fc.string(), odd) }) }),
-    fc.record({ Type: fc.constant('container'), Action: fc.constant('rename'), Actor: odd }),
+    fc.record({ Type: fc.constant('container'), Action: fc.constantFrom('rename', 'destroy'), Actor: odd }),
   );
   fc.assert(
     fc.property(fc.constantFrom(...readers), likely, (read, value) => {

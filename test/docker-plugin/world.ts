@@ -40,6 +40,8 @@ export class DockerWorld {
   readonly store = new MemoryStore();
   readonly held: HeldAddress[] = [];
   readonly endpoints = new Map<string, Endpoint>();
+  /** Of endpoints, as far as Docker has told. */
+  readonly containers = new Map<string, string>();
   readonly networks = new DockerNetworks(this.store);
   readonly plugin = new DockerPlugin({ timers: this.timers, log: this.log });
   /** Awaited (and so able to fail) before an interface is made. */
@@ -89,7 +91,9 @@ export class DockerWorld {
       isAuxiliary: (address) => networks.isAuxiliary(address),
       failed: (reason) => this.log.error('failed', { reason }),
     });
-    this.driver = new NetworkDriver({ network, networks, held: this.addresses, endpoints: backend.endpoints });
+    const containerOf = (id: string): string | null => this.containers.get(id) ?? null;
+    const { endpoints } = backend;
+    this.driver = new NetworkDriver({ network, networks, held: this.addresses, endpoints, containerOf });
     this.plugin.serve({ network: this.driver, ipam: new IpamDriver({ network, held: this.addresses }) });
   }
 

@@ -24,7 +24,8 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const image = await makeBusyboxImage(lab.directory);
-  const [a, b] = await Promise.all([lab.host('a'), lab.host('b')]);
+  const a = await lab.host('a');
+  const b = await lab.host('b');
   await a.launch({ flags: ['--docker'] });
   await b.launch({ join: a, token: await a.token() });
   t.equal(await hasSocket(b), false, 'nothing of Docker is touched unasked');
@@ -86,11 +87,8 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
     const pinged = await docker(b, ['exec', 'client', 'ping', '-c', '1', '-W', '2', before], { mayFail: true });
     t.equal(pinged.status, 0, 'and is reached there');
     await makeEndpoint(a, ghost);
-    t.match(
-      (await a.status()).attachments.map(({ containerId }) => containerId),
-      [ghost],
-      'an endpoint that Docker has not',
-    );
+    const ids = (await a.status()).attachments.map(({ containerId }) => containerId);
+    t.ok(ids.includes(ghost), 'an endpoint of which Docker knows nothing');
   });
 
   await t.test('a second network beside it', async (t) => {
@@ -99,6 +97,7 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
   });
 
   await t.test('our daemon is killed and comes back', async (t) => {
+    for (const host of [a, b]) await answeredInTime(t, host);
     await Promise.all([a.kill('KILL'), b.kill('KILL')]);
     await talks(t, b, 'both daemons are gone');
     await Promise.all([a.launch(), b.launch()]);
@@ -131,9 +130,7 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
 
   await t.test('in time, and gone at the end', async (t) => {
     for (const host of [a, b]) {
-      const { counters } = (await host.status()).docker;
-      t.comment(`${host.name}: ${JSON.stringify(counters)}`);
-      t.ok(counters.slowestMs! < ANSWER_MS_MAX, `${host.name}: every call was answered within ${ANSWER_MS_MAX} ms`);
+      await answeredInTime(t, host);
       await docker(host, ['rm', '--force', ...(host === a ? ['web', 'any'] : ['client'])]);
       await docker(host, ['network', 'rm', 'net']);
       t.same((await host.status()).attachments, [], `${host.name}: no container is attached`);
@@ -161,6 +158,12 @@ async function talks(t: Test, host: LabHost, when: string): Promise<void> {
   });
   const { stdout } = await exec(httpGet(WEB_IP));
   t.match(stdout, /\nhello from docker\n$/, `${when}: and gets its page`);
+}
+
+async function answeredInTime(t: Test, host: LabHost): Promise<void> {
+  const { counters } = (await host.status()).docker;
+  t.comment(`${host.name}: ${JSON.stringify(counters)}`);
+  t.ok(counters.slowestMs! < ANSWER_MS_MAX, `${host.name}: every call was answered within ${ANSWER_MS_MAX} ms`);
 }
 
 async function addressOf(host: LabHost, name: string): Promise<string> {

@@ -14,6 +14,7 @@ const OWN_DIRECTORIES = [
   '/run',
   '/etc/cni',
   '/opt/cni',
+  '/opt/fabric',
   '/var/lib/cni',
   '/var/lib/fabric',
   '/var/lib/containerd',
