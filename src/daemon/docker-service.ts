@@ -174,9 +174,9 @@ export class DockerService {
     };
     const event = (value: unknown): void => {
       const said = readContainerEvent(value);
-      if (said?.what === 'removed') return serving.held.containerGone(said.containerId);
       if (said?.what === 'renamed') serving.watch.renamed(said.containerId);
-      serving.looks.request();
+      if (said?.what === 'removed') serving.held.containerGone(said.containerId);
+      else serving.looks.request();
     };
     const ended = (reason: string): void => {
       if (serving.stopped.signal.aborted) return;
