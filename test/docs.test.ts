@@ -76,7 +76,17 @@ describe('docs/dns.md', () => {
 describe('docs/leases.md', () => {
   test('explains every counter of dropped lease messages and records', () => {
     const text = read('docs/leases.md').split('## Drops')[1]!;
-    const sources = ['exchange', 'ipam', 'estate', 'lease-view', 'space-requests', 'holdings', 'claims', 'giving'];
+    const sources = [
+      'exchange',
+      'ipam',
+      'estate',
+      'lease-view',
+      'space-requests',
+      'holdings',
+      'claims',
+      'giving',
+      'reclaim/voting',
+    ];
     const counted = sources.flatMap((name) =>
       [...read(`src/ipam/${name}.ts`).matchAll(/\bdrop(?:\(|: )'([a-z-]+)'/g)].map((match) => match[1]!),
     );

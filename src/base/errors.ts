@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'state-damaged'
   | 'state-locked'
   | 'syncing'
+  | 'lease-expired'
   | 'address-exhausted'
   | 'address-in-use'
   | 'address-foreign'

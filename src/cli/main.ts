@@ -54,6 +54,10 @@ function buildProgram(): Command {
     .option('--init', 'with a token: this is the first host of a new cluster')
     .option('--range <cidr>', "the cluster's IPv4 addresses (default 10.32.0.0/12; first host only)")
     .option('--range6 <cidr|off>', "the cluster's IPv6 addresses (default a random ULA /48; first host only)")
+    .option(
+      '--lease-time <time>',
+      'how long a host keeps its blocks after its peers have last heard of it, or off (default 24h)',
+    )
     .option('--lease-prefix <n>', 'prefix length of the blocks that hosts lease (default 24; first host only)')
     .option('--nickname <name>', 'what people call this host (default: its host name)')
     .option('--listen <addr>', 'local address for mesh and tunnels (default: all)')

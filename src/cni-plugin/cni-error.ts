@@ -72,6 +72,7 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   'state-damaged': CNI_CODE.state,
   'state-locked': CNI_CODE.state,
   syncing: CNI_CODE.tryAgainLater,
+  'lease-expired': CNI_CODE.tryAgainLater,
   'address-exhausted': CNI_CODE.addressExhausted,
   'address-in-use': CNI_CODE.addressInUse,
   'address-foreign': CNI_CODE.addressForeign,

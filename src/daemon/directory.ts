@@ -3,7 +3,7 @@
 // Records that do not decode are from newer versions or broken: they are counted and ignored.
 
 import { equalBytes } from '../base/bytes.ts';
-import type { PeerId } from '../base/ids.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
@@ -17,6 +17,8 @@ import {
   LEASE_PREFIX,
   NAME_PREFIX,
   PEER_KEY,
+  parseVoteKey,
+  VOTE_PREFIX,
 } from '../gossip/record-codec.ts';
 
 export interface DirectoryEvents {
@@ -29,6 +31,8 @@ export interface DirectoryEvents {
   attachmentGone(author: PeerId, record: AttachmentRecord): void;
   nameAdded(author: PeerId, record: NameRecord): void;
   nameGone(author: PeerId, record: NameRecord): void;
+  /** Something for the voting about leases; repeats happen, and what is withdrawn stays said. */
+  voted(author: PeerId, vote: { readonly network: Vni; readonly entry: string; readonly value: Uint8Array }): void;
   /** An operator at host `author` removed a host. Repeats happen; {@link Directory.ban} is for the receiver to call. */
   removed(author: PeerId, record: RemovalRecord): void;
 }
@@ -108,6 +112,7 @@ export class Directory {
       if (key === PEER_KEY) this.#applyPeer(author, entry, value);
       else if (key.startsWith(LEASE_PREFIX)) this.#applyRecord(author, entry.leases, this.#leaseKind, key, value);
       else if (isRemovalKey(key)) this.#applyRemoval(author, key, value);
+      else if (key.startsWith(VOTE_PREFIX)) this.#applyVote(author, key, value);
       else if (this.#banned.has(author)) continue;
       else if (key.startsWith(ATTACHMENT_PREFIX)) {
         this.#applyRecord(author, entry.attachments, this.#attachmentKind, key, value);
@@ -195,6 +200,12 @@ export class Directory {
     }
     table.set(key, record);
     kind.added(author, record);
+  }
+
+  #applyVote(author: PeerId, key: string, value: Uint8Array | null): void {
+    const name = parseVoteKey(key);
+    if (name === null) this.undecodable++;
+    else if (value !== null) this.#events.voted(author, { ...name, value });
   }
 
   /** What is said once stays said: a removal is not withdrawn. */

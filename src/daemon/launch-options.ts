@@ -17,6 +17,10 @@ const MTU_MAX = 65_000;
 /** `auto` is the engine, or pcap where the engine does not work (datapath-choice.ts); `vxlan` is `auto` that insists on trust. */
 export type DatapathWish = 'auto' | 'pcap' | 'engine' | 'vxlan';
 const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine', 'vxlan'];
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+/** Renewals leave each quarter of it, and are repeated after seconds. */
+const LEASE_TIME_MIN_MS = 10_000;
+const LEASE_TIME_MAX_MS = 30 * UNITS_MS.d;
 /** Each is looked through for each peer. */
 const TRUSTED_SUBNETS_MAX = 64;
 
@@ -29,6 +33,8 @@ export interface LaunchOptions {
   readonly range: Cidr | null;
   readonly range6: Cidr | 'off' | null;
   readonly leasePrefix: number | null;
+  /** For how long lease voters promise, milliseconds; 0: off. Absent: as before. */
+  readonly leaseTimeMs?: number;
   readonly nickname: string | null;
   /** Local address that mesh and tunnels listen on. */
   readonly listen: string | null;
@@ -55,6 +61,7 @@ export interface LaunchFlags extends DnsFlags {
   readonly range?: string;
   readonly range6?: string;
   readonly leasePrefix?: string;
+  readonly leaseTime?: string;
   readonly nickname?: string;
   readonly listen?: string;
   readonly advertise?: readonly string[];
@@ -87,6 +94,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     range: flags.range === undefined ? null : checkRange(flags.range),
     range6: flags.range6 === undefined ? null : checkRange6(flags.range6),
     leasePrefix: integer('--lease-prefix', flags.leasePrefix, 8, 30),
+    ...(flags.leaseTime === undefined ? {} : { leaseTimeMs: checkLeaseTime(flags.leaseTime) }),
     nickname: flags.nickname === undefined ? null : checkNickname(flags.nickname),
     listen: flags.listen === undefined ? null : checkAddress('--listen', flags.listen),
     advertise: (flags.advertise ?? []).map((text) => checkAddress('--advertise', text)),
@@ -119,6 +127,17 @@ function checkRange6(text: string): Cidr | 'off' {
   }
   if (block.prefix > 120 || block.prefix < 16) throw usage(`--range6 ${text} is not between /16 and /120`);
   return block;
+}
+
+/** Milliseconds; 0 for `off`. */
+function checkLeaseTime(text: string): number {
+  if (text === 'off') return 0;
+  const match = /^(\d{1,6})([smhd])$/.exec(text);
+  const ms = match === null ? 0 : Number(match[1]) * UNITS_MS[match[2] as keyof typeof UNITS_MS];
+  if (ms < LEASE_TIME_MIN_MS || ms > LEASE_TIME_MAX_MS) {
+    throw usage(`--lease-time ${text} is not between 10s and 30d`, "Give for example 24h, or 'off'");
+  }
+  return ms;
 }
 
 function checkNickname(text: string): string {

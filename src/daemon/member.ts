@@ -113,6 +113,7 @@ export class Member {
       nameAdded: (author, record) => this.names.nameAdded(author, record),
       nameGone: (author, record) => this.names.nameGone(author, record),
       removed: (author, record) => this.removals.heard(author, record),
+      voted: (author, vote) => this.ipam.observeVote(author, vote),
     });
     this.directory.learnIdentityKey(keys.peer, keys.identityKey);
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
@@ -139,6 +140,13 @@ export class Member {
       // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
       identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       recordsChanged: (records) => this.#own.replaceLeases(records),
+      votesChanged: (entries) => this.#own.replaceVotes(DEFAULT_VNI, entries),
+      cluster: {
+        peers: () => [keys.peer, ...this.directory.peers().map(([peer]) => peer)],
+        isAlive: (peer) => peer === keys.peer || this.#peers.isAlive(peer),
+        versionOf: (peer) => this.gossip.version(peer),
+        claimsOf: (peer) => this.directory.attachments(peer).flatMap(({ ips }) => ips),
+      },
       changed: () => this.#leasesChanged(),
     });
     this.#gate = new SyncGate(
@@ -228,6 +236,7 @@ export class Member {
       },
       endpoints: () => options.endpoints(),
       leases: () => this.ipam.records(),
+      votes: () => this.ipam.votes(),
       isOurs: (claim) => this.#isOurs(claim),
     });
     const claims = {
@@ -291,6 +300,7 @@ export class Member {
     this.#startGate();
     this.directory.loadRemovals(this.gossip); // what a removed host owned is known first, and the gate is closed
     this.#own.replaceLeases(this.ipam.records());
+    this.#own.replaceVotes(DEFAULT_VNI, this.ipam.votes());
     for (const ticker of this.#tickers()) ticker.wake();
     await this.#presence.refresh();
     await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }));

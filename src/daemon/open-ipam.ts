@@ -2,17 +2,24 @@
 
 import { formatIp } from '../base/address.ts';
 import { Ipam } from '../ipam/ipam.ts';
-import type { IpamEvents, IpamOptions } from '../ipam/types.ts';
+import { LEASE_MS_DEFAULT } from '../ipam/reclaim/voting.ts';
+import type { IpamEvents, IpamOptions, VotingFacts } from '../ipam/types.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { MemberOptions } from './member-options.ts';
+
+type IpamPorts = Pick<IpamOptions, 'identityKeyOf'> &
+  Required<Pick<IpamEvents, 'recordsChanged' | 'votesChanged' | 'changed'>> & {
+    /** Who is there, and how much is known of them. */
+    readonly cluster: Omit<VotingFacts, 'leaseMs'>;
+  };
 
 /** Throws `state-damaged`. */
 export function openIpam(
   options: MemberOptions,
   { plan }: NetworkFacts,
-  { identityKeyOf, ...events }: Pick<IpamOptions, 'identityKeyOf'> & Pick<IpamEvents, 'recordsChanged' | 'changed'>,
+  { identityKeyOf, cluster, ...events }: IpamPorts,
 ): Ipam {
-  const { identity, clock, random, crypto, store, log, mesh } = options;
+  const { identity, settings, clock, random, crypto, store, log, mesh } = options;
   const { keys } = identity;
   return new Ipam({
     self: keys.peer,
@@ -26,6 +33,7 @@ export function openIpam(
     log,
     send: (peer, bytes) => mesh.send(peer, 'lease', bytes),
     candidates: () => mesh.linkedPeers(),
+    voting: { ...cluster, leaseMs: settings.leaseTimeMs ?? LEASE_MS_DEFAULT },
     events: {
       ...events,
       conflict: ({ ip, owner, holder }) =>

@@ -26,6 +26,8 @@ export interface OwnPresencePorts {
   endpoints(): Promise<readonly Endpoint[]>;
   /** The leases that this host publishes now. */
   leases(): readonly LeaseRecord[];
+  /** What this host publishes for the voting about leases. */
+  votes(): ReadonlyMap<string, Uint8Array>;
   /** True when that claim is of something that is on this host. */
   isOurs(claim: AttachmentRecord): boolean;
 }
@@ -86,6 +88,7 @@ export class OwnPresence {
     );
     timers.soon(() => {
       records.replaceLeases(this.#ports.leases());
+      records.replaceVotes(DEFAULT_VNI, this.#ports.votes());
       this.#claimAll(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
       void this.#refreshQuietly();
     });

@@ -23,6 +23,7 @@ import {
   nextLife,
   PEER_KEY,
   removalKey,
+  voteKey,
 } from '../gossip/record-codec.ts';
 
 export class OwnRecords {
@@ -72,6 +73,14 @@ export class OwnRecords {
   /** Makes the lease part of our map equal to `records`. */
   replaceLeases(records: readonly LeaseRecord[]): void {
     this.#replace(LEASE_PREFIX, new Map(records.map((record) => [leaseKey(record), encodeLease(record)])));
+  }
+
+  /** Makes the voting part of our map, of one network, equal to `entries`. */
+  replaceVotes(network: Vni, entries: ReadonlyMap<string, Uint8Array>): void {
+    this.#replace(
+      voteKey(network, ''),
+      new Map([...entries].map(([entry, value]) => [voteKey(network, entry), value])),
+    );
   }
 
   /** Makes the attachment part of our map equal to `records`. */

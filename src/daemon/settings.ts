@@ -18,6 +18,8 @@ export interface Settings {
   /** CIDR texts: hosts there get plain VXLAN where they trust us, too. */
   readonly trustedSubnets: readonly string[];
   readonly dns: DnsSettings;
+  /** For how long lease voters promise, milliseconds; 0: off. Absent, as in older versions' stores: the default. */
+  readonly leaseTimeMs?: number;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** True: Docker finds its plugin here. */
@@ -60,7 +62,9 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
   for (const join of options.joins) {
     if (!targets.some(({ host, port }) => host === join.host && port === join.port)) targets.push(join);
   }
+  const leaseTimeMs = options.leaseTimeMs ?? remembered?.leaseTimeMs;
   return {
+    ...(leaseTimeMs === undefined ? {} : { leaseTimeMs }),
     nickname: options.nickname ?? remembered?.nickname ?? hostname,
     listen: options.listen ?? remembered?.listen ?? null,
     advertise: options.advertise.length > 0 ? options.advertise : (remembered?.advertise ?? []),

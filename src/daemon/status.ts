@@ -194,7 +194,7 @@ function leaseRows(member: Member): LeaseRow[] {
     used: lease.used,
     size: lease.size,
     state: lease.state,
-    expiresAt: lease.expiresAt,
+    expiresAt: lease.expiresAt === null ? null : new Date(lease.expiresAt).toISOString(),
   }));
 }
 

@@ -85,6 +85,8 @@ const REMOVAL_PREFIX = 'gone/';
 export const ATTACHMENT_PREFIX = 'at/';
 /** Keys of the names that an author's operator added. */
 export const NAME_PREFIX = 'name/';
+/** Keys of what an author publishes for the voting about leases; the values are src/ipam/reclaim's. */
+export const VOTE_PREFIX = 'vote/';
 
 /** An author may publish several records of one block, of different epochs: what it got and what it gave. */
 export function leaseKey({ network, cidr, epoch }: Pick<LeaseRecord, 'network' | 'cidr' | 'epoch'>): string {
@@ -93,6 +95,17 @@ export function leaseKey({ network, cidr, epoch }: Pick<LeaseRecord, 'network' |
 
 export function attachmentKey(network: Vni, mac: Mac): string {
   return `${ATTACHMENT_PREFIX}${network}/${mac}`;
+}
+
+export function voteKey(network: Vni, entry: string): string {
+  return `${VOTE_PREFIX}${network}/${entry}`;
+}
+
+export function parseVoteKey(key: string): { network: Vni; entry: string } | null {
+  const match = /^vote\/(\d{1,8})\/(state|\d{1,6})$/.exec(key);
+  const network = parseVni(Number(match?.[1]));
+  const entry = match?.[2];
+  return network !== null && entry !== undefined && voteKey(network, entry) === key ? { network, entry } : null;
 }
 
 export function removalKey(peer: PeerId): string {

@@ -28,11 +28,15 @@ export const RESERVATIONS_MAX = 65_536;
 const RESTING_MAX = 65_536;
 const OWNER_BYTES_MAX = 1024;
 
+const NOTHING: ReadonlySet<bigint> = new Set();
+
 export interface AddressPoolOptions {
   readonly network: Vni;
   readonly plan: FamilyPlan;
   readonly store: Store;
   readonly clock: Clock;
+  /** Addresses that are not handed out though nobody holds them here. */
+  readonly avoided?: () => ReadonlySet<bigint>;
 }
 
 /**
@@ -58,9 +62,11 @@ export class AddressPool {
   readonly #resting = new Map<bigint, number>();
   #blocks: readonly Cidr[] = [];
   #cursor: bigint | null = null;
+  readonly #avoided: () => ReadonlySet<bigint>;
 
   /** Throws FabricError `state-damaged` when the store holds what is no address or block of the range. */
-  constructor({ network, plan, store, clock }: AddressPoolOptions) {
+  constructor({ network, plan, store, clock, avoided = () => NOTHING }: AddressPoolOptions) {
+    this.#avoided = avoided;
     this.#plan = plan;
     this.#store = store;
     this.#clock = clock;
@@ -197,8 +203,17 @@ export class AddressPool {
     this.#store.unsynced(() => this.#store.transaction(write));
   }
 
+  /** True for an address that others use though it is ours to give. */
+  isAvoided(value: bigint): boolean {
+    return this.#avoided().has(value);
+  }
+
   #next(open: readonly Cidr[]): bigint | null {
-    return this.#search(open, isOrdinary) ?? this.#search(open, () => true);
+    const avoided = this.#avoided();
+    const isFree = (value: bigint): boolean => !avoided.has(value);
+    return (
+      this.#search(open, (value, family) => isFree(value) && isOrdinary(value, family)) ?? this.#search(open, isFree)
+    );
   }
 
   #search(open: readonly Cidr[], likes: (value: bigint, family: Family) => boolean): bigint | null {
@@ -232,8 +247,10 @@ export class AddressPool {
   }
 
   #longestResting(open: readonly Cidr[]): bigint | null {
+    const avoided = this.#avoided();
     for (const value of this.#resting.keys()) {
-      if (!this.#holders.has(value) && open.some((block) => this.#within(block, value))) return value;
+      if (!this.#holders.has(value) && !avoided.has(value) && open.some((block) => this.#within(block, value)))
+        return value;
     }
     return null;
   }

@@ -27,6 +27,8 @@ import type { AllocationRequest, AllocationResult } from './types.ts';
 const OWNER_BYTES_MAX = 1024;
 /** A failed round answers allocations for this long; after it they start a new one. */
 const FAILURE_FRESH_MS = 3000;
+const NOT_READY =
+  'a block of this host turned up just now: it may have been given on, or voters have not heard of it yet';
 
 export interface AllocationOptions {
   readonly self: PeerId;
@@ -56,12 +58,22 @@ export class Allocation {
     }
     if (wanted !== undefined) return this.#allocateWanted(side, owner, wanted);
     if (within !== undefined) return this.#allocateWithin(side, owner, within);
-    const held = side.pool.addressesOf(owner).find((value) => side.owns(value));
-    if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
+    const held = this.held({ owner, family });
+    if (held !== null) return { status: 'ok', ip: held };
     if (side.pool.full) return { status: 'failed', error: limit(family) };
     const value = this.#takeFree(side, owner);
     if (value === null) return this.#askAndWait(side);
     return { status: 'ok', ip: { family, value } };
+  }
+
+  /** The address that this owner holds already and that answers the request; null when it would be a new one. */
+  held({ owner, family, wanted, within }: AllocationRequest): IpAddress | null {
+    const side = this.#options.holdings.find((candidate) => candidate.plan.family === family);
+    const value = side?.pool.addressesOf(owner).find((candidate) => {
+      const isIn = within === undefined || within.some((block) => cidrHasIp(block, { family, value: candidate }));
+      return side.owns(candidate) && isIn && (wanted === undefined || wanted.value === candidate);
+    });
+    return value === undefined ? null : { family, value };
   }
 
   /** Why this host has no address left, in words. */
@@ -82,7 +94,8 @@ export class Allocation {
     const holder = side.pool.holderOf(ip.value);
     if (holder !== null && holder !== owner) return failed(inUse(ip, holder));
     if (side.owns(ip.value)) {
-      if (side.isSettling(ip.value)) return { status: 'wait', why: 'its block turned up in gossip just now' };
+      if (side.isSettling(ip.value)) return { status: 'wait', why: NOT_READY };
+      if (holder === null && side.pool.isAvoided(ip.value)) return failed(inUse(ip, 'a host that is gone'));
       if (holder === null && side.pool.full) return failed(limit(family));
       if (holder === null) side.pool.take(owner, ip.value);
       return { status: 'ok', ip };
@@ -100,9 +113,8 @@ export class Allocation {
       const why = `the range is ${formatCidr(side.plan.range)}`;
       return { status: 'failed', error: invalid(`no address can be chosen in ${formatCidr(misfit)}`, why) };
     }
-    const isIn = (value: bigint) => within.some((block) => cidrHasIp(block, { family, value }));
-    const held = side.pool.addressesOf(owner).find((value) => isIn(value) && side.owns(value));
-    if (held !== undefined) return { status: 'ok', ip: { family, value: held } };
+    const held = this.held({ owner, family, within });
+    if (held !== null) return { status: 'ok', ip: held };
     if (side.pool.full) return { status: 'failed', error: limit(family) };
     const value = side.pool.findFree(side.ownedWithin(within));
     if (value !== null) {
@@ -111,7 +123,7 @@ export class Allocation {
     }
     const settling = side.settling();
     if (within.some((block) => settling.some((piece) => cidrsOverlap(piece, block)))) {
-      return { status: 'wait', why: 'a block of this host turned up in gossip just now' };
+      return { status: 'wait', why: NOT_READY };
     }
     const failures: FabricError[] = [];
     for (const candidate of candidatesWithin(
@@ -137,7 +149,7 @@ export class Allocation {
   }
 
   #askAndWait(side: Holdings): AllocationResult {
-    if (side.settling().length > 0) return { status: 'wait', why: 'a block of this host turned up in gossip just now' };
+    if (side.settling().length > 0) return { status: 'wait', why: NOT_READY };
     const need = needOf(side, side.owned().length === 0 ? 'share' : 'any');
     return this.#await(need, () => this.exhausted(side));
   }

@@ -12,6 +12,8 @@ export interface Claim {
   readonly cidr: Cidr;
   /** Equal exactly for equal records. */
   readonly key: string;
+  /** The voters decided it (docs/leases.md): no record of anybody, and of two claims of one epoch it comes first. */
+  readonly decided?: true;
 }
 
 /** Two thousand years of a gift per minute; keeps epochs inside 32 bits for every encoding. */

@@ -32,6 +32,7 @@ export class Holdings {
   readonly #estate: Estate;
   readonly #clock: Clock;
   readonly #disputed: () => readonly Cidr[];
+  readonly #unconfirmed: () => readonly Cidr[];
   #settling: { readonly cidr: Cidr; readonly untilMs: number }[] = [];
   /** Active lease blocks that were empty at each check since then, by their first address. */
   #emptySince = new Map<bigint, number>();
@@ -44,8 +45,11 @@ export class Holdings {
     readonly clock: Clock;
     /** Blocks that a host owns which took over from a removed one, whatever our records say. */
     readonly disputed: () => readonly Cidr[];
+    /** Blocks that others gave us of which too few voters have heard; of any family. */
+    readonly unconfirmed?: () => readonly Cidr[];
   }) {
     this.#disputed = options.disputed;
+    this.#unconfirmed = options.unconfirmed ?? (() => []);
     this.plan = options.plan;
     this.pool = options.pool;
     this.#estate = options.estate;
@@ -73,14 +77,17 @@ export class Holdings {
     return subtractBlocks(pieces, this.#unusable()).sort(compareCidrs);
   }
 
-  /** Owned blocks that turned up in gossip just now; what was given on meanwhile is no longer among them. */
+  /**
+   * Owned blocks that turned up in gossip just now, or that the voters have not confirmed; what was given on meanwhile is no
+   * longer among them.
+   */
   settling(): Cidr[] {
     const owned = this.owned();
-    return this.#settling.flatMap(({ cidr }) => intersectBlocks(owned, cidr));
+    return this.#notReady().flatMap((cidr) => intersectBlocks(owned, cidr));
   }
 
   isSettling(value: bigint): boolean {
-    return this.#settling.some(({ cidr }) => cidrHasIp(cidr, { family: this.plan.family, value }));
+    return this.#notReady().some((cidr) => cidrHasIp(cidr, { family: this.plan.family, value }));
   }
 
   settle(cidr: Cidr, ms = SETTLE_MS): void {
@@ -182,6 +189,11 @@ export class Holdings {
     if (this.disputed().some((block) => cidrsOverlap(block, exact))) return 'not-owner';
     if (this.settling().some((block) => cidrsOverlap(block, exact))) return 'paused';
     return this.pool.usedWithin(exact) > 0 || usableSize(this.plan, exact) === 0n ? 'in-use' : exact;
+  }
+
+  #notReady(): readonly Cidr[] {
+    const unconfirmed = this.#unconfirmed().filter(({ family }) => family === this.plan.family);
+    return [...this.#settling.map(({ cidr }) => cidr), ...unconfirmed];
   }
 
   #unusable(): Cidr[] {

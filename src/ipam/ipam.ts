@@ -18,9 +18,19 @@ import { Holdings, INHERIT_SETTLE_MS } from './holdings.ts';
 import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage, type Refusal, type Wish } from './lease-message.ts';
 import { leaseRows } from './lease-rows.ts';
 import { LeaseView } from './lease-view.ts';
+import { LeaseVoting } from './lease-voting.ts';
 import { isAllocatable } from './plan.ts';
+import { isVoteMessage } from './reclaim/vote-message.ts';
 import { type Need, SpaceRequests } from './space-requests.ts';
-import type { AllocationRequest, AllocationResult, IpamOptions, IpamStats, LeaseRow, Reservation } from './types.ts';
+import type {
+  AllocationRequest,
+  AllocationResult,
+  IpamOptions,
+  IpamStats,
+  LeaseRow,
+  PublishedVote,
+  Reservation,
+} from './types.ts';
 
 const TICK_MAX_MS = 1000;
 
@@ -32,6 +42,7 @@ export class Ipam {
   readonly #requests: SpaceRequests;
   readonly #exchange: LeaseExchange;
   readonly #allocation: Allocation;
+  readonly #voting: LeaseVoting;
   readonly #conflictsReported = new Set<string>();
   readonly #drops = new Map<string, number>();
   /** Gifts of a {@link surrender}, also of one that was not confirmed in time and is tried again. */
@@ -49,10 +60,17 @@ export class Ipam {
       (family) =>
         new Holdings({
           plan: family,
-          pool: new AddressPool({ network: plan.network, plan: family, store, clock }),
+          pool: new AddressPool({
+            network: plan.network,
+            plan: family,
+            store,
+            clock,
+            avoided: () => this.#voting.inUseElsewhere(family.family),
+          }),
           estate: this.#estate,
           clock,
           disputed: () => disputes.blocks(family.family),
+          unconfirmed: () => this.#voting.unconfirmed(),
         }),
     );
     this.#requests = new SpaceRequests({
@@ -89,6 +107,18 @@ export class Ipam {
       holdings: this.#holdings,
       requests: this.#requests,
     });
+    this.#voting = new LeaseVoting({
+      options,
+      estate: this.#estate,
+      view: this.#view,
+      isPaused: () => this.#stopped !== null,
+      reclaimed: (value) => {
+        this.#view.reclaimed(value);
+        this.#othersTookOver();
+      },
+      changed: () => options.events.changed(),
+      drop: (reason) => this.#drop(reason),
+    });
   }
 
   /** Takes the whole range as the cluster's creator. Once, when the cluster is made; repeats change nothing. */
@@ -104,7 +134,18 @@ export class Ipam {
   /** A link to the peer came up: whoever waits for space asks now. */
   linked(_peer: PeerId): void {
     this.#requests.donorsChanged();
+    this.#voting.core?.linked();
     this.#maintain();
+  }
+
+  /** What this host publishes for the voting: the daemon makes its gossip map equal to it at start. */
+  votes(): ReadonlyMap<string, Uint8Array> {
+    return this.#voting.core?.published() ?? new Map();
+  }
+
+  /** An entry that a host publishes for the voting, our own (as others keep it) included; repeats are cheap. Never throws for bad ones. */
+  observeVote(author: PeerId, vote: PublishedVote): void {
+    if (vote.network === this.#options.plan.network) this.#voting.core?.observe(author, vote.entry, vote.value);
   }
 
   /** A record in the author's gossip map, our own (as others keep it) included; repeats are cheap. Never throws for bad ones. */
@@ -122,15 +163,15 @@ export class Ipam {
    * that the peer owned becomes ours, to be used after {@link INHERIT_SETTLE_MS}.
    */
   peerRemoved(peer: PeerId, by: PeerId): void {
-    if (!this.#view.peerRemoved(peer, by)) return;
-    this.#exchange.peerRemoved();
-    this.#inherit();
-    this.#reportConflicts();
-    this.#options.events.changed();
+    if (this.#view.peerRemoved(peer, by)) this.#othersTookOver();
   }
 
   /** A message of the lease channel of this network; malformed ones are counted. */
   receive(peer: PeerId, bytes: Uint8Array): void {
+    if (isVoteMessage(bytes)) {
+      this.#voting.core?.receive(peer, bytes);
+      return;
+    }
     const message = decodeLeaseMessage(bytes);
     if (message === null) this.#drop('message-malformed');
     else if (message.kind === 'request') this.#exchange.answer(peer, message);
@@ -141,6 +182,11 @@ export class Ipam {
   /** Idempotent: an owner that holds an address of the family (or the wanted one) gets it again. */
   allocate(request: AllocationRequest): AllocationResult {
     if (this.#stopped !== null) return { status: 'failed', error: this.#stopped };
+    const fence = this.#voting.obstacle();
+    if (fence !== null) {
+      const ip = this.#allocation.held(request);
+      return ip === null ? { status: 'wait', why: fence.message } : { status: 'ok', ip };
+    }
     const result = this.#allocation.allocate(request);
     if (result.status === 'ok') this.#maintain();
     return result;
@@ -213,8 +259,17 @@ export class Ipam {
   }
 
   leases(): readonly LeaseRow[] {
-    const { self, plan } = this.#options;
-    return leaseRows({ self, plan, estate: this.#estate, view: this.#view, holdings: this.#holdings });
+    const { self, plan, clock } = this.#options;
+    const leftMs = this.#voting.core?.leftMs ?? null;
+    return leaseRows({
+      self,
+      plan,
+      estate: this.#estate,
+      view: this.#view,
+      holdings: this.#holdings,
+      expiresAt: leftMs === null ? null : clock.wallMs() + leftMs,
+      isExpired: this.#voting.obstacle() !== null,
+    });
   }
 
   /** Who owns the address, as far as proven; null outside the network. */
@@ -224,7 +279,8 @@ export class Ipam {
 
   /** Null when an allocation of every family succeeds now, else why not. */
   obstacle(): FabricError | null {
-    if (this.#stopped !== null) return this.#stopped;
+    const halt = this.#halt();
+    if (halt !== null) return halt;
     const side = this.#holdings.find((candidate) => !candidate.hasFree());
     if (side === undefined) return null;
     const asking = this.#requests.state(needKey(side)).state === 'asking' || side.settling().length > 0;
@@ -238,9 +294,10 @@ export class Ipam {
   /** Time-outs, retries, next blocks; returns the milliseconds after which to call it again. */
   tick(): number {
     this.#exchange.retryPending();
+    this.#voting.core?.tick();
     this.#inherit();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;
-    if (this.#stopped === null) this.#giveBack();
+    if (this.#halt() === null) this.#giveBack();
     if (this.#view.hasRemovals) this.#reportConflicts(); // others' records alone can turn a block of ours into a disputed one
     const nextMs = this.#requests.tick();
     this.#maintain();
@@ -255,6 +312,7 @@ export class Ipam {
       claimsPending: this.#view.pendingCount,
       ownRecords: this.#estate.claims().length,
       gifts: this.#exchange.gifts,
+      decisions: this.#voting.core?.decisions ?? 0,
       families: this.#holdings.map((side) => ({
         family: side.plan.family,
         used: side.pool.size,
@@ -273,9 +331,22 @@ export class Ipam {
     return this.#surrendered;
   }
 
+  /** Why nothing new may be handed out or given now. */
+  #halt(): FabricError | null {
+    return this.#stopped ?? this.#voting.obstacle();
+  }
+
+  /** A host that is gone lost its blocks, by an operator's word or the voters'. */
+  #othersTookOver(): void {
+    this.#exchange.peerRemoved();
+    this.#inherit();
+    this.#reportConflicts();
+    this.#options.events.changed();
+  }
+
   /** Opens or asks for the next block before the open ones are full, and for a first share. */
   #maintain(): void {
-    if (this.#stopped !== null) return;
+    if (this.#halt() !== null) return;
     for (const side of this.#holdings) {
       if (side.settling().length > 0) continue;
       if (side.owned().length === 0) this.#requests.want(needOf(side, 'share'), { now: false });
@@ -304,7 +375,7 @@ export class Ipam {
   }
 
   #chooseGift(family: Family, wish: Wish, exact: Cidr | null, asker: PeerId): Cidr | Refusal {
-    if (this.#stopped !== null) return 'paused';
+    if (this.#halt() !== null) return 'paused';
     const owners = new Set(this.#view.regions(family).map(({ owner }) => owner));
     const newcomer = !owners.has(asker);
     const hosts = new Set([...owners, ...this.#options.candidates(), this.#options.self, asker]).size;
@@ -313,7 +384,7 @@ export class Ipam {
 
   /** Also what gossip brings late of a host that was removed here. */
   #inherit(): void {
-    if (this.#stopped !== null) return; // what this host knows may be old
+    if (this.#halt() !== null) return; // what this host knows may be old
     for (const side of this.#holdings) {
       const regions = this.#view.inheritableBy(this.#options.self, side.plan.family);
       if (regions.length === 0 || !this.#estate.hasRoom({ exact: false })) continue;
@@ -341,6 +412,7 @@ export class Ipam {
 
   #ownRecordsChanged(): void {
     this.#options.events.recordsChanged(this.#estate.records());
+    this.#voting.titlesChanged();
     this.#reportConflicts();
     this.#options.events.changed();
   }

@@ -2,11 +2,12 @@
 // form of a lease record, which the store uses too. The format is drawn in docs/leases.md; all numbers are in network
 // order. Decoding accepts bytes from outside: null on anything malformed, never an exception.
 
-import { type Cidr, cidrOf, type Family, formatCidr, ipFromBytes, ipToBytes, parseCidr } from '../base/address.ts';
-import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { type Cidr, type Family, formatCidr, parseCidr } from '../base/address.ts';
+import { ByteReader, ByteWriter, toHex } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
 import { type GiftId, type PeerId, parseVni, type Vni } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
+import { idBytes, readCidr, readFamily, writeCidr } from './wire-fields.ts';
 
 /**
  * What the asker needs: `share` a first part of the donor's free space, `block` one more lease block in good time, `any`
@@ -48,7 +49,7 @@ export function encodeLeaseMessage(network: Vni, message: LeaseMessage): Uint8Ar
   const writer = new ByteWriter(256).u8(FORMAT).u8(KINDS[message.kind]).u32(network);
   switch (message.kind) {
     case 'request':
-      writer.bytes(hexBytes(message.giftId)).u8(message.family).u8(WISHES.indexOf(message.wish));
+      writer.bytes(idBytes(message.giftId)).u8(message.family).u8(WISHES.indexOf(message.wish));
       if (message.wish === 'exact') {
         assert(message.exact?.family === message.family, 'an exact request names a block of its family');
         writeCidr(writer, message.exact);
@@ -64,7 +65,7 @@ export function encodeLeaseMessage(network: Vni, message: LeaseMessage): Uint8Ar
       }
       break;
     case 'refuse':
-      writer.bytes(hexBytes(message.giftId)).u8(REFUSALS.indexOf(message.reason));
+      writer.bytes(idBytes(message.giftId)).u8(REFUSALS.indexOf(message.reason));
   }
   return writer.finish();
 }
@@ -143,8 +144,8 @@ function writeRecord(writer: ByteWriter, record: LeaseRecord): void {
   assert(cidr !== null, 'a lease record has a canonical block');
   writer.u32(record.network);
   writeCidr(writer, cidr);
-  writer.bytes(hexBytes(record.owner)).u32(record.epoch);
-  writer.bytes(hexBytes(record.giftId)).bytes(hexBytes(record.donor)).bytes16(record.signature);
+  writer.bytes(idBytes(record.owner)).u32(record.epoch);
+  writer.bytes(idBytes(record.giftId)).bytes(idBytes(record.donor)).bytes16(record.signature);
 }
 
 function readRecord(reader: ByteReader): LeaseRecord | null {
@@ -157,31 +158,4 @@ function readRecord(reader: ByteReader): LeaseRecord | null {
   const signature = reader.bytes16().slice();
   if (reader.failed || network === null || cidr === null) return null;
   return { network, cidr: formatCidr(cidr), owner, epoch, giftId, donor, signature };
-}
-
-function writeCidr(writer: ByteWriter, { family, base, prefix }: Cidr): void {
-  writer
-    .u8(family)
-    .u8(prefix)
-    .bytes(ipToBytes({ family, value: base }));
-}
-
-function readCidr(reader: ByteReader): Cidr | null {
-  const family = readFamily(reader.u8());
-  const prefix = reader.u8();
-  if (family === null || prefix > (family === 4 ? 32 : 128)) return null;
-  const ip = ipFromBytes(reader.bytes(family === 4 ? 4 : 16));
-  if (ip === null) return null;
-  const cidr = cidrOf(ip, prefix);
-  return cidr.base === ip.value ? cidr : null;
-}
-
-function readFamily(value: number): Family | null {
-  return value === 4 || value === 6 ? value : null;
-}
-
-function hexBytes(id: string): Uint8Array {
-  const bytes = fromHex(id);
-  assert(bytes?.length === 16, 'an identifier is 16 bytes in hex');
-  return bytes;
 }

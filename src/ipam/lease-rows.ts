@@ -15,6 +15,10 @@ export function leaseRows(options: {
   readonly estate: Estate;
   readonly view: LeaseView;
   readonly holdings: readonly Holdings[];
+  /** Of our own blocks, milliseconds since the Unix epoch; null: never. */
+  readonly expiresAt: number | null;
+  /** Too few voters say that they are ours. */
+  readonly isExpired: boolean;
 }): LeaseRow[] {
   return options.holdings.flatMap((side) => {
     const owned = side.owned();
@@ -28,6 +32,7 @@ export function leaseRows(options: {
           peer: region.owner,
           epoch: region.claim?.record.epoch ?? 0,
           used: null,
+          expiresAt: null,
           state: foreignState(options, region),
         }),
       ),
@@ -36,13 +41,18 @@ export function leaseRows(options: {
   });
 }
 
-function ownRows(options: { self: PeerId; plan: AddressPlan; estate: Estate }, side: Holdings): LeaseRow[] {
+function ownRows(
+  options: { self: PeerId; plan: AddressPlan; estate: Estate; expiresAt: number | null; isExpired: boolean },
+  side: Holdings,
+): LeaseRow[] {
+  const { expiresAt, isExpired } = options;
   const own = (cidr: Cidr, state: LeaseState): LeaseRow =>
     row(options, cidr, {
       peer: options.self,
       epoch: options.estate.owned(cidr.family).find((block) => cidrContains(block.cidr, cidr))?.epoch ?? 0,
       used: side.pool.usedWithin(cidr),
-      state,
+      state: isExpired && state !== 'disputed' ? 'expired' : state,
+      expiresAt,
     });
   return [
     ...side.open().map((cidr) => own(cidr, 'active')),
@@ -54,14 +64,14 @@ function ownRows(options: { self: PeerId; plan: AddressPlan; estate: Estate }, s
 
 function foreignState(options: { self: PeerId; view: LeaseView }, { owner, claim }: OwnedRegion): LeaseState {
   if (owner === options.self) return 'incoming';
-  const ours = claim !== null && claim.record.donor === options.self;
+  const ours = claim !== null && claim.decided !== true && claim.record.donor === options.self;
   return ours && !options.view.isPublishedBy(owner, claim) ? 'offered' : 'foreign';
 }
 
 function row(
   { plan }: { plan: AddressPlan },
   cidr: Cidr,
-  facts: Pick<LeaseRow, 'peer' | 'epoch' | 'used' | 'state'>,
+  facts: Pick<LeaseRow, 'peer' | 'epoch' | 'used' | 'state' | 'expiresAt'>,
 ): LeaseRow {
-  return { network: plan.network, cidr, size: Number(cidrSize(cidr)), expiresAt: null, ...facts };
+  return { network: plan.network, cidr, size: Number(cidrSize(cidr)), ...facts };
 }

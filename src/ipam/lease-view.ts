@@ -1,17 +1,19 @@
 // What all hosts together say about who owns which block. Ownership is a pure function of the set of signed claims: for an
 // address, start with the creator and go through the claims that cover it by epoch; a claim counts if its donor is the
-// owner so far, or the host at which an operator removed that owner. So order of arrival can't matter, a forged or unproven
+// owner so far, or the host at which an operator removed that owner; what the voters decided about the owner's title comes first. So order of arrival can't matter, a forged or unproven
 // claim changes nothing, and hosts with equal claims agree. Nobody allocates by this view: it guides requests, filters and status (docs/leases.md argues why that is safe).
 
-import { type Cidr, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
+import { type Cidr, cidrContains, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
 import type { Crypto } from '../base/capabilities.ts';
-import type { PeerId } from '../base/ids.ts';
+import type { GiftId, PeerId, Vni } from '../base/ids.ts';
 import { leaseSigningBytes } from '../base/record-signing.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { mergeSiblings } from './blocks.ts';
 import { ClaimTrie } from './claim-trie.ts';
 import { byEpoch, type Claim, parseClaim } from './claims.ts';
 import type { AddressPlan } from './plan.ts';
+import type { Title } from './reclaim/decision.ts';
+import type { Reclaimed } from './reclaim/voting.ts';
 
 /** One author needs two records per block that it ever held; a hundred times what a busy host has. */
 export const CLAIMS_PER_AUTHOR_MAX = 8192;
@@ -54,6 +56,8 @@ export class LeaseView {
   readonly #regions = new Map<Family, readonly OwnedRegion[]>();
   /** Hosts that an operator removed, and at which hosts. */
   readonly #removers = new Map<PeerId, Set<PeerId>>();
+  /** Keys of what the voters decided. */
+  readonly #decided = new Set<string>();
 
   constructor(plan: AddressPlan, crypto: Crypto, identityKeyOf: (peer: PeerId) => Uint8Array | null) {
     this.#plan = plan;
@@ -112,14 +116,72 @@ export class LeaseView {
     return true;
   }
 
-  get hasRemovals(): boolean {
-    return this.#removers.size > 0;
+  isRemoved(peer: PeerId): boolean {
+    return this.#removers.has(peer);
   }
 
-  /** What a removed host owns, as far as its history is known, where `by` may take over; ascending. */
+  /** The voters gave blocks of a host that is gone to another one; repeats change nothing. */
+  reclaimed({ owner, heir, titles }: Reclaimed): void {
+    for (const { cidr, epoch } of titles) {
+      const family = this.#plan.families.find((plan) => plan.family === cidr.family);
+      if (family === undefined || !cidrContains(family.range, cidr)) continue;
+      const claim = decidedClaim(this.#plan.network, { owner, heir, cidr, epoch });
+      if (this.#decided.has(claim.key)) continue;
+      this.#decided.add(claim.key);
+      this.#trie(cidr.family).add(cidr, claim);
+      this.#regions.delete(cidr.family);
+    }
+  }
+
+  /** True when somebody took over from a host that is gone. */
+  get hasRemovals(): boolean {
+    return this.#removers.size > 0 || this.#decided.size > 0;
+  }
+
+  /**
+   * What `by` may take over and has not yet: what a removed host owns, as far as its history is known, and what the voters
+   * decided; ascending.
+   */
   inheritableBy(by: PeerId, family: Family): readonly OwnedRegion[] {
-    if (this.#removers.size === 0) return [];
-    return this.regions(family).filter(({ owner, claim }) => claim !== null && this.#removers.get(owner)?.has(by));
+    if (!this.hasRemovals) return [];
+    return this.regions(family).filter(({ owner, claim }) => {
+      if (claim === null) return false;
+      return owner === by ? claim.decided === true : this.#removers.get(owner)?.has(by) === true;
+    });
+  }
+
+  /** What a host owns for certain: no claim is known that may be newer than its title. */
+  titlesOf(peer: PeerId): readonly Title[] {
+    return this.#plan.families.flatMap(({ family, range }) => {
+      const titles: Title[] = [];
+      this.#trie(family).regions(range, (cidr, claims) => {
+        const { owner, claims: history } = this.#resolve(claims);
+        const epoch = history.at(-1)?.record.epoch;
+        if (owner !== peer || epoch === undefined || claims.some(({ record }) => record.epoch > epoch)) return;
+        titles.push({ cidr, epoch });
+      });
+      return mergeSiblings(
+        titles,
+        (a, b) => a.epoch === b.epoch,
+        (lower, _upper, cidr) => ({ ...lower, cidr }),
+      );
+    });
+  }
+
+  /** What a host publishes as given to it by others. */
+  giftsTo(peer: PeerId): readonly Title[] {
+    const gifts: Title[] = [];
+    for (const { claim, authors } of this.#entries.values()) {
+      const { owner, donor, epoch } = claim.record;
+      if (owner === peer && donor !== peer && authors.has(peer)) gifts.push({ cidr: claim.cidr, epoch });
+    }
+    return gifts;
+  }
+
+  /** False while records of that author wait for a key. */
+  isUnderstood(author: PeerId): boolean {
+    for (const pending of this.#pending.values()) if (pending.author === author) return false;
+    return true;
   }
 
   /** Claims whose donor's key may have arrived by now, to be observed again by the caller. */
@@ -176,11 +238,11 @@ export class LeaseView {
     return this.regions(claim.cidr.family).some((region) => region.claim?.key === claim.key);
   }
 
-  /** The claims that make up the true history of a block; by epoch. */
+  /** The records that make up the true history of a block; by epoch. */
   proofOf(cidr: Cidr): readonly Claim[] {
     const proof = new Set<Claim>();
     this.#trie(cidr.family).regions(cidr, (_region, claims) => {
-      for (const claim of this.#resolve(claims).claims) proof.add(claim);
+      for (const claim of this.#resolve(claims).claims) if (claim.decided !== true) proof.add(claim);
     });
     return [...proof].sort(byEpoch);
   }
@@ -193,20 +255,27 @@ export class LeaseView {
     return this.#pending.size;
   }
 
-  /** What the owner so far gave itself comes first, whatever the epoch: who took over from it may not have known. */
+  /**
+   * What the voters decided about the title by which the owner so far has it comes first; then what that owner gave itself,
+   * whatever the epoch: who took over from it by an operator's word may not have known.
+   */
   #resolve(covering: readonly Claim[]): History {
     const sorted = [...covering].sort(byEpoch);
     const claims: Claim[] = [];
     let owner = this.#plan.creator;
     let inherited = false;
-    for (let from = 0; ; ) {
-      let next = sorted.findIndex(({ record }, index) => index >= from && record.donor === owner);
+    for (let from = 0, epoch = 0; ; ) {
+      let next = this.#decided.size === 0 ? -1 : sorted.findIndex((claim) => isDecidedNext(claim, owner, epoch));
+      if (next >= 0) inherited = true;
+      else next = sorted.findIndex((claim, index) => index >= from && isGift(claim) && claim.record.donor === owner);
       if (next < 0) {
         const removers = this.#removers.get(owner);
-        next = sorted.findIndex(({ record }, index) => index >= from && removers?.has(record.donor) === true);
+        const isTaken = (claim: Claim): boolean => isGift(claim) && removers?.has(claim.record.donor) === true;
+        next = sorted.findIndex((claim, index) => index >= from && isTaken(claim));
         if (next < 0) return { owner, claims, inherited };
         inherited = true;
       }
+      epoch = sorted[next]!.record.epoch;
       owner = sorted[next]!.record.owner;
       claims.push(sorted[next]!);
       from = next + 1;
@@ -224,6 +293,30 @@ export class LeaseView {
     if (trie === undefined) throw new Error(`invariant broken: no range of family ${family}`);
     return trie;
   }
+}
+
+function isGift(claim: Claim): boolean {
+  return claim.decided !== true;
+}
+
+function isDecidedNext({ decided, record }: Claim, owner: PeerId, epoch: number): boolean {
+  return decided === true && record.donor === owner && record.epoch === epoch + 1;
+}
+
+/** A decision about one title, as if the owner had given the block to its heir. */
+function decidedClaim(network: Vni, { owner, heir, cidr, epoch }: Title & { owner: PeerId; heir: PeerId }): Claim {
+  const text = formatCidr(cidr);
+  const giftId = '0'.repeat(32) as GiftId;
+  const record = {
+    network,
+    cidr: text,
+    owner: heir,
+    epoch: epoch + 1,
+    giftId,
+    donor: owner,
+    signature: new Uint8Array(0),
+  };
+  return { record, cidr, key: `decided ${text} ${epoch + 1} ${owner} ${heir}`, decided: true };
 }
 
 /** For messages: the blocks of one owner in a few words. */

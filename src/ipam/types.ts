@@ -15,6 +15,8 @@ export interface IpamEvents {
   recordsChanged(own: readonly LeaseRecord[]): void;
   /** An address that this host handed out belongs to `holder` now, as records prove that this host had forgotten. Once each. */
   conflict(conflict: { readonly ip: IpAddress; readonly owner: string; readonly holder: PeerId | null }): void;
+  /** What this host publishes for the voting, durable already: the daemon makes its gossip map equal to it before it returns. */
+  votesChanged?(entries: ReadonlyMap<string, Uint8Array>): void;
   /** An allocation that waits may have an answer now, and {@link Ipam.ownerOf} may say something new. */
   changed(): void;
 }
@@ -36,6 +38,28 @@ export interface IpamOptions {
   /** Peers with a live link. */
   readonly candidates: () => readonly PeerId[];
   readonly events: IpamEvents;
+  /** Absent: nothing is taken back from hosts that are gone without an operator's word. */
+  readonly voting?: VotingFacts;
+}
+
+/** One entry of what a host publishes for the voting of a network. */
+export interface PublishedVote {
+  readonly network: Vni;
+  readonly entry: string;
+  readonly value: Uint8Array;
+}
+
+/** What automatic reclaim has to know of the cluster. */
+export interface VotingFacts {
+  /** For how long voters promise; 0: this host starts no voting. */
+  readonly leaseMs: number;
+  /** Hosts whose records are known, ourselves included. */
+  readonly peers: () => readonly PeerId[];
+  readonly isAlive: (peer: PeerId) => boolean;
+  /** The version of a host's published records that we have; for ourselves the one that is published. */
+  readonly versionOf: (peer: PeerId) => number;
+  /** Addresses that the host's records say are in use, as text; none of a host that an operator removed. */
+  readonly claimsOf: (peer: PeerId) => readonly string[];
 }
 
 export interface AllocationRequest {
@@ -64,12 +88,12 @@ export interface Reservation {
 }
 
 /**
- * `active`: we allocate from it. `spare`: ours, in reserve or to give. `settling`: ours, found in others' records, not used
- * for a few seconds in case we gave it away and forgot. `disputed`: ours by our own records, another's by all others since a
+ * `expired`: ours, but too few voters say so, and nothing new is handed out. `active`: we allocate from it. `spare`: ours, in reserve or to give. `settling`: ours, found in others' records, not used
+ * for a few seconds in case we gave it away and forgot, or until voters have heard of it. `disputed`: ours by our own records, another's by all others since a
  * host was removed. `incoming`: given to us, its history not proven yet. `offered`: we
  * gave it, its new owner has not confirmed. `foreign`: another host's.
  */
-export type LeaseState = 'active' | 'spare' | 'settling' | 'disputed' | 'incoming' | 'offered' | 'foreign';
+export type LeaseState = 'expired' | 'active' | 'spare' | 'settling' | 'disputed' | 'incoming' | 'offered' | 'foreign';
 
 export interface LeaseRow {
   readonly network: Vni;
@@ -82,8 +106,8 @@ export interface LeaseRow {
   /** Addresses in the block; a power of two, exact. */
   readonly size: number;
   readonly state: LeaseState;
-  /** Leases do not expire yet. */
-  readonly expiresAt: null;
+  /** Milliseconds since the Unix epoch; null: never, or known to its owner only. */
+  readonly expiresAt: number | null;
 }
 
 export interface IpamStats {
@@ -93,6 +117,8 @@ export interface IpamStats {
   readonly claimsPending: number;
   readonly ownRecords: number;
   readonly gifts: number;
+  /** Of the voters about hosts that are gone, as far as this host knows. */
+  readonly decisions: number;
   readonly families: readonly {
     readonly family: Family;
     readonly used: number;

@@ -30,6 +30,7 @@ function setUp() {
     attachmentGone: (_peer, { ips }) => events.push(`claim gone ${ips.join()}`),
     nameAdded: (_peer, { name }) => events.push(`name ${name}`),
     nameGone: (_peer, { name }) => events.push(`name gone ${name}`),
+    voted: () => undefined,
     removed: (_by, { peer, nickname }) => events.push(`removed ${nickname} ${peer}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);

@@ -26,6 +26,7 @@ function setUp(here: readonly AttachmentRecord[]) {
     leaseGone: nothing,
     attachmentAdded: (_author, { mac }) => routed.add(mac),
     removed: () => undefined,
+    voted: () => undefined,
     attachmentGone: (_author, { mac }) => routed.delete(mac),
     nameAdded: nothing,
     nameGone: nothing,
@@ -52,6 +53,7 @@ function setUp(here: readonly AttachmentRecord[]) {
     peerRecord: peerRecord(),
     endpoints: async () => [makeEndpoint('192.0.2.1', 6783)!],
     leases: () => [],
+    votes: () => new Map(),
     isOurs: (claim) => here.includes(claim) || here.some(({ mac }) => mac === claim.mac),
   });
   return {

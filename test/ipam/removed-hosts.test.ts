@@ -163,7 +163,7 @@ describe('a host that knows little', () => {
     partition(cluster, [1, 2], [0, 3]);
     cluster.hosts[1]!.maps = new Map([...cluster.hosts[1]!.maps].filter(([author]) => author === cluster.hosts[0]!.id));
     const [first] = cluster.hosts[1]!.maps.get(cluster.hosts[0]!.id)!.records.filter(({ epoch }) => epoch === 1);
-    cluster.hosts[1]!.maps.set(cluster.hosts[0]!.id, { version: 0, records: [first!] }); // of before any gift
+    cluster.hosts[1]!.maps.set(cluster.hosts[0]!.id, { version: 0, records: [first!], votes: new Map() }); // of before any gift
     const { store } = cluster.hosts[1]!;
     cluster.hosts[1]!.ipam = null;
     cluster.hosts[1]!.store = new MemoryStore();

@@ -10,22 +10,20 @@ import { ClaimTrie } from '../../src/ipam/claim-trie.ts';
 import { type Claim, isNewer, parseClaim } from '../../src/ipam/claims.ts';
 import { Ipam } from '../../src/ipam/ipam.ts';
 import { type AddressPlan, makeAddressPlan } from '../../src/ipam/plan.ts';
+import type { VotingFacts } from '../../src/ipam/types.ts';
+import { HostClock } from '../fakes/host-clock.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
 import { quickSignatures } from '../fakes/quick-crypto.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
+import { type AuthorMap, SimHost } from './sim-host.ts';
 
 /** Stands for a power cut: thrown out of whatever the host was doing. */
 export class PowerCut extends Error {}
 
 /** An invariant does not hold. */
 export class Violation extends Error {}
-
-interface AuthorMap {
-  readonly version: number;
-  readonly records: readonly LeaseRecord[];
-}
 
 type Payload =
   | { readonly kind: 'lease'; readonly bytes: Uint8Array }
@@ -44,28 +42,8 @@ export interface ClusterOptions {
   readonly range6?: string | null;
   readonly leasePrefix: number;
   readonly leasePrefix6?: number;
-}
-
-export class SimHost {
-  readonly seed: Uint8Array;
-  readonly key: Uint8Array;
-  readonly id: PeerId;
-  store = new MemoryStore();
-  ipam: Ipam | null = null;
-  /** What this host's gossip holds; a crash may lose it, because gossip stores what it hears lazily. */
-  maps = new Map<PeerId, AuthorMap>();
-  version = 0;
-  /** Addresses that callers were told, by owner. */
-  readonly held = new Map<string, IpAddress>();
-  readonly conflicts: { ip: string; owner: string; holder: PeerId | null }[] = [];
-  readonly log = new RecordingLog();
-  changes = 0;
-
-  constructor(index: number) {
-    this.seed = new Uint8Array(32).fill(index + 1);
-    this.key = quickSignatures.ed25519Public(this.seed);
-    this.id = toHex(quickSignatures.sha256(this.key).subarray(0, 16)) as PeerId;
-  }
+  /** Given: hosts that are gone are reclaimed by vote, with leases so long. */
+  readonly leaseMs?: number;
 }
 
 export class Cluster {
@@ -79,11 +57,13 @@ export class Cluster {
   cutChance = 0;
   messagesSent = 0;
   /** Words of operators, with the hosts that have heard them. */
+  readonly leaseMs: number | null;
   readonly removals: { readonly peer: number; readonly by: number; readonly heardBy: Set<number> }[] = [];
 
   constructor(options: ClusterOptions) {
     this.random = new SeededRandom(options.seed);
-    this.hosts = Array.from({ length: options.hosts }, (_, index) => new SimHost(index));
+    this.leaseMs = options.leaseMs ?? null;
+    this.hosts = Array.from({ length: options.hosts }, (_, index) => new SimHost(index, new HostClock(this.clock)));
     const plan = makeAddressPlan(DEFAULT_VNI, {
       creator: this.hosts[0]!.id,
       range: options.range,
@@ -111,14 +91,16 @@ export class Cluster {
       sign: (bytes) => quickSignatures.ed25519Sign(host.seed, bytes),
       identityKeyOf: (peer) => this.hosts.find(({ id }) => id === peer)?.key ?? null,
       crypto: quickSignatures,
-      clock: this.clock,
+      clock: host.clock,
       random: this.random.split(),
       store: host.store,
       log: host.log,
       send: (peer, bytes) => this.#send(index, this.indexOf(peer), { kind: 'lease', bytes }),
       candidates: () => this.hosts.filter((_, other) => this.linked(index, other)).map(({ id }) => id),
+      ...(this.leaseMs === null ? {} : { voting: this.#votingFacts(index, this.leaseMs) }),
       events: {
-        recordsChanged: (records) => this.#publish(index, records),
+        recordsChanged: (records) => this.#publish(index, records, host.maps.get(host.id)?.votes ?? new Map()),
+        votesChanged: (votes) => this.#publish(index, host.maps.get(host.id)?.records ?? [], votes),
         conflict: ({ ip, owner, holder }) => host.conflicts.push({ ip: formatIp(ip), owner, holder }),
         changed: () => {
           host.changes++;
@@ -129,9 +111,14 @@ export class Cluster {
     for (const { peer, by, heardBy } of this.removals) {
       if (heardBy.has(index)) ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id);
     }
-    for (const [author, map] of host.maps) for (const record of map.records) ipam.observe(author, record);
+    for (const [author, map] of host.maps) {
+      for (const record of map.records) ipam.observe(author, record);
+      for (const [entry, value] of map.votes) {
+        ipam.observeVote(author, { network: this.plan.network, entry, value });
+      }
+    }
     this.guard(index, () => {
-      this.#publish(index, ipam.records());
+      this.#publish(index, ipam.records(), ipam.votes());
       for (const [other] of this.hosts.entries()) {
         if (!this.linked(index, other)) continue;
         this.reconcile(index, other);
@@ -375,13 +362,27 @@ export class Cluster {
     return idle.records();
   }
 
-  #publish(index: number, records: readonly LeaseRecord[]): void {
+  #votingFacts(index: number, leaseMs: number): VotingFacts {
+    const host = this.hosts[index]!;
+    return {
+      leaseMs,
+      peers: () => [...new Set([host.id, ...host.maps.keys()])],
+      isAlive: (peer) => {
+        const other = this.indexOf(peer);
+        return other === index || (this.linked(index, other) && this.linked(other, index));
+      },
+      versionOf: (peer) => host.maps.get(peer)?.version ?? 0,
+      claimsOf: (peer) => [...this.hosts[this.indexOf(peer)]!.held.values()].map(formatIp),
+    };
+  }
+
+  #publish(index: number, records: readonly LeaseRecord[], votes: AuthorMap['votes']): void {
     this.#maybeCut();
     const host = this.hosts[index]!;
     const version = ++host.version;
-    host.maps.set(host.id, { version, records });
+    host.maps.set(host.id, { version, records, votes });
     for (const other of this.hosts.keys()) {
-      this.#send(index, other, { kind: 'gossip', author: host.id, map: { version, records } });
+      this.#send(index, other, { kind: 'gossip', author: host.id, map: { version, records, votes } });
     }
   }
 
@@ -393,6 +394,9 @@ export class Cluster {
     const now = new Set(map.records.map(identity));
     const earlier = new Set(before?.records.map(identity) ?? []);
     for (const record of map.records) if (!earlier.has(identity(record))) host.ipam!.observe(author, record);
+    for (const [entry, value] of map.votes) {
+      host.ipam!.observeVote(author, { network: this.plan.network, entry, value });
+    }
     for (const record of before?.records ?? []) if (!now.has(identity(record))) host.ipam!.withdraw(author, record);
   }
 

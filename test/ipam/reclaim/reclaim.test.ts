@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import type { IpAddress } from '../../../src/base/address.ts';
+import { ipamOf } from '../scenario.ts';
+import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
+
+function electedCluster(hosts = 4): VotingCluster {
+  const cluster = new VotingCluster({ hosts });
+  cluster.elect();
+  cluster.pass(1.5 * LEASE_MS); // voters say nothing for a lease after they were chosen
+  return cluster;
+}
+
+/** An address in the first block of a host. */
+function addressOf(cluster: VotingCluster, host: number): IpAddress {
+  const [block] = cluster.usableBlocks(host);
+  return { family: 4, value: block!.base };
+}
+
+/** Who owns the address, as each of the hosts says. */
+function ownersSaid(cluster: VotingCluster, ip: IpAddress, hosts: readonly number[]): readonly number[] {
+  return hosts.map((host) => cluster.indexOf(ipamOf(cluster, host).ownerOf(ip)!));
+}
+
+describe('a host that is gone', () => {
+  test('loses its blocks after its lease, to one heir, and all agree', () => {
+    const cluster = electedCluster();
+    const lost = addressOf(cluster, 3);
+    cluster.crash(3);
+    cluster.pass(0.7 * LEASE_MS); // its last renewal was a quarter of a lease ago, or less
+    expect(cluster.reclaims).toEqual([]);
+    cluster.pass(LEASE_MS);
+    expect(cluster.reclaims.map(({ owner }) => cluster.indexOf(owner))).toEqual([3]);
+    const heir = cluster.indexOf(cluster.reclaims[0]!.heir);
+    expect(ownersSaid(cluster, lost, [0, 1, 2])).toEqual([heir, heir, heir]);
+  });
+
+  test('and comes back finds its blocks gone, reports what it had handed out, and gets others', () => {
+    const cluster = electedCluster();
+    cluster.allocate(3, 'old');
+    cluster.crash(3);
+    cluster.pass(3 * LEASE_MS);
+    cluster.start(3);
+    expect(cluster.usableBlocks(3)).toEqual([]);
+    cluster.pass(10_000);
+    expect(cluster.hosts[3]!.conflicts.map(({ owner }) => owner)).toEqual(['old']);
+    expect(cluster.allocate(3, 'new')).toBe('ok');
+  });
+
+  test('and comes back in time keeps them', () => {
+    const cluster = electedCluster();
+    const mine = addressOf(cluster, 3);
+    cluster.crash(3);
+    cluster.pass(LEASE_MS / 2);
+    cluster.start(3);
+    cluster.pass(3 * LEASE_MS);
+    expect(cluster.reclaims).toEqual([]);
+    expect(ownersSaid(cluster, mine, [0, 1, 2, 3])).toEqual([3, 3, 3, 3]);
+  });
+});
+
+describe('a host that is cut off', () => {
+  test('goes on for a lease, stops before anybody takes its blocks over, and keeps what it has handed out', () => {
+    const cluster = electedCluster();
+    cluster.cutOff(3);
+    cluster.pass(LEASE_MS / 2);
+    expect(cluster.allocate(3, 'a')).toBe('ok');
+    cluster.pass(2 * LEASE_MS);
+    expect(cluster.reclaims).toHaveLength(1);
+    expect(cluster.allocate(3, 'b')).toBe('wait');
+    expect(cluster.allocate(3, 'a')).toBe('ok');
+    expect(ipamOf(cluster, 3).obstacle()?.code).toBe('lease-expired');
+  });
+
+  test('with most of the voters on the other side: both sides go on for a lease, then one of them', () => {
+    const cluster = electedCluster(5);
+    for (const a of [0, 1]) for (const b of [2, 3, 4]) cluster.cut.add(`${a}-${b}`).add(`${b}-${a}`);
+    cluster.pass(LEASE_MS / 2);
+    for (const host of cluster.hosts.keys()) expect(cluster.allocate(host, `half${host}`)).toBe('ok');
+    cluster.pass(3 * LEASE_MS);
+    expect([0, 1].map((host) => cluster.allocate(host, `late${host}`))).toEqual(['wait', 'wait']);
+    expect(new Set(cluster.reclaims.map(({ owner }) => cluster.indexOf(owner)))).toEqual(new Set([0, 1]));
+    cluster.cut.clear();
+    for (const a of [0, 1]) for (const b of [2, 3, 4]) cluster.reconcile(a, b);
+    cluster.pass(20_000);
+    for (const host of cluster.hosts.keys()) expect(cluster.allocate(host, `again${host}`)).toBe('ok');
+  });
+});
+
+describe('too few voters', () => {
+  test('two hosts neither reclaim nor stop', () => {
+    const cluster = electedCluster(2);
+    cluster.cutOff(1);
+    cluster.pass(5 * LEASE_MS);
+    expect(cluster.decisions.size).toBe(0);
+    for (const host of [0, 1]) expect(cluster.allocate(host, `c${host}`)).toBe('ok');
+  });
+
+  test('an operator’s word about the others lets the last host go on', () => {
+    const cluster = electedCluster(3);
+    for (const host of [1, 2]) cluster.crash(host);
+    cluster.pass(2 * LEASE_MS);
+    expect(cluster.allocate(0, 'a')).toBe('wait');
+    for (const host of [1, 2]) cluster.remove(host, 0);
+    cluster.pass(3_000);
+    expect(cluster.allocate(0, 'a')).toBe('ok');
+    cluster.crash(0);
+    cluster.start(0);
+    expect(cluster.allocate(0, 'b')).toBe('ok');
+  });
+});

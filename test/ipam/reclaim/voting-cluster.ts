@@ -1,0 +1,140 @@
+// A simulated cluster that reclaims by vote, with the checks that must hold at every moment: no slot has two decisions, no host loses
+// its blocks before its own fence closes, nobody hands out addresses who lost its blocks and does not know it, and no two
+// hosts may allocate in one block. Test code only.
+
+import { type Cidr, cidrsOverlap, formatCidr } from '../../../src/base/address.ts';
+import { decodeDecision, describeValue, type Value } from '../../../src/ipam/reclaim/decision.ts';
+import { STATE_ENTRY } from '../../../src/ipam/reclaim/published.ts';
+import { Cluster, type ClusterOptions, Violation } from '../sim-cluster.ts';
+
+export const LEASE_MS = 60_000;
+
+export class VotingCluster extends Cluster {
+  readonly decisions = new Map<number, Value>();
+  /** Until when each host may allocate without hearing from anybody, as it last said. */
+  readonly #openUntilMs = new Map<number, number>();
+  /** Hosts that stand still. */
+  readonly still = new Set<number>();
+
+  constructor(options: Partial<ClusterOptions> = {}) {
+    super({ seed: 1, hosts: 4, range: '10.32.0.0/20', leasePrefix: 24, leaseMs: LEASE_MS, ...options });
+    for (let host = 1; host < this.hosts.length; host++) {
+      this.start(host);
+      this.drain();
+    }
+  }
+
+  /** Time goes by in steps of a second with everything delivered; what must hold is looked at after each. */
+  pass(ms: number): void {
+    for (let passed = 0; passed < ms; passed += 1_000) {
+      this.advance(1_000);
+      this.drain();
+      this.checkVoting();
+    }
+  }
+
+  /** Until the list of voters is as large as it gets, and every lease has been renewed once. */
+  elect(): void {
+    this.pass(30_000);
+  }
+
+  advance(ms: number): void {
+    this.clock.advance(ms);
+    for (const index of this.hosts.keys()) if (!this.still.has(index)) this.guard(index, (ipam) => void ipam.tick());
+  }
+
+  cutOff(index: number): void {
+    for (const other of this.hosts.keys()) this.cut.add(`${index}-${other}`).add(`${other}-${index}`);
+  }
+
+  /** A virtual machine is stopped: one clock stands still, the other is set when it goes on. */
+  stop(index: number): void {
+    this.still.add(index);
+    this.hosts[index]!.clock.rate = 0;
+  }
+
+  goOn(index: number): void {
+    this.still.delete(index);
+    this.hosts[index]!.clock.rate = 1;
+  }
+
+  get reclaims(): readonly Extract<Value, { kind: 'reclaim' }>[] {
+    return [...this.decisions.values()].flatMap((value) => (value.kind === 'reclaim' ? [value] : []));
+  }
+
+  /** Blocks in which the host hands out addresses now. */
+  usableBlocks(index: number): readonly Cidr[] {
+    const { ipam, id } = this.hosts[index]!;
+    if (ipam === null || this.still.has(index)) return [];
+    return ipam
+      .leases()
+      .filter(({ peer, state }) => peer === id && (state === 'active' || state === 'spare'))
+      .map(({ cidr }) => cidr);
+  }
+
+  /** Throws a Violation. */
+  checkVoting(): void {
+    this.#readDecisions();
+    for (const [index, { ipam, id }] of this.hosts.entries()) {
+      if (ipam === null || this.still.has(index)) continue;
+      const known = ipam.stats().decisions;
+      const unknown = [...this.decisions].some(
+        ([slot, value]) => slot >= known && value.kind === 'reclaim' && value.owner === id,
+      );
+      if (unknown && ipam.obstacle() === null) throw new Violation(`host ${index} allocates in blocks that it lost`);
+      this.#noteFence(index);
+    }
+    this.#checkDisjoint();
+  }
+
+  /** What hosts publish as decided. */
+  #readDecisions(): void {
+    for (const { maps } of this.hosts) {
+      for (const { votes } of maps.values()) {
+        for (const [entry, bytes] of votes) {
+          if (entry !== STATE_ENTRY && !this.decisions.has(Number(entry))) this.#decided(Number(entry), bytes);
+        }
+      }
+    }
+    for (const { maps, id } of this.hosts) {
+      for (const [entry, bytes] of maps.get(id)?.votes ?? []) {
+        const first = this.decisions.get(Number(entry));
+        if (first === undefined) continue;
+        const texts = [first, decodeDecision(bytes)!.value].map(describeValue);
+        if (texts[0] !== texts[1]) throw new Violation(`slot ${entry} has two decisions: ${texts.join(' and ')}`);
+      }
+    }
+  }
+
+  #decided(slot: number, bytes: Uint8Array): void {
+    const { value } = decodeDecision(bytes)!;
+    this.decisions.set(slot, value);
+    if (value.kind !== 'reclaim') return;
+    const index = this.indexOf(value.owner);
+    const untilMs = this.#openUntilMs.get(index) ?? 0;
+    if (this.clock.monotonicMs() < untilMs)
+      throw new Violation(`host ${index} lost its blocks while its fence was open`);
+  }
+
+  #noteFence(index: number): void {
+    const { ipam, id } = this.hosts[index]!;
+    const mine = ipam!.leases().filter(({ peer, state }) => peer === id && (state === 'active' || state === 'spare'));
+    const expiresAt = mine[0]?.expiresAt ?? null;
+    if (mine.length === 0) this.#openUntilMs.delete(index);
+    else {
+      const leftMs = expiresAt === null ? Number.POSITIVE_INFINITY : expiresAt - this.hosts[index]!.clock.wallMs();
+      this.#openUntilMs.set(index, this.clock.monotonicMs() + leftMs);
+    }
+  }
+
+  #checkDisjoint(): void {
+    const usable = [...this.hosts.keys()].flatMap((host) => this.usableBlocks(host).map((cidr) => ({ host, cidr })));
+    usable.sort((a, b) => a.cidr.family - b.cidr.family || (a.cidr.base < b.cidr.base ? -1 : 1));
+    for (let i = 1; i < usable.length; i++) {
+      const [a, b] = [usable[i - 1]!, usable[i]!];
+      if (a.host !== b.host && cidrsOverlap(a.cidr, b.cidr)) {
+        throw new Violation(`hosts ${a.host} and ${b.host} both allocate in ${formatCidr(b.cidr)}`);
+      }
+    }
+  }
+}
