@@ -27,6 +27,8 @@ export interface HostPlacePorts {
   /** Between two tries of an expose at start; default 2 s. */
   readonly retryMs?: number;
   allocate(request: { readonly owner: string; readonly family: 4 | 6; readonly wanted: null }): Promise<string>;
+  /** Frees all addresses of an owner. */
+  release(owner: string): void;
   publish(record: AttachmentRecord): void;
   withdraw(mac: Mac): void;
 }
@@ -79,6 +81,15 @@ export class HostPlace {
     this.obstacle = 'the host waits for its address';
     this.#wanted = true;
     await Promise.race([this.#exposeUntilDone(), pause(this.#ports.timers, waitMs)]);
+  }
+
+  /** Our addresses are another host's now: others take their place, unless the host is hidden or waits for some anyway. */
+  renumber(): void {
+    if (this.#wanted && this.obstacle !== null) return;
+    this.#ports.release(HOST_OWNER);
+    if (!this.#wanted) return;
+    this.obstacle = 'the host waits for an address in the place of one that belongs to another host';
+    void this.#exposeUntilDone();
   }
 
   /** Gives up an expose that still waits; the interface stays as it is. */

@@ -141,13 +141,9 @@ export class Member {
       identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       recordsChanged: (records) => this.#own.replaceLeases(records),
       votesChanged: (entries) => this.#own.replaceVotes(DEFAULT_VNI, entries),
-      cluster: {
-        peers: () => [keys.peer, ...this.directory.peers().map(([peer]) => peer)],
-        isAlive: (peer) => peer === keys.peer || this.#peers.isAlive(peer),
-        versionOf: (peer) => this.gossip.version(peer),
-        claimsOf: (peer) => this.directory.attachments(peer).flatMap(({ ips }) => ips),
-      },
       changed: () => this.#leasesChanged(),
+      hostAddressLost: () => this.place.renumber(),
+      member: this,
     });
     this.#gate = new SyncGate(
       timers,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { AttachmentRecord } from '../../src/base/records.ts';
-import { HostPlace } from '../../src/daemon/host-place.ts';
+import { HOST_OWNER, HostPlace } from '../../src/daemon/host-place.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
@@ -10,6 +10,7 @@ import { FakeHostNetwork } from './fake-host-network.ts';
 function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
   const host = new FakeHostNetwork();
   const claims = new Map<string, AttachmentRecord>();
+  const released: string[] = [];
   let allocate: (family: 4 | 6) => Promise<string> = async (family) => (family === 4 ? '10.32.0.2' : 'fd00::2');
   const place = new HostPlace({
     timers: systemTimers,
@@ -23,8 +24,16 @@ function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
     allocate: ({ family }) => allocate(family),
     publish: (record) => claims.set(record.mac, record),
     withdraw: (mac) => claims.delete(mac),
+    release: (owner) => released.push(owner),
   });
-  return { store, host, claims, place, onAllocate: (replacement: typeof allocate) => (allocate = replacement) };
+  return {
+    store,
+    host,
+    claims,
+    place,
+    released,
+    onAllocate: (replacement: typeof allocate) => (allocate = replacement),
+  };
 }
 
 test('an exposed host announces its addresses with its link-local one', async () => {
@@ -107,4 +116,18 @@ test.each([
   go();
   expect(await exposing).toEqual([]);
   expect([host.exposed, claims.size, place.ips]).toEqual([null, 0, []]);
+});
+
+test('a host whose address belongs to another one gets another address; a hidden one none', async () => {
+  const { place, host, claims, released, onAllocate } = setUp({ hasIpv6: false });
+  await place.expose();
+  onAllocate(async () => '10.32.9.9');
+  place.renumber();
+  expect(place.obstacle).toMatch(/belongs to another host/);
+  await place.exposeAtStart(20);
+  expect([released, place.ips, place.obstacle]).toEqual([[HOST_OWNER], ['10.32.9.9'], null]);
+  expect(claims.get(place.mac)?.ips[0]).toBe('10.32.9.9');
+  await place.hide();
+  place.renumber();
+  expect([host.exposed, place.obstacle]).toEqual([null, null]);
 });

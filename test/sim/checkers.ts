@@ -10,7 +10,7 @@ import type { SimHost } from './sim-host.ts';
 export class Violation extends Error {}
 
 /** Allocation is stopped under these: what the host believes to own may be behind, and does no harm. */
-const STOPPED = new Set(['syncing', 'identity-clone']);
+const STOPPED = new Set(['syncing', 'identity-clone', 'lease-expired']);
 const MISSING_MAX = 100_000;
 const RESERVATIONS_MAX = 100_000;
 

@@ -56,6 +56,7 @@ export class Cluster {
       index,
       token: this.#token,
       log: this.log,
+      leaseTimeMs: this.schedule.leaseTimeMs,
       failed: (error) => this.failures.push(error),
     });
     Object.assign(host.clock, this.schedule.clocks[index]);

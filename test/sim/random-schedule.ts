@@ -32,6 +32,7 @@ export interface ScheduleWish {
   readonly range?: string;
   readonly range6?: string | null;
   readonly leasePrefix?: number;
+  readonly leaseTimeMs?: number;
 }
 
 const JOIN_SPREAD_MS = 200;
@@ -73,7 +74,16 @@ class Drawing {
   }
 
   schedule(): Schedule {
-    const { seed, hosts, durationMs, faults, range = '10.32.0.0/16', range6 = null, leasePrefix = 26 } = this.#wish;
+    const {
+      seed,
+      hosts,
+      durationMs,
+      faults,
+      range = '10.32.0.0/16',
+      range6 = null,
+      leasePrefix = 26,
+      leaseTimeMs,
+    } = this.#wish;
     for (let host = 0; host < hosts; host++) this.#at(host * JOIN_SPREAD_MS, { kind: 'launch', host });
     const startMs = hosts * JOIN_SPREAD_MS;
     this.#containersComeAndGo(1_000, durationMs);
@@ -95,6 +105,7 @@ class Drawing {
       range,
       range6,
       leasePrefix,
+      ...(leaseTimeMs === undefined ? {} : { leaseTimeMs }),
       clocks,
       conditions: CONDITIONS,
       faultsEndMs: durationMs,

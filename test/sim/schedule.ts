@@ -37,6 +37,8 @@ export interface Schedule {
   readonly range: string;
   readonly range6: string | null;
   readonly leasePrefix: number;
+  /** Absent: the product's own, a day. */
+  readonly leaseTimeMs?: number;
   /** Wall clock skew and rate of each machine. */
   readonly clocks: readonly { readonly skewMs: number; readonly rate: number }[];
   readonly conditions: NetworkConditions;

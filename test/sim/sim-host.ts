@@ -35,6 +35,7 @@ export interface SimHostOptions {
   readonly index: number;
   readonly token: Token;
   readonly log: SimLog;
+  readonly leaseTimeMs: number | undefined;
   /** Called with what no caller awaits. */
   readonly failed: (error: unknown) => void;
 }
@@ -58,11 +59,12 @@ export class SimHost {
   readonly formerPeers: PeerId[] = [];
   readonly outcomes = new Map<string, number>();
   readonly #failed: (error: unknown) => void;
+  readonly #leaseTimeMs: number | undefined;
   #joins: readonly string[] = [];
   #renumberings = 0;
   #boots = 0;
 
-  constructor({ network, index, token, log, failed }: SimHostOptions) {
+  constructor({ network, index, token, log, leaseTimeMs, failed }: SimHostOptions) {
     this.index = index;
     this.name = `h${index}`;
     this.kernel = this.#bootKernel();
@@ -70,6 +72,7 @@ export class SimHost {
     this.token = token;
     this.log = log.of(this.name);
     this.#failed = failed;
+    this.#leaseTimeMs = leaseTimeMs;
     this.nic = new Nic(index, this.#addressOf(0));
     network.plug(this.nic);
   }
@@ -207,6 +210,7 @@ export class SimHost {
       dns: mergeDnsSettings(NO_DNS_OPTIONS, undefined),
       docker: false,
       exposed: true,
+      ...(this.#leaseTimeMs === undefined ? {} : { leaseTimeMs: this.#leaseTimeMs }),
       targets: this.#joins.map((host) => ({ host, port: MESH_PORT })),
     };
   }

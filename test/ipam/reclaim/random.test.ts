@@ -3,6 +3,6 @@ import { run } from './voting-run.ts';
 
 test.each([4, 5, 6])('random faults in a cluster that reclaims by vote: %i hosts', { timeout: 60_000 }, (hosts) => {
   let reclaims = 0;
-  for (let seed = hosts; seed < hosts + 3; seed++) reclaims += run(seed, { hosts }).reclaims;
+  for (let seed = hosts; seed < hosts + 2; seed++) reclaims += run(seed, { hosts }).reclaims;
   expect(reclaims).toBeGreaterThan(0); // else nothing was tried
 });
