@@ -1,7 +1,8 @@
 // `npm test`: bootstrap, lint, unit and simulation tests (vitest), end-to-end tests (tap, as root). The last line is the true
 // sum of vitest tests and tap's top-level subtests; as root with FABRIC_SETUP=full a skip counts as a failure.
-// `npm test -- e2e` runs the end-to-end files, `npm test -- e2e/NAME` one, `npm test -- unit` the unit tests alone, `npm test -- cni`
-// what shows the statements of the CNI checklist; that and a whole run write docs/cni-conformance.md.
+// `npm test -- e2e` runs the end-to-end files, `npm test -- e2e/NAME` one, `npm test -- unit` the unit tests alone,
+// `npm test -- conformance` what shows the statements of the CNI checklist and of the threat model; that and a whole run write
+// docs/cni-conformance.md and docs/security-conformance.md.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
-import { CniConformance } from './cni-conformance.mjs';
+import { Conformance } from './conformance.mjs';
 import { TapReport } from './tap-report.mjs';
 
 const bin = (name) => join(root, 'node_modules', '.bin', name);
@@ -18,8 +19,33 @@ const sum = { passed: 0, failed: 0, skipped: 0 };
 /** What went wrong beside the tests that are counted. */
 const faults = [];
 const startedMs = Date.now();
-const checklist = readFileSync(join(root, 'test/cni-plugin/checklist.json'), 'utf8');
-const conformance = new CniConformance(JSON.parse(checklist));
+/** Pages that say which tests show what was promised. */
+const PAGES = [
+  {
+    page: 'docs/cni-conformance.md',
+    name: 'the CNI checklist',
+    conformance: conformanceWith('test/cni-plugin/checklist.json', [
+      '# CNI conformance',
+      '',
+      '`npm test` writes this page: statements of the specification and its conventions, and the tests that show them. The number',
+      'of a statement stands at the beginning of the names of its tests.',
+    ]),
+  },
+  {
+    page: 'docs/security-conformance.md',
+    name: 'the threat model',
+    conformance: conformanceWith('test/security/threat-model.json', [
+      '# Security conformance',
+      '',
+      '`npm test` writes this page: statements of the threat model, and the tests that show them. The number of a statement stands',
+      'at the beginning of the names of its tests.',
+    ]),
+  },
+];
+
+function conformanceWith(statements, heading) {
+  return new Conformance(heading, JSON.parse(readFileSync(join(root, statements), 'utf8')));
+}
 
 function say(text) {
   process.stdout.write(`${text}\n`);
@@ -51,7 +77,7 @@ function unitTests() {
   });
   if (existsSync(report)) {
     const counts = JSON.parse(readFileSync(report, 'utf8'));
-    conformance.vitest(counts, root);
+    for (const { conformance } of PAGES) conformance.vitest(counts, root);
     sum.passed += counts.numPassedTests;
     sum.failed += counts.numFailedTests;
     sum.skipped += counts.numPendingTests + counts.numTodoTests;
@@ -119,7 +145,7 @@ async function endToEndLane(files) {
   );
   for await (const line of createInterface({ input: child.stdout })) {
     report.line(line);
-    conformance.tap(`test/e2e/${file}.ts`, line);
+    for (const { conformance } of PAGES) conformance.tap(`test/e2e/${file}.ts`, line);
   }
   report.end(await closed);
   flush();
@@ -128,30 +154,32 @@ async function endToEndLane(files) {
   sum.skipped += report.skipped;
 }
 
-/** Files whose tests show statements of the CNI checklist. */
+/** Files whose tests show statements of a checklist. */
 function showsStatements(file) {
-  return /['"`](?:[A-Z]\d{1,2} )+\S/.test(readFileSync(join(root, 'test/e2e', `${file}.ts`), 'utf8'));
+  return /['"`](?:[A-Z]{1,2}\d{1,2} )+\S/.test(readFileSync(join(root, 'test/e2e', `${file}.ts`), 'utf8'));
 }
 
 function keepConformance() {
-  writeFileSync(join(root, 'docs/cni-conformance.md'), conformance.markdown());
-  const { open } = conformance;
-  if (open.length > 0) faults.push(`statements of the CNI checklist that are not shown: ${open.join(' ')}`);
+  for (const { page, name, conformance } of PAGES) {
+    writeFileSync(join(root, page), conformance.markdown());
+    const { open } = conformance;
+    if (open.length > 0) faults.push(`statements of ${name} that are not shown: ${open.join(' ')}`);
+  }
 }
 
 async function run() {
   title('set-up');
   if (bootstrap().length > 0) say('going on without them: only what needs no root runs');
   if (only?.startsWith('e2e/')) return endToEndTests([only.slice('e2e/'.length)]);
-  if (only !== undefined && !['unit', 'cni', 'e2e'].includes(only)) {
-    throw new Error(`npm test knows no ${only}: say unit, cni, e2e or e2e/NAME`);
+  if (only !== undefined && !['unit', 'conformance', 'e2e'].includes(only)) {
+    throw new Error(`npm test knows no ${only}: say unit, conformance, e2e or e2e/NAME`);
   }
   if (only !== 'e2e') {
     lint();
     unitTests();
   }
   if (only === 'unit') return;
-  const files = endToEndFiles().filter((file) => only !== 'cni' || showsStatements(file));
+  const files = endToEndFiles().filter((file) => only !== 'conformance' || showsStatements(file));
   if (isRoot) {
     await endToEndTests(files);
     if (only !== 'e2e' && sum.skipped === 0) keepConformance();

@@ -133,6 +133,17 @@ test('pure folders have no clock, timer, randomness, process or console', () => 
   expect(wrong).toEqual([]);
 });
 
+test('TM30 nothing is run by a shell: programs get their arguments as a list', () => {
+  const wrong = SRC.flatMap(({ path, code }) =>
+    code
+      .split('\n')
+      .filter((line) => /(?<![.#])\bexec(Sync)?\(|\bshell:|['"`]-l?c['"`]|\/(ba|da)?sh['"`]/.test(line))
+      .map((line) => `${path}: ${line.trim()}`),
+  );
+  const native = NATIVE.filter(({ code }) => /\b(system|popen)\s*\(/.test(code)).map(({ path }) => path);
+  expect([...wrong, ...native]).toEqual([]);
+});
+
 describe('no dead files', () => {
   /** Every file that is reached from `roots` by imports. */
   function reached(roots: readonly string[], sources: readonly Source[]): Set<string> {

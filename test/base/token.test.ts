@@ -25,6 +25,16 @@ describe('token text', () => {
     expect(formatToken(token, nodeCrypto)).toBe(text);
   });
 
+  test('TM13 carries 256 random bits, none of which anything else in it tells', () => {
+    const { clusterId, secret, generation } = generateToken(new SeededRandom(2));
+    expect(secret).toHaveLength(32);
+    const other = generateToken(new SeededRandom(3));
+    const differing = secret.filter((byte, at) => byte !== other.secret[at]);
+    expect(differing.length, 'two draws share bytes by chance alone').toBeGreaterThan(28);
+    expect(toHex(secret)).not.toContain(clusterId.slice(0, 16));
+    expect(generation).toBe(1);
+  });
+
   test('comes back as it went', () => {
     for (let seed = 0; seed < 50; seed++) {
       const one = { ...generateToken(new SeededRandom(seed)), generation: seed * 7919 + 1 };

@@ -57,7 +57,7 @@ describe('the local API', () => {
     await expect(client.get('/v1/bug')).rejects.toMatchObject({ code: 'internal' });
   });
 
-  test('the socket is open to its owner only', async () => {
+  test('TM27 the socket is open to its owner only', async () => {
     await serve({});
     expect(statSync(join(runDir, 'fabric.sock')).mode & 0o777).toBe(0o600);
   });

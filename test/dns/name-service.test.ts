@@ -48,7 +48,7 @@ function setUp() {
   return { service, ask, sent };
 }
 
-describe('who is served', () => {
+describe('TM32 who is served', () => {
   test.each([
     ['a container', '10.32.0.7', 'NOERROR'],
     ['the host itself', '10.32.0.1', 'NOERROR'],

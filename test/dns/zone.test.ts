@@ -178,7 +178,7 @@ describe('what counts', () => {
     expect(v4('printer')).toEqual([]);
   });
 
-  test('names are additive: what one host adds takes nothing from another', () => {
+  test('TM17 names are additive: what one host adds takes nothing from another', () => {
     const { add, attach, v4, zone } = setUp();
     attach(A, 2, 'web');
     add(B, 'web', [{ ip: '192.0.2.7', mac: null }]);

@@ -48,12 +48,13 @@ test('three hosts with two containers each', async (t) => {
   await t.test('a ping of 10000 bytes arrives in pieces', (t) => largePings(t, scene));
   await t.test('200 MB over TCP arrive unchanged', (t) => stream(t, scene));
   await t.test('UDP and HTTP on port 80', (t) => datagramsAndHttp(t, scene));
-  await t.test('broadcast and mDNS reach every other container exactly once', (t) => floods(t, scene));
+  await t.test('TM24 broadcast and mDNS reach every other container exactly once', (t) => floods(t, scene));
   await t.test('containers and hosts reach each other', (t) => hostAccess(t, scene));
   await t.test('a container reaches the outside as its host', (t) => masquerade(t, scene));
   await t.test('every host is healthy and names the others', (t) => healthy(t, scene));
+  await t.test('TM31 no secret stands in arguments, environment, log or status', (t) => noSecret(t, scene));
   const plain = lab.mix.encrypted ? {} : { skip: 'plain VXLAN was asked for' };
-  await t.test('the underlay shows ciphertext on port 6783 and nothing else', plain, async (t) => {
+  await t.test('TM14 the underlay shows ciphertext on port 6783 and nothing else', plain, async (t) => {
     const onBridge = await bridgeCapture(scene);
     t.ok(await holdsText(onBridge, MARKER), 'the marker is seen on the bridge: this check can fail');
     await onlyCiphertext(t, await capture.stop());
@@ -215,6 +216,20 @@ async function healthy(t: Test, { lab, hosts }: Scene): Promise<void> {
     t.comment(
       `${host.name} dropped ${JSON.stringify({ ...datapath.drops, peers: tunnels.map(({ drops }) => drops) })}`,
     );
+  }
+}
+
+/** The token is known to who asks for it as root, and to nobody else. */
+async function noSecret(t: Test, { hosts }: Scene): Promise<void> {
+  const secret = (await hosts[0]!.token()).slice('fabric1-'.length);
+  const parts = [secret.slice(30, 60), secret.slice(60)];
+  for (const host of hosts) {
+    const { stdout: processes } = await host.run(['sh', '-c', 'cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ']);
+    t.match(processes, /fabric/, `${host.name}: its processes are seen`);
+    const { stdout: log } = await host.run(['cat', '/var/lib/fabric/fabric.log']);
+    t.match(log, /\S/, 'it has a log');
+    const status = JSON.stringify(await host.status());
+    for (const part of parts) t.notOk(`${processes}${log}${status}`.includes(part), 'no part of the secret');
   }
 }
 

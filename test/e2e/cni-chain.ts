@@ -47,7 +47,9 @@ const CHAIN = new PluginChain({
   ],
 });
 
-test('C3 C4 K3 O5 R5 chained behind us: portmap, bandwidth, firewall, tuning', { skip: NOT_INSTALLED }, async (t) => {
+test('TM29 C3 C4 K3 O5 R5 chained behind us: portmap, bandwidth, firewall, tuning', {
+  skip: NOT_INSTALLED,
+}, async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const a = await lab.host('a');

@@ -21,7 +21,7 @@ async function startPair(t: Test) {
 if (process.getuid?.() !== 0) {
   test('the memory of an engine', { skip: 'needs root' }, async () => {});
 } else {
-  test('keys that were replaced are nowhere in its memory', { timeout: 60_000 }, async (t) => {
+  test('TM7 keys that were replaced are nowhere in its memory', { timeout: 60_000 }, async (t) => {
     const { pair, hosts } = await startPair(t);
     const copies = (generation: number): readonly number[] =>
       SIDES.map((side) => countInMemory(hosts.a.enginePid, sessionKey(side, generation)));
@@ -48,7 +48,7 @@ if (process.getuid?.() !== 0) {
     }
   });
 
-  test('nothing of its memory reaches a disk', { timeout: 60_000 }, async (t) => {
+  test('TM31 nothing of its memory reaches a disk', { timeout: 60_000 }, async (t) => {
     const { hosts } = await startPair(t);
     const proc = `/proc/${hosts.a.enginePid}`;
     t.match(readFileSync(`${proc}/coredump_filter`, 'utf8'), /^0+\n$/, 'no mapping is part of a core dump');

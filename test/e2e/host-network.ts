@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { parseCidr } from '../../src/base/address.ts';
+import { toHex } from '../../src/base/bytes.ts';
 import { LinuxHostNetwork } from '../../src/host/linux/linux-host-network.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import {
@@ -45,6 +46,8 @@ import {
 } from '../host/linux/test-host.ts';
 import { ArrivalCounter, attempt, namespacePrefix, run, runInsideHost } from '../host/linux/test-namespaces.ts';
 
+/** More than a container ever has; a bridge that learned would show each of them. */
+const FLOOD_MACS = 600;
 const TINY_SERVER = "require('http').createServer((_, r) => r.end('published')).listen(80, '0.0.0.0')";
 const TINY_CLIENT =
   "fetch('http://192.0.2.2:8080/').then((r) => r.text(), () => '').then((text) => process.stdout.write(text))";
@@ -102,7 +105,7 @@ async function scenarios(): Promise<void> {
   }
   setBrNetfilter('1');
 
-  await t.test('the IPv6 default route from a router survives', async (t) => {
+  await t.test('TM22 the IPv6 default route from a router survives', async (t) => {
     await onHost(t, async () => {
       t.match(run('ip', ['-6', 'route', 'show', 'default']), /default via fe80::.* dev up0 proto ra/);
       const expiry = (): number => Number(/expires (\d+)sec/.exec(run('ip', ['-6', 'route', 'show', 'default']))?.[1]);
@@ -200,7 +203,7 @@ async function scenarios(): Promise<void> {
     run('nft', ['delete table ip filter']);
   });
 
-  await t.test('containers can not lie about who they are', async (t) => {
+  await t.test('TM20 TM21 TM22 containers can not lie about who they are', async (t) => {
     await onHost(t, async () => {
       const honest = { source: c1.config.mac, destination: BROADCAST, from: '10.32.0.11', to: '10.47.255.255' };
       const inject = (...frames: readonly Uint8Array[]): void => {
@@ -239,6 +242,24 @@ async function scenarios(): Promise<void> {
       t.notOk(arrives('icmpv6 type nd-router-advert', router), 'a router advertisement');
       t.notMatch(run('ip', ['-6', 'route']), /2001:db8:bad/);
       t.notMatch(c2.namespace.run('ip', '-6', 'route'), /2001:db8:bad/);
+    });
+  });
+
+  await t.test('TM23 a flood of source MACs fills no table, and known ones survive', async (t) => {
+    await onHost(t, async () => {
+      const known = () => run('bridge', ['fdb', 'show', 'br', 'fabric0']).split('\n').sort().join('\n');
+      const before = known();
+      t.match(before, c1.config.mac, 'the bridge knows its containers');
+      const flood = Array.from({ length: FLOOD_MACS }, (_, i) => {
+        const source = mac(`02:00:00:01:${toHex(Uint8Array.of(i >> 8))}:${toHex(Uint8Array.of(i & 255))}`);
+        return udp4Frame({ source, destination: BROADCAST, from: '10.32.0.11', to: '10.47.255.255' });
+      });
+      const counter = new ArrivalCounter(null, 'fabric0q', 'ether type ip udp dport 7777');
+      c1.namespace.run(...injectCommand('eth0', flood));
+      t.equal(counter.packets(), 0, 'none of them leaves');
+      counter.remove();
+      t.equal(known(), before, 'and the bridge has learned none');
+      t.ok(c1.namespace.pings('10.32.0.12'), 'who tried still reaches its neighbour');
     });
   });
 

@@ -12,7 +12,7 @@ import { UDP_PORT } from '../lab/traffic-agent.ts';
 const WIRE = 'wire0';
 
 for (const name of ['engine', 'pcap']) {
-  test(`${name}: a wire beside the overlay`, { timeout: 60_000 }, async (t) => {
+  test(`TM24 ${name}: a wire beside the overlay`, { timeout: 60_000 }, async (t) => {
     const lab = await Lab.create(DATAPATH_MIXES[name]);
     t.teardown(() => lab.destroy());
     const hosts = [await lab.host('a'), await lab.host('b')] as const;

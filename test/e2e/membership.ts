@@ -27,7 +27,7 @@ test('membership', async (t) => {
   const containers: LabContainer[] = [];
   const scene: Scene = { hosts, past, present, future, containers };
 
-  await t.test('hosts with clocks a year off join', async (t) => {
+  await t.test('TM19 hosts with clocks a year off join', async (t) => {
     await present.launch();
     const token = await present.token();
     for (const [host, offsetS] of [

@@ -31,13 +31,17 @@ test('strangers', async (t) => {
   await b.launch({ join: a, token });
 
   const stranger = await lab.host('stranger');
-  await t.test('a token with the wrong secret', (t) => wrongToken(t, lab, { a, stranger, token: wrongSecret(token) }));
+  await t.test('TM12 a token with the wrong secret', (t) =>
+    wrongToken(t, lab, { a, stranger, token: wrongSecret(token) }),
+  );
   await t.test("another cluster's token", async (t) => {
     const other = formatToken(generateToken(nodeRandom), nodeCrypto);
     await wrongToken(t, lab, { a, stranger: await lab.host('lost'), token: other, code: 'cluster-mismatch' });
   });
   await t.test('a member of another cluster', async (t) => anotherCluster(t, a, await lab.host('foreign')));
-  await t.test('datagrams of a stranger reach no container', (t) => datagrams(t, lab, { a, b, stranger, capture }));
+  await t.test('TM1 TM3 TM16 datagrams of a stranger reach no container', (t) =>
+    datagrams(t, lab, { a, b, stranger, capture }),
+  );
   await t.test('the members know each other alone', async (t) => {
     t.same(nicknames(await a.status()), ['b']);
     t.same(nicknames(await b.status()), ['a']);

@@ -44,7 +44,7 @@ test('three hosts, two of which trust each other', { timeout: 120_000 }, async (
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const scene = await launch(lab);
-  await t.test('is plain where both trust, and encrypted elsewhere', (t) => choice(t, scene));
+  await t.test('TM15 is plain where both trust, and encrypted elsewhere', (t) => choice(t, scene));
   await t.test('shows its frames on the wire between those two only', (t) => wire(t, scene));
   await t.test('carries each broadcast and multicast exactly once', (t) => floods(t, scene));
   await t.test('lets nobody else in', (t) => strangers(t, scene));

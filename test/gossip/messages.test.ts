@@ -128,7 +128,7 @@ describe('decodeMessage', () => {
     expect(decodeMessage(Uint8Array.from(bytes), GOSSIP_LIMITS)).toBe(failure);
   });
 
-  test('a message above the limit is dropped unread', () => {
+  test('TM18 a message above the limit is dropped unread', () => {
     expect(decodeMessage(new Uint8Array(101), { ...GOSSIP_LIMITS, messageBytesMax: 100 })).toBe('oversized');
   });
 
@@ -145,7 +145,7 @@ describe('decodeMessage', () => {
     }
   });
 
-  test('arbitrary bytes and changed messages never throw', () => {
+  test('TM18 arbitrary bytes and changed messages never throw', () => {
     const body = fc.tuple(fc.constantFrom(...valid), fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }));
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array({ maxLength: 300 }), body), (input) => {

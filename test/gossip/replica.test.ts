@@ -83,7 +83,7 @@ describe('a state from a neighbour', () => {
     ['with cut entries', { ...item(FIRST), entries: FIRST.packed.subarray(1) }, { kind: 'invalid', reason: 'bad-map' }],
     ['a delta on what we lack', item(SECOND, 1), { kind: 'retry', reason: 'gap' }],
     ['of an author that is not admitted', item(state({ a: '1' }, { author: 13 })), { kind: 'refused' }],
-  ])('%s is not installed', (_name, offered, verdict) => {
+  ])('TM17 %s is not installed', (_name, offered, verdict) => {
     const ours = replica();
     expect(ours.offer(offered)).toMatchObject(verdict);
     expect(ours.table.size).toBe(0);
@@ -118,7 +118,7 @@ describe('a state from a neighbour', () => {
     expect(ours.table.get(THEM.peer)?.packed).toEqual(theirs.packed);
   });
 
-  test('a mad version of one author harms nobody else', () => {
+  test('TM19 a mad version of one author harms nobody else', () => {
     const ours = replica();
     ours.offer(item(state({ a: '1' }, { author: 2 })));
     expect(ours.offer(item(state({ a: '1' }, { version: Number.MAX_SAFE_INTEGER }))).kind).toBe('installed');
@@ -132,7 +132,7 @@ describe('a state from a neighbour', () => {
     ['too many records', { entriesMax: 1 }, { kind: 'invalid', reason: 'bad-map' }],
     ['too many authors', { authorsMax: 0 }, { kind: 'refused', reason: 'authors-max' }],
     ['all maps together too large', { totalBytesMax: 10 }, { kind: 'refused', reason: 'total-bytes-max' }],
-  ])('%s is refused', (_name, limits, verdict) => {
+  ])('TM18 %s is refused', (_name, limits, verdict) => {
     const ours = replica(limits);
     expect(ours.offer(item(FIRST))).toMatchObject(verdict);
     expect(ours.table.bytes).toBe(0);

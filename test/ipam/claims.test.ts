@@ -103,7 +103,7 @@ describe('claims of others', () => {
     ],
   ];
 
-  test.each(forged)('a claim %s displaces nobody', (_name, forge) => {
+  test.each(forged)('TM17 a claim %s displaces nobody', (_name, forge) => {
     const cluster = joined({ hosts: 3 });
     const owner = ipamOf(cluster, 2).ownerOf(ip('10.40.1.1'));
     expect(owner).not.toBeNull();

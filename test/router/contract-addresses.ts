@@ -80,7 +80,7 @@ export const addressCases: readonly ContractCase[] = [
     },
   },
   {
-    name: 'gateway, link-local protocols, spoofs and routers never cross',
+    name: 'TM21 TM22 gateway, link-local protocols, spoofs and routers never cross',
     async run(bed) {
       const data = new Uint8Array(46);
       const { host, crossed } = await crossing(bed, [

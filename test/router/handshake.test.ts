@@ -80,7 +80,7 @@ describe('handshake datagrams', () => {
     expect(mac2Valid(nodeCrypto, new Uint8Array(16), datagram)).toBe(false);
   });
 
-  test('the ephemeral key given is zeroed', () => {
+  test('TM8 the ephemeral key given is zeroed', () => {
     const ephemeralPrivate = key(5);
     initiator({ ephemeralPrivate });
     expect(ephemeralPrivate).toEqual(key(0));

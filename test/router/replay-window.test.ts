@@ -8,7 +8,7 @@ describe('replay window', () => {
     { name: 'a repeat is replayed', marked: [0], counter: 0, verdict: 'replayed' },
     { name: 'a gap is fresh', marked: [0, 2], counter: 1, verdict: 'fresh' },
     { name: 'the oldest in the window is fresh', marked: [REPLAY_WINDOW], counter: 1, verdict: 'fresh' },
-    { name: 'one before the window is too old', marked: [REPLAY_WINDOW], counter: 0, verdict: 'too-old' },
+    { name: 'TM2 one before the window is too old', marked: [REPLAY_WINDOW], counter: 0, verdict: 'too-old' },
     { name: 'a jump over the whole ring forgets', marked: [5, 5 + 40_000], counter: 40_004, verdict: 'fresh' },
     { name: 'beyond 2^32', marked: [2 ** 40], counter: 2 ** 40 - 1, verdict: 'fresh' },
     { name: 'a repeat beyond 2^32', marked: [2 ** 40, 2 ** 40 + 33], counter: 2 ** 40, verdict: 'replayed' },
@@ -22,7 +22,7 @@ describe('replay window', () => {
     });
   }
 
-  it('agrees with a set of all counters ever seen', () => {
+  it('TM1 TM2 agrees with a set of all counters ever seen', () => {
     const random = new SeededRandom(1);
     for (let run = 0; run < 8; run++) {
       const window = new ReplayWindow();

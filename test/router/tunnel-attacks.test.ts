@@ -52,7 +52,7 @@ describe('strangers get silence', () => {
     expect(a.status(b)!.reason).toContain('token');
   });
 
-  test('a datagram for another host is silence, also when it is reflected to its sender', () => {
+  test('TM9 a datagram for another host is silence, also when it is reflected to its sender', () => {
     const { network, a, b } = twoHosts(3);
     a.sendFrame(b);
     network.run(100);
@@ -66,7 +66,7 @@ describe('strangers get silence', () => {
     expect(a.tunnels.drops().mac1).toBe(1);
   });
 
-  test('every flipped bit of an initiation is a counted drop', () => {
+  test('TM3 every flipped bit of an initiation is a counted drop', () => {
     const network = new SimNetwork(4);
     const b = new SimHost(network, 2);
     const [initiation] = initiationsFor(network, b, 1);
@@ -127,7 +127,7 @@ describe('replays', () => {
 });
 
 describe('floods', () => {
-  test('under load: a cookie, smaller than any initiation; with it the handshake succeeds', () => {
+  test('TM11 under load: a cookie, smaller than any initiation; with it the handshake succeeds', () => {
     const { network, a, b } = twoHosts(8, { b: { change: { overloaded: () => true } }, crypto: nodeCrypto });
     a.sendFrame(b);
     network.run(50);
@@ -171,7 +171,7 @@ describe('floods', () => {
     expect(a.tunnels.drops()['unexpected-cookie']).toBe(1);
   });
 
-  test('10,000 replays a second from as many sources: bounded work, answers and memory; tunnels live, members get in', () => {
+  test('TM10 10,000 replays a second from as many sources: bounded work, answers and memory; tunnels live, members get in', () => {
     let diffieHellman = 0;
     const counting = {
       ...toyCrypto,

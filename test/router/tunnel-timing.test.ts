@@ -97,7 +97,7 @@ describe('the load', () => {
     expect(load.admitInitiation(1_000, from(1), true, always)).toBe('read');
   });
 
-  test('cookies are limited per address (a /64 of IPv6) and in all; the table is bounded', () => {
+  test('TM11 cookies are limited per address (a /64 of IPv6) and in all; the table is bounded', () => {
     const load = new HandshakeLoad({ ...TUNNEL_LIMITS, cookiesPerSourcePerSecondMax: 1, cookiesPerSecondMax: 2 });
     const ask = (ip: string) => load.admitInitiation(0, { ip, port: 1 }, true, never);
     expect(ask('2001:db8::1')).toBe('cookie');

@@ -173,7 +173,7 @@ describe('24 hours', () => {
     ['one sends', true, false, 0],
     ['the responder alone sends', false, true, 0],
     ['both send, 2 % of all datagrams are lost', true, true, 0.02],
-  ])('%s: no gap, no unreadable datagram, no nonce twice, keys replaced in time', (_, aSends, bSends, loss) => {
+  ])('TM4 TM6 %s: no gap, no unreadable datagram, no nonce twice, keys replaced in time', (_, aSends, bSends, loss) => {
     const { network, a, b } = twoHosts(12);
     a.sendFrame(b);
     network.run(1_000);
@@ -215,7 +215,7 @@ describe('24 hours', () => {
 });
 
 describe('time', () => {
-  test('an unused session ends after 180 s and its keys leave the datapath', () => {
+  test('TM6 an unused session ends after 180 s and its keys leave the datapath', () => {
     const { network, a, b } = twoHosts(14);
     a.sendFrame(b);
     network.run(179_000);
@@ -284,7 +284,7 @@ describe('time', () => {
     expect(a.status(b)).toMatchObject({ state: 'established', reason: null });
   });
 
-  test('an exhausted session is replaced at once', () => {
+  test('TM5 an exhausted session is replaced at once', () => {
     const { network, a, b } = twoHosts(19);
     a.sendFrame(b);
     network.run(100);

@@ -150,7 +150,7 @@ describe('the guard of forwarding', () => {
 });
 
 describe('text from outside', () => {
-  test('names of foreign bridges can not leave their string', () => {
+  test('TM30 names of foreign bridges can not leave their string', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ minLength: 1, maxLength: 15 }), { maxLength: 5 }), (names) => {
         const guard = { ip4: { forwardedFrom: names, bridgesBefore: [] }, ip6: null };

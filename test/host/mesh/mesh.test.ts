@@ -101,7 +101,7 @@ describe('refusals are told on both sides and both live on', () => {
     expect(a.linkedTo(b) || b.linkedTo(a)).toBe(false);
   }
 
-  test('a wrong token: same cluster id, another secret', async () => {
+  test('TM12 a wrong token: same cluster id, another secret', async () => {
     const token = newToken();
     const a = await startHost({ token });
     const b = await startHost({ token: { ...token, secret: newToken().secret }, genesisId: null });

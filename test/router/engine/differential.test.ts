@@ -173,7 +173,7 @@ describe('golden datagrams', () => {
     readonly datagrams: readonly GoldenDatagram[];
   };
 
-  it.each(['openssl', 'best'])('are written, read and refused when forged, by the %s library', (library) => {
+  it.each(['openssl', 'best'])('TM3 are written, read and refused when forged, by the %s library', (library) => {
     const exchanges = datagrams.flatMap(
       ({ cipher, key, receiverIndex, counter, inner, body, datagram }): Exchange[] => {
         const header = new Uint8Array(8);

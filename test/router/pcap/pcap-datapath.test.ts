@@ -53,7 +53,7 @@ describe('the pcap datapath', () => {
     expect(eventsOf(b, 'roamed')).toEqual([[PEER, a.endpoint]]);
   });
 
-  it('stops sending before a key is used up, and asks for another', async () => {
+  it('TM5 stops sending before a key is used up, and asks for another', async () => {
     const makeSession: PcapCapabilities['makeSession'] = (keys, aead) =>
       new Session({ ...keys, aead, firstCounter: SEND_COUNTER_MAX - 2 });
     const host = await bed.host({ makeSession });
@@ -71,7 +71,7 @@ describe('the pcap datapath', () => {
     peer.close();
   });
 
-  it('zeroes keys when a session ends', async () => {
+  it('TM7 zeroes keys when a session ends', async () => {
     const host = await bed.host();
     const sendKey = new Uint8Array(32).fill(1);
     const receiveKey = new Uint8Array(32).fill(2);

@@ -1,19 +1,21 @@
-// Which tests show which statement of the CNI checklist, and whether they passed: a test whose name begins with numbers of
-// statements (`K2 K4 CHECK …`) shows those. Written to docs/cni-conformance.md by the test run; the same results give the same
-// text, so that it changes only when tests do.
+// Which tests show which statement of a checklist, and whether they passed: a test whose name begins with numbers of statements
+// (`K2 K4 CHECK …`, `TM20 containers …`) shows those. Written to the checklist's page by the test run; the same results give the
+// same text, so that it changes only when tests do.
 
-const NUMBERS = /^((?:[A-Z]\d{1,2} )+)(.+)$/;
+const NUMBERS = /^((?:[A-Z]{1,2}\d{1,2} )+)(.+)$/;
 /** Names shown per file; of the others the number. */
 const NAMES_MAX = 2;
 const TAP_POINT = /^ *(not )?ok \d+ - (.*)$/;
 
-export class CniConformance {
+export class Conformance {
+  #heading;
   #statements;
   /** By statement, then by file and name: false once one of that name failed or was skipped. */
   #shown = new Map();
 
-  /** `statements`: of test/cni-plugin/checklist.json. */
-  constructor(statements) {
+  /** `heading`: the lines that open the page. `later` of a statement says why no test shows it yet. */
+  constructor(heading, statements) {
+    this.#heading = heading;
     this.#statements = statements;
     for (const { id } of statements) this.#shown.set(id, new Map());
   }
@@ -36,22 +38,17 @@ export class CniConformance {
     this.#note(file, text.replace(/ # time=.*$/, ''), !not && !/ # (SKIP|TODO)\b/i.test(text));
   }
 
-  /** Numbers of the statements that no test shows, or not every one of its tests. */
+  /** Numbers of the statements that are due and that no test shows, or not every one of its tests. */
   get open() {
-    return this.#statements.map(({ id }) => id).filter((id) => !this.#isShown(id));
+    return this.#statements.filter(({ id, later }) => later === undefined && !this.#isShown(id)).map(({ id }) => id);
   }
 
   markdown() {
-    const lines = [
-      '# CNI conformance',
-      '',
-      '`npm test` writes this page: statements of the specification and its conventions, and the tests that show them. The number',
-      'of a statement stands at the beginning of the names of its tests.',
-    ];
+    const lines = [...this.#heading];
     for (const part of new Set(this.#statements.map((statement) => statement.part))) {
       lines.push('', `## ${part}`, '', '| | statement | tests | |', '|---|---|---|---|');
-      for (const { id, statement } of this.#statements.filter((one) => one.part === part)) {
-        const verdict = this.#isShown(id) ? 'pass' : 'FAIL';
+      for (const { id, statement, later } of this.#statements.filter((one) => one.part === part)) {
+        const verdict = later ?? (this.#isShown(id) ? 'pass' : 'FAIL');
         lines.push(`| ${id} | ${cell(statement)} | ${cell(this.#testsOf(id).join('<br>'))} | ${verdict} |`);
       }
     }
