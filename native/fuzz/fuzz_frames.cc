@@ -61,7 +61,8 @@ class Scenario {
         lane_.send_keepalive(0);
         return hear();
       case 6:
-        lane_.announce(engine::Ip::read(kPeerIp, 4), input.u64() & 0xffffffffffff);
+        lane_.announce(*lane_.network(network_facts().network), engine::Ip::read(kPeerIp, 4),
+                       input.u64() & 0xffffffffffff);
         return;
       default:
         enter(input);
