@@ -24,6 +24,7 @@ import { isHoldable } from '../router/free-claims.ts';
 import { describeAddress, planAddresses, stopIfCancelled, takeAddresses } from './address-choice.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
 import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
+import { Departures } from './departures.ts';
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 export const ATTACHMENTS_MAX = 1021;
@@ -37,6 +38,7 @@ interface Attempt {
 }
 
 export class Attacher {
+  readonly departures = new Departures();
   readonly #ports: AttachmentPorts;
 
   constructor(ports: AttachmentPorts) {
@@ -48,6 +50,7 @@ export class Attacher {
     const { entries, network, log } = this.#ports;
     await this.#refuse(request);
     const plan = request.foreignIpam === null ? planAddresses(request.addresses, network) : [];
+    await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), ips: [] });
     const namespace = request.namespace === null ? null : this.#ports.openNamespace(request.namespace);
     try {
       const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace?.fd ?? null, cancelled };
@@ -68,12 +71,17 @@ export class Attacher {
     }
   }
 
-  /** The interface first, then the claim, then the addresses, at last the entry. Idempotent. */
+  /**
+   * The interface first, then the claim, then the addresses, at last the entry. The kernel frees the interface behind that
+   * ({@link departures}). Idempotent.
+   */
   async remove(entry: AttachmentEntry): Promise<void> {
-    await this.#ports.host.removeContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
+    const { gone } = await this.#ports.host.removeContainer(entry);
+    this.departures.add(entry, gone);
+    // Synced, and all before it. What comes behind it a power cut may take, and all that it stood for along with it.
     this.#ports.withdraw(entry.mac);
     this.#ports.release(attachmentKeyText(entry.key));
-    this.#ports.entries.delete(entry.key);
+    this.#ports.entries.deleteStep(entry.key);
   }
 
   async #withOurs(attempt: Attempt, plan: ReturnType<typeof planAddresses>, areReserved: boolean): Promise<Attachment> {
@@ -83,6 +91,7 @@ export class Attacher {
       ? plan.flatMap(({ wanted }) => wanted ?? [])
       : await takeAddresses(this.#ports, owner, plan, attempt.cancelled);
     this.#update(attempt, { ips });
+    await this.departures.over(attempt.entry);
     this.#ports.publish(recordOf(attempt.entry));
     const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
     stopIfCancelled(attempt.cancelled);
@@ -177,7 +186,7 @@ export class Attacher {
       namespacePath: entry.namespacePath,
     };
     attempt.entry = { ...attempt.entry, state: 'attached', result };
-    this.#ports.entries.put(attempt.entry);
+    this.#ports.entries.putStep(attempt.entry);
     return result;
   }
 
@@ -247,8 +256,7 @@ export class Attacher {
       name: request.name,
       ...(request.aliases === undefined ? {} : { aliases: request.aliases }),
       ips: [],
-      namespaceDev: String(request.namespace?.dev ?? ''),
-      namespaceIno: String(request.namespace?.ino ?? ''),
+      ...placeOf(request),
       namespacePath: request.namespace?.path ?? '',
       defaultRoute: request.defaultRoute,
       routes: request.routes,
@@ -283,6 +291,10 @@ export class Attacher {
     const block = ip.family === 4 ? range : range6;
     return block !== null && cidrHasIp(block, ip);
   }
+}
+
+function placeOf({ namespace }: AttachRequest): Pick<AttachmentEntry, 'namespaceDev' | 'namespaceIno'> {
+  return { namespaceDev: String(namespace?.dev ?? ''), namespaceIno: String(namespace?.ino ?? '') };
 }
 
 /** What the host network is told of an attachment. */

@@ -68,24 +68,21 @@ export class AttachmentStore {
     return this.#entries.size;
   }
 
-  /** Durable when it returns. */
-  put(entry: AttachmentEntry): void {
+  /**
+   * Survives the process; a power cut only with the next synced write, which for every attachment is its claim. A cut before that
+   * takes all that the kernel held along, so that there is nothing to undo.
+   */
+  putStep(entry: AttachmentEntry): void {
     const text = attachmentKeyText(entry.key);
-    this.#store.put(SPACE, text, new TextEncoder().encode(JSON.stringify(entry)));
+    const bytes = new TextEncoder().encode(JSON.stringify(entry));
+    this.#store.unsynced(() => this.#store.put(SPACE, text, bytes));
     this.#entries.set(text, entry);
   }
 
-  /**
-   * A step on the way to a {@link put} or {@link delete}: durable with the next write that is. A power cut before that takes
-   * all that the kernel held along, so that there is nothing to undo.
-   */
-  putStep(entry: AttachmentEntry): void {
-    this.#store.unsynced(() => this.put(entry));
-  }
-
-  delete(key: AttachmentKey): void {
+  /** Likewise: an entry that a power cut brings back stands for nothing any more, and is freed at the next start. */
+  deleteStep(key: AttachmentKey): void {
     const text = attachmentKeyText(key);
-    this.#store.delete(SPACE, text);
+    this.#store.unsynced(() => this.#store.delete(SPACE, text));
     this.#entries.delete(text);
   }
 }

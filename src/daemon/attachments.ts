@@ -19,7 +19,7 @@ import type { AttachmentPorts } from './attachment-ports.ts';
 import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
 import { pause } from './pause.ts';
 
-/** After a reboot a thousand may be gone; each removal waits some 20 ms for the kernel. */
+/** After a reboot a thousand may be gone. */
 const FREED_AT_ONCE = 16;
 
 export class Attachments implements CniBackend {
@@ -91,7 +91,7 @@ export class Attachments implements CniBackend {
       const entry = this.#ports.entries.get(key);
       if (entry?.state !== 'attached' || entry.result === null) return false;
       const renamed: AttachmentEntry = { ...entry, name, aliases, result: { ...entry.result, name } };
-      this.#ports.entries.put(renamed);
+      this.#ports.entries.putStep(renamed);
       this.#ports.publish(recordOf(renamed));
       return true;
     });
@@ -133,6 +133,7 @@ export class Attachments implements CniBackend {
     if (!starting) return;
     for (const { hostIfname } of before) ports.delete(hostIfname);
     await manyAtOnce([...ports.keys()], (hostIfname) => this.#removeUnknown(hostIfname));
+    await this.#attacher.departures.allOver();
   }
 
   /** False when its container ended while it was being adopted. */
@@ -163,9 +164,10 @@ export class Attachments implements CniBackend {
     });
   }
 
-  #removeUnknown(hostIfname: string): Promise<void> {
+  async #removeUnknown(hostIfname: string): Promise<void> {
     this.#ports.log.warn('removing an interface of ours that no attachment knows', { interface: hostIfname });
-    return this.#ports.host.removeContainer({ hostIfname, mac: null, ips: [] });
+    const { gone } = await this.#ports.host.removeContainer({ hostIfname, mac: null, ips: [] });
+    await gone;
   }
 
   async #detach(key: AttachmentKey): Promise<void> {

@@ -2,7 +2,8 @@
 // before CNI calls are served, before every ADD, and now and then. A record is removed only after its DEL succeeded, so a
 // crash repeats it, which is harmless. A record that can never succeed is set aside as `*.rejected`, for a person to see.
 
-import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/capabilities.ts';
 import type { CniBackend } from '../cni-plugin/backend.ts';
@@ -72,7 +73,7 @@ export class PendingDeletes {
 
   /** Removes what shims left that were killed while they wrote: no record, its DEL was never reported as done. */
   async #sweep(): Promise<void> {
-    for (const name of (await this.#list()).filter((entry) => entry.endsWith('.tmp'))) {
+    for (const name of this.#list().filter((entry) => entry.endsWith('.tmp'))) {
       const path = join(this.#directory, name);
       try {
         if ((await stat(path)).mtimeMs < Date.now() - ABANDONED_AFTER_MS) await unlink(path);
@@ -83,13 +84,16 @@ export class PendingDeletes {
   }
 
   async #run(): Promise<void> {
-    const names = (await this.#list()).filter((name) => name.endsWith('.json')).sort();
+    const names = this.#list()
+      .filter((name) => name.endsWith('.json'))
+      .sort();
     for (const name of names.slice(0, RECORDS_PER_PASS_MAX)) await this.#workOffOne(name);
   }
 
-  async #list(): Promise<readonly string[]> {
+  /** Synchronous, because it comes before every ADD: of the empty directory that it is as a rule a thread would only take longer. */
+  #list(): readonly string[] {
     try {
-      return await readdir(this.#directory);
+      return readdirSync(this.#directory);
     } catch (error) {
       if (isMissing(error)) return [];
       throw error;

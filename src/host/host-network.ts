@@ -50,6 +50,14 @@ export interface ContainerInterfaceConfig {
   readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
 }
 
+export interface Removal {
+  /**
+   * Resolves when the kernel has freed both ends of the interface, some 20 ms later; until then the container's end and its
+   * routes stand in the namespace. Never rejects. Whoever is killed before is made up for by the next {@link HostNetwork.ensure}.
+   */
+  readonly gone: Promise<void>;
+}
+
 /** What the kernel shows of one container interface's host end. */
 export interface ContainerPort {
   readonly hostIfname: string;
@@ -98,7 +106,7 @@ export interface DatapathPort {
 }
 
 export interface HostNetwork {
-  /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; idempotent. */
+  /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; ends removals under way; idempotent. */
   ensure(config: OverlayNetworkConfig): Promise<void>;
   /**
    * The datapath's isolated flooding bridge port. `veth`, for pcap: a pair whose near end is the port, with offloads off; returns
@@ -130,13 +138,16 @@ export interface HostNetwork {
   addressContainer(
     config: ContainerInterfaceConfig,
   ): Promise<{ readonly routes: readonly { dst: string; gw: string }[] }>;
-  /** Idempotent; removes interface, routes, FDB and anti-spoof elements. */
+  /**
+   * Idempotent; removes interface, routes, FDB and anti-spoof elements. Resolves once the interface is down and off the bridge
+   * and all else is gone.
+   */
   removeContainer(port: {
     readonly hostIfname: string;
     /** Null when no attachment knows the interface any more: elements are then found by the interface's name. */
     readonly mac: Mac | null;
     readonly ips: readonly string[];
-  }): Promise<void>;
+  }): Promise<Removal>;
   /** Differences between the configuration and what kernel and namespace show; empty when all is well. */
   checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]>;
   /** All container ports of the bridge that carry our name. */
@@ -160,7 +171,7 @@ export interface HostNetwork {
   overlappingRoutes(range: Cidr): Promise<readonly string[]>;
   /** Addresses of the host that peers may reach, best first, canonical text; never loopback, link-local or ours. */
   underlayAddresses(): Promise<readonly { readonly ip: string; readonly mtu: number }[]>;
-  /** Stops watching; leaves the kernel as it is (for `stop`). */
+  /** Stops watching, ends removals under way; leaves the kernel as it is (for `stop`). */
   close(): Promise<void>;
   /** Removes everything we made and restores the sysctls that we changed (for `reset`). */
   remove(): Promise<void>;

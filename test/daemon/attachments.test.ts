@@ -203,6 +203,55 @@ describe('detach', () => {
     expect(leftOver()).toEqual(NOTHING);
   });
 
+  describe('answers before the kernel has freed the interface; until then', () => {
+    const OTHER = { pid: 1, fd: 2, dev: 3n, ino: 5n, path: '/run/netns/c2' };
+    const other = { containerId: 'c2', namespace: OTHER };
+
+    async function departing() {
+      const world = setUp();
+      await world.attachments.attach(request({ addresses: { ips: ['10.32.0.9'], ranges: [] } }), never);
+      let free: () => void = () => undefined;
+      world.host.gone = () => new Promise((resolve) => (free = resolve));
+      await world.attachments.detach(key);
+      expect(world.leftOver()).toEqual(NOTHING);
+      return { ...world, free: () => free() };
+    }
+
+    test.each([
+      ['an attach in that namespace', { containerId: 'c2' }],
+      ['an attach of the same interface elsewhere', { namespace: OTHER }],
+      ['an attach that asks for its address', { ...other, addresses: { ips: ['10.32.0.9'], ranges: [] } }],
+    ])('%s waits', async (_name, change) => {
+      const { attachments, host, free } = await departing();
+      const attached = attachments.attach(request(change), never);
+      await turn();
+      expect(host.calls.filter((call) => call.startsWith('addContainer'))).toHaveLength(1);
+      free();
+      await attached;
+    });
+
+    test('any other attach does not wait', async () => {
+      const { attachments } = await departing();
+      await expect(attachments.attach(request(other), never)).resolves.toMatchObject({ containerId: 'c2' });
+    });
+
+    test('a start is not over', async () => {
+      const before = setUp();
+      await before.attachments.attach(request(), never);
+      const { attachments, host } = setUp({ snapshot: before.store.snapshot() });
+      let free: () => void = () => undefined;
+      host.gone = () => new Promise((resolve) => (free = resolve));
+      let isOver = false;
+      const started = attachments.reconcile({ starting: true }).then(() => {
+        isOver = true;
+      });
+      await turn();
+      expect(isOver).toBe(false);
+      free();
+      await started;
+    });
+  });
+
   test('waits for the attach of the same interface and then undoes it', async () => {
     const { attachments, host, leftOver } = setUp();
     let go: () => void = () => undefined;

@@ -10,6 +10,7 @@ import type {
   HostAccess,
   HostNetwork,
   OverlayNetworkConfig,
+  Removal,
   VxlanPlan,
 } from '../../src/host/host-network.ts';
 
@@ -21,6 +22,8 @@ export class FakeHostNetwork implements HostNetwork {
   /** Awaited (and so able to fail) before the method of that name does anything. */
   readonly before: Partial<Record<keyof HostNetwork, () => Promise<void> | void>> = {};
   findings: readonly string[] = [];
+  /** When the kernel has freed what is removed now. */
+  gone: () => Promise<void> = () => Promise.resolve();
 
   async ensure({ bridge }: OverlayNetworkConfig): Promise<void> {
     await this.#enter('ensure', bridge);
@@ -62,9 +65,10 @@ export class FakeHostNetwork implements HostNetwork {
     return { routes: config.routes.map(({ dst, gw }) => ({ dst, gw: gw ?? '10.32.0.1' })) };
   }
 
-  async removeContainer({ hostIfname, ips }: { hostIfname: string; ips: readonly string[] }): Promise<void> {
+  async removeContainer({ hostIfname, ips }: { hostIfname: string; ips: readonly string[] }): Promise<Removal> {
     await this.#enter('removeContainer', ips.join(' '));
     this.ports.delete(hostIfname);
+    return { gone: this.gone() };
   }
 
   async checkContainer(): Promise<readonly string[]> {

@@ -4,6 +4,7 @@
 
 import { test } from 'tap';
 import type { Status } from '../../src/daemon/status-types.ts';
+import { DEPARTED_ALIAS, DEPARTED_GROUP } from '../../src/host/linux/names.ts';
 import type { LabContainer } from '../lab/container.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
@@ -33,6 +34,12 @@ const ownBlocks = ({ leases, self }: Status): readonly string[] =>
 const addresses = (containers: readonly LabContainer[]): readonly string[] =>
   containers.flatMap((container) => [container.ip, container.ip6]);
 
+/** A port as a daemon leaves it that is killed between its answer to a DEL and the kernel's freeing of the interface. */
+async function leaveDeparted(host: LabHost, ifname: string): Promise<void> {
+  await host.run(['ip', 'link', 'add', ifname, 'type', 'veth', 'peer', 'name', `${ifname}2`]);
+  await host.run(['ip', 'link', 'set', ifname, 'group', String(DEPARTED_GROUP), 'alias', DEPARTED_ALIAS]);
+}
+
 test('stop and launch, and kill -9: addresses stay, what runs is adopted, what vanished is freed', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
@@ -52,7 +59,10 @@ test('stop and launch, and kill -9: addresses stay, what runs is adopted, what v
 
   await a.kill('KILL');
   await a.run(['ip', 'netns', 'delete', vanishes.name]);
+  await leaveDeparted(a, 'fabdeparted');
   await a.launch();
+  const port = await a.run(['ip', 'link', 'show', 'fabdeparted'], { mayFail: true });
+  t.not(port.status, 0, 'what a DEL had answered before the daemon was killed is done by the next one');
   await eventually('they talk after kill -9', () => remote.pings(stays.ip), { timeoutMs: 3_000 });
   t.same(byId(await a.status()), { [stays.id]: before[stays.id] }, 'what vanished while the daemon was dead is freed');
   await eventually('the other host forgets it', async () => {

@@ -12,6 +12,7 @@ import type {
   ContainerPort,
   HostAccess,
   HostNetwork,
+  Removal,
 } from '../../src/host/host-network.ts';
 
 /** About what rtnetlink takes for a container. */
@@ -85,9 +86,10 @@ export class KernelPort implements HostNetwork {
     return { routes: [] };
   }
 
-  async removeContainer({ hostIfname }: { hostIfname: string }): Promise<void> {
+  async removeContainer({ hostIfname }: { hostIfname: string }): Promise<Removal> {
     await pause(this.#timers, CHANGE_MS);
     this.#kernel.containers.delete(hostIfname);
+    return { gone: Promise.resolve() };
   }
 
   async checkContainer(): Promise<readonly string[]> {

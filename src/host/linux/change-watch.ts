@@ -2,6 +2,7 @@
 // generation messages for packet filters; netconf messages for the forwarding switches. It only says that it is worth
 // looking: a look that finds nothing costs little, so that events need no exact meaning. Looks are coalesced.
 
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '../../base/capabilities.ts';
 import {
   NETLINK_NETFILTER,
@@ -120,4 +121,13 @@ export class ChangeWatch {
     for (const monitor of this.#monitors) monitor.close();
     this.#monitors = [];
   }
+}
+
+/**
+ * Resolves when the event loop has read what the kernel told of a change before it acknowledged it: one turn for the events that
+ * were polled together with the acknowledgement, one more for those behind.
+ */
+export async function eventsHeard(): Promise<void> {
+  await setImmediate();
+  await setImmediate();
 }

@@ -1,18 +1,19 @@
 // Container interfaces: a veth pair with one end in the bridge, locked to one MAC, and the other in the container's
 // namespace. What a port may send is in the packet filter before the port is in the bridge, and leaves it after the port
-// is gone; a step that fails takes back all before it. The control plane announces addresses, so there is no gratuitous ARP
+// is taken down; a step that fails takes back all before it. The control plane announces addresses, so there is no gratuitous ARP
 // and no duplicate address detection.
 
 import { type Cidr, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../host-network.ts';
+import type { ContainerInterfaceConfig, OverlayNetworkConfig, Removal } from '../host-network.ts';
 import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
 import type { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
 import { type ContainerRoute, setUpContainerSide } from './container-side.ts';
+import { DEPARTED, type InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
 import {
   explainUnsupported,
@@ -30,6 +31,8 @@ export interface AddedContainer {
   readonly routes: readonly ContainerRoute[];
 }
 
+const NOTHING_TO_REMOVE: Removal = { gone: Promise.resolve() };
+
 /** What the kernel shows of one port. */
 export interface PortView {
   readonly link: Link;
@@ -39,8 +42,7 @@ export interface PortView {
 
 export interface ContainerPortsOptions {
   readonly netlink: Rtnetlink;
-  /** A socket of its own for deletions: the kernel takes some 20 ms for each, and nobody else shall wait. */
-  readonly reaper: Rtnetlink;
+  readonly reaper: InterfaceReaper;
   readonly filter: Nfnetlink;
   /** Puts back tables and sets that someone removed. */
   readonly repairFilter: () => Promise<void>;
@@ -49,7 +51,7 @@ export interface ContainerPortsOptions {
 
 export class ContainerPorts {
   readonly #netlink: Rtnetlink;
-  readonly #reaper: Rtnetlink;
+  readonly #reaper: InterfaceReaper;
   readonly #filter: Nfnetlink;
   readonly #repairFilter: () => Promise<void>;
   readonly #log: Log;
@@ -83,7 +85,7 @@ export class ContainerPorts {
       const setUp = (): Promise<readonly ContainerRoute[]> =>
         inside === null ? this.#leaveToRuntime(host) : setUpContainerSide(inside, network, config, host);
       const work = this.#bringUp(bridge, host, config).then(setUp);
-      return { host, routes: await this.#orUndo(work, () => this.remove(config)) };
+      return { host, routes: await this.#orUndo(work, async () => (await this.remove(config, host.index)).gone) };
     } finally {
       inside?.close();
     }
@@ -113,20 +115,21 @@ export class ContainerPorts {
     }
   }
 
-  /** Idempotent. The interface is down and off the bridge within a millisecond or two; the rest follows. */
-  async remove(port: PortIdentity): Promise<void> {
-    const index = await this.#takeDown(port.hostIfname);
-    await Promise.all([
+  /** Idempotent. `index`: of its interface, when that is known. All but the freeing of the interface is done when it resolves. */
+  async remove(port: PortIdentity, index: number | null): Promise<Removal> {
+    const [removal] = await Promise.all([
+      index === null ? this.removeInterface(port.hostIfname) : this.#takeDown(index),
       ...hostRoutes(port).map((dst) => unlessMissing(this.#netlink.deleteRoute({ dst }))),
       this.forget(port),
     ]);
-    if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
+    return removal;
   }
 
   /** For an interface of ours about which nothing more is known. */
-  async removeInterface(hostIfname: string): Promise<void> {
-    const index = await this.#takeDown(hostIfname);
-    if (index !== null) await unlessMissing(this.#reaper.deleteLink(index));
+  async removeInterface(hostIfname: string): Promise<Removal> {
+    const link = await this.#netlink.getLink(hostIfname);
+    if (link !== null && isDeparted(link)) return { gone: this.#reaper.free(link.index) };
+    return link !== null && isContainerPort(link) ? this.#takeDown(link.index) : NOTHING_TO_REMOVE;
   }
 
   /** Takes the anti-spoof elements away: one transaction, or one by one when some are gone already. */
@@ -142,8 +145,8 @@ export class ContainerPorts {
     }
   }
 
-  /** Puts back what differs; true when something did. Rejects with `attachment-unknown` when the interface is gone. */
-  async adopt(network: OverlayNetworkConfig, bridge: Link, port: PortIdentity): Promise<boolean> {
+  /** Puts back what differs; resolves with the interface's index. Rejects with `attachment-unknown` when it is gone. */
+  async adopt(network: OverlayNetworkConfig, bridge: Link, port: PortIdentity): Promise<number> {
     const link = await this.#netlink.getLink(port.hostIfname);
     if (link === null) {
       throw new FabricError('attachment-unknown', {
@@ -153,7 +156,8 @@ export class ContainerPorts {
     }
     await this.#allow(port);
     const fdb = await this.#netlink.listFdb({ port: link.index });
-    return this.repair(network, bridge, port, { link, fdb, routes: [] });
+    await this.repair(network, bridge, port, { link, fdb, routes: [] });
+    return link.index;
   }
 
   /** Compares with what a dump showed and changes only what differs; anti-spoof elements are not looked at. */
@@ -202,12 +206,14 @@ export class ContainerPorts {
     return findings;
   }
 
-  /** The index of what is to be deleted; null when there is no such interface of ours. */
-  async #takeDown(hostIfname: string): Promise<number | null> {
-    const link = await this.#netlink.getLink(hostIfname);
-    if (link === null || !isContainerPort(link)) return null;
-    await unlessMissing(this.#netlink.setLink(link.index, { up: false, master: null }));
-    return link.index;
+  async #takeDown(index: number): Promise<Removal> {
+    try {
+      await this.#netlink.setLink(index, DEPARTED);
+    } catch (error) {
+      if (isMissing(error)) return NOTHING_TO_REMOVE;
+      throw error;
+    }
+    return { gone: this.#reaper.free(index) };
   }
 
   async #allow(port: PortIdentity): Promise<void> {

@@ -27,6 +27,8 @@ export class EventFilter {
   #expected: ExpectedObjects | null = null;
   #foreign = new Set<number>();
   #paths: ReadonlyMap<Mac, string> = new Map();
+  /** Ports that we take off the bridge. Bounded by those that the bridge has. */
+  readonly #departing = new Set<number>();
 
   /** MACs that shall leave by kernel VXLAN. */
   expectPaths(paths: ReadonlyMap<Mac, string>): void {
@@ -38,13 +40,19 @@ export class EventFilter {
     this.#foreign = new Set(expected.foreign.map(({ index }) => index));
   }
 
+  /** Until `gone` this port leaves the bridge by our doing. */
+  expectDeparture(index: number, gone: Promise<void>): void {
+    this.#departing.add(index);
+    void gone.then(() => this.#departing.delete(index));
+  }
+
   isRelevant(event: NetlinkEvent, ports: LivePorts): boolean {
     if (this.#expected === null) return false;
     switch (event.kind) {
       case 'link':
         return this.#isRelevantLink(event.link, event.deleted, ports, this.#expected);
       case 'bridge-port':
-        return event.deleted && event.master === this.#expected.bridge.index;
+        return event.deleted && event.master === this.#expected.bridge.index && !this.#departing.has(event.index);
       case 'address':
         return event.deleted && !this.#foreign.has(event.address.index);
       case 'route':

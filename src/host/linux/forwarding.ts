@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import type { Log } from '../../base/capabilities.ts';
+import { FabricError } from '../../base/errors.ts';
 import { errnoName, NetworkNamespace, readSysctl, writeSysctl } from '../native.ts';
 import type { Link } from '../netlink/objects.ts';
 import {
@@ -23,6 +24,16 @@ export async function readSysctlIfAny(path: string, namespaceFd: number | null =
     if (errnoName(error) === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** Rejects with `kernel-feature-missing`. */
+export async function requireIpv6(): Promise<void> {
+  if ((await readSysctlIfAny('net/ipv6/conf/all/forwarding')) !== null) return;
+  throw new FabricError('kernel-feature-missing', {
+    what: 'this kernel has no IPv6',
+    why: 'it is switched off at boot or not built in',
+    fix: 'Launch with --range6 off, or boot without ipv6.disable=1',
+  });
 }
 
 export class Forwarding {

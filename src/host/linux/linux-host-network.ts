@@ -17,19 +17,21 @@ import type {
   HostNetwork,
   LoopWitness,
   OverlayNetworkConfig,
+  Removal,
   VxlanPlan,
 } from '../host-network.ts';
 import { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { Link } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { type AntiSpoofElement, elementChanges, ownedMac, type PortIdentity, portElements } from './anti-spoof.ts';
-import { ChangeWatch } from './change-watch.ts';
+import { ChangeWatch, eventsHeard } from './change-watch.ts';
 import { ContainerPorts, isContainerPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
 import { EventFilter } from './event-filter.ts';
 import type { Opening } from './foreign-accepts.ts';
 import { acceptRules, nameServerRules } from './foreign-chains.ts';
-import { Forwarding, readSysctlIfAny } from './forwarding.ts';
+import { Forwarding, requireIpv6 } from './forwarding.ts';
+import { InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { LoopGuard } from './loop-guard.ts';
 import { type NetworkInterfaces, networkInterfaces } from './names.ts';
 import { ensureBridge, JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
@@ -56,10 +58,20 @@ interface Overlay {
   readonly bridge: Link;
 }
 
+/** A container port, from before it is made until it departs. */
+interface KnownPort {
+  readonly port: PortIdentity;
+  /** Of its interface; null until that is made. */
+  index: number | null;
+  /** Its interface stands. */
+  live: boolean;
+}
+
 export class LinuxHostNetwork implements HostNetwork {
   readonly #log: Log;
   readonly #netlink = Rtnetlink.open();
-  readonly #reaper = Rtnetlink.open();
+  readonly #deletions = Rtnetlink.open();
+  readonly #reaper: InterfaceReaper;
   readonly #nfnetlink = Nfnetlink.open();
   readonly #filter: PacketFilter;
   readonly #forwarding: Forwarding;
@@ -67,7 +79,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #events = new EventFilter();
   readonly #loops: LoopGuard;
   /** By host interface; `live` once its interface stands. Bounded by the 1023 ports of a bridge. */
-  readonly #ports = new Map<string, { readonly port: PortIdentity; live: boolean }>();
+  readonly #ports = new Map<string, KnownPort>();
   #overlay: Overlay | null = null;
   #access: HostAccess | null = null;
   #datapathPort: DatapathPortKind | null = null;
@@ -81,6 +93,7 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#filter = new PacketFilter(log);
     this.#loops = new LoopGuard(this.#netlink, log);
     this.#forwarding = new Forwarding(new HostStateFile(statePath), log);
+    this.#reaper = new InterfaceReaper(this.#deletions, log);
     this.#containers = new ContainerPorts({
       netlink: this.#netlink,
       reaper: this.#reaper,
@@ -108,6 +121,7 @@ export class LinuxHostNetwork implements HostNetwork {
 
   async ensure(config: OverlayNetworkConfig): Promise<void> {
     await this.#exclusive(() => this.#ensureAll(config));
+    await this.#reaper.idle();
   }
 
   async ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort> {
@@ -162,7 +176,7 @@ export class LinuxHostNetwork implements HostNetwork {
     readonly routes: readonly { dst: string; gw: string }[];
   }> {
     const overlay = this.#configured();
-    const entry = { port: identityOf(config), live: false };
+    const entry: KnownPort = { port: identityOf(config), index: null, live: false };
     if (this.#ports.has(config.hostIfname)) {
       throw new FabricError('interface-exists', { what: `the interface ${config.hostIfname} is in use` });
     }
@@ -170,7 +184,10 @@ export class LinuxHostNetwork implements HostNetwork {
     try {
       const { host, routes } = await this.#containers.add(overlay.config, overlay.bridge, config);
       assert(host.mac !== null, 'a veth has a MAC');
-      entry.live = true;
+      entry.index = host.index;
+      void eventsHeard().then(() => {
+        entry.live = true;
+      });
       return { hostMac: host.mac, bridgeMac: overlay.config.gatewayMac, routes };
     } catch (error) {
       this.#ports.delete(config.hostIfname);
@@ -186,17 +203,28 @@ export class LinuxHostNetwork implements HostNetwork {
   }> {
     const { config: network, bridge } = this.#configured();
     // Before the kernel has them, so that a repair meanwhile knows them too.
-    this.#ports.set(config.hostIfname, { port: identityOf(config), live: true });
+    const index = this.#ports.get(config.hostIfname)?.index ?? null;
+    this.#ports.set(config.hostIfname, { port: identityOf(config), index, live: true });
     return { routes: await this.#containers.address(network, bridge, config) };
   }
 
-  async removeContainer({ hostIfname, mac, ips }: Parameters<HostNetwork['removeContainer']>[0]): Promise<void> {
+  async removeContainer({ hostIfname, mac, ips }: Parameters<HostNetwork['removeContainer']>[0]): Promise<Removal> {
     // First, so that neither the watch nor a rewrite of the packet filter brings anything back.
+    const index = this.#ports.get(hostIfname)?.index ?? null;
     this.#ports.delete(hostIfname);
     await this.#settled();
     const port = mac === null ? await this.#filter.findPort(hostIfname) : { hostIfname, mac, ips };
-    if (port === null) await this.#containers.removeInterface(hostIfname);
-    else await this.#containers.remove(port);
+    const removing =
+      port === null ? this.#containers.removeInterface(hostIfname) : this.#containers.remove(port, index);
+    if (index !== null)
+      this.#events.expectDeparture(
+        index,
+        removing.then(
+          ({ gone }) => gone,
+          () => undefined,
+        ),
+      );
+    return removing;
   }
 
   async checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]> {
@@ -228,9 +256,9 @@ export class LinuxHostNetwork implements HostNetwork {
 
   async adoptContainer(port: PortIdentity): Promise<void> {
     const { config, bridge } = this.#configured();
-    const entry = { port: identityOf(port), live: true };
-    await this.#containers.adopt(config, bridge, entry.port);
-    this.#ports.set(port.hostIfname, entry);
+    const identity = identityOf(port);
+    const index = await this.#containers.adopt(config, bridge, identity);
+    this.#ports.set(port.hostIfname, { port: identity, index, live: true });
   }
 
   async watch(changed: () => void): Promise<void> {
@@ -275,7 +303,8 @@ export class LinuxHostNetwork implements HostNetwork {
   async close(): Promise<void> {
     await this.#watch?.close();
     await this.#settled();
-    for (const socket of [this.#netlink, this.#reaper, this.#nfnetlink]) socket.close();
+    await this.#reaper.idle();
+    for (const socket of [this.#netlink, this.#deletions, this.#nfnetlink]) socket.close();
   }
 
   /** Also when this process never called {@link ensure}: what is ours is known by alias, protocol and table name. */
@@ -293,6 +322,7 @@ export class LinuxHostNetwork implements HostNetwork {
     const needs = { ip6: config.range6 !== null };
     if (needs.ip6) await requireIpv6();
     const links = await this.#netlink.listLinks();
+    for (const { index } of links.filter(isDeparted)) void this.#reaper.free(index);
     const foreign = links.filter((link) => !isOurs(link, links) && !link.loopback);
     const forwarding = await this.#forwarding.prepare(foreign, needs);
     const rules = {
@@ -404,13 +434,4 @@ function sameFilter(a: VxlanPlan | null, b: VxlanPlan | null): boolean {
 /** Without the other keys of a longer object, which a map must not keep alive. */
 function identityOf({ hostIfname, mac, ips }: PortIdentity): PortIdentity {
   return { hostIfname, mac, ips };
-}
-
-async function requireIpv6(): Promise<void> {
-  if ((await readSysctlIfAny('net/ipv6/conf/all/forwarding')) !== null) return;
-  throw new FabricError('kernel-feature-missing', {
-    what: 'this kernel has no IPv6',
-    why: 'it is switched off at boot or not built in',
-    fix: 'Launch with --range6 off, or boot without ipv6.disable=1',
-  });
 }

@@ -15,6 +15,10 @@ export const ALIAS_PREFIX = 'fabric:';
 export const CONTAINER_ALIAS = `${ALIAS_PREFIX} container port`;
 /** Of the other end, where a runtime moves that into the container. */
 export const CONTAINER_END_ALIAS = `${ALIAS_PREFIX} container end`;
+/** Of a port that is down and off the bridge: what the kernel has not freed of it, nobody needs any more. */
+export const DEPARTED_ALIAS = `${ALIAS_PREFIX} departed container port`;
+/** The interface group of those, `fabr`: whatever is in it is deleted together. */
+export const DEPARTED_GROUP = 0x66616272;
 /** Table of the families `inet` and `bridge`. */
 export const NFT_TABLE = 'fabric';
 

@@ -51,6 +51,7 @@ const IFLA_PROTINFO = 12;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
+const IFLA_GROUP = 27;
 const IFLA_NET_NS_FD = 28;
 const IFLA_EXT_MASK = 29;
 const IFLA_NUM_TX_QUEUES = 31;
@@ -170,13 +171,14 @@ export function setLinkRequests(link: LinkRef, settings: LinkSettings): readonly
 }
 
 function setLinkRequest(link: LinkRef, settings: LinkSettings): Request {
-  const { mac, mtu, alias, master, addressGeneration, namespaceFd, gsoIpv4BytesMax } = settings;
+  const { mac, mtu, alias, master, group, addressGeneration, namespaceFd, gsoIpv4BytesMax } = settings;
   const writer = linkMessage(RTM_SETLINK, CHANGE, link, endFlags(settings));
   if (settings.name !== undefined) writer.attributeText(IFLA_IFNAME, settings.name);
   if (mac !== undefined) writer.attribute(IFLA_ADDRESS, macToBytes(mac));
   if (mtu !== undefined) writer.attributeU32(IFLA_MTU, mtu);
   if (alias !== undefined) writer.attribute(IFLA_IFALIAS, new TextEncoder().encode(alias));
   if (master !== undefined) writer.attributeU32(IFLA_MASTER, master ?? 0);
+  if (group !== undefined) writer.attributeU32(IFLA_GROUP, group);
   if (namespaceFd !== undefined) writer.attributeU32(IFLA_NET_NS_FD, namespaceFd);
   if (gsoIpv4BytesMax !== undefined) writer.attributeU32(IFLA_GSO_IPV4_MAX_SIZE, gsoIpv4BytesMax);
   if (addressGeneration !== undefined) {
@@ -211,6 +213,12 @@ export function setBridgePortForwardingRequest(index: number, forwards: boolean)
 
 export function deleteLinkRequest(link: LinkRef): Request {
   return { bytes: linkMessage(RTM_DELLINK, CHANGE, link).finish(), operation: `delete the link ${link}` };
+}
+
+/** All links of a group of the namespace, at once: the kernel waits once for all of them. */
+export function deleteLinkGroupRequest(group: number): Request {
+  const writer = linkMessage(RTM_DELLINK, CHANGE, 0).attributeU32(IFLA_GROUP, group);
+  return { bytes: writer.finish(), operation: `delete the links of group ${group}` };
 }
 
 /** Null unless it is a whole RTM_NEWLINK or RTM_DELLINK about a link itself (not about a bridge port, AF_BRIDGE). */

@@ -85,6 +85,8 @@ export interface LinkSettings {
   readonly arp?: boolean;
   /** Index of the bridge; null takes it out of its master. */
   readonly master?: number | null;
+  /** A number by which several links can be meant at once; 0 is the group of all that have no other. */
+  readonly group?: number;
   /** False: addrgenmode none; true: EUI-64. */
   readonly addressGeneration?: boolean;
   /** Up to 524,280 on a veth. Ignored by kernels that have no such limit. */

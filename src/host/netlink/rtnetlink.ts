@@ -11,6 +11,7 @@ import {
   createBridgeRequest,
   createVethRequest,
   createVxlanRequest,
+  deleteLinkGroupRequest,
   deleteLinkRequest,
   getLinkRequest,
   listLinksRequest,
@@ -156,6 +157,11 @@ export class Rtnetlink {
   /** Of a veth both ends. A missing link is ENODEV. */
   async deleteLink(link: LinkRef): Promise<void> {
     await this.#do(deleteLinkRequest(link));
+  }
+
+  /** Of veths both ends. An empty group is ENODEV. */
+  async deleteLinkGroup(group: number): Promise<void> {
+    await this.#do(deleteLinkGroupRequest(group));
   }
 
   /** EEXIST when it is there. */

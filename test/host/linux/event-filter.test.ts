@@ -34,6 +34,10 @@ function fdbEvent(mac: Mac, deleted = true): NetlinkEvent {
   return { kind: 'fdb', deleted, entry: { index: 20, mac, master: 10, vlan: null, remote: null, state: 'static' } };
 }
 
+function portEvent(index: number, master = 10): NetlinkEvent {
+  return { kind: 'bridge-port', deleted: true, index, master };
+}
+
 function addressEvent(index: number, deleted = true): NetlinkEvent {
   const flags = { noDad: false, noPrefixRoute: false, permanent: true, tentative: false, dadFailed: false };
   const rest = { deprecated: false, secondary: false, scope: 'global' as const };
@@ -69,13 +73,15 @@ const ROWS: readonly (readonly [string, NetlinkEvent, boolean])[] = [
   ["a container's entry is gone", fdbEvent(CONTAINER_MAC), true],
   ["host0's entry is gone", fdbEvent('02:00:00:00:01:02' as Mac), true],
   ['an entry of others is gone', fdbEvent(OTHER_MAC), false],
+  ['a port left the bridge', portEvent(20), true],
+  ['a port left another bridge', portEvent(20, 4), false],
   ['events were lost', { kind: 'overrun' }, true],
 ];
 
-it.each(ROWS)('%s', (_name, event, expected) => {
+const PORTS = [{ port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
+
+function expecting(): EventFilter {
   const filter = new EventFilter();
-  const ports = [{ port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
-  expect(filter.isRelevant(event, ports), 'before anything is expected').toBe(false);
   filter.expect({
     names: networkInterfaces('fabric0'),
     bridge: BRIDGE,
@@ -92,5 +98,25 @@ it.each(ROWS)('%s', (_name, event, expected) => {
     access: { mac: '02:00:00:00:01:02' as Mac, ip: '10.32.0.2', ip6: null },
     foreign: [ETH0],
   });
-  expect(filter.isRelevant(event, ports)).toBe(expected);
+  return filter;
+}
+
+it.each(ROWS)('%s', (_name, event, expected) => {
+  expect(new EventFilter().isRelevant(event, PORTS), 'before anything is expected').toBe(false);
+  expect(expecting().isRelevant(event, PORTS)).toBe(expected);
+});
+
+it('a port that departs by our doing is no news until it is gone', async () => {
+  const filter = expecting();
+  let over: () => void = () => undefined;
+  filter.expectDeparture(
+    20,
+    new Promise((resolve) => {
+      over = resolve;
+    }),
+  );
+  expect([portEvent(20), portEvent(21)].map((event) => filter.isRelevant(event, PORTS))).toEqual([false, true]);
+  over();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(filter.isRelevant(portEvent(20), PORTS)).toBe(true);
 });

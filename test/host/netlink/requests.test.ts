@@ -5,7 +5,12 @@ import { parseCidr, parseIp } from '../../../src/base/address.ts';
 import { toHex, utf8 } from '../../../src/base/bytes.ts';
 import { macToBytes, parseMac } from '../../../src/base/ids.ts';
 import { addAddressRequest } from '../../../src/host/netlink/addresses.ts';
-import { deleteLinkRequest, setBridgePortRequest, setLinkRequests } from '../../../src/host/netlink/links.ts';
+import {
+  deleteLinkGroupRequest,
+  deleteLinkRequest,
+  setBridgePortRequest,
+  setLinkRequests,
+} from '../../../src/host/netlink/links.ts';
 import { parseMessages, type Request } from '../../../src/host/netlink/message.ts';
 import { setFdbEntryRequest, setNeighbourRequest } from '../../../src/host/netlink/neighbours.ts';
 import { changeMessages, concatKey, ifnameKey } from '../../../src/host/netlink/nfnetlink.ts';
@@ -48,6 +53,12 @@ const SAME: Readonly<Record<keyof typeof SENT, Request>> = {
 
 test.each(Object.entries(SAME))('the same bytes as %s', (command, request) => {
   expect(toHex(request.bytes)).toBe(SENT[command as keyof typeof SENT]);
+});
+
+test('a deletion of a group names no link', () => {
+  const [message] = parseMessages(deleteLinkGroupRequest(0x66616272).bytes);
+  // ifinfomsg with index 0, then IFLA_GROUP (27) of 8 bytes.
+  expect(toHex(message!.payload)).toBe(`${'00'.repeat(16)}08001b0072626166`);
 });
 
 describe('settings of a link', () => {

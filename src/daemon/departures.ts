@@ -1,0 +1,38 @@
+// Interfaces of ended attachments that are down and off the bridge, and that the kernel has not freed yet: about 20 ms, for which
+// no runtime waits. Invariant: nothing of theirs is used anew before that. In the namespace the old interface still has its
+// routes, so that a new one there would get no default route; its name is taken, and so is an address that someone asks for.
+
+/** What an attachment occupies until its interface is gone. */
+export interface Occupant {
+  readonly hostIfname: string;
+  readonly ips: readonly string[];
+  /** Device and inode; empty where a runtime moves the interface and never names the namespace. */
+  readonly namespaceDev: string;
+  readonly namespaceIno: string;
+}
+
+export class Departures {
+  /** Bounded by the ports of a bridge: a port that departs makes room for another, which waits where it has to. */
+  readonly #under = new Map<Occupant, Promise<void>>();
+
+  /** `gone` never rejects. */
+  add(occupant: Occupant, gone: Promise<void>): void {
+    const over = gone.then(() => void this.#under.delete(occupant));
+    this.#under.set(occupant, over);
+  }
+
+  /** Resolves when nothing is left of those that have the interface's name, the namespace or an address in common with this one. */
+  async over(newcomer: Occupant): Promise<void> {
+    await Promise.all([...this.#under].filter(([left]) => collides(left, newcomer)).map(([, over]) => over));
+  }
+
+  /** Resolves when all are over that have begun. */
+  async allOver(): Promise<void> {
+    await Promise.all(this.#under.values());
+  }
+}
+
+function collides(a: Occupant, b: Occupant): boolean {
+  const isSamePlace = a.namespaceIno !== '' && a.namespaceDev === b.namespaceDev && a.namespaceIno === b.namespaceIno;
+  return isSamePlace || a.hostIfname === b.hostIfname || a.ips.some((ip) => b.ips.includes(ip));
+}
