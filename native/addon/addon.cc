@@ -32,11 +32,17 @@ Napi::Object identity(Napi::Env env, const NamespaceId& id) {
 using SharedFd = std::shared_ptr<UniqueFd>;
 
 Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedFd& socket) {
-  const auto request = info[0].As<Napi::Uint8Array>();
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<Bytes> requests;
+  for (std::uint32_t i = 0; i < list.Length(); i++) {
+    const auto request = list.Get(i).As<Napi::Uint8Array>();
+    requests.emplace_back(request.Data(), request.Data() + request.ByteLength());
+  }
   return PromiseWork<Bytes>::start(
       info.Env(),
-      [socket, bytes = Bytes(request.Data(), request.Data() + request.ByteLength()),
-       timeout = std::chrono::milliseconds(intAt(info, 1))] { return exchangeNetlink(socket->get(), bytes, timeout); },
+      [socket, requests = std::move(requests), timeout = std::chrono::milliseconds(intAt(info, 1))] {
+        return exchangeInTurn(socket->get(), requests, timeout);
+      },
       [](Napi::Env env, const Bytes& replies) -> Napi::Value {
         return Napi::Buffer<std::uint8_t>::Copy(env, replies.data(), replies.size());
       });
@@ -104,6 +110,24 @@ Napi::Value writeSysctlIn(const Napi::CallbackInfo& info) {
       undefined);
 }
 
+Napi::Value writeSysctlsIn(const Napi::CallbackInfo& info) {
+  auto copy = duplicate(intAt(info, 1));
+  if (!copy.ok()) return raise(info.Env(), copy.error());
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<SysctlSetting> settings;
+  for (std::uint32_t i = 0; i < list.Length(); i++) {
+    const auto entry = list.Get(i).As<Napi::Object>();
+    settings.push_back(
+        {entry.Get("path").As<Napi::String>().Utf8Value(), entry.Get("value").As<Napi::String>().Utf8Value()});
+  }
+  return PromiseWork<Done>::start(
+      info.Env(),
+      [settings = std::move(settings), space = std::make_shared<UniqueFd>(std::move(copy.value()))] {
+        return writeSysctls(settings, space->get());
+      },
+      undefined);
+}
+
 Napi::Value ethtoolValuesIn(const Napi::CallbackInfo& info) {
   auto copy = duplicate(intAt(info, 2));
   if (!copy.ok()) return raise(info.Env(), copy.error());
@@ -161,6 +185,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("closeFd", Napi::Function::New<closeFd>(env));
   exports.Set("readSysctl", Napi::Function::New<readSysctlIn>(env));
   exports.Set("writeSysctl", Napi::Function::New<writeSysctlIn>(env));
+  exports.Set("writeSysctls", Napi::Function::New<writeSysctlsIn>(env));
   exports.Set("ethtoolValues", Napi::Function::New<ethtoolValuesIn>(env));
   exports.Set("peerCredentials", Napi::Function::New<peerCredentialsOf>(env));
   exports.Set("limitTcpSegments", Napi::Function::New<limitTcpSegmentsOf>(env));

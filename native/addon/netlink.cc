@@ -121,6 +121,16 @@ Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std
   return replies;
 }
 
+Result<Bytes> exchangeInTurn(int fd, std::span<const Bytes> requests, std::chrono::milliseconds timeout) {
+  Bytes replies;
+  for (const Bytes& request : requests) {
+    auto exchanged = exchangeNetlink(fd, request, timeout);
+    if (!exchanged.ok() || requests.size() == 1) return exchanged;
+    replies.insert(replies.end(), exchanged.value().begin(), exchanged.value().end());
+  }
+  return replies;
+}
+
 Result<std::optional<Bytes>> receiveNetlink(int fd, std::span<std::uint8_t> buffer) {
   auto received = receiveInto(fd, buffer);
   if (!received.ok()) return received.error();

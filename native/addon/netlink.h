@@ -24,6 +24,9 @@ Result<UniqueFd> openNetlink(int protocol, int namespaceFd, std::span<const int>
  */
 Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std::chrono::milliseconds timeout);
 
+/** One exchange after the other, up to the first that fails; all replies one behind the other, each message 4-byte aligned. */
+Result<Bytes> exchangeInTurn(int fd, std::span<const Bytes> requests, std::chrono::milliseconds timeout);
+
 /** The next datagram from the kernel without waiting; nothing when there is none. ENOBUFS: messages were lost. */
 Result<std::optional<Bytes>> receiveNetlink(int fd, std::span<std::uint8_t> buffer);
 

@@ -18,6 +18,16 @@
 #include "unique_fd.h"
 
 namespace fabric {
+namespace {
+
+Result<Done> writeHere(const SysctlSetting& setting) {
+  UniqueFd file(open(setting.path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return lastError("open");
+  if (write(file.get(), setting.value.data(), setting.value.size()) < 0) return lastError("write");
+  return Done{};
+}
+
+}  // namespace
 
 Result<std::string> readSysctl(const std::string& path, int namespaceFd) {
   return inNamespace(namespaceFd, [&]() -> Result<std::string> {
@@ -31,10 +41,15 @@ Result<std::string> readSysctl(const std::string& path, int namespaceFd) {
 }
 
 Result<Done> writeSysctl(const std::string& path, const std::string& value, int namespaceFd) {
+  return inNamespace(namespaceFd, [&] { return writeHere({path, value}); });
+}
+
+Result<Done> writeSysctls(const std::vector<SysctlSetting>& settings, int namespaceFd) {
   return inNamespace(namespaceFd, [&]() -> Result<Done> {
-    UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!file) return lastError("open");
-    if (write(file.get(), value.data(), value.size()) < 0) return lastError("write");
+    for (const SysctlSetting& setting : settings) {
+      auto done = writeHere(setting);
+      if (!done.ok() && done.error().code != ENOENT) return done;
+    }
     return Done{};
   });
 }

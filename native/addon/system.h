@@ -15,6 +15,13 @@ namespace fabric {
 Result<std::string> readSysctl(const std::string& path, int namespaceFd);
 Result<Done> writeSysctl(const std::string& path, const std::string& value, int namespaceFd);
 
+struct SysctlSetting {
+  std::string path;
+  std::string value;
+};
+/** In order, up to the first that fails; keys that are not there are passed over. One visit to the namespace for all. */
+Result<Done> writeSysctls(const std::vector<SysctlSetting>& settings, int namespaceFd);
+
 /** An ETHTOOL_G* or ETHTOOL_S* command that carries one number. */
 struct EthtoolValue {
   std::uint32_t command;

@@ -43,7 +43,8 @@ std::optional<std::string> DaemonConnection::post(std::string_view path, std::st
   head += path;
   head += " HTTP/1.1\r\nHost: fabric\r\nContent-Type: application/json\r\nContent-Length: ";
   head += std::to_string(body.size()) + "\r\n\r\n";
-  if (!send_all(head, deadline) || !send_all(body, deadline)) return std::nullopt;
+  // Together, so that the daemon has all of it when it wakes.
+  if (!send_all(head.append(body), deadline)) return std::nullopt;
   std::string received;
   ResponseHead response;
   HeadState state = HeadState::kIncomplete;

@@ -37,12 +37,13 @@ export const NETLINK_GENERIC = 16;
 /** A netlink socket with extended acks, capped acks and strict dump checking on. Closed by `close` or when collected. */
 export interface RawNetlinkSocket {
   /**
-   * Sends `request` (whole netlink messages, each with NLM_F_ACK or NLM_F_DUMP, or a batch with some of them) in one system
-   * call and gathers all replies until each such message is acknowledged or a message fails that asked for no ack. Runs on
-   * libuv's pool. Resolves with the replies' messages one behind the other, 4-byte aligned, replies to other sequence
-   * numbers left out; rejects with an ErrnoException (ETIMEDOUT, ENOBUFS, EMSGSIZE above 64 MiB, …). One at a time.
+   * Sends each of `requests` (whole netlink messages, each with NLM_F_ACK or NLM_F_DUMP, or a batch with some of them) in one
+   * system call and gathers all replies until each such message is acknowledged or a message fails that asked for no ack; then
+   * the next one, within one turn of libuv's pool. Resolves with the replies' messages one behind the other, 4-byte aligned, replies
+   * to other sequence numbers left out; rejects with an ErrnoException (ETIMEDOUT, ENOBUFS, EMSGSIZE above 64 MiB, …), and then
+   * what came before and behind in `requests` has no answer either. `timeoutMs`: for each. One call at a time.
    */
-  exchange(request: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  exchange(requests: readonly Uint8Array[], timeoutMs: number): Promise<Uint8Array>;
   /** Idempotent. An exchange under way ends first. */
   close(): void;
 }
@@ -138,6 +139,18 @@ export async function writeSysctl(path: string, value: string, namespaceFd: numb
   await addon().writeSysctl(sysctlPath(path), value, namespaceFd ?? -1);
 }
 
+/**
+ * Writes several keys in order, in one visit to the namespace; those that are not there are passed over. Rejects as
+ * {@link writeSysctl} with the first that fails.
+ */
+export async function writeSysctls(
+  settings: Readonly<Record<string, string>>,
+  namespaceFd: number | null = null,
+): Promise<void> {
+  const list = Object.entries(settings).map(([path, value]) => ({ path: sysctlPath(path), value }));
+  await addon().writeSysctls(list, namespaceFd ?? -1);
+}
+
 /** Switches offloads of an interface (SIOCETHTOOL). Idempotent. Rejects with ErrnoException (ENODEV, EOPNOTSUPP, …). */
 export async function setOffloads(
   ifname: string,
@@ -218,6 +231,10 @@ interface Addon {
   closeFd(fd: number): void;
   readSysctl(path: string, namespaceFd: number): Promise<string>;
   writeSysctl(path: string, value: string, namespaceFd: number): Promise<void>;
+  writeSysctls(
+    settings: readonly { readonly path: string; readonly value: string }[],
+    namespaceFd: number,
+  ): Promise<void>;
   ethtoolValues(
     ifname: string,
     commands: readonly { readonly command: number; readonly value: number }[],

@@ -60,10 +60,10 @@ describe.skipIf(!built)('the native addon', () => {
 
   test('opens and closes sockets and monitors, and refuses wrong ones', async () => {
     const socket = openNetlinkSocket(NETLINK_ROUTE, null);
-    await expect(socket.exchange(new Uint8Array(0), 100)).rejects.toMatchObject({ code: 'ENODATA' });
+    await expect(socket.exchange([new Uint8Array(0)], 100)).rejects.toMatchObject({ code: 'ENODATA' });
     socket.close();
     socket.close();
-    expect(() => socket.exchange(new Uint8Array(16), 100)).toThrow(expect.objectContaining({ code: 'EBADF' }));
+    expect(() => socket.exchange([new Uint8Array(16)], 100)).toThrow(expect.objectContaining({ code: 'EBADF' }));
     const monitor = openNetlinkMonitor(NETLINK_ROUTE, [1], null, () => {});
     monitor.close();
     monitor.close();
@@ -77,7 +77,7 @@ describe.skipIf(!built)('the native addon', () => {
     const socket = openNetlinkSocket(NETLINK_ROUTE, null);
     // Not a request (no NLM_F_REQUEST), so that the kernel passes over it, though it asks for a dump.
     const silent = new Uint8Array([16, 0, 0, 0, 18, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0]);
-    await expect(socket.exchange(silent, 20)).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'recvmsg' });
+    await expect(socket.exchange([silent], 20)).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'recvmsg' });
     socket.close();
   });
 

@@ -12,7 +12,13 @@ import type { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
-import { type ContainerRoute, setUpContainerSide } from './container-side.ts';
+import {
+  type ContainerRoute,
+  type ContainerView,
+  lookInside,
+  quietIpv6,
+  setUpContainerSide,
+} from './container-side.ts';
 import { DEPARTED, type InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
 import {
@@ -66,25 +72,21 @@ export class ContainerPorts {
 
   /** Rejects with `interface-exists`, `limit`, `netlink`, …; nothing is left behind then. */
   async add(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<AddedContainer> {
+    if (!isInterfaceName(config.hostIfname)) throw taken(`'${config.hostIfname}' can't be the name of an interface`);
     const { namespaceFd } = config;
     const inside = namespaceFd === null ? null : Rtnetlink.open(namespaceFd);
     try {
-      const [outer, inner] = await Promise.all([
-        isInterfaceName(config.hostIfname) ? this.#netlink.getLink(config.hostIfname) : null,
-        (inside ?? this.#netlink).getLink(config.ifname),
-      ]);
-      if (outer !== null || !isInterfaceName(config.hostIfname)) {
-        const what = `can't make the interface ${config.hostIfname} on this host`;
-        throw new FabricError('interface-exists', { what });
-      }
-      if (inner !== null) {
-        throw new FabricError('interface-exists', { what: `the container has an interface ${config.ifname} already` });
-      }
-      await this.#allow(config);
-      const host = await this.#orUndo(this.#createPair(network, bridge, config), () => this.forget(config));
-      const setUp = (): Promise<readonly ContainerRoute[]> =>
-        inside === null ? this.#leaveToRuntime(host) : setUpContainerSide(inside, network, config, host);
-      const work = this.#bringUp(bridge, host, config).then(setUp);
+      const making = this.#make(inside, network, bridge, config);
+      const { host, present } = await this.#orUndo(making, () => this.forget(config));
+      const setUp = async (): Promise<readonly ContainerRoute[]> => {
+        if (inside === null || namespaceFd === null) {
+          await Promise.all([this.#bringUp(bridge, host, config), this.#leaveToRuntime(host)]);
+          return [];
+        }
+        await Promise.all([this.#bringUp(bridge, host, config), quietIpv6(config, namespaceFd)]);
+        return setUpContainerSide(inside, network, config, { host, present });
+      };
+      const work = setUp();
       return { host, routes: await this.#orUndo(work, async () => (await this.remove(config, host.index)).gone) };
     } finally {
       inside?.close();
@@ -108,8 +110,12 @@ export class ContainerPorts {
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
       await this.#allow(config);
-      await Promise.all(hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })));
-      return await setUpContainerSide(inside, network, config, host);
+      const [{ routes: present }] = await Promise.all([
+        lookInside(inside, config.ifname),
+        quietIpv6(config, config.namespaceFd),
+        ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
+      ]);
+      return await setUpContainerSide(inside, network, config, { host, present });
     } finally {
       inside.close();
     }
@@ -228,6 +234,24 @@ export class ContainerPorts {
     }
   }
 
+  /** The pair, once it is known what the port may send; and the routes that were there before. */
+  async #make(
+    inside: Rtnetlink | null,
+    network: OverlayNetworkConfig,
+    bridge: Link,
+    config: ContainerInterfaceConfig,
+  ): Promise<{ readonly host: Link; readonly present: readonly Route[] }> {
+    const look = inside === null ? this.#lookHere(config.ifname) : lookInside(inside, config.ifname);
+    const [{ link, routes: present }] = await Promise.all([look, this.#allow(config)]);
+    if (link !== null) throw taken(`the container has an interface ${config.ifname} already`);
+    return { host: await this.#createPair(network, bridge, config), present };
+  }
+
+  /** Where the runtime moves the container's end, it sets the routes, too. */
+  async #lookHere(ifname: string): Promise<ContainerView> {
+    return { link: await this.#netlink.getLink(ifname), routes: [] };
+  }
+
   async #createPair(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<Link> {
     try {
       return await this.#netlink.createVeth({
@@ -235,8 +259,6 @@ export class ContainerPorts {
         mtu: network.mtu,
         gsoIpv4BytesMax: JOINED_SUPERFRAME_BYTES + 1,
         master: bridge.index,
-        addressGeneration: false,
-        alias: CONTAINER_ALIAS,
         peer: {
           name: config.ifname,
           mac: config.mac,
@@ -250,16 +272,16 @@ export class ContainerPorts {
         throw new FabricError('limit', { what: `the bridge ${bridge.name} is full`, why }, { cause: error });
       }
       if (isExists(error)) {
-        const what = `${config.hostIfname} or the container's ${config.ifname} exists already`;
-        throw new FabricError('interface-exists', { what }, { cause: error });
+        throw taken(`${config.hostIfname} or the container's ${config.ifname} exists already`, error);
       }
       throw explainUnsupported(error, 'veth');
     }
   }
 
-  /** Flags and entry before the link is up; one system call for all. */
+  /** Mark, flags and entry before the link is up; one system call for all. */
   async #bringUp(bridge: Link, { index }: Link, config: PortIdentity): Promise<void> {
     await Promise.all([
+      this.#netlink.setLink(index, { alias: CONTAINER_ALIAS, addressGeneration: false }),
       this.#netlink.setBridgePort(index, MEMBER_PORT),
       this.#netlink.setFdbEntry({ index, mac: config.mac }),
       ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
@@ -268,10 +290,9 @@ export class ContainerPorts {
   }
 
   /** The container's end stays here until the runtime moves it: its alias says whose it is. */
-  async #leaveToRuntime({ peerIndex }: Link): Promise<readonly ContainerRoute[]> {
+  async #leaveToRuntime({ peerIndex }: Link): Promise<void> {
     assert(peerIndex !== null, 'a veth has a peer');
     await this.#netlink.setLink(peerIndex, { alias: CONTAINER_END_ALIAS });
-    return [];
   }
 
   /** The first error is the one that counts; what its undoing leaves behind is in the log. */
@@ -285,6 +306,10 @@ export class ContainerPorts {
       throw error;
     }
   }
+}
+
+function taken(what: string, cause?: unknown): FabricError {
+  return new FabricError('interface-exists', { what }, cause === undefined ? undefined : { cause });
 }
 
 /** Ours by alias, or half made by a daemon that was killed: the alias comes before the link goes up. */

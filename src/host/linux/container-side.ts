@@ -17,10 +17,9 @@ import {
 } from '../../base/address.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../host-network.ts';
-import { writeSysctl } from '../native.ts';
+import { writeSysctls } from '../native.ts';
 import { type Link, ROUTE_TABLE_MAIN, type Route } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
-import { readSysctlIfAny } from './forwarding.ts';
 import { sameBlock } from './overlay-bridge.ts';
 
 export interface ContainerRoute {
@@ -28,20 +27,42 @@ export interface ContainerRoute {
   readonly gw: string;
 }
 
-/** `host` is the other end. Resolves with the routes that were set beyond the connected ones. */
+/** What stands in the namespace before anything of ours is there. */
+export interface ContainerView {
+  /** An interface that has the wanted name; null when there is none. */
+  readonly link: Link | null;
+  readonly routes: readonly Route[];
+}
+
+/** One turn of the pool. */
+export async function lookInside(inside: Rtnetlink, ifname: string): Promise<ContainerView> {
+  const [link, routes] = await Promise.all([inside.getLink(ifname), inside.listRoutes({ table: ROUTE_TABLE_MAIN })]);
+  return { link, routes };
+}
+
+/**
+ * Once the interface is there and before it is up. Runtimes switch IPv6 off in new namespaces; an IPv6 address says that it is
+ * wanted.
+ */
+export async function quietIpv6(
+  { ifname, ips }: Pick<ContainerInterfaceConfig, 'ifname' | 'ips'>,
+  namespaceFd: number,
+): Promise<void> {
+  const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
+  const isWanted = ips.some((ip) => mustParse(ip).family === 6);
+  await writeSysctls({ [key('accept_ra')]: '0', ...(isWanted ? { [key('disable_ipv6')]: '0' } : {}) }, namespaceFd);
+}
+
+/** `host` is the other end, `present` the routes of before. Resolves with the routes that were set beyond the connected ones. */
 export async function setUpContainerSide(
   inside: Rtnetlink,
   network: OverlayNetworkConfig,
   config: ContainerInterfaceConfig,
-  host: Link,
+  { host, present }: { readonly host: Link; readonly present: readonly Route[] },
 ): Promise<readonly ContainerRoute[]> {
   const index = host.peerIndex;
   assert(index !== null, 'a veth has a peer');
   const addresses = config.ips.map(mustParse);
-  const [present] = await Promise.all([
-    inside.listRoutes({ table: ROUTE_TABLE_MAIN }),
-    quietIpv6(config, addresses), // before the interface is up
-  ]);
   const routes = wantedRoutes(network, config, addresses, present);
   await Promise.all([
     inside.setLink(index, { addressGeneration: true, up: true }),
@@ -118,21 +139,6 @@ export function wantedRoutes(
     if (gateway !== null && member && !there) wanted.push({ dst, gateway });
   }
   return wanted;
-}
-
-/** Before the interface is up. Runtimes switch IPv6 off in new namespaces; an IPv6 address says that it is wanted. */
-async function quietIpv6(
-  { namespaceFd, ifname }: ContainerInterfaceConfig,
-  addresses: readonly IpAddress[],
-): Promise<void> {
-  const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
-  const [acceptRa, disabled] = await Promise.all([
-    readSysctlIfAny(key('accept_ra'), namespaceFd),
-    readSysctlIfAny(key('disable_ipv6'), namespaceFd),
-  ]);
-  if (acceptRa !== null && acceptRa !== '0') await writeSysctl(key('accept_ra'), '0', namespaceFd);
-  const isWanted = addresses.some(({ family }) => family === 6);
-  if (isWanted && disabled === '1') await writeSysctl(key('disable_ipv6'), '0', namespaceFd);
 }
 
 type Foreign = Pick<ContainerInterfaceConfig, 'foreign'>;

@@ -1,6 +1,7 @@
 // One netlink socket as a queue of requests: what is asked without awaiting in between goes to the kernel together, in order,
-// in one system call. One exchange is under way at a time, so that a socket never occupies more than one thread of libuv's
-// pool, however long the kernel holds its lock. Interrupted dumps are repeated, a bounded number of times.
+// in one system call; dumps and transactions in one of their own, but in the same turn of libuv's pool. One turn is under way at
+// a time, so that a socket never occupies more than one thread, however long the kernel holds its lock. Interrupted dumps are
+// repeated, a bounded number of times.
 
 import { errnoName, openNetlinkSocket, type RawNetlinkSocket } from '../native.ts';
 import { errnoNameOf, NetlinkError } from './errors.ts';
@@ -18,6 +19,8 @@ import {
 
 /** Requests in one system call: their replies fit the socket's receive buffer of 1 MiB. */
 const BATCH_MAX = 32;
+/** System calls in one turn of the pool. */
+const TURN_MAX = 8;
 /** Requests waiting; above it a caller is told at once (ENOBUFS). */
 const WAITING_MAX = 4096;
 /** A dump that is interrupted this often gives up (EINTR): the table changes faster than it can be read. */
@@ -93,14 +96,21 @@ export class NetlinkSocket {
   /** Never rejects: every failure goes to the jobs it belongs to. */
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const jobs = this.#takeBatch();
+      const batches = this.#takeTurn();
+      const jobs = batches.flat();
       try {
-        this.#settle(jobs, parseMessages(await this.#exchange(jobs)));
+        this.#settle(jobs, parseMessages(await this.#exchange(batches)));
       } catch (cause) {
         for (const job of jobs) job.reject(systemFailure(job.operation, cause));
       }
     }
     this.#running = false;
+  }
+
+  #takeTurn(): readonly (readonly Job[])[] {
+    const batches: (readonly Job[])[] = [];
+    while (this.#waiting.length > 0 && batches.length < TURN_MAX) batches.push(this.#takeBatch());
+    return batches;
   }
 
   #takeBatch(): readonly Job[] {
@@ -111,13 +121,16 @@ export class NetlinkSocket {
     return this.#waiting.splice(0, count);
   }
 
-  async #exchange(jobs: readonly Job[]): Promise<Uint8Array> {
-    const messages = jobs.flatMap((job) => job.messages);
-    for (const message of messages) {
-      this.#sequence = (this.#sequence + 1) >>> 0;
-      setSequence(message, this.#sequence);
-    }
-    return this.#socket.exchange(Buffer.concat(messages), TIMEOUT_MS);
+  #exchange(batches: readonly (readonly Job[])[]): Promise<Uint8Array> {
+    const requests = batches.map((jobs) => {
+      const messages = jobs.flatMap((job) => job.messages);
+      for (const message of messages) {
+        this.#sequence = (this.#sequence + 1) >>> 0;
+        setSequence(message, this.#sequence);
+      }
+      return Buffer.concat(messages);
+    });
+    return this.#socket.exchange(requests, TIMEOUT_MS);
   }
 
   /** Sequence numbers were given out in the order of the jobs' messages and end with the current one. */

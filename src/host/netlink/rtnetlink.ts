@@ -93,12 +93,20 @@ export class Rtnetlink {
     );
   }
 
-  /** Returns the first end. EEXIST when a name is taken on either side; nothing is left behind when it rejects. */
+  /**
+   * Returns the first end. EEXIST when a name is taken on either side; nothing is left behind when it rejects. One system call
+   * for a pair without alias and address generation.
+   */
   async createVeth(config: VethConfig): Promise<Link> {
     const { alias, addressGeneration, up } = config;
     // The address generation mode must be there before the link is up.
     const upLater = addressGeneration !== undefined;
-    await this.#do(createVethRequest(config, up === true && !upLater));
+    const created = this.#do(createVethRequest(config, up === true && !upLater));
+    if (alias === undefined && !upLater) {
+      const [, link] = await Promise.all([created, this.getLink(config.name)]);
+      return link ?? deletedAtOnce(config.name);
+    }
+    await created;
     return this.#complete(config.name, {
       ...(alias === undefined ? {} : { alias }),
       ...(addressGeneration === undefined ? {} : { addressGeneration }),
@@ -249,8 +257,8 @@ export class Rtnetlink {
 
   /** What creation left to do; the new link goes when that fails. */
   async #complete(name: string, settings: LinkSettings): Promise<Link> {
+    const isPlain = Object.keys(settings).length === 0;
     try {
-      const isPlain = Object.keys(settings).length === 0;
       // Both in one system call; the link is read as it is then.
       const [, completed] = await Promise.all([isPlain ? null : this.setLink(name, settings), this.getLink(name)]);
       if (completed !== null) return completed;
@@ -259,7 +267,7 @@ export class Rtnetlink {
       await Promise.allSettled([this.deleteLink(name)]);
       throw error;
     }
-    throw new NetlinkError(`create the link ${name}`, 'ENODEV', 'someone deleted it at once');
+    return deletedAtOnce(name);
   }
 
   async #indexOf(name: string): Promise<number> {
@@ -279,6 +287,10 @@ export class Rtnetlink {
       throw error;
     }
   }
+}
+
+function deletedAtOnce(name: string): never {
+  throw new NetlinkError(`create the link ${name}`, 'ENODEV', 'someone deleted it at once');
 }
 
 /** A kernel without VLAN filtering refuses even to switch it off. */

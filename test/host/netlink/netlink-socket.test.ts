@@ -29,6 +29,7 @@ interface Answer {
 /** Answers each message by `answer`; remembers the types of the messages of each exchange. */
 class FakeKernel implements RawNetlinkSocket {
   readonly exchanges: number[][] = [];
+  turns = 0;
   readonly answer: (message: Message) => readonly Answer[];
   isClosed = false;
   failure: Error | null = null;
@@ -37,7 +38,12 @@ class FakeKernel implements RawNetlinkSocket {
     this.answer = answer;
   }
 
-  async exchange(request: Uint8Array): Promise<Uint8Array> {
+  async exchange(requests: readonly Uint8Array[]): Promise<Uint8Array> {
+    this.turns++;
+    return Buffer.concat(requests.map((request) => this.#exchangeOne(request)));
+  }
+
+  #exchangeOne(request: Uint8Array): Uint8Array {
     const messages = parseMessages(request);
     this.exchanges.push(messages.map(({ type }) => type));
     if (this.failure !== null) throw this.failure;
