@@ -3,6 +3,7 @@
 
 import type { Cidr } from '../base/address.ts';
 import type { Mac, PeerId } from '../base/ids.ts';
+import type { RouteAttributes } from '../base/route-attributes.ts';
 
 /** A network namespace as its caller opened it: the daemon opens `/proc/PID/fd/FD` and checks device and inode. */
 export interface NamespaceHandle {
@@ -67,10 +68,15 @@ export interface ForeignIpam {
   obtain(): Promise<{ readonly addresses: readonly GivenAddress[]; readonly routes: readonly WantedRoute[] }>;
 }
 
-export interface WantedRoute {
+export interface WantedRoute extends RouteAttributes {
   readonly dst: string;
   /** Null: by the network's gateway. */
   readonly gw: string | null;
+}
+
+export interface SetRoute extends RouteAttributes {
+  readonly dst: string;
+  readonly gw: string;
 }
 
 export interface AttachedAddress {
@@ -87,7 +93,7 @@ export interface Attachment {
   readonly mac: Mac;
   readonly addresses: readonly AttachedAddress[];
   /** Routes that were set inside the namespace beyond the connected ones. */
-  readonly routes: readonly { readonly dst: string; readonly gw: string }[];
+  readonly routes: readonly SetRoute[];
   readonly name: string;
   readonly mtu: number;
   readonly bridge: { readonly name: string; readonly mac: Mac };

@@ -2,7 +2,7 @@
 // `runtimeConfig` (CONVENTIONS.md of CNI). Addresses add up; of MACs the newest way counts, CNI_ARGS < args.cni.mac <
 // runtimeConfig.mac. portMappings, bandwidth and cgroupPath belong to plugins chained behind us and are left alone.
 
-import { addressBits, formatIp, parseCidr, parseInterfaceAddress, parseIp } from '../base/address.ts';
+import { addressBits, formatIp, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { isMulticastMac, type Mac, parseMac } from '../base/ids.ts';
 import type { AddressWishes, WantedRoute } from './backend.ts';
 import { addressOf, type CniArgs } from './cni-args.ts';
@@ -10,6 +10,7 @@ import { CNI_CODE, CniError } from './cni-error.ts';
 import { readRanges } from './ip-ranges.ts';
 import type { JsonFields } from './json-fields.ts';
 import type { NetworkConfig } from './network-config.ts';
+import { readRoutes } from './routes.ts';
 
 export interface Dns {
   readonly nameservers: readonly string[];
@@ -34,7 +35,6 @@ export interface ContainerWishes {
 
 /** Ours: more addresses on one interface than anyone wants, few enough for one netlink batch. */
 const IPS_MAX = 32;
-const ROUTES_MAX = 256;
 const NAME_MAX = 253;
 /** Names beyond are left out: they must not keep a container from starting. */
 const ALIASES_MAX = 32;
@@ -58,25 +58,6 @@ export function readWishes(config: NetworkConfig, args: CniArgs): ContainerWishe
     defaultRoute: fields.boolean('defaultRoute') ?? true,
     dns: wantedDns(fields.object('dns'), runtime?.object('dns') ?? null),
   };
-}
-
-/** The `routes` array of an object, canonical. Throws CniError 7. */
-export function readRoutes(fields: JsonFields): readonly WantedRoute[] {
-  const routes = fields.objects('routes');
-  if (routes.length > ROUTES_MAX) throw new CniError(CNI_CODE.config, `more than ${ROUTES_MAX} routes`);
-  return routes.map((route) => {
-    const dst = route.string('dst') ?? '';
-    const gw = route.string('gw') ?? '';
-    const target = parseCidr(dst);
-    if (target === null)
-      throw new CniError(CNI_CODE.config, `${route.place}.dst is no CIDR block`, JSON.stringify(dst));
-    if (gw === '') return { dst, gw: null };
-    const gateway = parseIp(gw);
-    if (gateway?.family !== target.family) {
-      throw new CniError(CNI_CODE.config, `${route.place}.gw is no gateway for ${dst}`, JSON.stringify(gw));
-    }
-    return { dst, gw: formatIp(gateway) };
-  });
 }
 
 export function readDns(fields: JsonFields | null): Dns {

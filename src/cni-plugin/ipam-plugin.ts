@@ -3,6 +3,7 @@
 // back. This file says what to run and reads the answer; an error of the plugin keeps its code and names the plugin.
 
 import { formatIp, parseIp } from '../base/address.ts';
+import { attributesOf } from '../base/route-attributes.ts';
 import type { GivenAddress, WantedRoute } from './backend.ts';
 import { CNI_CODE, CniError } from './cni-error.ts';
 import { JsonFields } from './json-fields.ts';
@@ -82,7 +83,7 @@ export class IpamPlugin {
         address: `${formatIp(ip)}/${prefix}`,
         gateway: gateway !== null && this.#isMeant(gateway) ? gateway : null,
       })),
-      routes: routes.map(({ dst, gw }) => ({ dst, gw })),
+      routes: routes.map((route) => ({ dst: route.dst, gw: route.gw, ...attributesOf(route) })),
     };
   }
 

@@ -4,8 +4,9 @@
 import { formatIp, type IpAddress, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import type { WantedRoute } from './backend.ts';
 import { CNI_CODE, CniError } from './cni-error.ts';
-import { type Dns, readDns, readRoutes } from './container-wishes.ts';
+import { type Dns, readDns } from './container-wishes.ts';
 import type { JsonFields } from './json-fields.ts';
+import { readRoutes } from './routes.ts';
 import { atLeast, type CniVersion } from './version.ts';
 
 type Raw = Readonly<Record<string, unknown>>;

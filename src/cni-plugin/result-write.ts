@@ -6,6 +6,7 @@ import { parseIp } from '../base/address.ts';
 import type { AttachedAddress, Attachment, NameService, WantedRoute } from './backend.ts';
 import type { Dns } from './container-wishes.ts';
 import type { CniResult } from './result-read.ts';
+import { formatRoute } from './routes.ts';
 import { atLeast, type CniVersion } from './version.ts';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -37,7 +38,7 @@ export interface IpamResultParts {
 
 /** The abbreviated result of an IPAM plugin: no interfaces, and no index of one (specification §Add Success). */
 export function formatIpamResult({ version, addresses, routes, dns }: IpamResultParts): string {
-  const listed = routes.map(({ dst, gw }) => (gw === null ? { dst } : { dst, gw }));
+  const listed = routes.map((route) => formatRoute(version, route));
   const result = atLeast(version, '0.3.0')
     ? {
         cniVersion: version,
@@ -45,7 +46,7 @@ export function formatIpamResult({ version, addresses, routes, dns }: IpamResult
         routes: listed,
         dns: formatDns(dns, NO_DNS),
       }
-    : byFamily({ version, addresses, routes: listed, dns });
+    : byFamily({ version, addresses, routes, dns });
   return `${JSON.stringify(result)}\n`;
 }
 
@@ -58,7 +59,7 @@ function listResult({ version, attachment, sandbox, dns, names, prevResult }: Re
     cniVersion: version,
     interfaces: [...before.map(({ raw }) => raw), ...ourInterfaces(version, attachment, sandbox)],
     ips: [...(prevResult?.ips ?? []).map(({ raw }) => raw), ...ourIps(version, attachment, containerIndex)],
-    routes: [...(prevResult?.routes ?? []).map(({ raw }) => raw), ...attachment.routes],
+    routes: [...(prevResult?.routes ?? []).map(({ raw }) => raw), ...ourRoutes(version, attachment)],
     dns: formatDns(dns, withOurs(prevResult?.dns ?? NO_DNS, dns, names)),
   };
 }
@@ -74,6 +75,10 @@ function ourInterfaces(version: CniVersion, { bridge, host, ifname, mac, mtu }: 
 
 function ourIps(version: CniVersion, attachment: Attachment, containerIndex: number): Json[] {
   return attachment.addresses.map((address) => ({ interface: containerIndex, ...formatAddress(version, address) }));
+}
+
+function ourRoutes(version: CniVersion, { routes }: Attachment): readonly Json[] {
+  return routes.map((route) => formatRoute(version, route));
 }
 
 function formatAddress(version: CniVersion, { address, gateway }: AttachedAddress): Json {
@@ -96,14 +101,11 @@ function byFamily({
   routes,
   dns,
   fallback = NO_DNS,
-}: Omit<IpamResultParts, 'routes'> & {
-  readonly routes: readonly { dst: string; gw?: string }[];
-  readonly fallback?: Dns;
-}): Json {
+}: IpamResultParts & { readonly fallback?: Dns }): Json {
   const family = (wanted: 4 | 6): Json | undefined => {
     const first = addresses.find(({ address }) => familyOf(address) === wanted);
     if (first === undefined) return undefined;
-    const its = routes.filter(({ dst }) => familyOf(dst) === wanted);
+    const its = routes.filter(({ dst }) => familyOf(dst) === wanted).map((route) => formatRoute(version, route));
     const gateway = first.gateway === null ? {} : { gateway: first.gateway };
     return { ip: first.address, ...gateway, ...(its.length > 0 ? { routes: its } : {}) };
   };

@@ -4,7 +4,7 @@
 import type { Store } from '../base/capabilities.ts';
 import { assert } from '../base/errors.ts';
 import { type Mac, parseMac } from '../base/ids.ts';
-import type { Attachment, AttachmentKey } from '../cni-plugin/backend.ts';
+import type { Attachment, AttachmentKey, WantedRoute } from '../cni-plugin/backend.ts';
 import type { ForeignAddress } from '../host/host-network.ts';
 
 const SPACE = 'attachments';
@@ -29,7 +29,7 @@ export interface AttachmentEntry {
   readonly namespaceIno: string;
   readonly namespacePath: string;
   readonly defaultRoute: boolean;
-  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+  readonly routes: readonly WantedRoute[];
   /** What the attacher was told; null while `attaching`. */
   readonly result: Attachment | null;
 }

@@ -4,6 +4,7 @@
 
 import type { Cidr, Family } from '../base/address.ts';
 import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { RouteAttributes } from '../base/route-attributes.ts';
 
 export interface OverlayNetworkConfig {
   readonly network: Vni;
@@ -33,6 +34,19 @@ export interface ForeignAddress {
   readonly gateway: string | null;
 }
 
+export interface ContainerRouteConfig extends RouteAttributes {
+  /** A CIDR block. */
+  readonly dst: string;
+  /** Null: by the network's gateway. */
+  readonly gw: string | null;
+}
+
+/** As it was set. */
+export interface ContainerRoute extends RouteAttributes {
+  readonly dst: string;
+  readonly gw: string;
+}
+
 export interface ContainerInterfaceConfig {
   /**
    * Descriptor of the container's network namespace, open in this process as long as the call runs. Null: the runtime will move
@@ -47,7 +61,7 @@ export interface ContainerInterfaceConfig {
   /** Those of `ips` that a foreign IPAM plugin chose, with the prefix length and gateway that it gave them. */
   readonly foreign: readonly ForeignAddress[];
   readonly defaultRoute: boolean;
-  readonly routes: readonly { readonly dst: string; readonly gw: string | null }[];
+  readonly routes: readonly ContainerRouteConfig[];
 }
 
 export interface Removal {
@@ -129,15 +143,13 @@ export interface HostNetwork {
   addContainer(config: ContainerInterfaceConfig): Promise<{
     readonly hostMac: Mac;
     readonly bridgeMac: Mac;
-    readonly routes: readonly { dst: string; gw: string }[];
+    readonly routes: readonly ContainerRoute[];
   }>;
   /**
    * Gives addresses, routes and what the port may send to an interface that {@link addContainer} made without addresses. When
    * it rejects, {@link removeContainer} with the same addresses takes everything away.
    */
-  addressContainer(
-    config: ContainerInterfaceConfig,
-  ): Promise<{ readonly routes: readonly { dst: string; gw: string }[] }>;
+  addressContainer(config: ContainerInterfaceConfig): Promise<{ readonly routes: readonly ContainerRoute[] }>;
   /**
    * Idempotent; removes interface, routes, FDB and anti-spoof elements. Resolves once the interface is down and off the bridge
    * and all else is gone.

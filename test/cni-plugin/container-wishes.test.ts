@@ -162,7 +162,24 @@ describe('routes', () => {
     ]);
   });
 
+  test("O6 of ipam.routes, with their attributes; what is 0 is the kernel's to choose", async () => {
+    const attributes = { mtu: 1300, advmss: 1260, priority: 7, table: 100, scope: 0 };
+    const routes = [
+      { dst: '192.0.2.0/24', Priority: 0, mtu: 0 },
+      { dst: '198.51.100.0/24', gw: '10.32.0.5', ...attributes },
+    ];
+    expect((await requested({ ipam: { routes } })).routes).toEqual([
+      { dst: '192.0.2.0/24', gw: null },
+      { dst: '198.51.100.0/24', gw: '10.32.0.5', ...attributes },
+    ]);
+  });
+
   test.each([
+    { dst: '192.0.2.0/24', mtu: -1 },
+    { dst: '192.0.2.0/24', advmss: '1260' },
+    { dst: '192.0.2.0/24', priority: 2 ** 32 },
+    { dst: '192.0.2.0/24', table: 1.5 },
+    { dst: '192.0.2.0/24', scope: 256 },
     { dst: 'x' },
     { dst: '192.0.2.1/24' },
     { dst: '192.0.2.0/24', gw: 'fd00::1' },

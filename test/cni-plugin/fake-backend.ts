@@ -76,6 +76,7 @@ export class FakeBackend implements CniBackend {
       routes: [
         { dst: '0.0.0.0/0', gw: '10.47.255.254' },
         { dst: '::/0', gw: 'fd00::1' },
+        ...request.routes.map((route) => ({ ...route, gw: route.gw ?? '10.47.255.254' })),
       ],
       name: request.name,
       mtu: 1418,

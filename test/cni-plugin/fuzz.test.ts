@@ -45,7 +45,7 @@ const result = fc.record(
     cniVersion: fc.oneof(fc.constantFrom(...CNI_VERSIONS), odd),
     interfaces: fc.oneof(fc.array(fc.record({ name: odd, sandbox: odd }, { requiredKeys: [] })), odd),
     ips: fc.oneof(fc.array(fc.record({ address, gateway: odd, interface: odd }, { requiredKeys: [] })), odd),
-    routes: fc.oneof(fc.array(fc.record({ dst: address, gw: odd }, { requiredKeys: [] })), odd),
+    routes: fc.oneof(fc.array(fc.record({ dst: address, gw: odd, mtu: odd, table: odd }, { requiredKeys: [] })), odd),
     ip4: odd,
     dns: odd,
   },

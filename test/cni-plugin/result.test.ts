@@ -139,6 +139,19 @@ describe('prevResult', () => {
     });
   });
 
+  test.each([
+    ['0.2.0', {}],
+    ['1.0.0', {}],
+    ['1.1.0', { mtu: 1300, priority: 7 }],
+  ])('O6 %s: a route of ipam.routes has the attributes that this version knows', async (cniVersion, attributes) => {
+    const route = { dst: '192.0.2.0/24', gw: '10.32.0.9' };
+    const ipam = { routes: [{ ...route, mtu: 1300, priority: 7 }] };
+    const routes = [...ROUTES, { ...route, ...attributes }];
+    const ofIpv4 = routes.filter(({ dst }) => !dst.includes(':'));
+    const expected = cniVersion === '0.2.0' ? { ip4: { routes: ofIpv4 } } : { routes };
+    expect(await result({ cniVersion, ipam })).toMatchObject(expected);
+  });
+
   test('that can not be read fails the ADD before anything is attached', async () => {
     const backend = new FakeBackend();
     const { json } = await run(backend, addEnv(), { ...CONFIG, prevResult: { ips: [{}] } });

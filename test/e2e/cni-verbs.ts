@@ -57,7 +57,7 @@ test('the verbs with the kernel', async (t) => {
     await container.cni('DEL', { stdin: CONF, ifname: 'eth1' });
   });
 
-  await t.test('C1 C2 C5 C6 C9 what a runtime wishes, as the kernel shows it', async (t) => {
+  await t.test('C1 C2 C5 C6 C9 O6 what a runtime wishes, as the kernel shows it', async (t) => {
     const container = await host.namespace('wishes');
     const runtimeConfig = {
       ips: ['10.33.0.7/12'],
@@ -86,6 +86,15 @@ test('the verbs with the kernel', async (t) => {
     await container.cni('DEL', { stdin: CONF });
     const strict = await container.cni('ADD', { stdin: CONF, args: 'FOO=1', mayFail: true });
     t.match(JSON.parse(strict.stdout), { code: 4 }, 'an unknown argument is an error');
+
+    const route = { dst: '192.0.2.0/24', gw: '10.32.0.9', mtu: 1300, advmss: 1260, priority: 7, table: 100, scope: 0 };
+    const routed = { ...CONF, cniVersion: '1.1.0', ipam: { routes: [route] } };
+    const prevResult = await add(container, routed);
+    t.match(prevResult, { routes: [route] }, 'a route is set as it is told');
+    const shown = await container.run(['ip', 'route', 'show', 'table', '100']);
+    t.match(shown.stdout, /192\.0\.2\.0\/24 via 10\.32\.0\.9 dev eth0 .*metric 7 mtu 1300 advmss 1260/);
+    await container.cni('CHECK', { stdin: { ...routed, prevResult } });
+    await container.cni('DEL', { stdin: routed });
   });
 
   await t.test('A1 D1 D2 D3 D4 D5 D6 DEL of what is not there (any more)', async (t) => {

@@ -6,19 +6,13 @@
 import { type Cidr, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { ContainerInterfaceConfig, OverlayNetworkConfig, Removal } from '../host-network.ts';
+import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig, Removal } from '../host-network.ts';
 import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
 import type { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
-import {
-  type ContainerRoute,
-  type ContainerView,
-  lookInside,
-  quietIpv6,
-  setUpContainerSide,
-} from './container-side.ts';
+import { type ContainerView, lookInside, quietIpv6, setUpContainerSide } from './container-side.ts';
 import { DEPARTED, type InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
 import {

@@ -16,16 +16,12 @@ import {
   parseIp,
 } from '../../base/address.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { ContainerInterfaceConfig, OverlayNetworkConfig } from '../host-network.ts';
+import { attributesOf, type RouteAttributes } from '../../base/route-attributes.ts';
+import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig } from '../host-network.ts';
 import { writeSysctls } from '../native.ts';
-import { type Link, ROUTE_TABLE_MAIN, type Route } from '../netlink/objects.ts';
+import { type Link, ROUTE_TABLE_MAIN, type Route, type RouteConfig } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { sameBlock } from './overlay-bridge.ts';
-
-export interface ContainerRoute {
-  readonly dst: string;
-  readonly gw: string;
-}
 
 /** What stands in the namespace before anything of ours is there. */
 export interface ContainerView {
@@ -69,12 +65,16 @@ export async function setUpContainerSide(
     ...addresses.map((ip) =>
       inside.addAddress({ index, ip, prefix: prefixOf(network, config, ip), noDad: ip.family === 6 }),
     ),
-    ...routes.map(({ dst, gateway }) => {
+    ...routes.map(({ dst, gateway, attributes }) => {
       const onlink = isForeignGateway(network, config, addresses, gateway);
-      return inside.addRoute(onlink ? { dst, gateway, index, onlink } : { dst, gateway, index });
+      return inside.addRoute({ dst, gateway, index, ...(onlink ? { onlink } : {}), ...inKernelWords(attributes) });
     }),
   ]);
-  return routes.map(({ dst, gateway }) => ({ dst: formatCidr(dst), gw: formatIp(gateway) }));
+  return routes.map(({ dst, gateway, attributes }) => ({
+    dst: formatCidr(dst),
+    gw: formatIp(gateway),
+    ...attributes,
+  }));
 }
 
 /** Differences inside the namespace, in words. The MTU is left out: plugins behind us may lower it. */
@@ -85,10 +85,7 @@ export async function checkContainerSide(
 ): Promise<readonly string[]> {
   const link = await inside.getLink(config.ifname);
   if (link === null) return [`the container has no interface ${config.ifname}`];
-  const [present, routes] = await Promise.all([
-    inside.listAddresses({ index: link.index }),
-    inside.listRoutes({ table: ROUTE_TABLE_MAIN }),
-  ]);
+  const [present, routes] = await Promise.all([inside.listAddresses({ index: link.index }), inside.listRoutes()]);
   const findings: string[] = [];
   if (!link.up) findings.push(`${config.ifname} is down`);
   if (link.mac !== config.mac) findings.push(`${config.ifname} has the MAC ${link.mac}, not ${config.mac}`);
@@ -99,8 +96,9 @@ export async function checkContainerSide(
     if (!there) findings.push(`${config.ifname} lacks the address ${formatIp(ip)}/${prefix}`);
   }
   // With no routes in sight, all that could be wanted are; a default route of others is as good as ours.
-  for (const { dst } of wantedRoutes(network, config, addresses, [])) {
-    if (!routes.some((route) => sameBlock(route.dst, dst)))
+  for (const { dst, attributes } of wantedRoutes(network, config, addresses, [])) {
+    const { table = ROUTE_TABLE_MAIN } = attributes;
+    if (!routes.some((route) => route.table === table && sameBlock(route.dst, dst)))
       findings.push(`the container has no route to ${formatCidr(dst)}`);
   }
   return findings;
@@ -109,6 +107,7 @@ export async function checkContainerSide(
 interface WantedRoute {
   readonly dst: Cidr;
   readonly gateway: IpAddress;
+  readonly attributes: RouteAttributes;
 }
 
 /** Throws FabricError `address-invalid` for a route that can't be: malformed, or of a family that the network lacks. */
@@ -118,7 +117,8 @@ export function wantedRoutes(
   addresses: readonly IpAddress[],
   present: readonly Route[],
 ): readonly WantedRoute[] {
-  const wanted: WantedRoute[] = config.routes.map(({ dst, gw }) => {
+  const wanted: WantedRoute[] = config.routes.map((route) => {
+    const { dst, gw } = route;
     const block = parseCidr(dst);
     const gateway = gw === null ? gatewayOf(network, config, block?.family ?? 4) : parseIp(gw);
     if (block === null || gateway === null || gateway.family !== block.family) {
@@ -128,17 +128,31 @@ export function wantedRoutes(
         why: 'destination and gateway must be of one family of the network',
       });
     }
-    return { dst: block, gateway };
+    return { dst: block, gateway, attributes: attributesOf(route) };
   });
   if (!config.defaultRoute) return wanted;
   for (const family of [4, 6] as const) {
     const gateway = gatewayOf(network, config, family);
     const dst: Cidr = { family, base: 0n, prefix: 0 };
-    const there = [...present, ...wanted].some((route) => sameBlock(route.dst, dst));
+    const there = [...present, ...wanted.filter(isInMain)].some((route) => sameBlock(route.dst, dst));
     const member = addresses.some((ip) => ip.family === family);
-    if (gateway !== null && member && !there) wanted.push({ dst, gateway });
+    if (gateway !== null && member && !there) wanted.push({ dst, gateway, attributes: {} });
   }
   return wanted;
+}
+
+function isInMain({ attributes: { table = ROUTE_TABLE_MAIN } }: WantedRoute): boolean {
+  return table === ROUTE_TABLE_MAIN;
+}
+
+function inKernelWords({ mtu, advmss, priority, table, scope }: RouteAttributes): Partial<RouteConfig> {
+  return {
+    ...(mtu === undefined ? {} : { mtu }),
+    ...(advmss === undefined ? {} : { advertisedSegment: advmss }),
+    ...(priority === undefined ? {} : { metric: priority }),
+    ...(table === undefined ? {} : { table }),
+    ...(scope === undefined ? {} : { scope }),
+  };
 }
 
 type Foreign = Pick<ContainerInterfaceConfig, 'foreign'>;

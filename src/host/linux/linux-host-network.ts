@@ -11,6 +11,7 @@ import type {
   BlockedPort,
   ContainerInterfaceConfig,
   ContainerPort,
+  ContainerRoute,
   DatapathPort,
   DatapathPortKind,
   HostAccess,
@@ -173,7 +174,7 @@ export class LinuxHostNetwork implements HostNetwork {
   async addContainer(config: ContainerInterfaceConfig): Promise<{
     readonly hostMac: Mac;
     readonly bridgeMac: Mac;
-    readonly routes: readonly { dst: string; gw: string }[];
+    readonly routes: readonly ContainerRoute[];
   }> {
     const overlay = this.#configured();
     const entry: KnownPort = { port: identityOf(config), index: null, live: false };
@@ -199,7 +200,7 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async addressContainer(config: ContainerInterfaceConfig): Promise<{
-    readonly routes: readonly { dst: string; gw: string }[];
+    readonly routes: readonly ContainerRoute[];
   }> {
     const { config: network, bridge } = this.#configured();
     // Before the kernel has them, so that a repair meanwhile knows them too.

@@ -206,6 +206,8 @@ export interface RouteConfig {
   /** The gateway is on the link even if no address says so. */
   readonly onlink?: boolean;
   readonly mtu?: number;
+  /** The TCP segment size that connections over it announce, bytes (RTAX_ADVMSS). */
+  readonly advertisedSegment?: number;
   /** Default: {@link ROUTE_PROTOCOL}. */
   readonly protocol?: number;
   /** Default: `unicast`. */

@@ -48,6 +48,7 @@ const RTA_MULTIPATH = 9;
 const RTA_TABLE = 15;
 const RTA_VIA = 18;
 const RTAX_MTU = 2;
+const RTAX_ADVMSS = 8;
 
 const RTM_F_CLONED = 0x200;
 const RTNH_F_ONLINK = 4;
@@ -64,7 +65,7 @@ const TYPES = {
 } as const;
 
 export function addRouteRequest(config: RouteConfig, onExisting: 'refuse' | 'replace'): Request {
-  const { type = 'unicast', gateway, preferredSource, mtu } = config;
+  const { type = 'unicast', gateway, preferredSource, mtu, advertisedSegment } = config;
   const { scope = gateway === undefined && type === 'unicast' ? 'link' : 'global' } = config;
   const flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | (onExisting === 'refuse' ? NLM_F_EXCL : NLM_F_REPLACE);
   const writer = routeMessage(RTM_NEWROUTE, flags, config, {
@@ -74,7 +75,12 @@ export function addRouteRequest(config: RouteConfig, onExisting: 'refuse' | 'rep
     flags: config.onlink === true ? RTNH_F_ONLINK : 0,
   });
   if (preferredSource !== undefined) writer.attribute(RTA_PREFSRC, ipToBytes(preferredSource));
-  if (mtu !== undefined) writer.nested(RTA_METRICS, (metrics) => metrics.attributeU32(RTAX_MTU, mtu));
+  if (mtu !== undefined || advertisedSegment !== undefined) {
+    writer.nested(RTA_METRICS, (metrics) => {
+      if (mtu !== undefined) metrics.attributeU32(RTAX_MTU, mtu);
+      if (advertisedSegment !== undefined) metrics.attributeU32(RTAX_ADVMSS, advertisedSegment);
+    });
+  }
   return { bytes: writer.finish(), operation: `add the route ${describe(config)}` };
 }
 

@@ -71,6 +71,13 @@ describe('routes of a container', () => {
       ['192.0.2.0/24 198.51.100.254', '0.0.0.0/0 198.51.100.254', '::/0 fd00:1::1'],
     ],
     [
+      'a default route in another table takes no place',
+      ['10.32.0.5'],
+      { defaultRoute: true, foreign: [], routes: [{ dst: '0.0.0.0/0', gw: '10.32.0.9', table: 100 }] },
+      [],
+      ['0.0.0.0/0 10.32.0.9', '0.0.0.0/0 10.32.0.1'],
+    ],
+    [
       'no gateway means ours',
       BOTH,
       {

@@ -94,6 +94,14 @@ test('dumps and transactions go alone and keep their place', async () => {
     socket.request(request(7)),
   ]);
   expect(kernel.exchanges).toEqual([[1, 2], [3], [4], [5, 6], [7]]);
+  expect(kernel.turns).toBe(1);
+});
+
+test('eight system calls share a turn of the pool', async () => {
+  const kernel = new FakeKernel(() => [DONE]);
+  const socket = new NetlinkSocket(kernel);
+  await Promise.all(Array.from({ length: 17 }, (_, n) => socket.request(dump(100 + n))));
+  expect([kernel.exchanges.length, kernel.turns]).toEqual([17, 3]);
 });
 
 test('an error belongs to its call alone', async () => {
