@@ -27,6 +27,9 @@ version = 2
     snapshotter = "native"
 `;
 
+/** Of containerd: what `ctr` runs, or what CRI does. */
+type Namespace = 'default' | 'k8s.io';
+
 /** containerd in a host's namespaces, driven by ctr. */
 export class Containerd {
   readonly #lab: Lab;
@@ -67,8 +70,7 @@ export class Containerd {
     return new CriClient(`/proc/${this.#host.pid}/root/run/containerd/containerd.sock`);
   }
 
-  /** For `ctr`, or for CRI (`k8s.io`). */
-  async import(archive: string, namespace: 'default' | 'k8s.io' = 'default'): Promise<void> {
+  async import(archive: string, namespace: Namespace = 'default'): Promise<void> {
     await this.#host.run(['ctr', '--namespace', namespace, 'images', 'import', '--snapshotter', 'native', archive]);
   }
 
@@ -88,9 +90,9 @@ export class Containerd {
   }
 
   /** The output, or null when the command failed. */
-  async exec(name: string, command: readonly string[]): Promise<string | null> {
+  async exec(name: string, command: readonly string[], namespace: Namespace = 'default'): Promise<string | null> {
     const id = `exec-${Math.random().toString(36).slice(2)}`;
-    const task = ['ctr', 'tasks', 'exec', '--exec-id', id, name, ...command];
+    const task = ['ctr', '--namespace', namespace, 'tasks', 'exec', '--exec-id', id, name, ...command];
     const { status, stdout } = await this.#host.run(task, { mayFail: true });
     return status === 0 ? stdout : null;
   }
