@@ -12,6 +12,8 @@ export interface SeedsWish {
   readonly hosts: readonly number[];
   readonly durationMs: number;
   readonly faults?: readonly FaultKind[];
+  /** Absent: the product's own, a day. */
+  readonly leaseTimeMs?: number;
   /** Where schedules of failed seeds go: `PREFIX-SEED.json`. Null: nowhere. */
   readonly keepAs: string | null;
   readonly told?: (line: string) => void;
@@ -27,13 +29,13 @@ export interface SeedsSum {
 }
 
 export async function simulateSeeds(wish: SeedsWish): Promise<SeedsSum> {
-  const { firstSeed, seeds, hosts, durationMs, faults = FAULT_KINDS, keepAs, told } = wish;
+  const { firstSeed, seeds, hosts, faults = FAULT_KINDS, keepAs, told } = wish;
   const failed: { seed: number; why: string }[] = [];
   const steps = new Map<string, number>();
   const convergedMs: number[] = [];
   for (let i = 0; i < seeds; i++) {
     const seed = firstSeed + i;
-    const schedule = randomSchedule({ seed, hosts: hosts[i % hosts.length]!, durationMs, faults });
+    const schedule = randomSchedule({ ...wish, seed, hosts: hosts[i % hosts.length]!, faults });
     const outcome = await simulate(schedule);
     for (const [kind, count] of outcome.steps) steps.set(kind, (steps.get(kind) ?? 0) + count);
     if (outcome.convergedMs !== null) convergedMs.push(outcome.convergedMs);
