@@ -115,7 +115,7 @@ describe('docs/status.md', () => {
   });
 
   test('explains every problem that health can report', () => {
-    const health = read('src/daemon/health.ts');
+    const health = `${read('src/daemon/health.ts')}${read('src/daemon/lease-problems.ts')}`;
     const codes = [...health.matchAll(/(?:add\(\s*|code: )'([a-z-]+)'/g)].map((match) => match[1]!);
     expect(codes.length).toBeGreaterThan(5);
     expect(codes.filter((code) => !text.includes(`| \`${code}\` |`))).toEqual([]);

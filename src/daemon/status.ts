@@ -10,6 +10,7 @@ import type { PathView } from '../router/vxlan/vxlan-path.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import type { AttachmentEntry } from './attachment-store.ts';
 import { dockerProblems, findProblems } from './health.ts';
+import { leaseProblems } from './lease-problems.ts';
 import type { Member } from './member.ts';
 import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
@@ -42,7 +43,12 @@ export interface StatusFacts {
 
 export function buildStatus(facts: StatusFacts): Status {
   const { member, mesh, settings } = facts;
-  const problems = [...findProblems(member, mesh), ...dockerProblems(facts.docker)];
+  const peers = member === null ? [] : peerRows(member, mesh, facts);
+  const problems = [
+    ...findProblems(member, mesh),
+    ...(member === null ? [] : leaseProblems(member.ipam, { peers, uptimeMs: facts.uptimeMs })),
+    ...dockerProblems(facts.docker),
+  ];
   return {
     apiVersion: STATUS_API_VERSION,
     health: { ok: problems.length === 0, problems },
@@ -55,7 +61,7 @@ export function buildStatus(facts: StatusFacts): Status {
     },
     datapath: datapathFacts(facts),
     networks: member === null ? [] : [networkRow(member, settings.bridge)],
-    peers: member === null ? [] : peerRows(member, mesh, facts),
+    peers,
     tunnels: member === null ? [] : tunnelRows(member),
     routes: member === null ? [] : routeRows(member),
     leases: member === null ? [] : leaseRows(member),

@@ -294,7 +294,7 @@ export class Ipam {
   /** Time-outs, retries, next blocks; returns the milliseconds after which to call it again. */
   tick(): number {
     this.#exchange.retryPending();
-    this.#voting.core?.tick();
+    const votingMs = this.#voting.core?.tick() ?? TICK_MAX_MS;
     this.#inherit();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;
     if (this.#halt() === null) this.#giveBack();
@@ -302,7 +302,7 @@ export class Ipam {
     const nextMs = this.#requests.tick();
     this.#maintain();
     if (settled) this.#options.events.changed();
-    return Math.max(1, Math.min(TICK_MAX_MS, nextMs ?? TICK_MAX_MS));
+    return Math.max(1, Math.min(TICK_MAX_MS, votingMs, nextMs ?? TICK_MAX_MS));
   }
 
   stats(): IpamStats {
@@ -313,6 +313,7 @@ export class Ipam {
       ownRecords: this.#estate.claims().length,
       gifts: this.#exchange.gifts,
       decisions: this.#voting.core?.decisions ?? 0,
+      voters: this.#voting.core?.voters.length ?? 0,
       families: this.#holdings.map((side) => ({
         family: side.plan.family,
         used: side.pool.size,

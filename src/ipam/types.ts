@@ -119,6 +119,8 @@ export interface IpamStats {
   readonly gifts: number;
   /** Of the voters about hosts that are gone, as far as this host knows. */
   readonly decisions: number;
+  /** How many hosts vote; 0 without voting. */
+  readonly voters: number;
   readonly families: readonly {
     readonly family: Family;
     readonly used: number;

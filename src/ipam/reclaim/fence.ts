@@ -11,7 +11,8 @@ import { blockingOf, VOTERS_MIN } from './decision.ts';
 const DRIFT_SHARE = 0.01;
 /** A promise is renewed when this share of it is over. */
 const RENEW_SHARE = 0.25;
-const RETRY_MS = 1_000;
+/** The records of a gift reach a voter by gossip about as fast as the renewal that speaks of them. */
+const RETRY_MS = 250;
 const RETRY_MAX_MS = 30_000;
 
 interface Renewal {
@@ -61,6 +62,17 @@ export class Fence {
       const fresh = promised !== null && this.#isLive(promised) && now < promised.renewAtMs;
       return fresh && isSubset(titles, promised.titles) ? [] : [peer];
     });
+  }
+
+  /** Milliseconds until {@link due} may name somebody, as things are now; at most `mostMs`. */
+  waitMs(titles: ReadonlySet<string>, mostMs: number): number {
+    const now = this.#clock.monotonicMs();
+    let waitMs = mostMs;
+    for (const { promised, dueMs } of this.#voters.values()) {
+      const fresh = promised !== null && this.#isLive(promised) && isSubset(titles, promised.titles);
+      waitMs = Math.min(waitMs, Math.max(dueMs, fresh ? promised.renewAtMs : 0) - now);
+    }
+    return Math.max(0, waitMs);
   }
 
   /** Something may be possible now that was not: everyone is asked again at once. */

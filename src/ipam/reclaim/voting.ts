@@ -215,7 +215,7 @@ export class Voting {
     this.#renew();
     this.#consider();
     this.#noteFence();
-    return CONSIDER_MS;
+    return this.#fence.waitMs(this.#ports.ownTitles(), CONSIDER_MS);
   }
 
   get #isEnrolled(): boolean {

@@ -113,17 +113,20 @@ describe('the fence', () => {
     expect(setUp().fence.leftMs((peer) => peer !== a)).toBeNull();
   });
 
-  test('asks again after a second, then less and less, and renews after a quarter of a lease', () => {
+  test('asks again after a quarter of a second, then less and less, and renews after a quarter of a lease', () => {
     const { clock, fence } = setUp();
     const sentMs: number[] = [];
-    for (let ms = 0; ms < 100_000; ms += 500) {
+    for (let ms = 0; ms < 100_000; ms += 250) {
+      const waitMs = fence.waitMs(noTitles, 250);
+      expect(waitMs === 0).toBe(fence.due(noTitles).length > 0);
       if (fence.due(noTitles).includes(a)) {
+        for (const peer of [b, c]) fence.asks(peer, noTitles);
         fence.asks(a, noTitles);
         sentMs.push(ms);
       }
-      clock.advance(500);
+      clock.advance(250);
     }
-    expect(sentMs).toEqual([0, 1_000, 3_000, 7_000, 15_000, 31_000, 61_000, 91_000]);
+    expect(sentMs).toEqual([0, 250, 750, 1_750, 3_750, 7_750, 15_750, 31_750, 61_750, 91_750]);
     const number = fence.asks(a, noTitles);
     fence.promised(a, number, LEASE_MS);
     expect(fence.due(noTitles)).not.toContain(a);
