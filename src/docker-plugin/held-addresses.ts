@@ -17,7 +17,7 @@ import type { AddressBook, EndpointService, HeldAddress } from './backend.ts';
 /** A restart takes a fraction of a second; of a container that ends again and again, Docker's pauses double from 0.1 s. */
 export const HOLD_MS = 10_000;
 /** Of several that were given back within this time, containers restart side by side: first come, first served. */
-const SIDE_BY_SIDE_MS = 1_000;
+const SIDE_BY_SIDE_MS = 3_000;
 
 export interface HeldAddressesPorts {
   readonly book: AddressBook;
