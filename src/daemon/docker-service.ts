@@ -144,7 +144,10 @@ export class DockerService {
     const containerOf = (id: string) => watch.containerOf(id);
     const driver = new NetworkDriver({ network, networks, held, endpoints, containerOf });
     const looks = new Reconciler(
-      () => watch.look(),
+      async () => {
+        held.look();
+        await watch.look();
+      },
       (reason) => log.warn('Docker could not be asked for its endpoints', { reason }),
     );
     const watch = new DockerWatch({

@@ -46,7 +46,7 @@ export class HeldAddresses {
 
   constructor(ports: HeldAddressesPorts) {
     this.#ports = ports;
-    this.#look();
+    this.look();
   }
 
   /** Rejects as {@link AddressBook.reserve}. */
@@ -98,25 +98,8 @@ export class HeldAddresses {
     return this.#waits.size;
   }
 
-  stop(): void {
-    this.#cancel?.();
-    this.#cancel = null;
-  }
-
-  #wait(address: HeldAddress, isOffered: boolean, containerId: string | null = null): void {
-    const key = keyOf(address);
-    this.#waits.delete(key);
-    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered, containerId });
-    this.#cancel ??= this.#ports.timers.after(HOLD_MS, () => this.#again());
-  }
-
-  #again(): void {
-    this.#cancel = null;
-    this.#look();
-  }
-
-  /** Frees what waits too long and finds what is held without an endpoint. */
-  #look(): void {
+  /** Frees what waits too long, and finds what is held without an endpoint: its interface vanished, or somebody forgot it. */
+  look(): void {
     const { book, timers } = this.#ports;
     const nowMs = timers.nowMs();
     const known = new Set<string>();
@@ -131,7 +114,29 @@ export class HeldAddresses {
       this.#waits.delete(key);
       if (known.has(key)) void this.#free(address);
     }
-    if (this.#waits.size > 0) this.#cancel ??= timers.after(HOLD_MS, () => this.#again());
+    this.#schedule();
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = null;
+  }
+
+  #wait(address: HeldAddress, isOffered: boolean, containerId: string | null = null): void {
+    const key = keyOf(address);
+    this.#waits.delete(key);
+    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered, containerId });
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    const { timers } = this.#ports;
+    const [oldest] = this.#waits.values();
+    if (oldest === undefined) return;
+    this.#cancel ??= timers.after(Math.max(0, oldest.sinceMs + HOLD_MS - timers.nowMs()), () => {
+      this.#cancel = null;
+      this.look();
+    });
   }
 
   async #free(address: HeldAddress): Promise<void> {

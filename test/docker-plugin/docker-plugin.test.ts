@@ -103,7 +103,7 @@ describe('addresses', () => {
     await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12' });
     world.timers.advance(HOLD_MS - 1);
     expect(world.held.length).toBe(1);
-    world.timers.advance(HOLD_MS);
+    world.timers.advance(1);
     expect(world.held).toEqual([]);
     expect(world.timers.pending).toBe(0);
   });
@@ -295,6 +295,18 @@ describe('restarts', () => {
     await world.stop(1, removed);
     world.addresses.containerGone('c1');
     expect(await world.start(2)).not.toBe(removed);
+  });
+
+  test('the address of an endpoint that vanished without a word of Docker is found, and is free after a while', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    await world.start(1);
+    world.timers.advance(2 * HOLD_MS);
+    world.endpoints.clear();
+    world.addresses.look();
+    expect(world.held.length).toBe(1);
+    world.timers.advance(HOLD_MS);
+    expect(world.held).toEqual([]);
   });
 
   test('an address that was given back is free after a while; of a live endpoint it never is', async () => {
