@@ -28,10 +28,30 @@ Napi::Object identity(Napi::Env env, const NamespaceId& id) {
   return object;
 }
 
-/** Shared by the JavaScript object and exchanges under way: the last of them closes it. */
-using SharedFd = std::shared_ptr<UniqueFd>;
+/**
+ * A netlink socket, or what is needed to open one. Into another namespace the first exchange goes, on the pool: it takes a thread,
+ * for which JavaScript shall not wait. One exchange is under way at a time.
+ */
+struct NetlinkDoor {
+  int protocol;
+  UniqueFd space;
+  UniqueFd socket;
+};
 
-Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedFd& socket) {
+/** Shared by the JavaScript object and exchanges under way: the last of them closes it. */
+using SharedDoor = std::shared_ptr<NetlinkDoor>;
+
+Result<Bytes> exchangeThrough(NetlinkDoor& door, std::span<const Bytes> requests, std::chrono::milliseconds timeout) {
+  if (!door.socket) {
+    auto opened = openNetlink(door.protocol, door.space.get(), {});
+    if (!opened.ok()) return opened.error();
+    door.socket = std::move(opened.value());
+    door.space = UniqueFd();
+  }
+  return exchangeInTurn(door.socket.get(), requests, timeout);
+}
+
+Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedDoor& door) {
   const auto list = info[0].As<Napi::Array>();
   std::vector<Bytes> requests;
   for (std::uint32_t i = 0; i < list.Length(); i++) {
@@ -40,8 +60,8 @@ Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedFd& socket
   }
   return PromiseWork<Bytes>::start(
       info.Env(),
-      [socket, requests = std::move(requests), timeout = std::chrono::milliseconds(intAt(info, 1))] {
-        return exchangeInTurn(socket->get(), requests, timeout);
+      [door, requests = std::move(requests), timeout = std::chrono::milliseconds(intAt(info, 1))] {
+        return exchangeThrough(*door, requests, timeout);
       },
       [](Napi::Env env, const Bytes& replies) -> Napi::Value {
         return Napi::Buffer<std::uint8_t>::Copy(env, replies.data(), replies.size());
@@ -49,10 +69,15 @@ Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedFd& socket
 }
 
 Napi::Value openNetlinkSocket(const Napi::CallbackInfo& info) {
-  auto opened = openNetlink(intAt(info, 0), intAt(info, 1), {});
+  const int protocol = intAt(info, 0);
+  const int namespaceFd = intAt(info, 1);
+  auto opened = namespaceFd < 0 ? openNetlink(protocol, namespaceFd, {}) : duplicate(namespaceFd);
   if (!opened.ok()) return raise(info.Env(), opened.error());
+  auto door = std::make_shared<NetlinkDoor>();
+  door->protocol = protocol;
+  (namespaceFd < 0 ? door->socket : door->space) = std::move(opened.value());
   // The JavaScript functions share `owner`; `close` empties it, so that only exchanges under way keep the socket.
-  auto owner = std::make_shared<SharedFd>(std::make_shared<UniqueFd>(std::move(opened.value())));
+  auto owner = std::make_shared<SharedDoor>(std::move(door));
   Napi::Object object = Napi::Object::New(info.Env());
   object.Set("exchange", Napi::Function::New(info.Env(), [owner](const Napi::CallbackInfo& call) -> Napi::Value {
                if (*owner == nullptr) return raise(call.Env(), {EBADF, "sendto"});

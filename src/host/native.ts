@@ -107,7 +107,10 @@ export class NetworkNamespace {
   }
 }
 
-/** In the namespace of `namespaceFd`, or in the process's own. Throws ErrnoException. */
+/**
+ * In the process's own namespace, or in that of `namespaceFd`, which is needed only during this call; there the first exchange opens
+ * it, and rejects when that fails. Throws ErrnoException.
+ */
 export function openNetlinkSocket(protocol: number, namespaceFd: number | null): RawNetlinkSocket {
   return addon().openNetlinkSocket(protocol, namespaceFd ?? -1);
 }

@@ -32,8 +32,8 @@ export interface ChangeWatchOptions {
   readonly log: Log;
   /** True when the event may be a change of ours by others. */
   readonly isRelevant: (event: NetlinkEvent) => boolean;
-  /** True for threads whose packet filter transactions are our own. */
-  readonly isOurThread: (threadId: number) => boolean;
+  /** True for netlink sockets, by port id, whose packet filter transactions are our own. */
+  readonly isOurSocket: (portId: number) => boolean;
   /** Never runs twice at once; a rejection is logged. */
   readonly look: () => Promise<void>;
 }
@@ -52,15 +52,14 @@ export class ChangeWatch {
 
   /** Throws NetlinkError when a monitor can't be opened. */
   open(): void {
-    const { isRelevant, isOurThread } = this.#options;
+    const { isRelevant, isOurSocket } = this.#options;
     this.#monitors.push(
       RtnetlinkMonitor.open(['links', 'addresses', 'routes', 'neighbours'], (event) => {
         if (event.kind === 'failed') this.#reopen(event.why);
         else if (event.kind === 'overrun' || isRelevant(event)) this.#schedule(SETTLE_MS);
       }),
     );
-    const byOthers = (bytes: Uint8Array): boolean =>
-      parseGenerations(bytes).some(({ threadId }) => !isOurThread(threadId));
+    const byOthers = (bytes: Uint8Array): boolean => parseGenerations(bytes).some(({ portId }) => !isOurSocket(portId));
     this.#listen(NETLINK_NETFILTER, [GROUP_NFTABLES], byOthers);
     this.#listen(NETLINK_ROUTE, GROUPS_NETCONF, tellsOfForwarding);
   }

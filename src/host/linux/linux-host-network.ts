@@ -270,7 +270,7 @@ export class LinuxHostNetwork implements HostNetwork {
         this.#loops.hear(event);
         return this.#events.isRelevant(event, this.#livePorts());
       },
-      isOurThread: (threadId) => this.#filter.isOurThread(threadId),
+      isOurSocket: (portId) => portId === this.#nfnetlink.portId || this.#filter.isOfOurPrograms(portId),
       look: async () => {
         if (await this.#exclusive(() => this.#repair())) changed();
       },

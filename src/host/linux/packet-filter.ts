@@ -3,7 +3,6 @@
 // by an earlier daemon survive every rewrite.
 
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import { formatIp, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { FabricError } from '../../base/errors.ts';
@@ -80,9 +79,9 @@ export class PacketFilter {
     return portInSets(await this.#listing(), hostIfname);
   }
 
-  /** Ours are this process's threads (elements) and the programs that it runs (everything else). */
-  isOurThread(threadId: number): boolean {
-    return this.#programs.ran(threadId) || existsSync(`/proc/self/task/${threadId}`);
+  /** True for the netlink sockets of programs that we ran lately: the kernel numbers a program's first one by its process id. */
+  isOfOurPrograms(portId: number): boolean {
+    return this.#programs.ran(portId);
   }
 
   async #write(text: string): Promise<void> {

@@ -36,6 +36,8 @@ export interface Message {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** Of the socket that it answers, or whose request it tells others of. */
+  readonly portId: number;
   /** A view into the parsed bytes. */
   readonly payload: Uint8Array;
 }
@@ -168,6 +170,7 @@ export function parseMessages(bytes: Uint8Array): readonly Message[] {
       type: view.getUint16(offset + 4, LITTLE_ENDIAN),
       flags: view.getUint16(offset + 6, LITTLE_ENDIAN),
       sequence: view.getUint32(offset + 8, LITTLE_ENDIAN),
+      portId: view.getUint32(offset + 12, LITTLE_ENDIAN),
       payload: bytes.subarray(offset + HEADER_BYTES, offset + length),
     });
     offset += aligned(length);
@@ -236,13 +239,19 @@ export function eachAttribute(bytes: Uint8Array, offset = 0): readonly (readonly
   return found;
 }
 
-/** Null outside the bytes. */
+/** Null outside the bytes. Byte by byte: a view for each of the hundreds of numbers of a dump costs more than reading them. */
 export function readU16(bytes: Uint8Array, offset: number): number | null {
-  return offset + 2 <= bytes.length ? viewOf(bytes).getUint16(offset, LITTLE_ENDIAN) : null;
+  if (offset + 2 > bytes.length) return null;
+  const first = bytes[offset]!;
+  const second = bytes[offset + 1]!;
+  return LITTLE_ENDIAN ? first | (second << 8) : (first << 8) | second;
 }
 
 export function readU32(bytes: Uint8Array, offset: number): number | null {
-  return offset + 4 <= bytes.length ? viewOf(bytes).getUint32(offset, LITTLE_ENDIAN) : null;
+  if (offset + 4 > bytes.length) return null;
+  const first = readU16(bytes, offset) ?? 0;
+  const second = readU16(bytes, offset + 2) ?? 0;
+  return (LITTLE_ENDIAN ? first | (second << 16) : (first << 16) | second) >>> 0;
 }
 
 /** The errno (0: success) and the kernel's words of an NLMSG_ERROR or NLMSG_DONE. */

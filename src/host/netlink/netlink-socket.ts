@@ -45,6 +45,8 @@ export class NetlinkSocket {
   #running = false;
   #closed = false;
   #sequence: number;
+  /** By which the kernel names this socket to others, once it has answered for the first time. */
+  portId: number | null = null;
 
   /** Owns the socket. Messages are numbered from `sequence` + 1, modulo 2^32. */
   constructor(socket: RawNetlinkSocket, sequence = 0) {
@@ -135,6 +137,7 @@ export class NetlinkSocket {
 
   /** Sequence numbers were given out in the order of the jobs' messages and end with the current one. */
   #settle(jobs: readonly Job[], replies: readonly Message[]): void {
+    this.portId = replies[0]?.portId ?? this.portId;
     let next = this.#sequence + 1 - jobs.reduce((sum, job) => sum + job.messages.length, 0);
     for (const job of jobs) {
       const sequences = new Set(job.messages.map(() => next++ >>> 0));

@@ -80,6 +80,11 @@ export class Nfnetlink {
     await this.#socket.transaction(batch, operation);
   }
 
+  /** See {@link NetlinkSocket.portId}. */
+  get portId(): number | null {
+    return this.#socket.portId;
+  }
+
   /** Idempotent; calls still waiting reject with ECANCELED. */
   close(): void {
     this.#socket.close();

@@ -13,12 +13,12 @@ const NEWGEN = fromHex(
 )!;
 
 it('tells who made a transaction, among other messages', () => {
-  expect(parseGenerations(concatBytes(NEWTABLE, NEWGEN, NEWTABLE))).toEqual([{ threadId: 20982 }]);
+  expect(parseGenerations(concatBytes(NEWTABLE, NEWGEN, NEWTABLE))).toEqual([{ portId: 20982 }]);
 });
 
-it('knows nobody where the kernel does not say', () => {
+it('knows the kernel itself', () => {
   const silent = fromHex('140000000f0a00000000000000000000' + '00000005')!;
-  expect(parseGenerations(silent)).toEqual([{ threadId: 0 }]);
+  expect(parseGenerations(silent)).toEqual([{ portId: 0 }]);
 });
 
 it('never throws', () => {

@@ -110,5 +110,5 @@ export const SENT = {
 } as const;
 
 function message(type: number, flags: number, hex: readonly string[]): Message {
-  return { type, flags, sequence: 7, payload: fromHex(hex.join(''))! };
+  return { type, flags, sequence: 7, portId: 1, payload: fromHex(hex.join(''))! };
 }

@@ -111,7 +111,7 @@ describe('reading', () => {
       { errno: 4, words: 'AB' },
     ],
   ])('%s', (_name, type, flags, payload, expected) => {
-    expect(parseOutcome({ type, flags, sequence: 1, payload: new Uint8Array(payload) })).toEqual(expected);
+    expect(parseOutcome({ type, flags, sequence: 1, portId: 1, payload: new Uint8Array(payload) })).toEqual(expected);
   });
 });
 

@@ -1,6 +1,7 @@
 // The queue in front of a netlink socket, on a kernel made of a function: batching, order, whose error is whose, repeated
 // dumps, limits and closing.
 
+import { endianness } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import type { RawNetlinkSocket } from '../../../src/host/native.ts';
 import { hasErrno, NetlinkError } from '../../../src/host/netlink/errors.ts';
@@ -55,12 +56,14 @@ class FakeKernel implements RawNetlinkSocket {
   }
 }
 
+const PORT_ID = 0xfffffff1;
 const ACK: Answer = { type: NLMSG_ERROR, number: 0 };
 const DONE: Answer = { type: NLMSG_DONE, number: 0 };
 
 function reply({ sequence }: Message, { type, flags = 0, number = 0 }: Answer): Uint8Array {
   const bytes = new MessageWriter(type, flags).u32(-number >>> 0).finish();
   setSequence(bytes, sequence);
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(12, PORT_ID, endianness() === 'LE');
   return bytes;
 }
 
@@ -95,6 +98,13 @@ test('dumps and transactions go alone and keep their place', async () => {
   ]);
   expect(kernel.exchanges).toEqual([[1, 2], [3], [4], [5, 6], [7]]);
   expect(kernel.turns).toBe(1);
+});
+
+test('the kernel tells by which number it names the socket', async () => {
+  const socket = new NetlinkSocket(new FakeKernel());
+  expect(socket.portId).toBe(null);
+  await socket.request(request(1));
+  expect(socket.portId).toBe(PORT_ID);
 });
 
 test('eight system calls share a turn of the pool', async () => {

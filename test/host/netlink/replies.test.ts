@@ -167,7 +167,7 @@ describe('damaged answers never throw', () => {
   test('of any bytes at all', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(0xffff), fc.nat(40), (payload, flags, type) => {
-        parseAll({ type, flags, sequence: 1, payload });
+        parseAll({ type, flags, sequence: 1, portId: 1, payload });
         parseEvents(payload);
         parseMessages(payload);
       }),
