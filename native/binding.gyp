@@ -5,6 +5,7 @@
       'target_name': 'fabric_addon',
       'sources': [
         'addon/addon.cc',
+        'addon/echo.cc',
         'addon/monitor.cc',
         'addon/namespace.cc',
         'addon/netlink.cc',

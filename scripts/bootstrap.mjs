@@ -53,6 +53,7 @@ const PACKAGES_FULL = [
   'podman',
   'containernetworking-plugins',
   'clang',
+  'tshark',
   'libclang-rt-dev',
 ];
 

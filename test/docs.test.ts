@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { CNI_CODE } from '../src/cni-plugin/cni-error.ts';
 import { type ApiPorts, apiRoutes, type MemberApi } from '../src/daemon/api-routes.ts';
+import { FINDING_CODES } from '../src/doctor/finding.ts';
 import { TUNNEL_DROPS } from '../src/router/tunnel-options.ts';
 import { PROBE_DROPS } from '../src/router/vxlan/vxlan-paths.ts';
 
@@ -119,6 +120,23 @@ describe('docs/status.md', () => {
     const codes = [...health.matchAll(/(?:add\(\s*|code: )'([a-z-]+)'/g)].map((match) => match[1]!);
     expect(codes.length).toBeGreaterThan(5);
     expect(codes.filter((code) => !text.includes(`| \`${code}\` |`))).toEqual([]);
+  });
+});
+
+describe('docs/doctor.md', () => {
+  test('explains every finding and no other, in the order of the code', () => {
+    const rows = [
+      ...read('docs/doctor.md')
+        .split('## Findings')[1]!
+        .matchAll(/^\| `([a-z0-9-]+)` \| (error|warning) \|/gm),
+    ];
+    expect(rows.map((match) => match[1])).toEqual([...FINDING_CODES]);
+    const made = ['machine', 'underlay', 'filter', 'overlay', 'peer'].map((name) =>
+      read(`src/doctor/${name}-checks.ts`),
+    );
+    for (const [, code, severity] of rows) {
+      expect([code, made.join('').includes(`finding('${code}', '${severity}'`)]).toEqual([code, true]);
+    }
   });
 });
 

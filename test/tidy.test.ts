@@ -18,9 +18,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'cni-plugin': ['base'],
   dns: ['base'],
   'docker-plugin': ['base'],
-  host: ['base'],
+  doctor: ['base'],
+  host: ['base', 'doctor'],
   daemon: ['base', 'gossip', 'ipam', 'router', 'cni-plugin', 'dns', 'docker-plugin', 'host'],
-  cli: ['base', 'daemon', 'host'],
+  cli: ['base', 'doctor', 'daemon', 'host'],
 };
 /** Pure npm packages that a folder without effects uses. */
 const PURE_PACKAGES: Readonly<Record<string, readonly string[]>> = {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "echo.h"
 #include "monitor.h"
 #include "namespace.h"
 #include "napi_result.h"
@@ -175,6 +176,34 @@ Napi::Value ethtoolValuesIn(const Napi::CallbackInfo& info) {
       });
 }
 
+const char* nameOf(EchoOutcome outcome) {
+  switch (outcome) {
+    case EchoOutcome::Reply:
+      return "reply";
+    case EchoOutcome::TooBig:
+      return "too-big";
+    case EchoOutcome::Unreachable:
+      return "unreachable";
+    case EchoOutcome::Silent:
+      return "silent";
+  }
+  return "silent";
+}
+
+Napi::Value echoTo(const Napi::CallbackInfo& info) {
+  return PromiseWork<EchoResult>::start(
+      info.Env(),
+      [address = textAt(info, 0), bytes = static_cast<std::uint32_t>(intAt(info, 1)),
+       timeout = std::chrono::milliseconds(intAt(info, 2))] { return echo(address, bytes, timeout); },
+      [](Napi::Env env, const EchoResult& result) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("outcome", nameOf(result.outcome));
+        object.Set("rttMs", result.rtt_ms);
+        object.Set("mtu", result.mtu);
+        return object;
+      });
+}
+
 Napi::Value peerCredentialsOf(const Napi::CallbackInfo& info) {
   auto credentials = peerCredentials(intAt(info, 0));
   if (!credentials.ok()) return raise(info.Env(), credentials.error());
@@ -212,6 +241,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("writeSysctl", Napi::Function::New<writeSysctlIn>(env));
   exports.Set("writeSysctls", Napi::Function::New<writeSysctlsIn>(env));
   exports.Set("ethtoolValues", Napi::Function::New<ethtoolValuesIn>(env));
+  exports.Set("echo", Napi::Function::New<echoTo>(env));
   exports.Set("peerCredentials", Napi::Function::New<peerCredentialsOf>(env));
   exports.Set("limitTcpSegments", Napi::Function::New<limitTcpSegmentsOf>(env));
   exports.Set("tryLockFile", Napi::Function::New<tryLockFileOf>(env));

@@ -32,9 +32,6 @@ const LATER: readonly (readonly [verb: string, what: string])[] = [
   ['revoke', 'refuse a host from now on'],
   ['network', 'named networks beside the default one'],
   ['events', 'follow what changes'],
-  ['doctor', 'find out what is wrong with this host'],
-  ['trace', 'show the path that a frame takes'],
-  ['capture', 'capture decrypted frames'],
 ];
 
 function buildProgram(): Command {
@@ -98,6 +95,29 @@ function buildProgram(): Command {
     .option('--timeout <seconds>', 'with --wait: give up with exit code 1 (default 30)')
     .option('--limit <n>', 'show at most so many rows')
     .action(status);
+
+  verb(program, 'doctor', 'examine this host and its peers: what is wrong, why it matters, what mends it')
+    .argument('[peer]', 'only this peer: nickname, peer id or its beginning (default: all, at most 64)')
+    .option('--port <n>', 'without a daemon: the port that it will use (default 6783)')
+    .option('--range <cidr>', 'without a daemon: the addresses that the cluster will have (default 10.32.0.0/12)')
+    .option('--json', 'for programs; documented in docs/doctor.md')
+    .action(async (peer, flags) => (await import('./commands/doctor.ts')).doctor(peer, flags));
+
+  verb(program, 'trace', 'the way of a frame, hop by hop, with what decides each, and where it dies')
+    .argument('<from>', 'a container of this host (name, id, MAC, address), or host')
+    .argument('<to>', 'a container, MAC, address or name anywhere on the overlay')
+    .option('--json', 'for programs; described in docs/openapi.json')
+    .action(async (from, to, flags) => (await import('./commands/trace.ts')).trace(from, to, flags));
+
+  verb(program, 'capture', 'decrypted frames of the overlay as pcapng: fabric capture | tcpdump -n -r -')
+    .argument('[what...]', 'a peer or a container of this host, if any, then a pcap filter (man 7 pcap-filter)')
+    .option('--network <name>', 'all that leaves for other hosts and comes from them (the default)')
+    .option('--write <file>', 'to a file instead of standard output')
+    .option('--count <n>', 'end after so many frames', '1000000')
+    .option('--bytes <n>', 'end before the capture is larger', '1073741824')
+    .option('--seconds <n>', 'end after so long', '3600')
+    .option('--snap <n>', 'keep so many bytes of each frame', '65535')
+    .action(async (words, flags) => (await import('./commands/capture.ts')).capture(words, flags));
 
   verb(program, 'attach', "give a container's network namespace an interface on the overlay")
     .argument('<namespace>', 'pid:N, netns:NAME, a path, docker:NAME or podman:NAME')

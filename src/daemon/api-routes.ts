@@ -2,15 +2,17 @@
 // before this host is a member of a cluster only status, token, connect, forget, stop and reset are there.
 
 import type { Clock, Log, Random, Store } from '../base/capabilities.ts';
-import { parseHostPort } from '../base/endpoint.ts';
+import { type Endpoint, parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, type PeerId } from '../base/ids.ts';
 import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import { CniRoute, cniApiRoutes } from './cni-route.ts';
 import { dnsRoutes } from './dns-routes.ts';
+import { examineRoutes } from './examine-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
+import { traceRoutes } from './open-tracer.ts';
 import type { PendingDeletes } from './pending-deletes.ts';
 import type { Status } from './status-types.ts';
 
@@ -28,6 +30,11 @@ export interface ApiPorts {
   stop(leave: boolean): Promise<void>;
   reset(force: boolean): Promise<void>;
   peerPid(socketFd: number): number;
+  /** TCP and UDP port of mesh and tunnels. */
+  meshPort(): number;
+  bridge(): string;
+  /** Where the link to it leads; null: there is none. */
+  linkedAt(peer: PeerId): Endpoint | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -116,6 +123,8 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       return { freed: await prune(member, body) };
     },
     ...dnsRoutes(member.names),
+    ...traceRoutes({ member, clock: ports.clock, bridge: () => ports.bridge() }),
+    ...examineRoutes({ member, port: () => ports.meshPort(), linkedAt: (peer) => ports.linkedAt(peer) }),
     'POST /v1/rmpeer': ({ body }) => {
       const { peer } = objectOf(body);
       if (typeof peer !== 'string' || peer.length === 0 || peer.length > NAME_MAX)

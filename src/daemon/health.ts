@@ -8,6 +8,9 @@ import type { DockerFacts, Problem } from './status-types.ts';
 export const CLONE_FIX =
   "Run 'fabric reset --force' on the copy, then 'fabric stop' and 'fabric launch' on the original";
 
+/** A lost datagram or two are tried again in less. */
+const UNANSWERED_MS = 5_000;
+
 export function findProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
   if (member === null) return [notJoined(mesh)];
   const problems: Problem[] = [];
@@ -58,13 +61,14 @@ export function findProblems(member: Member | null, mesh: Mesh | null): readonly
     add('name-server-loop', 'only names of containers are answered', loop, 'Name other servers with --dns-upstream');
   }
   for (const tunnel of member.tunnels.statuses()) {
-    if (tunnel.state !== 'failed' || !member.isAlive(tunnel.peer)) continue;
+    const unanswered = tunnel.state === 'failed' || (tunnel.unansweredMs ?? 0) >= UNANSWERED_MS;
+    if (!unanswered || !member.isAlive(tunnel.peer)) continue;
     const nickname = member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer;
     add(
       'tunnel-failed',
       `no tunnel to ${nickname}`,
       tunnel.reason ?? 'its handshakes are not answered',
-      `Check that UDP ${tunnel.endpoint?.port ?? 6783} passes both ways between the hosts`,
+      `Let UDP ${tunnel.endpoint?.port ?? 6783} pass both ways; which way is blocked says: fabric doctor ${nickname}`,
     );
   }
   for (const route of member.routes.list()) {

@@ -15,7 +15,7 @@ import type { NetworkFacts } from './genesis.ts';
 import type { NameSockets } from './name-server.ts';
 import type { Settings } from './settings.ts';
 
-export type Channel = 'gossip' | 'lease' | 'life';
+export type Channel = 'gossip' | 'lease' | 'life' | 'examine';
 
 /** What the member needs of the mesh's links. */
 export interface MeshPort {
@@ -23,6 +23,8 @@ export interface MeshPort {
   send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean;
   setKnownPeers(peers: readonly { readonly peer: PeerId; readonly endpoints: readonly Endpoint[] }[]): void;
   linkedPeers(): readonly PeerId[];
+  /** Where the link to it leads; null: there is none. */
+  linkedAt(peer: PeerId): Endpoint | null;
   /** Ends the link to a host that is not to be let in any more. */
   shutOut(peer: PeerId): void;
   /** A peer has answered, and whether it becomes a link is not decided yet. */

@@ -23,9 +23,9 @@ import type { AddressWish } from './attachment-ports.ts';
 import type { AttachmentStore } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
-import { DatapathChoice } from './datapath-choice.ts';
-import { DatapathSlot } from './datapath-slot.ts';
+import type { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
+import type { Examiner } from './examiner.ts';
 import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
@@ -34,10 +34,12 @@ import type { Channel, MemberOptions } from './member-options.ts';
 import type { Names } from './names.ts';
 import { Neighbourhood } from './neighbourhood.ts';
 import { openAttachments } from './open-attachments.ts';
+import { openExaminer } from './open-examiner.ts';
 import { openGossip } from './open-gossip.ts';
 import { openIpam } from './open-ipam.ts';
 import { openNames } from './open-names.ts';
 import { openRoutes } from './open-routes.ts';
+import { openSlot } from './open-slot.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
 import { OwnPresence } from './own-presence.ts';
@@ -72,6 +74,7 @@ export class Member {
   readonly place: HostPlace;
   readonly names: Names;
   readonly removals: Removals;
+  readonly examiner: Examiner;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: VxlanTunnels | null;
   /** Set while this host's identity lives elsewhere too: nothing is allocated. */
@@ -155,28 +158,16 @@ export class Member {
       this.#ipamTicker.wake();
       return result;
     });
-    this.slot = new DatapathSlot({
-      log,
-      timers,
-      choice: new DatapathChoice(options.settings.datapath, clock),
-      make: (name) => options.openDatapath(this.facts, name),
-      events: {
-        handshake: (datagram, from) => this.tunnels.handleDatagram(datagram, from),
-        sessionWanted: (peer) => this.tunnels.sessionWanted(peer),
-        sessionConfirmed: (localIndex) => this.tunnels.sessionConfirmed(localIndex),
-        roamed: (peer, endpoint) => this.tunnels.roamed(peer, endpoint),
-        probeAnswered: (peer, bytes) => this.tunnels.probeAnswered(peer, bytes),
-        sessionExhausted: (localIndex) => this.tunnels.sessionExhausted(localIndex),
-        learned: (network, mac) => {
-          this.#guard.run(() => this.#foreign.learned(network, mac));
-          this.#foreignTicker.wake();
-        },
-      },
+    this.slot = openSlot(options, {
+      facts: this.facts,
+      tunnels: () => this.tunnels,
       tables: () => [...this.routes.tables(), this.#peers.floodList()],
-      started: (left) => this.tunnels.begin(left),
-      replaced: () => this.tunnels.close(),
+      learned: (network, mac) => {
+        this.#guard.run(() => this.#foreign.learned(network, mac));
+        this.#foreignTicker.wake();
+      },
     });
-    this.routes = openRoutes(this.facts, {
+    this.routes = openRoutes(options, this.facts, {
       self: keys.peer,
       ownerOf: (ip) => this.ipam.ownerOf(ip),
       isAlive: (peer) => this.#peers.isAlive(peer),
@@ -197,9 +188,11 @@ export class Member {
       datapath: this.slot,
       placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
       isRemoved: (peer) => this.removals.isRemoved(peer),
+      probed: (peer, bytes) => this.examiner.probed(peer, bytes),
       wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
     });
     this.removals = new Removals({ self: keys.peer, log, mesh: options.mesh, own: this.#own, parts: this });
+    this.examiner = openExaminer(options, this);
     this.#peers = new PeerUpkeep({
       self: keys.peer,
       log,
@@ -329,6 +322,7 @@ export class Member {
     this.#started = false;
     this.#presence.stop();
     this.place.stop();
+    this.examiner.stop();
     for (const ticker of this.#tickers()) ticker.stop();
     this.#gate.stop();
     this.#reconsider?.();
@@ -369,7 +363,8 @@ export class Member {
     if (channel === 'lease') {
       this.#guard.run(() => this.ipam.receive(peer, bytes));
       this.#ipamTicker.wake();
-    } else this.#guard.run(() => this.neighbourhood.message(peer, channel, bytes));
+    } else if (channel === 'examine') this.examiner.receive(peer, bytes);
+    else this.#guard.run(() => this.neighbourhood.message(peer, channel, bytes));
   }
 
   writable(peer: PeerId): void {

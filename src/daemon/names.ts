@@ -166,15 +166,18 @@ export class Names implements ClaimKeeper {
     const ip = parseIp(text);
     const { domain } = this.zone;
     const found =
-      ip === null
-        ? ([4, 6] as const).flatMap((family) => this.zone.addresses(this.#relative(text), family))
-        : this.zone.namesOf(formatIp(ip)).map((name) => `${name}.${domain}`);
+      ip === null ? this.addressesOf(text) : this.zone.namesOf(formatIp(ip)).map((name) => `${name}.${domain}`);
     if (found.length > 0) return found;
     throw new FabricError('name-unknown', { what: `no container is called ${text}`, fix: 'See fabric dns ls' });
   }
 
   rows(): readonly ZoneRow[] {
     return this.zone.rows();
+  }
+
+  /** IPv4 first; empty when nobody has the name. */
+  addressesOf(name: string): readonly string[] {
+    return ([4, 6] as const).flatMap((family) => this.zone.addresses(this.#relative(name), family));
   }
 
   /** Null while this host serves no names: a container that is told of a server that does not answer waits for each name. */

@@ -4,15 +4,18 @@ import { type IpAddress, parseIp } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
 import { type RoutePorts, Routes } from '../router/routes.ts';
 import { type NetworkFacts, routeNetwork } from './genesis.ts';
+import type { MemberOptions } from './member-options.ts';
 
 /** `ownerOf`: the host that owns an address, as far as proven; null outside the network. */
 export function openRoutes(
+  { clock }: Pick<MemberOptions, 'clock'>,
   facts: NetworkFacts,
   ports: Pick<RoutePorts, 'self' | 'isAlive' | 'apply'> & { ownerOf(ip: IpAddress): PeerId | null },
 ): Routes {
   return new Routes({
     ...ports,
     networks: [routeNetwork(facts)],
+    nowMs: () => clock.monotonicMs(),
     ownerOf: (_network, text) => {
       const ip = parseIp(text);
       return ip === null ? null : ports.ownerOf(ip);

@@ -31,7 +31,11 @@ export function openTunnels(
     wake,
     placed,
     isRemoved,
-  }: { readonly datapath: TunnelDatapath; isRemoved(peer: PeerId): boolean } & Pick<TunnelEvents, 'wake' | 'placed'>,
+    probed,
+  }: { readonly datapath: TunnelDatapath; isRemoved(peer: PeerId): boolean } & Pick<
+    TunnelEvents,
+    'wake' | 'placed' | 'probed'
+  >,
 ): Tunnels {
   const { identity, genesis, crypto, clock, random, store, log, underlayMtu } = options;
   const { keys, token } = identity;
@@ -69,6 +73,7 @@ export function openTunnels(
     events: {
       peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
       placed,
+      ...(probed === undefined ? {} : { probed }),
       wake,
     },
   });

@@ -11,11 +11,9 @@ import type { Refusal } from '../host/mesh/refusal.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { Directory } from './directory.ts';
+import { findHost } from './host-names.ts';
 import type { MeshPort } from './member-options.ts';
 import type { OwnRecords } from './own-records.ts';
-
-/** A shorter beginning of a peer id is too easily another's. */
-const ID_PREFIX_MIN = 6;
 
 export interface RemovalPorts {
   readonly self: PeerId;
@@ -126,20 +124,8 @@ export class Removals {
     const { directory, ipam } = this.#ports.parts;
     const owners = ipam.leases().map(({ peer }) => peer);
     const known = new Set([...directory.peers().map(([peer]) => peer), ...owners, ...this.#removed.keys()]);
-    const byId = [...known].filter((id) => id === name || (name.length >= ID_PREFIX_MIN && id.startsWith(name)));
-    const byName = directory.peers().flatMap(([peer, { nickname }]) => (nickname === name ? [peer] : []));
-    const matches = [...new Set([...byId, ...byName])];
-    const [peer] = matches;
-    if (matches.length > 1) {
-      throw new FabricError('usage', {
-        what: `${name} is not one host`,
-        why: matches.join(', '),
-        fix: 'Give the peer id',
-      });
-    }
-    if (peer === undefined) {
-      throw new FabricError('peer-unknown', { what: `no host is called ${name}`, fix: "See 'fabric status peers'" });
-    }
+    const nicknames = directory.peers().map(([peer, { nickname }]) => [peer, nickname] as const);
+    const peer = findHost(name, { ids: known, nicknames });
     if (peer === self) {
       throw new FabricError('usage', {
         what: 'a host does not remove itself',

@@ -87,8 +87,13 @@ function datapathFacts({ member, mtu, settings }: StatusFacts): Status['datapath
     encryption: wantsVxlan(settings) ? 'except-trusted' : 'required',
     framesIn,
     framesOut,
-    drops: { ...drops, ...vxlanDrops(member), ...Object.fromEntries(handshakes) },
+    drops: { ...drops, ...vxlanDrops(member), ...examineDrops(member), ...Object.fromEntries(handshakes) },
   };
+}
+
+function examineDrops(member: Member | null): Readonly<Record<string, number>> {
+  const drops = Object.entries(member?.examiner.drops ?? {}).filter(([, count]) => count > 0);
+  return Object.fromEntries(drops.map(([reason, count]) => [`examine-${reason}`, count]));
 }
 
 function vxlanDrops(member: Member | null): Readonly<Record<string, number>> {

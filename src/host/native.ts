@@ -174,6 +174,23 @@ export async function readOffloads(ifname: string, namespaceFd: number | null = 
   return { txChecksum: txChecksum === 1, tso: tso === 1, gso: gso === 1, gro: gro === 1 };
 }
 
+/** What became of an echo request that no router may cut. */
+export type EchoResult =
+  | { readonly outcome: 'reply'; readonly rttMs: number }
+  /** `mtu`: the largest packet in bytes that passes, as a router or our own interface said. */
+  | { readonly outcome: 'too-big'; readonly mtu: number }
+  | { readonly outcome: 'unreachable' | 'silent' };
+
+/**
+ * One ICMP echo request that makes an IP packet of `bytes` (RFC 792, RFC 4443). Rejects with ErrnoException: EPERM without
+ * CAP_NET_RAW, EINVAL when `ip` is no address. Runs on libuv's pool for up to `timeoutMs`.
+ */
+export async function echo(ip: string, bytes: number, timeoutMs: number): Promise<EchoResult> {
+  const { outcome, rttMs, mtu } = await addon().echo(ip, bytes, timeoutMs);
+  if (outcome === 'reply') return { outcome, rttMs };
+  return outcome === 'too-big' ? { outcome, mtu } : { outcome };
+}
+
 /** Who is at the other end of a unix-domain stream socket (SO_PEERCRED, as of its connect). Throws ErrnoException. */
 export function peerCredentials(socket: Socket | number): PeerCredentials {
   return addon().peerCredentials(typeof socket === 'number' ? socket : descriptorOf(socket));
@@ -243,6 +260,11 @@ interface Addon {
     commands: readonly { readonly command: number; readonly value: number }[],
     namespaceFd: number,
   ): Promise<readonly number[]>;
+  echo(
+    ip: string,
+    bytes: number,
+    timeoutMs: number,
+  ): Promise<{ readonly outcome: EchoResult['outcome']; readonly rttMs: number; readonly mtu: number }>;
   peerCredentials(fd: number): PeerCredentials;
   boottimeMs(): number;
   limitTcpSegments(fd: number, bytes: number): void;

@@ -22,6 +22,8 @@ export interface RouteNetwork {
 export interface RoutePorts {
   readonly self: PeerId;
   readonly networks: readonly RouteNetwork[];
+  /** Clock.monotonicMs, to say how old an entry is. */
+  nowMs(): number;
   /** Who owns the lease around an address; null when nobody is known to. */
   ownerOf(network: Vni, ip: string): PeerId | null;
   /** Dead hosts' claims are kept but leave the tables. */
@@ -55,7 +57,7 @@ interface Contest {
   readonly network: Vni;
   readonly mac: Mac;
   readonly claims: Map<PeerId, AttachmentRecord>;
-  installed: { readonly to: PeerId | 'local'; readonly ips: readonly string[] } | null;
+  installed: { readonly to: PeerId | 'local'; readonly ips: readonly string[]; readonly sinceMs: number } | null;
 }
 
 export class Routes {
@@ -114,6 +116,11 @@ export class Routes {
   /** Ownership of addresses changed: every claim is judged again. */
   reconsiderAll(): void {
     for (const contest of this.#contests.values()) this.#settle(contest);
+  }
+
+  /** Clock.monotonicMs since which the MAC is in the tables, leading where it leads now; null: it is not. */
+  installedSinceMs(network: Vni, mac: Mac): number | null {
+    return this.#contests.get(contestKey(network, mac))?.installed?.sinceMs ?? null;
   }
 
   forget(author: PeerId): void {
@@ -221,11 +228,10 @@ export class Routes {
 
   #settle(contest: Contest): void {
     const winner = this.#winner(contest);
-    const target =
-      winner === null
-        ? null
-        : { to: winner.author === this.#ports.self ? ('local' as const) : winner.author, ips: winner.record.ips };
     const { network, mac, installed } = contest;
+    const to = winner === null ? null : winner.author === this.#ports.self ? ('local' as const) : winner.author;
+    const sinceMs = installed !== null && installed.to === to ? installed.sinceMs : this.#ports.nowMs();
+    const target = winner === null || to === null ? null : { to, ips: winner.record.ips, sinceMs };
     const changes: TableChange[] = [];
     if (target === null) {
       if (installed !== null) changes.push({ kind: 'mac-gone', network, mac });

@@ -88,6 +88,8 @@ export interface TunnelEvents {
   peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint }): void;
   /** Where an authenticated peer is now, and the largest outer packet that both sides take; repeats are possible. */
   placed(peer: PeerId, place: { readonly endpoint: Endpoint; readonly pathMtu: number | null }): void;
+  /** The peer answered a datagram of {@link Tunnels.prod} or of the search for the path's MTU, of that size. Absent: nobody waits. */
+  probed?(peer: PeerId, bytes: number): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;
 }
@@ -108,6 +110,10 @@ export interface TunnelStatus {
   readonly pathMtu: number | null;
   readonly sessionAgeMs: number | null;
   readonly capabilities: number | null;
+  /** How long the handshake under way has gone unanswered; null: none is. */
+  readonly unansweredMs: number | null;
+  /** Clock.monotonicMs of the last datagram that proved to be the peer's, as far as the control side knows; null: none. */
+  readonly heardMs: number | null;
 }
 
 /** Why a handshake datagram was dropped (docs/drops.md). */

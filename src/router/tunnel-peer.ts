@@ -100,7 +100,19 @@ export class TunnelPeer {
       pathMtu: session === null ? null : this.pathMtu,
       sessionAgeMs: session === null ? null : nowMs - session.createdMs,
       capabilities: session?.capabilities ?? null,
+      unansweredMs: this.series === null ? null : nowMs - this.series.startedMs,
+      heardMs: this.#heardMs,
     };
+  }
+
+  get #heardMs(): number | null {
+    const { current } = this.slots;
+    const heardMs = Math.max(
+      this.lastInitiationMs,
+      this.counters?.lastReceivedMs ?? Number.NEGATIVE_INFINITY,
+      current?.initiator === true ? current.createdMs : Number.NEGATIVE_INFINITY,
+    );
+    return Number.isFinite(heardMs) ? heardMs : null;
   }
 
   /** The path carries less than both sides would take. */

@@ -25,6 +25,9 @@ import type { Session } from './tunnel-sessions.ts';
 import { CONFIRM_WAIT_MS, IDLE_POLL_MS, POLL_MS, REKEY_ATTEMPT_MS } from './tunnel-timing.ts';
 import { DatagramType, datagramType } from './wire-format.ts';
 
+/** Below every size of the search for the path's MTU, which takes no notice of the answer. */
+export const PROD_BYTES = 300;
+
 export class Tunnels {
   readonly #options: TunnelOptions;
   readonly #persistentMs: number | null;
@@ -135,6 +138,25 @@ export class Tunnels {
     this.#rearm(peer, nowMs);
   }
 
+  /**
+   * Shows the peer a datagram now: a small probe on the session, else an initiation to its next endpoint, whatever pause the last
+   * one left. For people who wait; at most a few times per second.
+   */
+  prod(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (peer.slots.current !== null) {
+      this.#options.datapath.sendProbe(id, PROD_BYTES);
+    } else if (peer.series === null) {
+      this.sessionWanted(id);
+    } else {
+      peer.series.retryAtMs = nowMs;
+      this.#initiator.service(peer, nowMs);
+      this.#rearm(peer, nowMs);
+    }
+  }
+
   /** A new handshake although a session lives: the peer is known to have restarted and lost its sessions. */
   renew(id: PeerId): void {
     const peer = this.#peers.get(id);
@@ -182,6 +204,7 @@ export class Tunnels {
   probeAnswered(id: PeerId, bytes: number): void {
     const peer = this.#peers.get(id);
     if (peer === undefined || peer.slots.current === null) return;
+    this.#options.events.probed?.(id, bytes);
     const nowMs = this.#options.clock.monotonicMs();
     peer.path.answered(bytes, nowMs);
     this.#peers.applyPathMtu(peer);

@@ -4,6 +4,7 @@ import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import type { TableChange } from '../../src/router/datapath.ts';
 import { Routes } from '../../src/router/routes.ts';
+import { ManualClock } from '../fakes/manual-clock.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
 
 const A = 'a'.repeat(32) as PeerId;
@@ -29,8 +30,10 @@ class Tables {
 
 function setUp(owners: Record<string, PeerId> = {}) {
   const tables = new Tables();
+  const clock = new ManualClock();
   const dead = new Set<PeerId>();
   const routes = new Routes({
+    nowMs: () => clock.monotonicMs(),
     self: A,
     networks: [
       {
@@ -45,7 +48,7 @@ function setUp(owners: Record<string, PeerId> = {}) {
     isAlive: (peer) => !dead.has(peer),
     apply: (changes) => tables.apply(changes),
   });
-  return { routes, tables, dead };
+  return { routes, tables, dead, clock };
 }
 
 function record(macNumber: number, ips: readonly string[], sequence = 0): AttachmentRecord {
@@ -53,6 +56,22 @@ function record(macNumber: number, ips: readonly string[], sequence = 0): Attach
 }
 
 describe('routes', () => {
+  test('an entry is as old as its way: a change of addresses leaves it, a change of host begins anew', () => {
+    const { routes, clock } = setUp({ '10.32.1.2': A, '10.32.1.3': A, '10.40.1.2': B });
+    const since = (): number | null => routes.installedSinceMs(DEFAULT_VNI, mac(1));
+    expect(since()).toBeNull();
+    const startMs = clock.monotonicMs();
+    routes.claim(A, record(1, ['10.32.1.2']));
+    clock.advance(1_000);
+    routes.claim(A, record(1, ['10.32.1.3']));
+    expect(since()).toBe(startMs);
+    routes.claim(B, record(1, ['10.40.1.2'], 1));
+    expect(since()).toBe(startMs + 1_000);
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    routes.withdraw(A, DEFAULT_VNI, mac(1));
+    expect(since()).toBeNull();
+  });
+
   test('a claim enters the tables and leaves them when withdrawn', () => {
     const { routes, tables } = setUp({ '10.32.1.2': B });
     routes.claim(B, record(1, ['10.32.1.2', 'fe80::1']));

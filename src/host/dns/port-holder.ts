@@ -7,9 +7,37 @@ import { formatIp, ipFromBytes } from '../../base/address.ts';
 const PROCESSES_MAX = 65_536;
 const DESCRIPTORS_MAX = 4096;
 const TCP_LISTEN = '0A';
+/** Of one protocol and family: as many as people want to read of. */
+const HOLDERS_MAX = 8;
 
 /** `dnsmasq (process 123) on UDP 0.0.0.0:53`; null when no socket stands in the way any more. */
 export async function describePortHolder(ip: string, port: number): Promise<string | null> {
+  const holders = await portHolders(port, (row, protocol) => standsInTheWay(row, ip, protocol));
+  return holders[0] === undefined ? null : describe(holders[0]);
+}
+
+/** Whatever holds that port on any address: by UDP, or listening by TCP. */
+export async function allPortHolders(port: number): Promise<readonly PortHolding[]> {
+  return portHolders(port, ({ state }, protocol) => protocol === 'UDP' || state === TCP_LISTEN);
+}
+
+export interface PortHolding {
+  readonly protocol: 'TCP' | 'UDP';
+  /** `ADDRESS:PORT`. */
+  readonly socket: string;
+  /** `dnsmasq (process 123)`. */
+  readonly program: string;
+}
+
+function describe({ protocol, socket, program }: PortHolding): string {
+  return `${program} on ${protocol} ${socket}`;
+}
+
+async function portHolders(
+  port: number,
+  accept: (row: PortRow, protocol: 'TCP' | 'UDP') => boolean,
+): Promise<readonly PortHolding[]> {
+  const holders: PortHolding[] = [];
   for (const [file, protocol] of [
     ['udp', 'UDP'],
     ['tcp', 'TCP'],
@@ -17,12 +45,14 @@ export async function describePortHolder(ip: string, port: number): Promise<stri
     ['tcp6', 'TCP'],
   ] as const) {
     const table = await readFile(`/proc/net/${file}`, 'utf8').catch(absent);
-    const row = portRows(table ?? '', port).find((each) => standsInTheWay(each, ip, protocol));
-    if (row === undefined) continue;
-    const address = row.ip.includes(':') ? `[${row.ip}]` : row.ip;
-    return `${await nameOfHolder(row.inode)} on ${protocol} ${address}:${port}`;
+    for (const row of portRows(table ?? '', port)
+      .filter((each) => accept(each, protocol))
+      .slice(0, HOLDERS_MAX)) {
+      const address = row.ip.includes(':') ? `[${row.ip}]` : row.ip;
+      holders.push({ protocol, socket: `${address}:${port}`, program: await nameOfHolder(row.inode) });
+    }
   }
-  return null;
+  return holders;
 }
 
 export interface PortRow {

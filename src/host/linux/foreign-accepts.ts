@@ -40,6 +40,13 @@ interface ChainEditor {
   remove(isDoomed: (comment: string) => boolean): Promise<void>;
 }
 
+/** A chain of others that drops what our rules would let through. */
+interface ClosedChain {
+  readonly place: ChainPlace;
+  readonly editor: ChainEditor;
+  readonly missing: readonly AcceptRule[];
+}
+
 export class ForeignAccepts {
   readonly #programs: PacketFilterPrograms;
   readonly #log: Log;
@@ -52,20 +59,31 @@ export class ForeignAccepts {
 
   /** Opens every dropping chain; true when something was missing. */
   async ensure(openings: readonly Opening[]): Promise<boolean> {
+    const closed = await this.#closed(openings);
+    for (const { place, editor, missing } of closed) {
+      await editor.insert(missing);
+      this.#log.info('opened a chain of others for containers', { ...place });
+    }
+    return closed.length > 0;
+  }
+
+  /** The chains that {@link ensure} would open. */
+  async unopened(openings: readonly Opening[]): Promise<readonly ChainPlace[]> {
+    return (await this.#closed(openings)).map(({ place }) => place);
+  }
+
+  async #closed(openings: readonly Opening[]): Promise<readonly ClosedChain[]> {
     const listing = await this.#listing();
-    let added = false;
+    const closed: ClosedChain[] = [];
     for (const { hook, rules } of openings) {
       for (const place of droppingChains(listing, hook).slice(0, CHAINS_MAX)) {
         const editor = await this.#editor(place, listing);
         const present = await editor.comments();
         const missing = rulesFor(rules, place.family).filter(({ comment }) => !present.includes(comment));
-        if (missing.length === 0) continue;
-        await editor.insert(missing);
-        this.#log.info('opened a chain of others for containers', { ...place });
-        added = true;
+        if (missing.length > 0) closed.push({ place, editor, missing });
       }
     }
-    return added;
+    return closed;
   }
 
   /** Removes the rules that name one of these interfaces, also from chains that no longer drop. */

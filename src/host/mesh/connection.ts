@@ -281,6 +281,7 @@ export class Connection {
       case 'gossip':
       case 'lease':
       case 'life':
+      case 'examine':
         if (this.#up) this.#events.message(envelope.kind, envelope.bytes);
         else this.#drop('link-unexpected');
     }

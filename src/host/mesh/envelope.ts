@@ -8,8 +8,8 @@ import { fromHex, toHex } from '../../base/bytes.ts';
 import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { type BootId, parseVni, type Vni } from '../../base/ids.ts';
 
-/** What gossip, ipam and rumours send through a link; each is a field of Envelope. */
-export type Channel = 'gossip' | 'lease' | 'life';
+/** What gossip, ipam and rumours and the examiner send through a link; each is a field of Envelope. */
+export type Channel = 'gossip' | 'lease' | 'life' | 'examine';
 
 export const GOODBYE_REASONS = [
   'stopping',
@@ -60,7 +60,9 @@ const ENDPOINTS_MAX = 16;
 const NETWORKS_MAX = 4_096;
 const MESSAGES = {
   Envelope: {
-    oneofs: { kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease', 'clone', 'life'] } },
+    oneofs: {
+      kind: { oneof: ['hello', 'welcome', 'ping', 'pong', 'goodbye', 'gossip', 'lease', 'clone', 'life', 'examine'] },
+    },
     fields: {
       hello: { type: 'Hello', id: 1 },
       welcome: { type: 'Welcome', id: 2 },
@@ -71,6 +73,7 @@ const MESSAGES = {
       lease: { type: 'bytes', id: 7 },
       clone: { type: 'Clone', id: 8 },
       life: { type: 'bytes', id: 9 },
+      examine: { type: 'bytes', id: 10 },
     },
   },
   Endpoint: { fields: { ip: { type: 'bytes', id: 1 }, port: { type: 'uint32', id: 2 } } },
@@ -130,6 +133,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
     case 'gossip':
     case 'lease':
     case 'life':
+    case 'examine':
       return { kind, bytes: fields[kind] as Uint8Array };
     default:
       return null;
@@ -171,6 +175,7 @@ function fieldsOf(envelope: Envelope): Record<string, unknown> {
     case 'gossip':
     case 'lease':
     case 'life':
+    case 'examine':
       return { [envelope.kind]: envelope.bytes };
   }
 }

@@ -116,6 +116,11 @@ export class Mesh {
     return this.links().map(({ peer }) => peer);
   }
 
+  /** Where the link to it leads; null: there is none. */
+  linkedAt(peer: PeerId): Endpoint | null {
+    return this.link(peer)?.endpoint ?? null;
+  }
+
   link(peer: PeerId): Link | null {
     return this.#elections.get(peer)?.current ?? null;
   }

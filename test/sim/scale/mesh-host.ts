@@ -121,7 +121,7 @@ export class MeshHost {
         linkDown: (link, reason) => this.neighbourhood.linkDown(link.peer, reason),
         unreached: (other) => this.neighbourhood.unreached(other),
         message: (link, channel, bytes) => {
-          if (channel !== 'lease') this.neighbourhood.message(link.peer, channel, bytes);
+          if (channel === 'gossip' || channel === 'life') this.neighbourhood.message(link.peer, channel, bytes);
         },
         writable: (link) => this.neighbourhood.writable(link.peer),
         refused: () => {},

@@ -1,0 +1,62 @@
+// The local API's call behind `fabric doctor`: what only the daemon can find out about peers, with their help.
+
+import { FabricError } from '../base/errors.ts';
+import type { PeerId } from '../base/ids.ts';
+import type { PeerRecord } from '../base/records.ts';
+import type { Examination } from './examiner.ts';
+import { findHost } from './host-names.ts';
+import type { ApiRoutes } from './local-api.ts';
+import type { Member } from './member.ts';
+
+/** More are a matter of one's own script: each is asked and waited for. */
+export const EXAMINED_MAX = 64;
+
+export interface ExaminedPeer extends Examination {
+  readonly id: PeerId;
+  readonly nickname: string;
+  /** Where its link leads, else what it advertises first; null: nobody knows an address. */
+  readonly ip: string | null;
+  readonly port: number | null;
+}
+
+export interface ExamineAnswer {
+  /** Of mesh and tunnels on this host. */
+  readonly port: number;
+  readonly peers: readonly ExaminedPeer[];
+}
+
+export interface ExamineFacts {
+  readonly member: Pick<Member, 'examiner' | 'directory' | 'attachments'>;
+  port(): number;
+  linkedAt(peer: PeerId): { readonly ip: string; readonly port: number } | null;
+}
+
+export function examineRoutes(facts: ExamineFacts): ApiRoutes {
+  return { 'POST /v1/examine': ({ body }) => examine(facts, wishOf(body)) };
+}
+
+async function examine({ member, port, linkedAt }: ExamineFacts, wish: string | null): Promise<ExamineAnswer> {
+  const { directory, examiner, attachments } = member;
+  const all = directory.peers().filter(([peer]) => peer !== attachments.self);
+  const chosen = wish === null ? all : [all.find(([peer]) => peer === hostOf(all, wish))!];
+  const peers = await Promise.all(
+    chosen.slice(0, EXAMINED_MAX).map(async ([id, { nickname, endpoints }]): Promise<ExaminedPeer> => {
+      const place = linkedAt(id) ?? endpoints[0] ?? null;
+      return { id, nickname, ip: place?.ip ?? null, port: place?.port ?? null, ...(await examiner.examine(id)) };
+    }),
+  );
+  return { port: port(), peers };
+}
+
+function hostOf(all: readonly (readonly [PeerId, PeerRecord])[], name: string): PeerId {
+  return findHost(name, {
+    ids: all.map(([peer]) => peer),
+    nicknames: all.map(([peer, { nickname }]) => [peer, nickname] as const),
+  });
+}
+
+function wishOf(body: unknown): string | null {
+  const { peer = null } = (body ?? {}) as { readonly peer?: unknown };
+  if (peer === null || (typeof peer === 'string' && /^[^\s]{1,64}$/.test(peer))) return peer;
+  throw new FabricError('usage', { what: 'the peer is malformed' });
+}

@@ -1,0 +1,67 @@
+// Makes the tracer of a member, and the call of the local API that leads to it.
+
+import type { Clock } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
+import { DEFAULT_VNI, type Mac } from '../base/ids.ts';
+import { readFramePath } from '../host/linux/frame-path.ts';
+import { networkInterfaces } from '../host/linux/names.ts';
+import type { ApiRoutes } from './local-api.ts';
+import type { Member } from './member.ts';
+import { type LocalPort, Tracer } from './trace.ts';
+
+const PLACE_LENGTH_MAX = 253;
+
+export interface TraceFacts {
+  readonly member: Member;
+  readonly clock: Pick<Clock, 'monotonicMs'>;
+  bridge(): string;
+}
+
+export function traceRoutes(facts: TraceFacts): ApiRoutes {
+  return {
+    'POST /v1/trace': ({ body }) => {
+      const { from, to } = (body ?? {}) as { readonly from?: unknown; readonly to?: unknown };
+      return openTracer(facts).trace(placeOf(from), placeOf(to));
+    },
+  };
+}
+
+function openTracer({ member, clock, bridge }: TraceFacts): Tracer {
+  const { routes, tunnels, slot, names, directory, examiner, vxlan } = member;
+  return new Tracer({
+    bridge: bridge(),
+    localPorts: () => localPorts(member, bridge()),
+    routes: () => routes.list(),
+    installedSinceMs: ({ network, mac }) => routes.installedSinceMs(network, mac),
+    nowMs: () => clock.monotonicMs(),
+    addressesOf: (name) => names.addressesOf(name),
+    nicknameOf: (peer) => directory.peer(peer)?.nickname ?? peer,
+    kernel: readFramePath,
+    datapath: () => ({ name: slot.name ?? 'no datapath', fault: slot.failure }),
+    isPlain: (peer) => vxlan?.view(peer)?.state === 'up',
+    tunnel: (peer) => tunnels.status(peer),
+    probe: (peer) => examiner.time(peer),
+    askPort: (peer, mac: Mac) => examiner.askPort(peer, mac),
+  });
+}
+
+function localPorts({ attachmentEntries, place, routes }: Member, bridge: string): readonly LocalPort[] {
+  const containers = attachmentEntries.all().map(({ mac, name, key, hostIfname, owner, state }) => ({
+    mac,
+    name,
+    containerId: key.containerId,
+    ifname: key.ifname,
+    portName: hostIfname,
+    owner,
+    attached: state === 'attached',
+  }));
+  const { mac } = place;
+  const { hostPort } = networkInterfaces(bridge);
+  const self = { mac, name: 'host', containerId: '', ifname: '', portName: hostPort, owner: 'fabric', attached: true };
+  return routes.ownerOfMac(DEFAULT_VNI, mac) !== null ? [...containers, self] : containers;
+}
+
+function placeOf(value: unknown): string {
+  if (typeof value === 'string' && value.length > 0 && value.length <= PLACE_LENGTH_MAX) return value;
+  throw new FabricError('usage', { what: 'the place is malformed' });
+}
