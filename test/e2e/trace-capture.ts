@@ -44,8 +44,9 @@ async function start(lab: Lab, host: LabHost, args: readonly string[], script = 
     child.once('close', (code) => resolve({ code, output: output.trim() }));
   });
   await eventually('it captures', () => {
+    if (text.includes('capturing ')) return true;
     if (child.exitCode !== null) throw new Error(`capture ended with ${child.exitCode}: ${text}`);
-    return text.includes('capturing ');
+    return false;
   });
   return { pid: Number(/^process (\d+)$/m.exec(text)?.[1] ?? 0), said: () => text, ended };
 }
