@@ -36,6 +36,8 @@ export interface ExchangeOptions {
   readonly expects: (giftId: GiftId) => boolean;
   /** A gift to us is durable. Called before {@link changed}. */
   readonly received: (claim: Claim, expected: boolean) => void;
+  /** False while voters have not heard of all that others gave us: a title of our own making in its place would hide that. */
+  readonly mayCoalesce: () => boolean;
   /** The set of our own records changed. */
   readonly changed: () => void;
   readonly drop: (reason: string) => void;
@@ -187,8 +189,17 @@ export class LeaseExchange {
     this.observe(HEARSAY_AUTHOR, record, donorKey);
   }
 
+  /** Joins owned neighbours once it may. */
+  tick(): void {
+    if (this.#options.mayCoalesce() && this.#options.estate.coalesce()) this.#told();
+  }
+
   #ownChanged(): void {
-    this.#options.estate.coalesce();
+    if (this.#options.mayCoalesce()) this.#options.estate.coalesce();
+    this.#told();
+  }
+
+  #told(): void {
     this.#showOwn();
     this.#options.changed();
   }

@@ -96,6 +96,7 @@ export class Ipam {
         this.#requests.granted(record.giftId);
         if (!expected) this.#side(cidr.family)?.settle(cidr);
       },
+      mayCoalesce: () => this.#voting.knowsOurTitles(),
       changed: () => this.#ownRecordsChanged(),
       drop: (reason) => this.#drop(reason),
     });
@@ -294,6 +295,7 @@ export class Ipam {
   /** Time-outs, retries, next blocks; returns the milliseconds after which to call it again. */
   tick(): number {
     this.#exchange.retryPending();
+    this.#exchange.tick();
     const votingMs = this.#voting.core?.tick() ?? TICK_MAX_MS;
     this.#inherit();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;

@@ -76,6 +76,12 @@ export class LeaseVoting {
     return this.#voting?.obstacle() ?? null;
   }
 
+  /** True when enough voters have heard of all that others gave us. */
+  knowsOurTitles(): boolean {
+    const voting = this.#voting;
+    return voting === null || this.#gifts().every(({ key }) => voting.isConfirmed(key));
+  }
+
   /** Blocks that others gave us of which too few voters have heard; of any family. */
   unconfirmed(): readonly Cidr[] {
     return this.#unconfirmed;

@@ -4,6 +4,7 @@
 import { vi } from 'vitest';
 import type { PeerId } from '../../../src/base/ids.ts';
 import { Disputes } from '../../../src/ipam/disputes.ts';
+import { LeaseVoting } from '../../../src/ipam/lease-voting.ts';
 import { Acceptor } from '../../../src/ipam/reclaim/acceptor.ts';
 import { Fence } from '../../../src/ipam/reclaim/fence.ts';
 import { Promises } from '../../../src/ipam/reclaim/promises.ts';
@@ -13,6 +14,7 @@ import {
   formerOwnerReturns,
   giftThatNoVoterHeardOf,
   latePromises,
+  manyGiftsThatNoVoterHeardOf,
   ownerReturnsWhileValueTravels,
   stoppedMachine,
   votersRestart,
@@ -104,6 +106,13 @@ export const MUTANTS: readonly Mutant[] = [
     story: giftThatNoVoterHeardOf,
     break: () => {
       vi.spyOn(Fence.prototype, 'isConfirmed').mockReturnValue(true);
+    },
+  },
+  {
+    name: 'a gift of which no voter has heard is joined with its neighbours under a title of our own',
+    story: manyGiftsThatNoVoterHeardOf,
+    break: () => {
+      vi.spyOn(LeaseVoting.prototype, 'knowsOurTitles').mockReturnValue(true);
     },
   },
   {

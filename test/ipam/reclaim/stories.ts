@@ -2,6 +2,7 @@
 // look on; with the product as it is nothing happens. Test code only.
 
 import { cidrHasIp } from '../../../src/base/address.ts';
+import { COALESCE_ABOVE } from '../../../src/ipam/estate.ts';
 import { decodeVoteMessage, type VoteMessage } from '../../../src/ipam/reclaim/vote-message.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
@@ -131,4 +132,24 @@ export function formerOwnerReturns(): void {
   cluster.cut.clear();
   for (const host of [0, 1, 2]) cluster.reconcile(host, 3);
   cluster.pass(10_000);
+}
+
+/** The same with so many gifts that the host joins their records. */
+export function manyGiftsThatNoVoterHeardOf(): void {
+  const cluster = electedCluster(7);
+  const [donor, taker] = [5, 6];
+  const [block] = cluster.usableBlocks(donor);
+  for (const other of [0, 1, 2, 3, 4]) cluster.cut.add(`${donor}-${other}`).add(`${other}-${donor}`);
+  cluster.pass(0.6 * LEASE_MS);
+  for (const other of [0, 1, 2, 3, 4]) cluster.cut.add(`${taker}-${other}`).add(`${other}-${taker}`);
+  for (let i = 0; i < COALESCE_ABOVE + 16; i++) {
+    cluster.allocate(taker, `gift${i}`, 4, { family: 4, value: block!.base + 16n + BigInt(i) });
+    cluster.drain();
+  }
+  cluster.pass(LEASE_MS);
+  if (cluster.reclaims.length === 0) throw new Error('the story needs a reclaim');
+  for (const host of cluster.hosts) host.held.clear();
+  cluster.cut.clear();
+  for (const other of [0, 1, 2, 3, 4]) cluster.reconcile(other, taker);
+  cluster.pass(20_000);
 }
