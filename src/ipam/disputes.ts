@@ -1,10 +1,11 @@
-// Blocks that are ours by our own records and another host's by all records together, since an operator removed a host: two
-// operators did it in two halves of a partition, or the one who did had not heard of the removed host's last gifts. They are not
+// Blocks that are ours by our own records and another host's by all records together, since the voters decided so, or since an operator
+// removed a host: two operators did it in two halves of a partition, or the one who did had not heard of the removed host's last
+// gifts. Where the voters ever decided, the records by which a block went on may be gone: there the view counts in any case. They are not
 // used any more; what is in use there is reported. Nothing is deleted: the view alone decides, and may change its mind.
 
 import type { Cidr, Family } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
-import { intersectBlocks } from './blocks.ts';
+import { intersectBlocks, subtractBlocks } from './blocks.ts';
 import type { Estate } from './estate.ts';
 import type { LeaseView, OwnedRegion } from './lease-view.ts';
 
@@ -37,11 +38,18 @@ export class Disputes {
     const titles = this.#estate.ownTitles(family);
     const known = this.#answers.get(family);
     if (known?.regions === regions && known.titles === titles) return known.blocks;
+    const contested = [...titles, ...this.#view.decidedBlocks(family)];
     const blocks = regions.flatMap(({ cidr, owner, inherited }) => {
       if (owner === this.#self) return [];
-      return inherited ? [cidr] : intersectBlocks(titles, cidr);
+      return inherited ? [cidr] : withoutOverlaps(intersectBlocks(contested, cidr));
     });
     this.#answers.set(family, { regions, titles, blocks });
     return blocks;
   }
+}
+
+function withoutOverlaps(blocks: readonly Cidr[]): readonly Cidr[] {
+  const disjoint: Cidr[] = [];
+  for (const block of blocks) disjoint.push(...subtractBlocks([block], disjoint));
+  return disjoint;
 }

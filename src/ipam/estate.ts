@@ -2,7 +2,7 @@
 // space away. For each address the newest of them decides. A gift is durable here before anyone hears of it, so that after
 // any crash the host either still owns the block and nobody else does, or never allocates in it again.
 
-import { type Cidr, type Family, formatCidr, type IpAddress } from '../base/address.ts';
+import { type Cidr, cidrContains, type Family, formatCidr, type IpAddress } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import { assert, FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
@@ -92,6 +92,10 @@ export class Estate {
   /** What we own by a record that we gave to ourselves: taken over from a removed host, joined, or the creator's first. */
   ownTitles(family: Family): readonly Cidr[] {
     return this.#ownTitles.get(family) ?? [];
+  }
+
+  ownsAll(block: Cidr): boolean {
+    return this.owned(block.family).some(({ cidr }) => cidrContains(cidr, block));
   }
 
   ownedWithin(block: Cidr): Cidr[] {

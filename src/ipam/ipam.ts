@@ -389,7 +389,9 @@ export class Ipam {
   #inherit(): void {
     if (this.#halt() !== null) return; // what this host knows may be old
     for (const side of this.#holdings) {
-      const regions = this.#view.inheritableBy(this.#options.self, side.plan.family);
+      const regions = this.#view
+        .inheritableBy(this.#options.self, side.plan.family)
+        .filter(({ cidr, claim }) => claim?.decided !== true || !this.#estate.ownsAll(cidr));
       if (regions.length === 0 || !this.#estate.hasRoom({ exact: false })) continue;
       for (const { cidr } of regions) side.settle(cidr, INHERIT_SETTLE_MS);
       this.#exchange.inherit(regions.map(({ cidr, claim }) => ({ cidr, epoch: claim?.record.epoch ?? 0 })));

@@ -1,6 +1,6 @@
 // What all hosts together say about who owns which block. Ownership is a pure function of the set of signed claims: for an
-// address, start with the creator and go through the claims that cover it by epoch; a claim counts if its donor is the
-// owner so far, or the host at which an operator removed that owner; what the voters decided about the owner's title comes first. So order of arrival can't matter, a forged or unproven
+// address, start with the creator, or whom the voters last gave it to, and go through the claims that cover it by epoch; a claim counts
+// if its donor is the owner so far, or the host at which an operator removed that owner. So order of arrival can't matter, a forged or unproven
 // claim changes nothing, and hosts with equal claims agree. Nobody allocates by this view: it guides requests, filters and status (docs/leases.md argues why that is safe).
 
 import { type Cidr, cidrContains, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
@@ -56,8 +56,8 @@ export class LeaseView {
   readonly #regions = new Map<Family, readonly OwnedRegion[]>();
   /** Hosts that an operator removed, and at which hosts. */
   readonly #removers = new Map<PeerId, Set<PeerId>>();
-  /** Keys of what the voters decided. */
-  readonly #decided = new Set<string>();
+  /** What the voters decided, by key. */
+  readonly #decided = new Map<string, Cidr>();
 
   constructor(plan: AddressPlan, crypto: Crypto, identityKeyOf: (peer: PeerId) => Uint8Array | null) {
     this.#plan = plan;
@@ -127,10 +127,15 @@ export class LeaseView {
       if (family === undefined || !cidrContains(family.range, cidr)) continue;
       const claim = decidedClaim(this.#plan.network, { owner, heir, cidr, epoch });
       if (this.#decided.has(claim.key)) continue;
-      this.#decided.add(claim.key);
+      this.#decided.set(claim.key, cidr);
       this.#trie(cidr.family).add(cidr, claim);
       this.#regions.delete(cidr.family);
     }
+  }
+
+  /** Blocks about which the voters ever decided; they may overlap. */
+  decidedBlocks(family: Family): readonly Cidr[] {
+    return [...this.#decided.values()].filter((cidr) => cidr.family === family);
   }
 
   /** True when somebody took over from a host that is gone. */
@@ -256,26 +261,23 @@ export class LeaseView {
   }
 
   /**
-   * What the voters decided about the title by which the owner so far has it comes first; then what that owner gave itself,
+   * From the last decision of the voters on, where there is one: what led to it may be gone by now. The owner's own gifts come first,
    * whatever the epoch: who took over from it by an operator's word may not have known.
    */
   #resolve(covering: readonly Claim[]): History {
     const sorted = [...covering].sort(byEpoch);
-    const claims: Claim[] = [];
-    let owner = this.#plan.creator;
-    let inherited = false;
-    for (let from = 0, epoch = 0; ; ) {
-      let next = this.#decided.size === 0 ? -1 : sorted.findIndex((claim) => isDecidedNext(claim, owner, epoch));
-      if (next >= 0) inherited = true;
-      else next = sorted.findIndex((claim, index) => index >= from && isGift(claim) && claim.record.donor === owner);
+    const last = this.#decided.size === 0 ? -1 : sorted.findLastIndex(({ decided }) => decided === true);
+    const claims = sorted.slice(Math.max(0, last), last + 1);
+    let owner = claims[0]?.record.owner ?? this.#plan.creator;
+    let inherited = last >= 0;
+    for (let from = last + 1; ; ) {
+      let next = sorted.findIndex(({ record }, index) => index >= from && record.donor === owner);
       if (next < 0) {
         const removers = this.#removers.get(owner);
-        const isTaken = (claim: Claim): boolean => isGift(claim) && removers?.has(claim.record.donor) === true;
-        next = sorted.findIndex((claim, index) => index >= from && isTaken(claim));
+        next = sorted.findIndex(({ record }, index) => index >= from && removers?.has(record.donor) === true);
         if (next < 0) return { owner, claims, inherited };
         inherited = true;
       }
-      epoch = sorted[next]!.record.epoch;
       owner = sorted[next]!.record.owner;
       claims.push(sorted[next]!);
       from = next + 1;
@@ -293,14 +295,6 @@ export class LeaseView {
     if (trie === undefined) throw new Error(`invariant broken: no range of family ${family}`);
     return trie;
   }
-}
-
-function isGift(claim: Claim): boolean {
-  return claim.decided !== true;
-}
-
-function isDecidedNext({ decided, record }: Claim, owner: PeerId, epoch: number): boolean {
-  return decided === true && record.donor === owner && record.epoch === epoch + 1;
 }
 
 /** A decision about one title, as if the owner had given the block to its heir. */
