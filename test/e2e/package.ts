@@ -25,7 +25,14 @@ test('fabric as a package', async (t) => {
     const admin = join(lab.directory, 'dpkg');
     for (const folder of [system, join(admin, 'info'), join(admin, 'updates')]) mkdirSync(folder, { recursive: true });
     writeFileSync(join(admin, 'status'), readFileSync('/var/lib/dpkg/status'));
-    const dpkg = ['dpkg', `--admindir=${admin}`, `--instdir=${system}`, '--force-not-root', '--log=/dev/null'];
+    const dpkg = [
+      'dpkg',
+      `--admindir=${admin}`,
+      `--instdir=${system}`,
+      '--force-not-root',
+      '--force-unsafe-io',
+      '--log=/dev/null',
+    ];
     await exec([...dpkg, '--install', deb]);
     t.ok(existsSync(join(system, 'opt/fabric/bin/fabric')), 'below /opt/fabric');
     const { stdout: listed } = await exec(['tar', '-tzf', tarball]);

@@ -3,8 +3,8 @@
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { request } from 'node:http';
 import { FabricError } from '../../base/errors.ts';
+import { DockerApi } from '../../host/docker/docker-api.ts';
 import { DaemonClient } from '../client.ts';
 import { usageError } from '../exit.ts';
 
@@ -17,7 +17,6 @@ interface Options {
 }
 
 const IFNAME_DEFAULT = 'eth0';
-const DOCKER_SOCKET = '/var/run/docker.sock';
 
 export async function attach(
   target: string,
@@ -124,26 +123,18 @@ interface DockerInspection {
   readonly Config?: { readonly Hostname?: string };
 }
 
-function dockerContainer(name: string): Promise<Container> {
-  return new Promise((resolve, reject) => {
-    const path = `/containers/${encodeURIComponent(name)}/json`;
-    const fail = (why: string) =>
-      reject(new FabricError('namespace-invalid', { what: `the Docker container ${name} was not found running`, why }));
-    const call = request({ socketPath: DOCKER_SOCKET, path, timeout: 10_000 }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => {
-        if (response.statusCode !== 200) return fail(`Docker answers with status ${response.statusCode}`);
-        const { State, Config } = JSON.parse(Buffer.concat(chunks).toString('utf8')) as DockerInspection;
-        const pid = State?.Pid ?? 0;
-        if (pid > 0) resolve({ pid, hostname: Config?.Hostname ?? '' });
-        else fail('it is not running');
-      });
-    });
-    call.on('timeout', () => call.destroy(new Error('Docker does not answer')));
-    call.on('error', (error) => fail(error.message));
-    call.end();
-  });
+async function dockerContainer(name: string): Promise<Container> {
+  try {
+    const found = (await new DockerApi().get(
+      `/containers/${encodeURIComponent(name)}/json`,
+    )) as DockerInspection | null;
+    const pid = found?.State?.Pid ?? 0;
+    if (pid > 0) return { pid, hostname: found?.Config?.Hostname ?? '' };
+    throw new Error(found === null ? 'Docker knows none of that name' : 'it is not running');
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new FabricError('namespace-invalid', { what: `the Docker container ${name} was not found running`, why });
+  }
 }
 
 function podmanContainer(name: string): Container {

@@ -3,7 +3,7 @@
 
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 
-export const DOCKER_SOCKET = '/var/run/docker.sock';
+const DOCKER_SOCKET = '/var/run/docker.sock';
 /** While a container starts, Docker does not answer questions about it. */
 const ANSWER_MS_MAX = 10_000;
 /** Of a network with a thousand containers, a tenth of that. */
