@@ -226,6 +226,7 @@ export class Member {
       endpoints: () => options.endpoints(),
       leases: () => this.ipam.records(),
       votes: () => this.ipam.votes(),
+      cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
       isOurs: (claim) => this.#isOurs(claim),
     });
     const claims = {

@@ -3,7 +3,7 @@
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
-import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import { type BootId, DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
@@ -28,6 +28,8 @@ export interface OwnPresencePorts {
   leases(): readonly LeaseRecord[];
   /** What this host publishes for the voting about leases. */
   votes(): ReadonlyMap<string, Uint8Array>;
+  /** Another process lives with our identity; told at each sign of it. */
+  cloned(boot: BootId): void;
   /** True when that claim is of something that is on this host. */
   isOurs(claim: AttachmentRecord): boolean;
 }
@@ -36,6 +38,8 @@ export class OwnPresence {
   readonly #ports: OwnPresencePorts;
   /** Claimed in this run and not withdrawn since: they stand, whatever newer state of ours turns up. */
   readonly #claims = new Map<Mac, AttachmentRecord>();
+  /** The clone to which our own run was published last, so that it too knows; once is enough, or both would write for ever. */
+  #answered: BootId | null = null;
   #cancel: Cancel | null = null;
   endpoints: readonly Endpoint[] = [];
   /** Why the host's addresses could not be read, in words; null when they could. */
@@ -77,7 +81,7 @@ export class OwnPresence {
 
   /**
    * Our own records came back newer than we knew them: leases are believed, claims of what is not here are not, and what was
-   * claimed here since, which the newer state lacks, is published again.
+   * claimed here since, which the newer state lacks, is published again. When a clone wrote them, it gets one answer.
    */
   adoptNewer(version: number): void {
     const { self, log, gossip, directory, records, timers } = this.#ports;
@@ -86,6 +90,11 @@ export class OwnPresence {
       self,
       gossip.entries(self).map(([key, value]) => ({ key, value })),
     );
+    const clone = records.cloneOf(this.#ports.peerRecord.bootId);
+    if (clone !== null) this.#ports.cloned(clone);
+    if (clone !== null && clone === this.#answered) return;
+    if (clone !== null) log.error('another live host uses our identity', { boot: clone });
+    this.#answered = clone;
     timers.soon(() => {
       records.replaceLeases(this.#ports.leases());
       records.replaceVotes(DEFAULT_VNI, this.#ports.votes());

@@ -2,13 +2,21 @@
 // writes only differences. Every write is durable (gossip's own promise) before anybody else can see it.
 
 import { equalBytes } from '../base/bytes.ts';
-import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { BootId, Mac, PeerId, Vni } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
+import {
+  decodeReplacedBoot,
+  encodeReplacedBoot,
+  LIFE_KEY,
+  nextLife,
+  REPLACED_BOOT_KEY,
+} from '../gossip/life-records.ts';
 import {
   ATTACHMENT_PREFIX,
   attachmentKey,
   decodeName,
+  decodePeer,
   encodeAttachment,
   encodeLease,
   encodeName,
@@ -16,11 +24,9 @@ import {
   encodeRemoval,
   isRemovalKey,
   LEASE_PREFIX,
-  LIFE_KEY,
   leaseKey,
   NAME_PREFIX,
   nameKey,
-  nextLife,
   PEER_KEY,
   removalKey,
   voteKey,
@@ -38,8 +44,23 @@ export class OwnRecords {
     this.#wrote = wrote;
   }
 
+  /** With the run whose record this one replaces, if it is another one. */
   publishPeer(record: PeerRecord): void {
-    this.#write(new Map([[PEER_KEY, encodePeer(record)]]));
+    const changes = new Map([[PEER_KEY, encodePeer(record)]]);
+    const before = this.#bootId;
+    if (before !== null && before !== record.bootId) changes.set(REPLACED_BOOT_KEY, encodeReplacedBoot(before));
+    this.#write(changes);
+  }
+
+  /**
+   * The run that has published itself in the place of the run `self`, which is ours and so lives: two processes use our
+   * identity. Null when our records say nothing like it.
+   */
+  cloneOf(self: BootId): BootId | null {
+    const other = this.#bootId;
+    const replaced = this.#gossip.get(this.#self, REPLACED_BOOT_KEY);
+    const isClone = other !== null && other !== self && replaced !== null && decodeReplacedBoot(replaced) === self;
+    return isClone ? other : null;
   }
 
   publishAttachment(record: AttachmentRecord): void {
@@ -102,6 +123,12 @@ export class OwnRecords {
       if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key)) changes.set(key, null);
     }
     this.#write(changes);
+  }
+
+  /** Of the run that wrote our peer record last. */
+  get #bootId(): BootId | null {
+    const record = this.#gossip.get(this.#self, PEER_KEY);
+    return record === null ? null : (decodePeer(record)?.bootId ?? null);
   }
 
   #replace(prefix: string, wanted: ReadonlyMap<string, Uint8Array>): void {

@@ -13,7 +13,7 @@ import {
   parseCidr,
   parseIp,
 } from '../base/address.ts';
-import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
 import { assert } from '../base/errors.ts';
 import {
@@ -75,8 +75,6 @@ const TYPES = {
 
 /** Key of an author's one PeerRecord. */
 export const PEER_KEY = 'peer';
-/** A counter that grows when the host says that it lives; see rumours.ts. */
-export const LIFE_KEY = 'life';
 /** Keys of an author's leases, for {@link Gossip.entries}. */
 export const LEASE_PREFIX = 'lease/';
 /** Keys of the removals that operators ordered at an author. */
@@ -365,10 +363,4 @@ function ipBytes(text: string): Uint8Array {
   const ip = parseIp(text);
   assert(ip !== null, 'a record holds canonical addresses');
   return ipToBytes(ip);
-}
-
-/** The value of LIFE_KEY after the given one (null: there is none): `count 4`, which may wrap. */
-export function nextLife(before: Uint8Array | null): Uint8Array {
-  const count = before?.length === 4 ? new ByteReader(before).u32() : 0;
-  return new ByteWriter(4).u32((count + 1) >>> 0).finish();
 }

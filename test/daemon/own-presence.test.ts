@@ -1,11 +1,18 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { makeEndpoint } from '../../src/base/endpoint.ts';
-import type { Mac, PeerId } from '../../src/base/ids.ts';
+import type { BootId, Mac, PeerId } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import { Directory } from '../../src/daemon/directory.ts';
 import { OwnPresence } from '../../src/daemon/own-presence.ts';
 import { OwnRecords } from '../../src/daemon/own-records.ts';
-import { ATTACHMENT_PREFIX, decodeAttachment } from '../../src/gossip/record-codec.ts';
+import { decodeReplacedBoot, encodeReplacedBoot, REPLACED_BOOT_KEY } from '../../src/gossip/life-records.ts';
+import {
+  ATTACHMENT_PREFIX,
+  decodeAttachment,
+  decodePeer,
+  encodePeer,
+  PEER_KEY,
+} from '../../src/gossip/record-codec.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { attachmentRecord, lonelyGossip, peerRecord, SELF } from './own-map.ts';
 
@@ -17,6 +24,7 @@ const gone = attachmentRecord('02:00:00:00:00:03', ['10.32.0.7']);
 function setUp(here: readonly AttachmentRecord[]) {
   const gossip = lonelyGossip();
   const soon: (() => void)[] = [];
+  const clones: BootId[] = [];
   const routed = new Set<Mac>();
   const nothing = () => undefined;
   const directory = new Directory(() => true, {
@@ -54,11 +62,26 @@ function setUp(here: readonly AttachmentRecord[]) {
     endpoints: async () => [makeEndpoint('192.0.2.1', 6783)!],
     leases: () => [],
     votes: () => new Map(),
+    cloned: (boot) => clones.push(boot),
     isOurs: (claim) => here.includes(claim) || here.some(({ mac }) => mac === claim.mac),
   });
   return {
     presence,
     routed,
+    gossip,
+    clones,
+    /** Gossip took a state of ours that the run `boot` wrote over one of `replaced`. */
+    adoptRun: (boot: BootId, replaced: BootId | null) => {
+      const run = encodePeer(peerRecord({ bootId: boot }));
+      const before = replaced === null ? null : encodeReplacedBoot(replaced);
+      gossip.batch(
+        new Map([
+          [PEER_KEY, run],
+          [REPLACED_BOOT_KEY, before],
+        ]),
+      );
+      presence.adoptNewer(gossip.version(SELF));
+    },
     /** Gossip took a state of ours that holds exactly these claims, and tells it in its order. */
     adopt: (claims: readonly AttachmentRecord[]) => {
       presence.adoptNewer(7);
@@ -103,4 +126,47 @@ test('what was withdrawn before the adoption settles stays withdrawn', () => {
   settle();
   expect(published()).toEqual([db.mac]);
   expect([...routed]).toEqual([db.mac]);
+});
+
+describe('the same identity in another process', () => {
+  const OURS = peerRecord().bootId;
+  const OTHER = 'aaaaaaaaaaaaaaaa' as BootId;
+  const THIRD = 'bbbbbbbbbbbbbbbb' as BootId;
+
+  test('an older run of this host is none: its records are replaced, and that is said', async () => {
+    const { presence, gossip, clones, adoptRun, settle } = setUp([]);
+    await presence.refresh();
+    adoptRun(OTHER, THIRD);
+    settle();
+    await presence.refresh();
+    expect(clones).toEqual([]);
+    expect(decodePeer(gossip.get(SELF, PEER_KEY)!)?.bootId).toBe(OURS);
+    expect(decodeReplacedBoot(gossip.get(SELF, REPLACED_BOOT_KEY)!)).toBe(OTHER);
+  });
+
+  test('who replaced the record of this very run lives: it is a clone, and hears of us once', async () => {
+    const { presence, gossip, clones, adoptRun, settle } = setUp([]);
+    await presence.refresh();
+    adoptRun(OTHER, OURS);
+    settle();
+    await presence.refresh();
+    expect(clones).toEqual([OTHER]);
+    expect(decodeReplacedBoot(gossip.get(SELF, REPLACED_BOOT_KEY)!)).toBe(OTHER);
+    adoptRun(OTHER, OURS);
+    settle();
+    await Promise.resolve();
+    expect(clones).toEqual([OTHER, OTHER]);
+    expect(decodePeer(gossip.get(SELF, PEER_KEY)!)?.bootId).toBe(OTHER);
+    adoptRun(THIRD, OURS);
+    settle();
+    await presence.refresh();
+    expect(decodePeer(gossip.get(SELF, PEER_KEY)!)?.bootId).toBe(OURS);
+  });
+
+  test('a state from before this was recorded accuses nobody', async () => {
+    const { presence, clones, adoptRun } = setUp([]);
+    await presence.refresh();
+    adoptRun(OTHER, null);
+    expect(clones).toEqual([]);
+  });
 });

@@ -8,8 +8,8 @@ import { type BootId, DEFAULT_VNI, type PeerId } from '../../../src/base/ids.ts'
 import { Neighbourhood } from '../../../src/daemon/neighbourhood.ts';
 import { PROTOCOL, VERSION } from '../../../src/daemon/version.ts';
 import { Gossip } from '../../../src/gossip/gossip.ts';
+import { LIFE_KEY, nextLife } from '../../../src/gossip/life-records.ts';
 import type { PeerState } from '../../../src/gossip/peer-liveness.ts';
-import { LIFE_KEY, nextLife } from '../../../src/gossip/record-codec.ts';
 import type { KnownPeer } from '../../../src/host/mesh/dialler.ts';
 import { Mesh } from '../../../src/host/mesh/mesh.ts';
 import { quickCrypto } from '../../fakes/quick-crypto.ts';
