@@ -47,6 +47,8 @@ interface Link {
   readonly link: GossipLink;
   readonly outbox: Outbox;
   writable: boolean;
+  /** Not before this time the next push leaves. */
+  pushAtMs: number;
 }
 
 export class Gossip {
@@ -66,6 +68,7 @@ export class Gossip {
   #bytesReceived = 0;
   #reconcileAtMs: number;
   #lazyAtMs = Number.POSITIVE_INFINITY;
+  #pushAtMs = Number.POSITIVE_INFINITY;
   #persistAtMs = Number.POSITIVE_INFINITY;
 
   /** Loads what the store holds; throws FabricError `state-damaged` when our own state there is unreadable. */
@@ -109,7 +112,7 @@ export class Gossip {
   batch(changes: ReadonlyMap<string, Uint8Array | null>): void {
     const written = this.#replica.write(changes);
     if (written === null) return;
-    for (const { outbox } of this.#links.values()) outbox.state(this.#self, written.previous, true);
+    for (const { outbox } of this.#links.values()) outbox.push(this.#self, written.previous);
     this.#flush();
   }
 
@@ -154,7 +157,7 @@ export class Gossip {
     if (this.#links.has(peer)) this.linkDown(peer);
     const outbox = new Outbox(this.#replica.table, this.#limits);
     outbox.root();
-    this.#links.set(peer, { link, outbox, writable: true });
+    this.#links.set(peer, { link, outbox, writable: true, pushAtMs: 0 });
     this.#flush();
   }
 
@@ -223,7 +226,13 @@ export class Gossip {
 
   /** The ms until a tick is wanted, as of now: calls of other methods may shorten it. */
   dueMs(): number {
-    const atMs = Math.min(this.#reconcileAtMs, this.#lazyAtMs, this.#persistAtMs, this.#fetch.expiresAtMs());
+    const atMs = Math.min(
+      this.#reconcileAtMs,
+      this.#lazyAtMs,
+      this.#pushAtMs,
+      this.#persistAtMs,
+      this.#fetch.expiresAtMs(),
+    );
     return Math.max(0, atMs - this.#nowMs());
   }
 
@@ -319,7 +328,7 @@ export class Gossip {
   #answerWant(peer: PeerId, outbox: Outbox, { author, base, graft }: Want): void {
     if (this.#replica.table.get(author) === undefined) return;
     if (graft) this.#tree.graft(author, peer);
-    outbox.state(author, base, false);
+    outbox.state(author, base);
   }
 
   #take(peer: PeerId, outbox: Outbox, item: StateItem): void {
@@ -353,7 +362,7 @@ export class Gossip {
     const { author } = state;
     outbox.known(author);
     const { eager, lazy } = this.#tree.forward(author, from, this.#links.keys());
-    for (const peer of eager) this.#links.get(peer)!.outbox.state(author, before?.version ?? 0, true);
+    for (const peer of eager) this.#links.get(peer)!.outbox.push(author, before?.version ?? 0);
     for (const peer of lazy) this.#links.get(peer)!.outbox.announceLater(author);
     if (lazy.length > 0) this.#lazyAtMs = Math.min(this.#lazyAtMs, this.#nowMs() + this.#times.lazyMs);
     if (this.#replica.hasUnsaved)
@@ -372,24 +381,28 @@ export class Gossip {
   /** Asks for what is missing and sends what each link takes. */
   #flush(): void {
     const nowMs = this.#nowMs();
+    this.#pushAtMs = Number.POSITIVE_INFINITY;
     for (const [peer, entry] of this.#links) {
       if (!entry.writable) continue;
       for (const { author, full, fresh } of this.#fetch.take(peer, nowMs)) {
         const graft = fresh && author !== this.#self && !this.#links.has(author);
         entry.outbox.want({ author, base: full ? 0 : this.version(author), graft });
       }
-      this.#drain(entry);
+      this.#drain(entry, nowMs);
     }
   }
 
-  #drain(entry: Link): void {
+  #drain(entry: Link, nowMs: number): void {
+    const pushes = nowMs >= entry.pushAtMs ? 'go' : 'wait';
     while (entry.writable) {
-      const message = entry.outbox.next();
-      if (message === null) return;
+      const message = entry.outbox.next(pushes);
+      if (message === null) break;
+      if (message.isPush === true) entry.pushAtMs = nowMs + this.#times.pushMs;
       this.#sent.add(message.type);
       this.#bytesSent += message.bytes.length;
       entry.writable = entry.link.send(message.bytes);
     }
+    if (entry.writable && entry.outbox.hasPushes) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
   }
 
   #persist(): void {

@@ -31,6 +31,8 @@ export interface GossipLimits {
 export interface GossipTimes {
   /** Mean pause between two digest exchanges with a random neighbour; jittered by half. 20 bytes when nothing differs. */
   readonly reconcileMs: number;
+  /** Pause between two pushes over one link: the first change leaves at once, those of a busy cluster share messages. */
+  readonly pushMs: number;
   /** How long lazy announcements gather before they leave: batches changes, and lets the push overtake them. */
   readonly lazyMs: number;
   /** A holder that stays silent this long after it was asked loses the turn to the next. */
@@ -67,6 +69,7 @@ export const GOSSIP_LIMITS: GossipLimits = {
 
 export const GOSSIP_TIMES: GossipTimes = {
   reconcileMs: 3_000,
+  pushMs: 10,
   lazyMs: 50,
   askTimeoutMs: 2_000,
   askNewsTimeoutMs: 150,

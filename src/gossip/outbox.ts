@@ -28,6 +28,7 @@ export interface OutboxLimits {
 export interface OutgoingMessage {
   readonly type: MessageType;
   readonly bytes: Uint8Array;
+  readonly isPush?: boolean;
 }
 
 export class Outbox {
@@ -36,7 +37,8 @@ export class Outbox {
   #root = false;
   #buckets = false;
   readonly #headBuckets = new Set<number>();
-  readonly #states = new Map<PeerId, { base: number; pushed: boolean }>();
+  readonly #states = new Map<PeerId, number>();
+  readonly #pushes = new Map<PeerId, number>();
   readonly #have = new Set<PeerId>();
   readonly #news = new Set<PeerId>();
   readonly #lazy = new Set<PeerId>();
@@ -60,14 +62,21 @@ export class Outbox {
     this.#headBuckets.add(bucket);
   }
 
-  /** The neighbour holds `base` of this author (0: nothing) and needs what is newer. */
-  state(author: PeerId, base: number, pushed: boolean): void {
-    const waiting = this.#states.get(author);
-    if (waiting === undefined) this.#states.set(author, { base, pushed });
-    else {
-      waiting.base = Math.min(waiting.base, base);
-      waiting.pushed &&= pushed;
-    }
+  /** The neighbour holds `base` of this author (0: nothing), asked, and needs what is newer. */
+  state(author: PeerId, base: number): void {
+    this.#states.set(author, Math.min(base, this.#states.get(author) ?? base, this.#pushes.get(author) ?? base));
+    this.#pushes.delete(author);
+  }
+
+  /** The same without being asked. */
+  push(author: PeerId, base: number): void {
+    const asked = this.#states.get(author);
+    if (asked !== undefined) this.#states.set(author, Math.min(base, asked));
+    else this.#pushes.set(author, Math.min(base, this.#pushes.get(author) ?? base));
+  }
+
+  get hasPushes(): boolean {
+    return this.#pushes.size > 0;
   }
 
   /** Found by reconciliation: the neighbour lacks this. */
@@ -97,13 +106,14 @@ export class Outbox {
   /** The neighbour has the newest state of this author: nothing of it needs to be sent or announced. */
   known(author: PeerId): void {
     this.#states.delete(author);
+    this.#pushes.delete(author);
     this.#have.delete(author);
     this.#news.delete(author);
     this.#lazy.delete(author);
   }
 
-  /** The next message, or null when there is nothing to say. What it says is no longer intended. */
-  next(): OutgoingMessage | null {
+  /** The next message, or null when there is nothing to say but perhaps pushes that wait. What it says is no longer intended. */
+  next(pushes: 'go' | 'wait' = 'go'): OutgoingMessage | null {
     if (this.#root) {
       this.#root = false;
       return { type: 'root', bytes: encodeRoot(this.#table.root(), this.#table.size) };
@@ -115,7 +125,8 @@ export class Outbox {
     return (
       this.#drain('prune', this.#prunes, (author) => author, writeAuthor) ??
       this.#drain('want', this.#wants, ([, want]) => want.author, writeWantEntry) ??
-      this.#drainStates() ??
+      this.#drainStates(this.#states, false) ??
+      (pushes === 'go' ? this.#drainStates(this.#pushes, true) : null) ??
       this.#drainHave(this.#news, 1) ??
       this.#drainHeads() ??
       this.#drainHave(this.#have, 0)
@@ -140,11 +151,11 @@ export class Outbox {
     return { type, bytes: writer.finish() };
   }
 
-  #drainStates(): OutgoingMessage | null {
-    if (this.#states.size === 0) return null;
+  #drainStates(states: Map<PeerId, number>, pushed: boolean): OutgoingMessage | null {
+    if (states.size === 0) return null;
     const writer = openMessage('states');
     let count = 0;
-    for (const [author, { base, pushed }] of this.#states) {
+    for (const [author, base] of states) {
       if (count >= this.#limits.statesMax || writer.length >= this.#limits.messageBytesTarget) break;
       const state = this.#table.get(author);
       // A large map travels alone, so that no message exceeds the largest map and its head.
@@ -155,12 +166,12 @@ export class Outbox {
       ) {
         break;
       }
-      this.#states.delete(author);
+      states.delete(author);
       if (state === undefined || state.version <= base) continue;
       writeState(writer, state, base, pushed);
       count++;
     }
-    return count === 0 ? null : { type: 'states', bytes: writer.finish() };
+    return count === 0 ? null : { type: 'states', bytes: writer.finish(), isPush: pushed };
   }
 
   #drainHave(authors: Set<PeerId>, flags: 0 | 1): OutgoingMessage | null {

@@ -126,3 +126,20 @@ test('a link that takes nothing gets one merged state in the end, not a queue', 
   expect(sent).toHaveLength(2);
   expect(sent[1]!.length).toBeLessThan(500);
 });
+
+test('the first push leaves at once; what follows within 10 ms shares a message', () => {
+  const wire = new Wire();
+  const author = wire.host(1);
+  const sent: Uint8Array[] = [];
+  author.put('key', utf8('0'));
+  author.linkUp(wire.host(2).peer, { send: (bytes) => sent.push(bytes) > 0 });
+  author.put('key', utf8('1'));
+  expect(sent).toHaveLength(2); // the digest and the first push
+  for (let i = 2; i < 9; i++) author.put(`key/${i}`, utf8(`${i}`));
+  expect(sent).toHaveLength(2);
+  expect(author.dueMs()).toBe(10);
+  wire.clock.advance(10);
+  author.tick();
+  expect(sent).toHaveLength(3);
+  expect(author.dueMs()).toBeGreaterThan(10);
+});

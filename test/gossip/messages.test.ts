@@ -51,7 +51,7 @@ describe('golden bytes', () => {
 
   test('a full state', () => {
     const { outbox } = outboxWith(ONE);
-    outbox.state(ONE.author, 0, true);
+    outbox.push(ONE.author, 0);
     expect(toHex(take(outbox).bytes)).toBe(
       `010601${ONE.author}000000000000000100000000000000000000000000000000${toHex(ONE.signature)}` +
         `${toHex(ONE.identityKey)}00000012` +
@@ -70,22 +70,37 @@ describe('the outbox', () => {
   test('merges two pushes of one author into one delta from the older base', () => {
     const newer = stateOf(1, { a: '1' }, stateOf(1, { b: '2' }, ONE));
     const { outbox } = outboxWith(newer);
-    outbox.state(ONE.author, 2, true);
-    outbox.state(ONE.author, 1, true);
+    outbox.push(ONE.author, 2);
+    outbox.push(ONE.author, 1);
     const { message } = take(outbox);
     expect(message).toMatchObject({ type: 'states', items: [{ base: 1, version: 3, pushed: true }] });
     expect(outbox.next()).toBeNull();
   });
 
+  test('pushes may wait while answers go; who is pushed and asks gets one answer, from the older base', () => {
+    const newer = stateOf(1, { a: '1' }, stateOf(1, { b: '2' }, ONE));
+    const { outbox } = outboxWith(newer, TWO);
+    outbox.push(ONE.author, 1);
+    expect(outbox.next('wait')).toBeNull();
+    expect(outbox.hasPushes).toBe(true);
+    outbox.state(ONE.author, 2);
+    outbox.push(ONE.author, 2);
+    outbox.push(TWO.author, 0);
+    const answer = decodeMessage(outbox.next('wait')!.bytes, GOSSIP_LIMITS);
+    expect(answer).toMatchObject({ type: 'states', items: [{ base: 1, version: 3, pushed: false }] });
+    expect(take(outbox).message).toMatchObject({ items: [{ author: TWO.author, pushed: true }] });
+    expect(outbox.hasPushes).toBe(false);
+  });
+
   test('sends the whole map to who is below the floor', () => {
     const { outbox } = outboxWith({ ...stateOf(1, { a: '1' }, stateOf(1, { b: '2' }, ONE)), floor: 2 });
-    outbox.state(ONE.author, 1, false);
+    outbox.state(ONE.author, 1);
     expect(take(outbox).message).toMatchObject({ items: [{ base: 0, identityKey: ONE.identityKey }] });
   });
 
   test('says nothing of what the neighbour turned out to know', () => {
     const { outbox } = outboxWith(ONE);
-    outbox.state(ONE.author, 0, true);
+    outbox.push(ONE.author, 0);
     outbox.have(ONE.author);
     outbox.announceLater(ONE.author);
     outbox.known(ONE.author);
@@ -104,7 +119,7 @@ describe('the outbox', () => {
   test('splits what exceeds a message', () => {
     const states = Array.from({ length: 20 }, (_, i) => stateOf(i, { big: 'x'.repeat(10_000) }));
     const { outbox } = outboxWith(...states);
-    for (const { author } of states) outbox.state(author, 0, false);
+    for (const { author } of states) outbox.state(author, 0);
     const sizes: number[] = [];
     for (let next = outbox.next(); next !== null; next = outbox.next()) sizes.push(next.bytes.length);
     expect(sizes.length).toBeGreaterThan(2);
@@ -163,7 +178,7 @@ function validMessages(): Uint8Array[] {
   outbox.root();
   outbox.buckets();
   outbox.heads(Number.parseInt(ONE.author.slice(0, 2), 16));
-  outbox.state(TWO.author, 0, true);
+  outbox.push(TWO.author, 0);
   outbox.have(ONE.author);
   outbox.want({ author: TWO.author, base: 7, graft: true });
   outbox.prune(ONE.author);

@@ -2,7 +2,7 @@
 // them (leases, routes, tunnels), so that ten thousand fit into one process.
 // Records are shared with all others (StatePool).
 
-import type { Store } from '../../../src/base/capabilities.ts';
+import type { Log, Store } from '../../../src/base/capabilities.ts';
 import type { Endpoint } from '../../../src/base/endpoint.ts';
 import { type BootId, DEFAULT_VNI, type PeerId } from '../../../src/base/ids.ts';
 import { Neighbourhood } from '../../../src/daemon/neighbourhood.ts';
@@ -13,7 +13,6 @@ import type { PeerState } from '../../../src/gossip/peer-liveness.ts';
 import type { KnownPeer } from '../../../src/host/mesh/dialler.ts';
 import { Mesh } from '../../../src/host/mesh/mesh.ts';
 import { quickCrypto } from '../../fakes/quick-crypto.ts';
-import { RecordingLog } from '../../fakes/recording-log.ts';
 import { SimProcess } from '../process.ts';
 import { Nic, type SimNetwork } from '../sim-network.ts';
 import { MESH_PORT, SimTransport } from '../sim-transport.ts';
@@ -36,6 +35,9 @@ const NO_DISK: Store = {
   transaction: (work) => work(),
   unsynced: (work) => work(),
 };
+
+/** Nobody reads the logs of thousands. */
+const NO_LOG: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /** More trees are not looked at at once here, and each host pays for its own. */
 const LIMITS = { treesMax: 1_024 };
@@ -66,7 +68,7 @@ export class MeshHost {
     this.nic = new Nic(index, addressOf(index));
     network.plug(this.nic);
     this.#process = new SimProcess(network.world, { skewMs: 0, rate: 1 }, () => this.#died());
-    const common = { clock: this.#process, timers: this.#process, random: random.split(), log: new RecordingLog() };
+    const common = { clock: this.#process, timers: this.#process, random: random.split(), log: NO_LOG };
     this.table = table;
     this.gossip = new Gossip({
       self: { peer, identityKey, sign },
