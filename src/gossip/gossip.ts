@@ -25,6 +25,7 @@ import {
   type GossipLimits,
   type GossipTimes,
   HOLDERS_MAX,
+  PUSHES_WAITING_MAX,
 } from './limits.ts';
 import {
   type Bitmap,
@@ -362,13 +363,19 @@ export class Gossip {
     const { author } = state;
     outbox.known(author);
     const { eager, lazy } = this.#tree.forward(author, from, this.#links.keys());
-    for (const peer of eager) this.#links.get(peer)!.outbox.push(author, before?.version ?? 0);
+    for (const peer of eager) this.#pushTo(this.#links.get(peer)!.outbox, author, before?.version ?? 0);
     for (const peer of lazy) this.#links.get(peer)!.outbox.announceLater(author);
-    if (lazy.length > 0) this.#lazyAtMs = Math.min(this.#lazyAtMs, this.#nowMs() + this.#times.lazyMs);
+    if (eager.length + lazy.length > 0) this.#lazyAtMs = Math.min(this.#lazyAtMs, this.#nowMs() + this.#times.lazyMs);
     if (this.#replica.hasUnsaved)
       this.#persistAtMs = Math.min(this.#persistAtMs, this.#nowMs() + this.#times.persistMs);
     if (author === this.#self) this.#reportAdoption(state.version);
     this.#events.changed(author, changesBetween(before?.packed ?? EMPTY_MAP, state.packed));
+  }
+
+  /** Of very many changes at once (a partition heals) most are announced, or all of them would flood. */
+  #pushTo(outbox: Outbox, author: PeerId, base: number): void {
+    if (outbox.pushes < PUSHES_WAITING_MAX) outbox.push(author, base);
+    else outbox.announceLater(author);
   }
 
   #reportAdoption(version: number): void {
@@ -402,7 +409,7 @@ export class Gossip {
       this.#bytesSent += message.bytes.length;
       entry.writable = entry.link.send(message.bytes);
     }
-    if (entry.writable && entry.outbox.hasPushes) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
+    if (entry.writable && entry.outbox.pushes > 0) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
   }
 
   #persist(): void {

@@ -81,5 +81,7 @@ export const GOSSIP_TIMES: GossipTimes = {
 export const ASKED_PER_LINK_MAX = 256;
 /** Neighbours remembered as holders of one missing state. */
 export const HOLDERS_MAX = 4;
+/** Pushes of others' changes that wait for one link; what comes on top within the pause is announced. */
+export const PUSHES_WAITING_MAX = 4;
 /** States written to disk per batch. */
 export const PERSIST_BATCH_MAX = 256;

@@ -75,8 +75,9 @@ export class Outbox {
     else this.#pushes.set(author, Math.min(base, this.#pushes.get(author) ?? base));
   }
 
-  get hasPushes(): boolean {
-    return this.#pushes.size > 0;
+  /** Pushes that wait. */
+  get pushes(): number {
+    return this.#pushes.size;
   }
 
   /** Found by reconciliation: the neighbour lacks this. */

@@ -54,6 +54,8 @@ export class PeerLiveness {
   readonly #changed: (peer: PeerId, view: PeerView) => void;
   readonly #peers = new Map<PeerId, Entry>();
   readonly #suspects = new Set<PeerId>();
+  /** No suspect is due before. */
+  #dueAtMs = Number.POSITIVE_INFINITY;
 
   constructor({ clock, suspicionMs = SUSPICION_MS, peersMax = PEERS_MAX, changed }: PeerLivenessOptions) {
     this.#clock = clock;
@@ -120,6 +122,7 @@ export class PeerLiveness {
     if (entry === null || entry.state === 'suspect') return;
     this.#become(peer, entry, 'suspect', 'link-lost');
     entry.deadlineMs = this.#clock.monotonicMs() + this.#suspicionMs - RELINK_MS;
+    this.#dueAtMs = Math.min(this.#dueAtMs, entry.deadlineMs);
   }
 
   /** Another host knows that the peer is gone, unless we hold a link of our own. */
@@ -159,6 +162,7 @@ export class PeerLiveness {
   /** Declares overdue suspects dead; returns the ms until the next one is due, Infinity without suspects. */
   tick(): number {
     const nowMs = this.#clock.monotonicMs();
+    if (nowMs < this.#dueAtMs) return this.#dueAtMs - nowMs;
     let dueMs = Number.POSITIVE_INFINITY;
     for (const peer of [...this.#suspects]) {
       const entry = this.#peers.get(peer);
@@ -170,6 +174,7 @@ export class PeerLiveness {
       if (deadlineMs <= nowMs) this.#become(peer, entry, 'dead', 'silent');
       else dueMs = Math.min(dueMs, deadlineMs - nowMs);
     }
+    this.#dueAtMs = nowMs + dueMs;
     return dueMs;
   }
 
@@ -184,8 +189,10 @@ export class PeerLiveness {
 
   #become(peer: PeerId, entry: Entry, state: PeerState, reason: LivenessReason, isNews = false): void {
     const news = isNews || entry.state !== state || (reason === 'goodbye' && entry.reason !== 'goodbye');
-    if (state === 'suspect' && entry.state !== 'suspect')
+    if (state === 'suspect' && entry.state !== 'suspect') {
       entry.deadlineMs = this.#clock.monotonicMs() + this.#suspicionMs;
+      this.#dueAtMs = Math.min(this.#dueAtMs, entry.deadlineMs);
+    }
     entry.state = state;
     entry.reason = reason;
     if (state === 'suspect') this.#suspects.add(peer);

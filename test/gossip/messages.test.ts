@@ -82,14 +82,14 @@ describe('the outbox', () => {
     const { outbox } = outboxWith(newer, TWO);
     outbox.push(ONE.author, 1);
     expect(outbox.next('wait')).toBeNull();
-    expect(outbox.hasPushes).toBe(true);
+    expect(outbox.pushes).toBe(1);
     outbox.state(ONE.author, 2);
     outbox.push(ONE.author, 2);
     outbox.push(TWO.author, 0);
     const answer = decodeMessage(outbox.next('wait')!.bytes, GOSSIP_LIMITS);
     expect(answer).toMatchObject({ type: 'states', items: [{ base: 1, version: 3, pushed: false }] });
     expect(take(outbox).message).toMatchObject({ items: [{ author: TWO.author, pushed: true }] });
-    expect(outbox.hasPushes).toBe(false);
+    expect(outbox.pushes).toBe(0);
   });
 
   test('sends the whole map to who is below the floor', () => {

@@ -21,8 +21,12 @@ export const VIEW_LIMITS: ViewLimits = { fullMeshMax: 10, linksMin: 5, linksMax:
 
 /** Candidates at once: others dial too, and a host that looks for all its links at once ends with twice as many. */
 const AT_ONCE = 2;
-/** A candidate that has not become a link in this time makes room for another. */
+/** Who has not become a link in this time is still waited for, but does not count among those. */
+const SLOW_MS = 500;
+/** A candidate that has not become a link in this time is given up. */
 const CANDIDATE_MS = 3_000;
+/** Candidates at all: as many as the dialler dials at once. */
+const CANDIDATES_MAX = 8;
 /** So long one that did not answer is not chosen again. */
 const UNREACHED_MS = 60_000;
 const UNREACHED_MAX = 256;
@@ -107,7 +111,11 @@ export class ActiveView {
     const unreached = this.#giveUp(nowMs);
     this.#chooseWanted(nowMs);
     const missing = this.#limits.linksMin - this.#links.size;
-    while (this.#candidates.size < Math.min(missing, AT_ONCE)) if (!this.#draw(nowMs, true)) break;
+    let young = this.#countYoung(nowMs);
+    while (young < Math.min(missing, AT_ONCE) && this.#candidates.size < CANDIDATES_MAX) {
+      if (!this.#draw(nowMs, true)) break;
+      young++;
+    }
     if (nowMs >= this.#reviveMs) {
       this.#reviveMs = nowMs + REVIVE_EVERY_MS * (0.5 + this.#random.fraction());
       this.#draw(nowMs, false);
@@ -140,6 +148,12 @@ export class ActiveView {
     }
     for (const [peer, untilMs] of this.#wanted) if (untilMs <= nowMs) this.#wanted.delete(peer);
     return unreached;
+  }
+
+  #countYoung(nowMs: number): number {
+    let count = 0;
+    for (const { sinceMs } of this.#candidates.values()) if (nowMs - sinceMs < SLOW_MS) count++;
+    return count;
   }
 
   #chooseWanted(nowMs: number): void {

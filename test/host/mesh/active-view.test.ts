@@ -50,14 +50,25 @@ describe('in a large cluster', () => {
     const { view, known, dialled } = setUp(40);
     const first = dialled(0);
     expect(first).toHaveLength(2);
-    expect(dialled(1_000)).toEqual(first);
+    expect(dialled(400)).toEqual(first);
     expect(first).not.toContain(known[0]);
-    for (const peer of first) view.linkUp(peer, 1_000);
-    const third = dialled(1_000);
+    for (const peer of first) view.linkUp(peer, 400);
+    const third = dialled(400);
     expect(third).toHaveLength(1);
-    view.linkUp(third[0]!, 1_000);
-    expect(dialled(1_200)).toEqual([]);
+    view.linkUp(third[0]!, 400);
+    expect(dialled(600)).toEqual([]);
     expect(view.isSated).toBe(true);
+  });
+
+  test('slow candidates are waited for, and others are tried beside them, eight at most', () => {
+    const { dialled } = setUp(40);
+    const first = dialled(0);
+    expect(dialled(400)).toEqual(first);
+    expect(dialled(600)).toHaveLength(4);
+    expect(dialled(600)).toEqual(expect.arrayContaining(first));
+    expect(dialled(1_200)).toHaveLength(6);
+    expect(dialled(1_800)).toHaveLength(8);
+    expect(dialled(2_400)).toHaveLength(8);
   });
 
   test('who does not answer in 3 s makes room for another, is told once, and rests for a minute', () => {
