@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { Cluster } from './cluster.ts';
 import { randomSchedule } from './random-schedule.ts';
 
-const HOSTS = 16;
-const CLONED_MS = 12_000;
+const HOSTS = 13;
+const CLONED_MS = 9_000;
 
 test('a clone is recognised anywhere: both processes hear of each other through records, over no common neighbour', {
   timeout: 60_000,
@@ -23,7 +23,7 @@ test('a clone is recognised anywhere: both processes hear of each other through 
   }
   cluster.network.setPath(3, HOSTS, false);
   cluster.network.setPath(HOSTS, 3, false);
-  await cluster.world.runUntil(CLONED_MS + 12_000);
+  await cluster.world.runUntil(CLONED_MS + 8_000);
   for (const host of [3, HOSTS]) {
     const member = cluster.hosts[host]?.daemon?.member;
     expect(member?.cloneFault).toMatch(/publishes itself as this host/);
@@ -31,6 +31,6 @@ test('a clone is recognised anywhere: both processes hear of each other through 
   }
   const versions = () => cluster.hosts[0]!.daemon!.member!.gossip.version(cluster.hosts[3]!.peer!);
   const before = versions();
-  await cluster.world.runUntil(CLONED_MS + 17_000);
+  await cluster.world.runUntil(CLONED_MS + 11_000);
   expect(versions() - before).toBeLessThan(10);
 });

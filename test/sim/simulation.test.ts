@@ -48,9 +48,13 @@ test('a fixed set of seeds with all kinds of faults', { timeout: 60_000 }, async
 });
 
 describe('what once went wrong stays right', () => {
-  test.each(readdirSync(SCHEDULES).filter((name) => name.endsWith('.json')))('%s', async (name) => {
-    expect((await simulate(readSchedule(join(SCHEDULES, name)))).violation).toBeNull();
-  });
+  test.each(readdirSync(SCHEDULES).filter((name) => name.endsWith('.json')))(
+    '%s',
+    { timeout: 60_000 },
+    async (name) => {
+      expect((await simulate(readSchedule(join(SCHEDULES, name)))).violation).toBeNull();
+    },
+  );
 });
 
 describe('schedules', () => {

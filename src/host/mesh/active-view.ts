@@ -22,7 +22,7 @@ export const VIEW_LIMITS: ViewLimits = { fullMeshMax: 10, linksMin: 5, linksMax:
 /** Candidates at once: others dial too, and a host that looks for all its links at once ends with twice as many. */
 const AT_ONCE = 2;
 /** Who has not become a link in this time is still waited for, but does not count among those. */
-const SLOW_MS = 500;
+const SLOW_MS = 1_000;
 /** A candidate that has not become a link in this time is given up. */
 const CANDIDATE_MS = 3_000;
 /** Candidates at all: as many as the dialler dials at once. */
