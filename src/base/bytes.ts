@@ -1,17 +1,30 @@
 // Byte strings without Buffer: hex, comparison, concatenation, and a bounds-checked reader and writer for
 // fabric's own binary formats. All multi-byte numbers are in network order (big-endian).
 
+const HEX_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** By character code; -1 is no hex digit. */
+const DIGIT_OF_CODE = new Int8Array(128).fill(-1);
+for (let digit = 0; digit < 16; digit++) {
+  DIGIT_OF_CODE[digit.toString(16).charCodeAt(0)] = digit;
+  DIGIT_OF_CODE[digit.toString(16).toUpperCase().charCodeAt(0)] = digit;
+}
+
 export function toHex(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) text += byte.toString(16).padStart(2, '0');
+  for (const byte of bytes) text += HEX_OF_BYTE[byte]!;
   return text;
 }
 
 /** Returns null unless `text` is an even number of hex digits. */
 export function fromHex(text: string): Uint8Array | null {
-  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return null;
+  if (text.length % 2 !== 0) return null;
   const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(i * 2, i * 2 + 2), 16);
+  for (let i = 0; i < bytes.length; i++) {
+    const high = DIGIT_OF_CODE[text.charCodeAt(2 * i)] ?? -1;
+    const low = DIGIT_OF_CODE[text.charCodeAt(2 * i + 1)] ?? -1;
+    if (high < 0 || low < 0) return null;
+    bytes[i] = high * 16 + low;
+  }
   return bytes;
 }
 

@@ -404,12 +404,12 @@ export class Gossip {
     while (entry.writable) {
       const message = entry.outbox.next(pushes);
       if (message === null) break;
-      if (message.isPush === true) entry.pushAtMs = nowMs + this.#times.pushMs;
+      if (message.isPush === true || message.type === 'prune') entry.pushAtMs = nowMs + this.#times.pushMs;
       this.#sent.add(message.type);
       this.#bytesSent += message.bytes.length;
       entry.writable = entry.link.send(message.bytes);
     }
-    if (entry.writable && entry.outbox.pushes > 0) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
+    if (entry.writable && entry.outbox.waits) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
   }
 
   #persist(): void {

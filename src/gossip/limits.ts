@@ -31,7 +31,7 @@ export interface GossipLimits {
 export interface GossipTimes {
   /** Mean pause between two digest exchanges with a random neighbour; jittered by half. 20 bytes when nothing differs. */
   readonly reconcileMs: number;
-  /** Pause between two pushes over one link: the first change leaves at once, those of a busy cluster share messages. */
+  /** Pause between two pushes or prunes over one link: the first change leaves at once, those of a busy cluster share messages. */
   readonly pushMs: number;
   /** How long lazy announcements gather before they leave: batches changes, and lets the push overtake them. */
   readonly lazyMs: number;

@@ -75,9 +75,14 @@ export class Outbox {
     else this.#pushes.set(author, Math.min(base, this.#pushes.get(author) ?? base));
   }
 
-  /** Pushes that wait. */
+  /** Pushes that have not left. */
   get pushes(): number {
     return this.#pushes.size;
+  }
+
+  /** There are pushes or prunes, which may wait so that more of them share a message. */
+  get waits(): boolean {
+    return this.#pushes.size > 0 || this.#prunes.size > 0;
   }
 
   /** Found by reconciliation: the neighbour lacks this. */
@@ -113,7 +118,7 @@ export class Outbox {
     this.#lazy.delete(author);
   }
 
-  /** The next message, or null when there is nothing to say but perhaps pushes that wait. What it says is no longer intended. */
+  /** The next message, or null when there is nothing to say but what {@link waits}. What it says is no longer intended. */
   next(pushes: 'go' | 'wait' = 'go'): OutgoingMessage | null {
     if (this.#root) {
       this.#root = false;
@@ -124,7 +129,7 @@ export class Outbox {
       return { type: 'buckets', bytes: encodeBuckets(this.#table.bucketDigests()) };
     }
     return (
-      this.#drain('prune', this.#prunes, (author) => author, writeAuthor) ??
+      (pushes === 'go' ? this.#drain('prune', this.#prunes, (author) => author, writeAuthor) : null) ??
       this.#drain('want', this.#wants, ([, want]) => want.author, writeWantEntry) ??
       this.#drainStates(this.#states, false) ??
       (pushes === 'go' ? this.#drainStates(this.#pushes, true) : null) ??

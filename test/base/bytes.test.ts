@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ByteReader, ByteWriter } from '../../src/base/bytes.ts';
+import { ByteReader, ByteWriter, fromHex, toHex } from '../../src/base/bytes.ts';
 
 describe('ByteWriter', () => {
   test.each<[string, (writer: ByteWriter) => void, number]>([
@@ -28,4 +28,16 @@ describe('ByteReader', () => {
     expect(backwards.bytes(-2)).toHaveLength(0);
     expect(backwards.failed).toBe(true);
   });
+});
+
+test.each([
+  ['', []],
+  ['00ff0aB7', [0, 255, 10, 183]],
+])('hex %j', (text, bytes) => {
+  expect(fromHex(text)).toEqual(Uint8Array.from(bytes));
+  expect(toHex(Uint8Array.from(bytes))).toBe(text.toLowerCase());
+});
+
+test.each(['0', 'abc', '0g', '/0', ':0', '`0', 'é0', '0 '])('%j is no hex', (text) => {
+  expect(fromHex(text)).toBeNull();
 });

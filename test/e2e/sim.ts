@@ -5,7 +5,7 @@ import t from 'tap';
 import { run } from '../ipam/reclaim/voting-run.ts';
 import { simulateSeeds } from '../sim/many-seeds.ts';
 import { seedsLines } from '../sim/report.ts';
-import { FIGURES, measureFigures } from '../sim/scale/figures.ts';
+import { figureOptions, measureFigures } from '../sim/scale/figures.ts';
 import { figureLines } from '../sim/scale/figures-report.ts';
 
 const isLong = process.env.FABRIC_LONG === 'sim';
@@ -50,7 +50,7 @@ if (isLong) {
   t.test('the figures of a thousand hosts', { timeout: 3_000_000 }, async (t) => {
     const startedMs = performance.now();
     const hosts = 1_000;
-    const options = { ...FIGURES, hosts, seed: 1, watchMs: 60_000 };
+    const options = { ...figureOptions(hosts), seed: 1, watchMs: 60_000 };
     const figures = await measureFigures(options, (line) => t.comment(line));
     const { lines, missed } = figureLines(hosts, figures, performance.now() - startedMs);
     for (const line of lines) t.comment(line);

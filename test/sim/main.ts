@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
 import { reportLines, seedsLines } from './report.ts';
-import { FIGURES, measureFigures } from './scale/figures.ts';
+import { figureOptions, measureFigures } from './scale/figures.ts';
 import { figureLines } from './scale/figures-report.ts';
 import { readSchedule, type Schedule, writeSchedule } from './schedule.ts';
 import { shrink } from './shrink.ts';
@@ -79,7 +79,7 @@ async function main(): Promise<number> {
 /** A mesh too large for whole members: its figures beside their goals. */
 async function measure(hosts: number, seed: number, minutes: number): Promise<number> {
   const startedMs = performance.now();
-  const figures = await measureFigures({ ...FIGURES, hosts, seed, watchMs: minutes * 60_000 }, (line) =>
+  const figures = await measureFigures({ ...figureOptions(hosts), seed, watchMs: minutes * 60_000 }, (line) =>
     process.stderr.write(`${line}\n`),
   );
   const { lines, missed } = figureLines(hosts, figures, performance.now() - startedMs);

@@ -18,40 +18,43 @@ export interface FigureOptions {
   readonly updates: number;
   readonly failures: number;
   readonly idleMs: number;
-  /** With 500 changes per second, the first third of it to let trees grow. */
+  /** With 500 changes per second, the first third of it to let trees grow. 0: not measured. */
   readonly churnMs: number;
   /** With 5 % loss, in which nobody may be declared dead. */
   readonly watchMs: number;
+  /** 0: not measured. */
   readonly partitionMs: number;
 }
 
+/** A figure that was never reached, or whose phase was left out. */
+export type Figure = number | 'never' | 'not measured';
+
+/** More hosts than this take too long in a simulated partition, or in a simulated churn. */
+const BUSY_HOSTS_MAX = 2_000;
+
 /** What the printed tables measure. */
-export const FIGURES = {
-  containers: 100,
-  updates: 100,
-  failures: 20,
-  idleMs: 60_000,
-  churnMs: 6_000,
-  partitionMs: 20_000,
-} as const;
+export function figureOptions(hosts: number): Omit<FigureOptions, 'seed' | 'watchMs'> {
+  const busy = hosts <= BUSY_HOSTS_MAX ? { churnMs: 3_000, partitionMs: 20_000 } : { churnMs: 0, partitionMs: 0 };
+  return { hosts, containers: 100, updates: 100, failures: 20, idleMs: 60_000, ...busy };
+}
 
 export interface Figures {
   /** Time until every host has as many links as it wants, from a cold start of all at once. */
   readonly meshedMs: number | null;
   readonly linksMean: number;
   readonly linksMax: number;
-  /** p99 of the time for one update to reach 99.99 %; null: one never did. */
-  readonly spreadMs: number | null;
-  readonly spreadLossyMs: number | null;
+  /** p99 of the time for one update to reach 99.99 %. */
+  readonly spreadMs: Figure;
+  readonly spreadLossyMs: Figure;
   readonly idleBytesPerSecond: number;
   readonly idleMessagesPerSecond: number;
   /** While the whole cluster makes 500 changes per second. */
-  readonly churnBytesPerSecond: number;
+  readonly churnBytesPerSecond: Figure;
   /** p99 of the time until all living hosts call a silent one dead. */
-  readonly failureMs: number | null;
+  readonly failureMs: Figure;
   readonly falseDeaths: number;
   readonly watchedMs: number;
-  readonly healMs: number | null;
+  readonly healMs: Figure;
   readonly stateBytes: number;
   readonly events: number;
   readonly simulatedMs: number;
@@ -83,7 +86,7 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   told(`spread ${spreadMs} ms`);
   const { bytes, messages } = await idle(cluster, idleMs);
   told(`idle ${bytes} bytes`);
-  const churnBytesPerSecond = await churn(cluster, random, churnMs);
+  const churnBytesPerSecond = churnMs > 0 ? await churn(cluster, random, churnMs) : 'not measured';
   told(`churn ${churnBytesPerSecond} bytes`);
   Object.assign(cluster.network.conditions, LOSSY);
   const spreadLossyMs = await spread(cluster, random, updates);
@@ -97,7 +100,7 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   Object.assign(cluster.network.conditions, CONDITIONS);
   const failureMs = await fail(cluster, random, failures);
   told(`failure ${failureMs} ms`);
-  const healMs = await partition(cluster, random, partitionMs);
+  const healMs = partitionMs > 0 ? await partition(cluster, random, partitionMs) : 'not measured';
   told(`heal ${healMs} ms`);
   return {
     meshedMs,
@@ -118,13 +121,13 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   };
 }
 
-async function spread(cluster: MeshCluster, random: SeededRandom, updates: number): Promise<number | null> {
+async function spread(cluster: MeshCluster, random: SeededRandom, updates: number): Promise<Figure> {
   const times: number[] = [];
   const authors = someOf(cluster, random, SPREAD_AUTHORS);
   for (let i = 0; i < updates; i++) {
     const one = cluster.change(authors[i % authors.length]!, 'at/0/02:ff:ff:ff:ff:ff', random.bytes(24), SPREAD_SHARE);
     await cluster.until(() => one.doneMs !== null, SPREAD_MAX_MS, 100);
-    if (one.doneMs === null) return null;
+    if (one.doneMs === null) return 'never';
     times.push(one.doneMs - one.startMs);
   }
   await cluster.until(() => cluster.agrees, SPREAD_MAX_MS);
@@ -177,21 +180,21 @@ function someOf(cluster: MeshCluster, random: SeededRandom, count: number): read
   );
 }
 
-async function fail(cluster: MeshCluster, random: SeededRandom, failures: number): Promise<number | null> {
+async function fail(cluster: MeshCluster, random: SeededRandom, failures: number): Promise<Figure> {
   const times: number[] = [];
   for (let i = 0; i < failures; i++) {
     const victim = cluster.living()[random.below(cluster.living().length)]!;
     cluster.cutPower(victim);
     const known = () => (cluster.deaths.get(victim.peer) ?? 0) >= cluster.living().length;
     const ms = await cluster.until(known, FAILURE_MAX_MS);
-    if (ms === null) return null;
+    if (ms === null) return 'never';
     times.push(ms);
   }
   return p99(times);
 }
 
 /** Both halves change records meanwhile. */
-async function partition(cluster: MeshCluster, random: SeededRandom, ms: number): Promise<number | null> {
+async function partition(cluster: MeshCluster, random: SeededRandom, ms: number): Promise<Figure> {
   const halves: [number[], number[]] = [[], []];
   for (const { index } of cluster.hosts) halves[index % 2]!.push(index);
   cluster.network.partition(halves);
@@ -202,7 +205,7 @@ async function partition(cluster: MeshCluster, random: SeededRandom, ms: number)
   }
   await cluster.run(ms / 2);
   cluster.network.heal();
-  return cluster.until(() => cluster.agrees, HEAL_MAX_MS);
+  return (await cluster.until(() => cluster.agrees, HEAL_MAX_MS)) ?? 'never';
 }
 
 function p99(times: readonly number[]): number {
