@@ -13,6 +13,7 @@ import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { HostNetwork } from '../host/host-network.ts';
+import { VIEW_LIMITS } from '../host/mesh/active-view.ts';
 import type { CloseReason } from '../host/mesh/connection.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
@@ -349,7 +350,7 @@ export class Member {
   }
 
   linkUp(peer: PeerId): void {
-    this.#gate.linkUp();
+    this.#gate.linkUp({ isPartial: this.directory.peers().length > VIEW_LIMITS.fullMeshMax + 1 });
     this.neighbourhood.linkUp(peer);
     this.#guard.run(() => this.ipam.linked(peer));
     this.#ipamTicker.wake();

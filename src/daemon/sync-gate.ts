@@ -8,6 +8,8 @@ import type { PeerId } from '../base/ids.ts';
 
 /** Three round trips of reconciliation on any network that carries a cluster. */
 const AFTER_LINK_MS = 400;
+/** Where hosts have links to a few only, a clone of us is told of us through others, and its answer comes back through others. */
+const AFTER_LINK_PARTIAL_MS = 2_000;
 const AT_MOST_MS = 2_000;
 /** A greeting is decided after 5 s at the latest; more of them in a row must not hold a host up for ever. */
 const GREETING_AT_MOST_MS = 10_000;
@@ -57,10 +59,11 @@ export class SyncGate {
     else if (!this.#linked) this.#openUnlessGreeting(AT_MOST_MS, AT_MOST_MS);
   }
 
-  linkUp(): void {
+  /** `isPartial`: not every host of this cluster is linked to every other one. */
+  linkUp({ isPartial }: { readonly isPartial: boolean }): void {
     if (this.#linked || this.isOpen) return;
     this.#linked = true;
-    this.#openIn(AFTER_LINK_MS);
+    this.#openIn(isPartial ? AFTER_LINK_PARTIAL_MS : AFTER_LINK_MS);
   }
 
   stop(): void {

@@ -38,11 +38,21 @@ describe('the gate before the first allocation', () => {
   test('opens a moment after the first link', async () => {
     const { gate } = setUp();
     gate.start({ hasPeers: true });
-    gate.linkUp();
+    gate.linkUp({ isPartial: false });
     vi.advanceTimersByTime(399);
     expect(gate.isOpen).toBe(false);
     vi.advanceTimersByTime(1);
     await gate.opened;
+    expect(gate.isOpen).toBe(true);
+  });
+
+  test('opens later where hosts are linked to a few: word of a clone goes through others, and so does the answer', () => {
+    const { gate } = setUp();
+    gate.start({ hasPeers: true });
+    gate.linkUp({ isPartial: true });
+    vi.advanceTimersByTime(1_999);
+    expect(gate.isOpen).toBe(false);
+    vi.advanceTimersByTime(1);
     expect(gate.isOpen).toBe(true);
   });
 
@@ -51,7 +61,7 @@ describe('the gate before the first allocation', () => {
     gate.start({ hasPeers: true });
     vi.advanceTimersByTime(2_000);
     expect(gate.isOpen).toBe(true);
-    gate.linkUp();
+    gate.linkUp({ isPartial: false });
     vi.advanceTimersByTime(2_000);
     expect(opened).toHaveBeenCalledTimes(1);
   });
@@ -78,7 +88,7 @@ describe('the gate before the first allocation', () => {
 
   test('a link before the start counts', () => {
     const { gate } = setUp();
-    gate.linkUp();
+    gate.linkUp({ isPartial: false });
     gate.start({ hasPeers: true });
     vi.advanceTimersByTime(400);
     expect(gate.isOpen).toBe(true);

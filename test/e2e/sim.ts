@@ -1,4 +1,4 @@
-// The simulator at length (docs/simulator.md): many random schedules on clusters of ten to thirty hosts, and the figures of a mesh of
+// The simulator at length (docs/simulator.md): many random schedules on clusters of ten to fifty hosts, and the figures of a mesh of
 // a thousand. Needs no root and no network. `npm test` runs a few seeds that are always the same; `test:long` draws fresh ones.
 
 import t from 'tap';
@@ -9,9 +9,9 @@ import { figureOptions, measureFigures } from '../sim/scale/figures.ts';
 import { figureLines } from '../sim/scale/figures-report.ts';
 
 const isLong = process.env.FABRIC_LONG === 'sim';
-const HOSTS = isLong ? [10, 14, 20, 30] : [12];
+const HOSTS = isLong ? [10, 14, 20, 30, 50] : [10, 20, 50];
 const SEEDS = isLong ? 400 : 3;
-const DURATION_MS = isLong ? 60_000 : 30_000;
+const DURATION_MS = isLong ? 60_000 : 20_000;
 /** Longer than most faults, so that hosts reach the end of their leases, and few lose them. */
 const LEASE_MS = 45_000;
 const LEASE_SEEDS = isLong ? 200 : 2;
