@@ -58,6 +58,8 @@ class Drawing {
   readonly #steps: Step[] = [];
   /** Until when a host is in the hands of a fault. */
   readonly #busyUntilMs: number[];
+  /** When the host became who it is. */
+  readonly #bornMs: number[];
   readonly #containers: string[][];
   #partitionedUntilMs = 0;
   #lossyUntilMs = 0;
@@ -70,6 +72,7 @@ class Drawing {
     this.#random = new SeededRandom(wish.seed);
     this.#machines = wish.hosts;
     this.#busyUntilMs = Array.from({ length: wish.hosts }, (_, host) => host * JOIN_SPREAD_MS);
+    this.#bornMs = Array.from({ length: wish.hosts }, () => 0);
     this.#containers = Array.from({ length: wish.hosts }, () => []);
   }
 
@@ -184,6 +187,7 @@ class Drawing {
         this.#during(host, [atMs, { kind: 'cut-power', host }], [endMs, { kind: 'launch', host }]);
         this.#at(atMs + 1, { kind: 'lose-disk', host });
         this.#containers[host] = [];
+        this.#bornMs[host] = endMs;
         this.#removeFormer(host, endMs);
         break;
       case 'clone':
@@ -192,6 +196,7 @@ class Drawing {
       case 'leave':
         if (host === 0 || this.#left.size > this.#wish.hosts / 4 || atMs > this.#wish.durationMs - LEAVE_MS) return;
         this.#left.add(host);
+        this.#bornMs[host] = Math.max(endMs, atMs + LEAVE_MS);
         this.#during(
           host,
           [atMs, { kind: 'leave', host }],
@@ -231,6 +236,7 @@ class Drawing {
     // Who knows nobody has nobody to hear from: such a copy cannot be told from the only host of a young cluster.
     const copyAtMs = atMs - this.#between(500, 20_000);
     if (copyAtMs < this.#wish.hosts * JOIN_SPREAD_MS + SETTLED_MS) return;
+    if (copyAtMs < this.#bornMs[host]! + SETTLED_MS) return; // of who it was before: gone for good, and perhaps removed
     const backAtMs = Math.max(endMs, this.#partitionedUntilMs, this.#lossyUntilMs) + 500;
     this.#partitionedUntilMs = backAtMs + 5_000;
     this.#at(copyAtMs, { kind: 'copy-disk', host });
