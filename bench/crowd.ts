@@ -87,7 +87,7 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
       genesis: { mtu: UNDERLAY_MTU - overheadBytes(4) - ETHERNET_BYTES },
       underlayMtu: UNDERLAY_MTU,
     },
-    { datapath, wake, placed: () => {}, isRemoved: () => false },
+    { datapath, wake, placed: () => {}, turned: () => {}, isRemoved: () => false },
   );
   socket.on('message', (datagram, { address, port }) => {
     if (datagramType(datagram) === DatagramType.data) answerProbe(datagram);

@@ -45,7 +45,7 @@ const PACKAGES_TOOLS = [
   // Fast AES-GCM for the engine; where it is not there OpenSSL serves.
   ...(process.arch === 'x64' ? ['libipsec-mb-dev'] : []),
 ];
-/** What the end-to-end tests with real container runtimes and the fuzz targets need besides: `FABRIC_SETUP=full`. */
+/** What the end-to-end tests with real container runtimes, Prometheus and a browser, and the fuzz targets, need besides: `FABRIC_SETUP=full`. */
 const PACKAGES_FULL = [
   'containerd',
   'runc',
@@ -55,6 +55,8 @@ const PACKAGES_FULL = [
   'clang',
   'tshark',
   'libclang-rt-dev',
+  'prometheus',
+  'chromium',
 ];
 
 export const isRoot = process.getuid?.() === 0;
@@ -228,12 +230,15 @@ function ensureSanitizedBuild() {
 }
 
 function ensureTypeScriptBuild(stamp) {
-  const sources = ['src', 'test', 'bench'].flatMap((folder) => filesBelow(folder, (name) => name.endsWith('.ts')));
-  const key = `${hashFiles(['package-lock.json', 'tsconfig.json', ...sources])}`;
+  const sources = ['src', 'test', 'bench', 'ui'].flatMap((folder) =>
+    filesBelow(folder, (name) => name.endsWith('.ts')),
+  );
+  const key = `${hashFiles(['package-lock.json', 'tsconfig.json', 'ui/tsconfig.json', ...sources])}`;
   if (stamp.typescript === key && existsSync(join(root, 'dist/src/cli/main.js'))) return;
   assertWritable('dist');
   say('compiling TypeScript');
-  run(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.json']);
+  for (const project of ['tsconfig.json', 'ui/tsconfig.json'])
+    run(join(root, 'node_modules/.bin/tsc'), ['-p', project]);
   stamp.typescript = key;
   writeStamp(stamp);
 }

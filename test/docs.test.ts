@@ -1,12 +1,19 @@
 // The documents that describe machine-readable things say what the code does: error codes, status fields, the local API.
 
 import { readFileSync } from 'node:fs';
+import * as prom from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { CNI_CODE } from '../src/cni-plugin/cni-error.ts';
 import { type ApiPorts, apiRoutes, type MemberApi } from '../src/daemon/api-routes.ts';
+import type { EventJournal } from '../src/daemon/events/event-journal.ts';
+import { EVENT_KINDS } from '../src/daemon/events/event-kinds.ts';
+import { eventRoutes } from '../src/daemon/events/event-routes.ts';
+import { Metrics } from '../src/daemon/metrics/metrics.ts';
 import { FINDING_CODES } from '../src/doctor/finding.ts';
 import { TUNNEL_DROPS } from '../src/router/tunnel-options.ts';
 import { PROBE_DROPS } from '../src/router/vxlan/vxlan-paths.ts';
+import { someFacts } from './daemon/metrics/some-facts.ts';
+import { ManualClock } from './fakes/manual-clock.ts';
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 
@@ -96,6 +103,42 @@ describe('docs/leases.md', () => {
   });
 });
 
+describe('docs/events.md', () => {
+  test('explains every kind of event and no other, in the order of the code', () => {
+    const rows = read('docs/events.md').split('| kind | meaning |')[1]!;
+    const explained = [...rows.matchAll(/^\| (`.*?`) \|/gm)].flatMap((match) => match[1]!.split(', '));
+    expect(new Set(explained.map((kind) => kind.replaceAll('`', '')))).toEqual(new Set(EVENT_KINDS));
+    expect(api.components.schemas.Event?.properties?.kind?.enum).toEqual([...EVENT_KINDS]);
+  });
+});
+
+describe('docs/metrics.md', () => {
+  const explained = [...read('docs/metrics.md').matchAll(/^\| `([a-z_]+)` \| (\w+) \|/gm)].map((match) => [
+    match[1],
+    match[2],
+  ]);
+
+  test('explains every metric and no other, with its type', async () => {
+    const metrics = new Metrics({ prom, clock: new ManualClock(), gather: async () => someFacts() });
+    const { text } = await metrics.text();
+    const served = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map((match) => [match[1], match[2]]);
+    expect(served.length).toBeGreaterThan(40);
+    expect(explained.sort()).toEqual(served.sort());
+  });
+
+  test('explains every alert, which asks for metrics that are there', () => {
+    const rules = read('deploy/prometheus/fabric.rules.yml');
+    const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map((match) => match[1]);
+    expect([...read('docs/metrics.md').matchAll(/^\| `(Fabric\w+)` \|/gm)].map((match) => match[1])).toEqual(alerts);
+    const known = new Set(explained.map(([name]) => name));
+    const asked = [rules, read('deploy/prometheus/fabric-dashboard.json')].flatMap((text) =>
+      [...text.matchAll(/\bfabric_[a-z_]+/g)].map((match) => match[0].replace(/_(bucket|sum|count)$/, '')),
+    );
+    expect(asked.length).toBeGreaterThan(20);
+    expect(asked.filter((name) => !known.has(name))).toEqual([]);
+  });
+});
+
 describe('docs/status.md', () => {
   const text = read('docs/status.md');
 
@@ -141,7 +184,7 @@ describe('docs/doctor.md', () => {
 });
 
 describe('docs/openapi.json', () => {
-  const ports = {} as unknown as ApiPorts;
+  const ports = { observed: eventRoutes({} as EventJournal) } as unknown as ApiPorts;
   const membership = { member: { attachments: {}, names: {} }, pendingDeletes: {} } as unknown as MemberApi;
 
   test('describes exactly the routes that the daemon serves', () => {
@@ -177,6 +220,7 @@ describe('docs/openapi.json', () => {
       Dns: 'DnsRow',
       NameServer: 'NameServerFacts',
       Docker: 'DockerFacts',
+      Http: 'HttpFacts',
       Target: 'TargetRow',
     };
     for (const [schema, type] of Object.entries(rows)) {

@@ -75,10 +75,11 @@ function target(source: Source, specifier: string): string {
 const SRC = filesBelow('src', /\.ts$/);
 const TESTS = filesBelow('test', /\.ts$/);
 const BENCH = filesBelow('bench', /\.ts$/);
+const UI = filesBelow('ui', /\.ts$/);
 const SCRIPTS = filesBelow('scripts', /\.m[jt]s$/);
 const NATIVE = filesBelow('native', /\.(cc|h)$/);
 const DOCUMENTS = [...filesBelow('docs', /\.md$/), ...filesBelow('.', /^(README|CONTRIBUTING|CHANGELOG)\.md$/)];
-const ALL = [...SRC, ...TESTS, ...BENCH, ...SCRIPTS, ...NATIVE];
+const ALL = [...SRC, ...UI, ...TESTS, ...BENCH, ...SCRIPTS, ...NATIVE];
 
 describe('imports', () => {
   test('folders of src import only what lies below them', () => {
@@ -109,6 +110,19 @@ describe('imports', () => {
         .filter((specifier) => !PURE_PACKAGES[folderOf(source.path)]?.includes(specifier))
         .map((specifier) => `${source.path} imports ${specifier}`),
     );
+    expect(wrong).toEqual([]);
+  });
+
+  test('the page takes types of the daemon, and of its code only what needs no daemon', () => {
+    const PLAIN = ['src/cli/status/rates.ts', 'src/cli/table.ts'];
+    const wrong = UI.flatMap((source) =>
+      [...source.code.matchAll(/^import (type )?[^;]*? from '([^']+)'/gms)]
+        .filter(([, isType]) => isType === undefined)
+        .map(([, , specifier]) => target(source, specifier!))
+        .filter((path) => !path.startsWith('ui/') && !PLAIN.includes(path))
+        .map((path) => `${source.path} imports ${path}`),
+    );
+    expect(UI.length).toBeGreaterThan(5);
     expect(wrong).toEqual([]);
   });
 

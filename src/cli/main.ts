@@ -9,6 +9,7 @@ import { VERSION } from '../daemon/version.ts';
 import { attach, detach } from './commands/attach.ts';
 import { connect, forget } from './commands/connect.ts';
 import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
+import { events } from './commands/events.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
@@ -31,7 +32,6 @@ And to see it:       fabric status`;
 const LATER: readonly (readonly [verb: string, what: string])[] = [
   ['revoke', 'refuse a host from now on'],
   ['network', 'named networks beside the default one'],
-  ['events', 'follow what changes'],
 ];
 
 function buildProgram(): Command {
@@ -79,9 +79,9 @@ function buildProgram(): Command {
     .option('--dns-order <order>', 'rotate (default): each container of a name in turn, or nearest: those nearby first')
     .option('--docker', 'be a network plugin of Docker (see docs/docker.md)')
     .option('--no-docker', 'no longer be one (the default)')
+    .option('--http <addr:port|off>', 'metrics, health, status and events for reading (default 127.0.0.1:6784)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
-    .addOption(new Option('--http <addr>').hideHelp())
     .addOption(new Option('--ca <file>').hideHelp())
     .addOption(new Option('--cert <file>').hideHelp())
     .addOption(new Option('--key <file>').hideHelp())
@@ -89,10 +89,14 @@ function buildProgram(): Command {
 
   verb(program, 'status', 'explain the network: is it healthy, who is there, what goes where')
     .argument('[section]', STATUS_SECTIONS.join('|'))
+    .argument('[which]', 'only what is called so: a nickname, id, MAC, address, block or name')
     .option('--json', 'for programs; stable, documented in docs/status.md')
-    .option('--watch', 'show it again every second')
+    .option('--watch', 'show it every second, with what flows')
     .option('--wait', 'return once healthy with all known peers alive')
     .option('--timeout <seconds>', 'with --wait: give up with exit code 1 (default 30)')
+    .option('--peer <host>', 'in a section: only what is about that host')
+    .option('--state <state>', 'in a section: only what has that state')
+    .option('--network <name>', 'in a section: only what is of that network')
     .option('--limit <n>', 'show at most so many rows')
     .action(status);
 
@@ -118,6 +122,12 @@ function buildProgram(): Command {
     .option('--seconds <n>', 'end after so long', '3600')
     .option('--snap <n>', 'keep so many bytes of each frame', '65535')
     .action(async (words, flags) => (await import('./commands/capture.ts')).capture(words, flags));
+  verb(program, 'events', 'what happened on this host, and what happens from now on')
+    .option('--json', 'one object per line, documented in docs/events.md')
+    .option('--once', 'end after what is there')
+    .option('--kind <kinds>', 'only these, with commas between')
+    .option('--limit <n>', 'begin with the last n (default 50)')
+    .action(events);
 
   verb(program, 'attach', "give a container's network namespace an interface on the overlay")
     .argument('<namespace>', 'pid:N, netns:NAME, a path, docker:NAME or podman:NAME')

@@ -7,7 +7,7 @@ import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, type PeerId } from '../base/ids.ts';
 import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { ReservationEntry } from './address-reservations.ts';
-import { CniRoute, cniApiRoutes } from './cni-route.ts';
+import { CniRoute, type CniRoutePorts, cniApiRoutes } from './cni-route.ts';
 import { dnsRoutes } from './dns-routes.ts';
 import { examineRoutes } from './examine-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
@@ -35,6 +35,9 @@ export interface ApiPorts {
   bridge(): string;
   /** Where the link to it leads; null: there is none. */
   linkedAt(peer: PeerId): Endpoint | null;
+  cniServed: CniRoutePorts['served'];
+  /** Calls that show what happens here. */
+  readonly observed: ApiRoutes;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -56,6 +59,7 @@ const PRUNED_MAX = 8192;
 export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
   const always: ApiRoutes = {
     'GET /v1/status': () => ports.status(),
+    ...ports.observed,
     'GET /v1/token': () => ({ token: ports.token() }),
     'POST /v1/connect': ({ body }) => ports.connect(hostOf(body)),
     'POST /v1/forget': ({ body }) => {
@@ -83,6 +87,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
     random: ports.random,
     clock: ports.clock,
     log: ports.log,
+    served: (call) => ports.cniServed(call),
     beforeAdd: () => pendingDeletes.workOff(),
   });
   return {

@@ -23,7 +23,7 @@ import type { ContainerInterfaceConfig, ForeignAddress } from '../host/host-netw
 import { isHoldable } from '../router/free-claims.ts';
 import { describeAddress, planAddresses, stopIfCancelled, takeAddresses } from './address-choice.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
-import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
+import { type AttachmentEntry, attachmentKeyText, describeEntry } from './attachment-store.ts';
 import { Departures } from './departures.ts';
 
 /** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
@@ -47,7 +47,7 @@ export class Attacher {
 
   /** One at a time per key: the caller queues. Rejects as CniBackend.attach. */
   async attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
-    const { entries, network, log } = this.#ports;
+    const { entries, network, log, tell } = this.#ports;
     await this.#refuse(request);
     const plan = request.foreignIpam === null ? planAddresses(request.addresses, network) : [];
     await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), ips: [] });
@@ -61,6 +61,7 @@ export class Attacher {
             ? await this.#withOurs(attempt, plan, request.addresses.reserved === true)
             : await this.#withForeign(attempt, request.foreignIpam, request.routes);
         log.info('container attached', { container: request.containerId, ips: attempt.entry.ips.join(' ') });
+        tell({ kind: 'attached', what: `${describeEntry(attempt.entry)} is attached`, subject: request.containerId });
         return attachment;
       } catch (error) {
         await this.#undo(attempt.entry, error);

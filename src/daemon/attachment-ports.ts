@@ -8,6 +8,7 @@ import type { AttachmentRecord } from '../base/records.ts';
 import type { NameService, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { AttachmentStore } from './attachment-store.ts';
+import type { Tell } from './events/event-kinds.ts';
 
 /** A namespace that was opened for an operation; the descriptor is closed by `close`. */
 export interface OpenNamespace {
@@ -48,6 +49,7 @@ export interface AttachmentPorts extends AddressPorts {
   readonly random: Random;
   readonly crypto: Crypto;
   readonly log: Log;
+  readonly tell: Tell;
   readonly entries: AttachmentStore;
   readonly host: HostNetwork;
   readonly network: NetworkAddressing & { readonly bridge: string; readonly mtu: number };

@@ -86,3 +86,8 @@ export class AttachmentStore {
     this.#entries.delete(text);
   }
 }
+
+/** `web (10.32.0.3)`: by its name, else by its id's beginning. For people. */
+export function describeEntry({ key, name, ips }: Pick<AttachmentEntry, 'key' | 'name' | 'ips'>): string {
+  return `${name === '' ? key.containerId.slice(0, 24) : name} (${ips.join(' ') || 'no address'})`;
+}

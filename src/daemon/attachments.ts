@@ -16,7 +16,7 @@ import type {
 } from '../cni-plugin/backend.ts';
 import { ATTACHMENTS_MAX, Attacher, interfaceConfig, recordOf } from './attacher.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
-import { type AttachmentEntry, attachmentKeyText } from './attachment-store.ts';
+import { type AttachmentEntry, attachmentKeyText, describeEntry } from './attachment-store.ts';
 import { pause } from './pause.ts';
 
 /** After a reboot a thousand may be gone. */
@@ -176,6 +176,8 @@ export class Attachments implements CniBackend {
     if (entry.state !== 'detaching') this.#ports.entries.putStep({ ...entry, state: 'detaching' });
     await this.#attacher.remove(entry);
     this.#ports.log.info('container detached', { container: key.containerId, ips: entry.ips.join(' ') });
+    const { containerId } = key;
+    this.#ports.tell({ kind: 'detached', what: `${describeEntry(entry)} is detached`, subject: containerId });
   }
 
   /** Queues behind whatever runs for the same attachment. */

@@ -39,6 +39,8 @@ export interface CniRoutePorts {
   readonly random: Random;
   readonly clock: Clock;
   readonly log: Log;
+  /** A call was answered. */
+  readonly served: (call: { readonly verb: string; readonly ok: boolean; readonly tookMs: number }) => void;
   /** Works off deferred DELs: one of them may concern the container interface that an ADD is about to make. */
   readonly beforeAdd: () => Promise<void>;
 }
@@ -180,8 +182,10 @@ export class CniRoute {
     if (outcome.exitCode === 0) this.counters.succeeded++;
     else this.counters.failed++;
     if (cancelled) this.counters.cancelled++;
+    const verb = request.env.CNI_COMMAND ?? '';
+    this.#ports.served({ verb, ok: outcome.exitCode === 0, tookMs });
     const fields = {
-      verb: request.env.CNI_COMMAND ?? '',
+      verb,
       container: request.env.CNI_CONTAINERID ?? '',
       ifname: request.env.CNI_IFNAME ?? '',
       tookMs,

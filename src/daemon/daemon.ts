@@ -8,17 +8,15 @@ import { toHex } from '../base/bytes.ts';
 import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
+import type { BootId } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
 import { formatToken, type Token } from '../base/token.ts';
 import { encodeGenesis } from '../gossip/record-codec.ts';
 import { hasAesInstructions } from '../host/cpu.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/identity-file.ts';
-import { makeMeshCredentials } from '../host/mesh/credentials.ts';
-import { Mesh } from '../host/mesh/mesh.ts';
+import type { Mesh } from '../host/mesh/mesh.ts';
 import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
-import { TlsTransport } from '../host/mesh/tls-transport.ts';
 import type { StateDir } from '../host/state-dir.ts';
 import { ETHERNET_BYTES } from '../router/frame.ts';
 import { PcapPort } from '../router/pcap/pcap-port.ts';
@@ -35,6 +33,7 @@ import type { MemberOptions } from './member-options.ts';
 import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
 import { openDatapath } from './open-datapath.ts';
 import { openDocker } from './open-docker.ts';
+import { openMesh } from './open-mesh.ts';
 import { openNameSockets } from './open-name-sockets.ts';
 import { listenAddress, ownEndpoints } from './own-endpoints.ts';
 import { PendingDeletes } from './pending-deletes.ts';
@@ -53,7 +52,8 @@ import {
 import type { SimulatedLack } from './simulated-lacks.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
-import { PROTOCOL, VERSION } from './version.ts';
+import { VERSION } from './version.ts';
+import { Watchtower } from './watchtower.ts';
 
 const UNDERLAY_MTU_DEFAULT = 1500;
 /** How long a stop waits for containers that are being attached or detached; they take milliseconds. */
@@ -84,6 +84,7 @@ export class Daemon {
   readonly #startedMs: number;
   readonly #api: LocalApi;
   readonly #docker: DockerService;
+  readonly #tower: Watchtower;
   readonly #ended: Promise<DaemonEnd>;
   #end: (end: DaemonEnd) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -110,7 +111,18 @@ export class Daemon {
       this.#fail = reject;
     });
     this.#ended.catch(() => undefined); // reported by whoever awaits ended()
-    const { log } = capabilities;
+    const { clock, timers, log } = capabilities;
+    this.#tower = new Watchtower({
+      bootId: this.#bootId,
+      clock,
+      timers,
+      log,
+      member: () => this.#member,
+      mesh: () => this.#mesh,
+      status: () => this.status(),
+      docker: () => this.#docker.facts(),
+      self: () => ({ peer: this.#keys?.peer ?? '', nickname: this.#settings.nickname }),
+    });
     this.#api = new LocalApi({ ...localApiPlace(options.runDir), log, routes: apiRoutes(this.#apiPorts()) });
     this.#docker = openDocker(capabilities);
   }
@@ -138,6 +150,7 @@ export class Daemon {
       refuseForeignToken(this.#options.token, this.#token, crypto);
     }
     await this.#api.listen();
+    this.#tower.journal.add({ kind: 'started', what: `fabric ${VERSION} started` });
     const underlay = await host.underlayAddresses();
     this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
     // Early, so that a dockerd that starts with us finds its driver.
@@ -157,6 +170,7 @@ export class Daemon {
       log.info('joining', { host: this.#options.joins.map(({ host: name }) => name).join(' ') });
     } else await this.#create(generateHostKeys(random, crypto));
     for (const target of this.#settings.targets) this.#mesh!.addTarget(target);
+    await this.#tower.start(this.#settings.http);
     return (await Promise.race([ready, this.#ended])) === true;
   }
 
@@ -183,6 +197,7 @@ export class Daemon {
     await step(() => this.#member?.stop({ release }));
     if (end === 'reset') await step(() => host.remove());
     if (end === 'reset' && failure === null) await step(() => stateDir.erase());
+    await step(() => this.#tower.stop());
     await step(() => host.close());
     await step(() => stateDir.close());
     await step(() => this.#api.close()); // last: who waits for the end waits for the socket to be gone
@@ -219,6 +234,8 @@ export class Daemon {
       mtu: this.#member?.mtu ?? null,
       member: this.#member,
       mesh: this.#mesh,
+      health: this.#tower.health(),
+      http: this.#tower.http(),
       nowMs: this.#caps.clock.monotonicMs(),
       docker: this.#docker.facts(),
     });
@@ -249,45 +266,20 @@ export class Daemon {
   }
 
   async #openMesh(keys: HostKeys, token: Token, genesis: Uint8Array): Promise<void> {
-    const { crypto, clock, timers, random, log } = this.#caps;
     this.#keys = keys;
     this.#token = token;
-    const settings = this.#settings;
-    this.#mesh = new Mesh({
-      self: keys.peer,
-      clusterId: token.clusterId,
-      transport: new TlsTransport({
-        credentials: makeMeshCredentials({ keys, token }, crypto),
-        listen: { host: listenAddress(this.#settings), port: settings.port },
-        clock,
-      }),
-      facts: {
-        ...PROTOCOL,
-        version: VERSION,
-        nickname: settings.nickname,
-        bootId: this.#bootId,
-        genesis,
-        endpoints: await this.#endpoints(),
-        networks: [DEFAULT_VNI],
-      },
-      readGenesis: (bytes) => readGenesis(bytes, token.clusterId, crypto),
-      bar: (peer) => this.#member?.removals.refusalOf(peer) ?? null,
-      clock,
-      timers,
-      random,
-      log,
-      isAlive: (peer) => this.#member?.isAlive(peer) ?? true,
-      events: {
-        linkUp: (link) => this.#member?.linkUp(link.peer),
-        linkDown: (link, reason) => this.#member?.linkDown(link.peer, reason),
-        unreached: (peer) => this.#member?.neighbourhood.unreached(peer),
-        message: (link, channel, bytes) => this.#member?.message(link.peer, channel, bytes),
-        writable: (link) => this.#member?.writable(link.peer),
-        refused: (report) => this.#refused(report),
-        removed: (report) => this.#member?.removals.toldByPeer(report),
-        clone: (report) => this.#cloned(report),
-        admitted: (bytes) => this.#admitted(bytes),
-      },
+    this.#mesh = openMesh(this.#caps, {
+      keys,
+      token,
+      genesis,
+      bootId: this.#bootId,
+      listen: { host: listenAddress(this.#settings), port: this.#settings.port },
+      nickname: this.#settings.nickname,
+      endpoints: await this.#endpoints(),
+      member: () => this.#member,
+      refused: (report) => this.#refused(report),
+      clone: (report) => this.#cloned(report),
+      admitted: (bytes) => this.#admitted(bytes),
     });
     await this.#mesh.start();
   }
@@ -342,6 +334,8 @@ export class Daemon {
       openProbe: (ifname) => new PcapPort(ifname, clock),
       openNamespace,
       nameSockets: openNameSockets(),
+      tell: (news) => this.#tower.journal.add(news),
+      caughtUp: (ms) => this.#tower.caughtUp(ms),
     });
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.
     if (state.genesis.creator === state.identity.keys.peer) this.#member.createCluster();
@@ -361,6 +355,7 @@ export class Daemon {
       await this.#pendingDeletes.start();
       this.#api.setRoutes(apiRoutes(this.#apiPorts(), { member, store, pendingDeletes: this.#pendingDeletes }));
       this.#docker.join(member);
+      this.#tower.journal.add({ kind: 'joined', what: `this host is a member of cluster ${this.clusterId}` });
       this.#ready();
     } catch (error) {
       this.#fail(error);
@@ -385,6 +380,8 @@ export class Daemon {
       meshPort: () => this.#settings.port,
       bridge: () => this.#settings.bridge,
       linkedAt: (peer) => this.#mesh?.linkedAt(peer) ?? null,
+      cniServed: (call) => this.#tower.cniServed(call),
+      observed: this.#tower.apiRoutes(),
       clock: this.#caps.clock,
       random: this.#caps.random,
       log: this.#caps.log,

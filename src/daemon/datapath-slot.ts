@@ -80,6 +80,11 @@ export class DatapathSlot implements TunnelDatapath {
     return this.#current?.name ?? null;
   }
 
+  /** Of the process beside this one that moves the frames; null when there is none. */
+  get pid(): number | null {
+    return this.#current?.pid ?? null;
+  }
+
   /** Why it is another datapath than the best one, in words; null when it is the best, or was asked for. */
   get fallbackReason(): string | null {
     return this.#ports.choice.reason;

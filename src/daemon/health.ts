@@ -1,8 +1,13 @@
-// Is the network healthy, and if not, what is wrong, why, and what to do: judged from facts that status shows anyway.
+// Is this host healthy, and if not, what is wrong, why, and what to do: judged from facts that status shows anyway. A problem
+// keeps this host from what it is for; a notice is worth knowing though it works. Hosts that are off are notices: whoever stops
+// one for the night does not want all others to cry. What mends itself within moments is neither.
 
+import type { Clock } from '../base/capabilities.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
+import type { Route } from '../router/routes.ts';
+import { type LeaseFacts, leaseProblems } from './lease-problems.ts';
 import type { Member } from './member.ts';
-import type { DockerFacts, Problem } from './status-types.ts';
+import type { DockerFacts, Health, HttpFacts, Problem } from './status-types.ts';
 
 /** The one that stays notices its freedom at its next start only. */
 export const CLONE_FIX =
@@ -10,9 +15,58 @@ export const CLONE_FIX =
 
 /** A lost datagram or two are tried again in less. */
 const UNANSWERED_MS = 5_000;
+/** A claim may come before the record that shows its author to own the address; gossip brings both within a second. */
+export const DOUBT_MS = 3_000;
+/** Hosts named in one notice. */
+const NAMED_MAX = 5;
 
-export function findProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
-  if (member === null) return [notJoined(mesh)];
+export interface HealthFacts {
+  readonly member: Member | null;
+  readonly mesh: Mesh | null;
+  readonly http: HttpFacts;
+  readonly docker: DockerFacts;
+  /** Since this daemon started. */
+  readonly uptimeMs: number;
+}
+
+export class HealthJudge {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  /** When each claim that is in doubt now was seen so first. */
+  #doubted: ReadonlyMap<string, number> = new Map();
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+    this.#clock = clock;
+  }
+
+  /** A fresh picture at each call. Called at least once a second, it knows how long a claim has been in doubt. */
+  judge({ member, mesh, http, docker, uptimeMs }: HealthFacts): Health {
+    const problems = [
+      ...(member === null ? [notJoined(mesh)] : this.#problems(member, uptimeMs)),
+      ...dockerProblems(docker),
+    ];
+    return { ok: problems.length === 0, problems, notices: findNotices(member, http) };
+  }
+
+  #problems(member: Member, uptimeMs: number): readonly Problem[] {
+    const lasting = this.#lasting(member.routes.doubted());
+    return [
+      ...ownProblems(member),
+      ...leaseProblems(member.ipam, { peers: otherHosts(member), uptimeMs }),
+      ...tunnelProblems(member),
+      ...lasting.map((route) => claimProblem(route, member)),
+    ];
+  }
+
+  /** Those in doubt for {@link DOUBT_MS}. */
+  #lasting(routes: readonly Route[]): readonly Route[] {
+    const nowMs = this.#clock.monotonicMs();
+    const keyOf = ({ peer, network, mac }: Route): string => `${peer} ${network} ${mac}`;
+    this.#doubted = new Map(routes.map((route) => [keyOf(route), this.#doubted.get(keyOf(route)) ?? nowMs]));
+    return routes.filter((route) => nowMs - this.#doubted.get(keyOf(route))! >= DOUBT_MS);
+  }
+}
+
+function ownProblems(member: Member): readonly Problem[] {
   const problems: Problem[] = [];
   const add = (code: string, what: string, why: string, fix: string) => problems.push({ code, what, why, fix });
   const { cloneFault, networkFault, slot, place } = member;
@@ -60,34 +114,76 @@ export function findProblems(member: Member | null, mesh: Mesh | null): readonly
   if (loop !== null) {
     add('name-server-loop', 'only names of containers are answered', loop, 'Name other servers with --dns-upstream');
   }
-  for (const tunnel of member.tunnels.statuses()) {
-    const unanswered = tunnel.state === 'failed' || (tunnel.unansweredMs ?? 0) >= UNANSWERED_MS;
-    if (!unanswered || !member.isAlive(tunnel.peer)) continue;
-    const nickname = member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer;
-    add(
-      'tunnel-failed',
-      `no tunnel to ${nickname}`,
-      tunnel.reason ?? 'its handshakes are not answered',
-      `Let UDP ${tunnel.endpoint?.port ?? 6783} pass both ways; which way is blocked says: fabric doctor ${nickname}`,
-    );
-  }
-  for (const route of member.routes.list()) {
-    if (route.state !== 'refused' && route.state !== 'duplicate') continue;
-    const claim = `${route.mac} ${route.ips.join(' ')}`;
-    add(
-      'claim-refused',
-      `a claim of ${route.peer} is not believed`,
-      `${claim}: ${route.reason}`,
-      'See fabric status routes',
-    );
-  }
   return problems;
 }
 
-export function dockerProblems({ state, reason }: DockerFacts): readonly Problem[] {
+function dockerProblems({ state, reason }: DockerFacts): readonly Problem[] {
   if (state !== 'failed') return [];
   const fix = 'Free the socket and run fabric setup docker, or fabric setup docker --remove to do without';
   return [{ code: 'docker', what: 'Docker finds no plugin of fabric', why: reason ?? 'unknown', fix }];
+}
+
+function otherHosts({ directory, attachments, neighbourhood: { liveness } }: Member): LeaseFacts['peers'] {
+  return directory
+    .peers()
+    .filter(([id]) => id !== attachments.self)
+    .map(([id, { nickname }]) => {
+      return { id, nickname, state: liveness.view(id)?.state ?? 'alive', lastSeenMs: liveness.lastSeenMs(id) };
+    });
+}
+
+function tunnelProblems(member: Member): readonly Problem[] {
+  return member.tunnels.statuses().flatMap(({ peer, state, reason, endpoint, unansweredMs }) => {
+    const isUnanswered = state === 'failed' || (unansweredMs ?? 0) >= UNANSWERED_MS;
+    if (!isUnanswered || !member.isAlive(peer)) return [];
+    const name = nameOf(member, peer);
+    return {
+      code: 'tunnel-failed',
+      what: `no tunnel to ${name}`,
+      why: reason ?? 'its handshakes are not answered',
+      fix: `Let UDP ${endpoint?.port ?? 6783} pass both ways; which way is blocked says: fabric doctor ${name}`,
+    };
+  });
+}
+
+function claimProblem(route: Route, member: Member): Problem {
+  return {
+    code: 'claim-refused',
+    what: `a claim of ${nameOf(member, route.peer)} is not believed: ${route.mac}`,
+    why: `${route.ips.join(' ')}: ${route.reason}`,
+    fix: 'See fabric status routes',
+  };
+}
+
+function findNotices(member: Member | null, http: HttpFacts): readonly Problem[] {
+  const silent = member === null ? null : silentHosts(member);
+  const taken: Problem = {
+    code: 'http-port',
+    what: 'metrics, health and status are not served by HTTP',
+    why: http.reason ?? 'the port could not be opened',
+    fix: 'Free the port, fabric retries; or choose another with --http',
+  };
+  return [...(silent === null ? [] : [silent]), ...(http.state === 'failed' ? [taken] : [])];
+}
+
+/** One notice for all of them, so that a thousand are one line. */
+function silentHosts(member: Member): Problem | null {
+  const dead = member.directory.peers().flatMap(([peer, { nickname }]) => {
+    if (peer === member.attachments.self || member.isAlive(peer)) return [];
+    return `${nickname} (${member.neighbourhood.liveness.view(peer)?.reason === 'goodbye' ? 'it was stopped' : 'silent'})`;
+  });
+  if (dead.length === 0) return null;
+  const more = dead.length > NAMED_MAX ? ` and ${dead.length - NAMED_MAX} more` : '';
+  return {
+    code: 'peer-dead',
+    what: 'not all hosts of the cluster answer',
+    why: `${dead.slice(0, NAMED_MAX).join(', ')}${more}`,
+    fix: 'Start fabric there, or check TCP 6783 on the way; if one is gone for good: fabric rmpeer HOST',
+  };
+}
+
+function nameOf(member: Member, peer: Route['peer']): string {
+  return member.directory.peer(peer)?.nickname ?? peer;
 }
 
 function notJoined(mesh: Mesh | null): Problem {

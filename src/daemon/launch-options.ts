@@ -5,6 +5,7 @@ import { type Cidr, formatIp, parseCidr, parseIp } from '../base/address.ts';
 import { parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { checkDnsFlags, type DnsFlags, type DnsOptions } from './dns-options.ts';
+import { checkHttpFlag, type HttpSetting } from './http/http-options.ts';
 
 export const RANGE_DEFAULT = '10.32.0.0/12';
 export const LEASE_PREFIX_DEFAULT = 24;
@@ -49,6 +50,7 @@ export interface LaunchOptions {
   readonly dns: DnsOptions;
   /** Whether Docker finds its plugin here. */
   readonly docker: boolean | null;
+  readonly http: HttpSetting | null;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
@@ -71,6 +73,7 @@ export interface LaunchFlags extends DnsFlags {
   readonly datapath?: string;
   readonly trustedSubnets?: string;
   readonly docker?: boolean;
+  readonly http?: string;
   readonly logLevel?: string;
   readonly stateDir: string;
   readonly runDir: string;
@@ -105,6 +108,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     trustedSubnets: flags.trustedSubnets === undefined ? null : checkTrustedSubnets(flags.trustedSubnets),
     dns: checkDnsFlags(flags),
     docker: flags.docker ?? null,
+    http: flags.http === undefined ? null : checkHttpFlag(flags.http),
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),

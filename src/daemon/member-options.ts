@@ -11,6 +11,7 @@ import type { Datapath } from '../router/datapath.ts';
 import type { FramePort } from '../router/pcap/frame-port.ts';
 import type { OpenNamespace } from './attachment-ports.ts';
 import type { HostDatapath } from './datapath-choice.ts';
+import type { Tell } from './events/event-kinds.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { NameSockets } from './name-server.ts';
 import type { Settings } from './settings.ts';
@@ -46,6 +47,10 @@ export interface MemberOptions {
   readonly log: Log;
   readonly host: HostNetwork;
   readonly mesh: MeshPort;
+  /** What an operator may want to know of. */
+  readonly tell: Tell;
+  /** Gossip: all that this host heard of has come, so many milliseconds after the first of it. */
+  readonly caughtUp: (ms: number) => void;
   /** MTU of the underlay interface, bytes. */
   readonly underlayMtu: number;
   /** Local address of the UDP socket. */

@@ -26,6 +26,8 @@ import type { Attachments } from './attachments.ts';
 import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
+import { ElsewhereNews } from './events/elsewhere-news.ts';
+import { LeaseNews } from './events/lease-news.ts';
 import type { Examiner } from './examiner.ts';
 import { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
@@ -39,11 +41,12 @@ import { openExaminer } from './open-examiner.ts';
 import { openGossip } from './open-gossip.ts';
 import { openIpam } from './open-ipam.ts';
 import { openNames } from './open-names.ts';
+import { openPresence } from './open-presence.ts';
 import { openRoutes } from './open-routes.ts';
 import { openSlot } from './open-slot.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
-import { OwnPresence } from './own-presence.ts';
+import type { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
@@ -51,7 +54,6 @@ import { Removals } from './removals.ts';
 import { StoreGuard } from './store-guard.ts';
 import { knowsOthers, SyncGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
-import { PROTOCOL, VERSION } from './version.ts';
 import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
 /** How long a first launch waits for the host's own address; after a restart host0 still stands, so nothing waits. */
@@ -84,6 +86,8 @@ export class Member {
   readonly host: HostNetwork;
   readonly #options: MemberOptions;
   readonly #own: OwnRecords;
+  readonly #leaseNews: LeaseNews;
+  readonly #elsewhere: ElsewhereNews;
   readonly #presence: OwnPresence;
   readonly #keepers: ClaimKeeper;
   readonly #allocator: Allocator;
@@ -102,6 +106,7 @@ export class Member {
   constructor(options: MemberOptions) {
     const { identity, genesis, store, clock, timers, random, crypto, log, host } = options;
     const { keys } = identity;
+    const { tell } = options;
     this.#options = options;
     this.store = store;
     this.host = host;
@@ -128,6 +133,8 @@ export class Member {
       },
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
     });
+    this.#leaseNews = new LeaseNews(tell);
+    this.#elsewhere = new ElsewhereNews(keys.peer, timers, tell);
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.neighbourhood.wrote());
     this.neighbourhood = new Neighbourhood({
       self: keys.peer,
@@ -139,6 +146,7 @@ export class Member {
       refute: () => this.#own.refute(),
       judged: (peer, view) => this.#peers.livenessChanged(peer, view),
       failed: (error) => this.#guard.failed(error),
+      caughtUp: options.caughtUp,
     });
     this.ipam = openIpam(options, this.facts, {
       // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
@@ -187,6 +195,7 @@ export class Member {
     });
     this.tunnels = openTunnels(options, {
       datapath: this.slot,
+      turned: (peer, turn) => this.#peers.tunnelTurned(peer, turn),
       placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
       isRemoved: (peer) => this.removals.isRemoved(peer),
       probed: (peer, bytes) => this.examiner.probed(peer, bytes),
@@ -197,6 +206,7 @@ export class Member {
     this.#peers = new PeerUpkeep({
       self: keys.peer,
       log,
+      tell,
       timers,
       directory: this.directory,
       neighbourhood: this.neighbourhood,
@@ -206,25 +216,12 @@ export class Member {
       vxlan: this.vxlan,
       mesh: options.mesh,
     });
-    this.#keepers = keptByAll(this.routes, this.names);
-    this.#presence = new OwnPresence({
-      self: keys.peer,
-      log,
-      timers,
+    this.#keepers = keptByAll(this.routes, this.names, this.#elsewhere);
+    this.#presence = openPresence(options, {
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
       claims: this.#keepers,
-      peerRecord: {
-        ...PROTOCOL,
-        nickname: options.settings.nickname,
-        version: VERSION,
-        bootId: options.bootId,
-        identityKey: keys.identityKey,
-        staticKey: keys.staticKey,
-        networks: [DEFAULT_VNI],
-      },
-      endpoints: () => options.endpoints(),
       leases: () => this.ipam.records(),
       votes: () => this.ipam.votes(),
       cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
@@ -304,6 +301,7 @@ export class Member {
     await this.attachments.reconcile({ starting: true });
     await this.names.start();
     this.#started = true;
+    this.#elsewhere.start();
     await host.guardAgainstLoops({ livesOn: (mac) => this.routes.placeElsewhere(DEFAULT_VNI, mac) });
     await host.watch(() => this.#reconciler.request());
     this.#reconciler.every(RECONCILE_EVERY_MS, this.#options.timers);
@@ -322,6 +320,7 @@ export class Member {
   /** Ends what runs in this process; the kernel's network stays as it is. */
   async stop({ release = false } = {}): Promise<void> {
     this.#started = false;
+    this.#elsewhere.stop();
     this.#presence.stop();
     this.place.stop();
     this.examiner.stop();
@@ -438,6 +437,7 @@ export class Member {
       this.#reconsider = null;
       this.routes.reconsiderAll();
       this.#allocator.changed();
+      this.#leaseNews.changed(this.ipam.leases().filter(({ peer }) => peer === this.attachments.self));
     });
   }
 }

@@ -5,6 +5,7 @@ import type { Clock, Timers } from '../base/capabilities.ts';
 import type { FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { Gossip } from '../gossip/gossip.ts';
+import { NewsLag } from '../gossip/news-lag.ts';
 import { PeerLiveness, type PeerView } from '../gossip/peer-liveness.ts';
 import { Rumours } from '../gossip/rumours.ts';
 import type { CloseReason } from '../host/mesh/connection.ts';
@@ -25,11 +26,15 @@ export interface NeighbourhoodPorts {
   judged(peer: PeerId, view: PeerView): void;
   /** A core could not store what it had to: expected, and tried again. */
   failed(error: FabricError): void;
+  /** Gossip: all that this host heard of has come, so many milliseconds after the first of it. */
+  caughtUp(ms: number): void;
 }
 
 export class Neighbourhood {
   readonly liveness: PeerLiveness;
   readonly rumours: Rumours;
+  /** How far this host is behind its neighbours. */
+  readonly lag: NewsLag;
   readonly #ports: NeighbourhoodPorts;
   readonly #gossipTicker: Ticker;
   readonly #livenessTicker: Ticker;
@@ -45,8 +50,9 @@ export class Neighbourhood {
       versionOf: (peer) => (peer === self || ports.isMember(peer) ? gossip.version(peer) : 0),
       refute: () => ports.refute(),
     });
+    this.lag = new NewsLag(clock, (ms) => ports.caughtUp(ms));
     const failed = (error: FabricError): void => ports.failed(error);
-    this.#gossipTicker = new Ticker(timers, () => gossip.tick(), failed);
+    this.#gossipTicker = new Ticker(timers, () => this.#gossipTick(), failed);
     const tick = (): number => Math.min(this.liveness.tick(), this.rumours.tick());
     this.#livenessTicker = new Ticker(timers, tick, failed);
   }
@@ -100,8 +106,10 @@ export class Neighbourhood {
 
   message(peer: PeerId, channel: 'gossip' | 'life', bytes: Uint8Array): void {
     this.liveness.heard(peer);
-    if (channel === 'gossip') this.#ports.gossip.receive(peer, bytes);
-    else this.rumours.receive(peer, bytes);
+    if (channel === 'gossip') {
+      this.#ports.gossip.receive(peer, bytes);
+      this.lag.observe(this.#ports.gossip.missing);
+    } else this.rumours.receive(peer, bytes);
     this.wrote();
     this.#livenessTicker.wake(this.rumours.dueMs());
   }
@@ -109,6 +117,12 @@ export class Neighbourhood {
   writable(peer: PeerId): void {
     this.#ports.gossip.writable(peer);
     this.rumours.writable(peer);
+  }
+
+  #gossipTick(): number {
+    const dueMs = this.#ports.gossip.tick();
+    this.lag.observe(this.#ports.gossip.missing);
+    return dueMs;
   }
 }
 

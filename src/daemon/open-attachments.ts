@@ -30,7 +30,7 @@ export function openAttachments(
   facts: NetworkFacts,
   { directory, routes, ...wiring }: AttachmentWiring,
 ) {
-  const { store, clock, timers, random, crypto, log, host, settings, genesis, kernelBootId, openNamespace } = options;
+  const { store, clock, timers, random, crypto, log, tell, host, settings, genesis, kernelBootId } = options;
   const network = {
     range: facts.v4.range,
     range6: facts.v6?.range ?? null,
@@ -54,10 +54,11 @@ export function openAttachments(
     random,
     crypto,
     log,
+    tell,
     entries,
     host,
     network,
-    openNamespace,
+    openNamespace: options.openNamespace,
   };
   return { entries, reservations, attachments: new Attachments(ports, reservations) };
 }

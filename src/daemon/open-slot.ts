@@ -16,11 +16,11 @@ export interface SlotParts {
 }
 
 export function openSlot(
-  { log, timers, clock, settings, openDatapath }: MemberOptions,
+  { log, timers, clock, settings, tell, openDatapath }: MemberOptions,
   parts: SlotParts,
 ): DatapathSlot {
   const { facts, tunnels, tables, learned } = parts;
-  return new DatapathSlot({
+  const slot: DatapathSlot = new DatapathSlot({
     log,
     timers,
     choice: new DatapathChoice(settings.datapath, clock),
@@ -35,7 +35,14 @@ export function openSlot(
       learned,
     },
     tables,
-    started: (left) => tunnels().begin(left),
-    replaced: () => tunnels().close(),
+    started: (left) => {
+      tell({ kind: 'datapath-started', what: `the ${slot.name} datapath moves frames` });
+      tunnels().begin(left);
+    },
+    replaced: () => {
+      tell({ kind: 'datapath-failed', what: `no frame crosses between hosts: ${slot.failure}` });
+      tunnels().close();
+    },
   });
+  return slot;
 }

@@ -30,11 +30,12 @@ export function openTunnels(
     datapath,
     wake,
     placed,
+    turned,
     isRemoved,
     probed,
   }: { readonly datapath: TunnelDatapath; isRemoved(peer: PeerId): boolean } & Pick<
     TunnelEvents,
-    'wake' | 'placed' | 'probed'
+    'wake' | 'placed' | 'turned' | 'probed'
   >,
 ): Tunnels {
   const { identity, genesis, crypto, clock, random, store, log, underlayMtu } = options;
@@ -73,6 +74,7 @@ export function openTunnels(
     events: {
       peerSeen: ({ peer }) => log.debug('a member that gossip has not named yet opened a tunnel', { peer }),
       placed,
+      ...(turned === undefined ? {} : { turned }),
       ...(probed === undefined ? {} : { probed }),
       wake,
     },

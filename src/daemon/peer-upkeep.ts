@@ -4,19 +4,31 @@
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type { PeerRecord } from '../base/records.ts';
-import type { PeerView } from '../gossip/peer-liveness.ts';
+import type { LivenessReason, PeerView } from '../gossip/peer-liveness.ts';
 import type { PeerCounters, TableChange } from '../router/datapath.ts';
 import type { Routes } from '../router/routes.ts';
+import type { TunnelEvents } from '../router/tunnel-options.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import type { Directory } from './directory.ts';
+import type { EventKind, Tell } from './events/event-kinds.ts';
 import type { MeshPort } from './member-options.ts';
 import type { Neighbourhood } from './neighbourhood.ts';
 import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
+const WORDS: Readonly<Record<LivenessReason, string>> = {
+  'link-up': 'answers',
+  'link-lost': 'is not linked any more',
+  vouched: 'lives, as others say',
+  silent: 'is silent: dead',
+  goodbye: 'was stopped',
+  'known-only': 'is known',
+};
+
 export interface PeerUpkeepPorts {
   readonly self: PeerId;
   readonly log: Log;
+  readonly tell: Tell;
   readonly timers: Timers;
   readonly directory: Pick<Directory, 'peer' | 'peers'>;
   readonly neighbourhood: Pick<Neighbourhood, 'met'> & {
@@ -43,7 +55,8 @@ export class PeerUpkeep {
   recordChanged(author: PeerId, before: PeerRecord | null): void {
     const { self, directory, tunnels, neighbourhood, slot, vxlan } = this.#ports;
     if (author === self) return;
-    const { staticKey, endpoints, bootId } = directory.peer(author)!;
+    const { staticKey, endpoints, bootId, nickname } = directory.peer(author)!;
+    if (before === null) this.#tell('peer-new', author, `host ${nickname} belongs to the cluster`);
     if (before !== null && before.bootId !== bootId) {
       tunnels.renew(author); // it restarted: its sessions are gone
       vxlan?.restarted(author);
@@ -57,6 +70,7 @@ export class PeerUpkeep {
 
   recordGone(author: PeerId): void {
     const { tunnels, neighbourhood, slot, vxlan } = this.#ports;
+    this.#tell('peer-gone', author, `host ${author} has left the cluster`);
     tunnels.removePeer(author);
     vxlan?.forget(author);
     neighbourhood.rumours.forget(author);
@@ -68,9 +82,18 @@ export class PeerUpkeep {
     const { directory, log, routes, slot, vxlan } = this.#ports;
     const nickname = directory.peer(peer)?.nickname ?? null;
     log.info(`peer ${state}`, { peer, nickname, reason });
+    // Of a host that gossip has just named nothing is known: that is no news.
+    if (reason !== 'known-only') this.#tell(`peer-${state}`, peer, `host ${nickname ?? peer} ${WORDS[reason]}`);
     vxlan?.learn(peer, { alive: this.isAlive(peer) });
     routes.reconsider(peer);
     slot.applyTables([this.floodList()]);
+  }
+
+  /** Its tunnel came up or could not be made. */
+  tunnelTurned(peer: PeerId, turn: Parameters<NonNullable<TunnelEvents['turned']>>[1]): void {
+    const nickname = this.#ports.directory.peer(peer)?.nickname ?? peer;
+    if (turn.to === 'established') this.#tell('tunnel-established', peer, `the tunnel to ${nickname} is up`);
+    else this.#tell('tunnel-failed', peer, `no tunnel to ${nickname}: ${turn.reason}`);
   }
 
   /** Who is heard through its tunnel lives, though its daemon may be restarting. */
@@ -96,6 +119,10 @@ export class PeerUpkeep {
 
   stop(): void {
     this.#knownPeersDue?.();
+  }
+
+  #tell(kind: EventKind, peer: PeerId, what: string): void {
+    this.#ports.tell({ kind, what, peer });
   }
 
   /** Many records arrive at once: the dialler is told once. */

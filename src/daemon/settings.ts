@@ -5,6 +5,7 @@ import { formatCidr } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import { type DnsSettings, mergeDnsSettings } from './dns-options.ts';
+import { HTTP_DEFAULT, type HttpSetting } from './http/http-options.ts';
 import type { DatapathWish, LaunchOptions } from './launch-options.ts';
 import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
 
@@ -20,6 +21,7 @@ export interface Settings {
   readonly dns: DnsSettings;
   /** For how long lease voters promise, milliseconds; 0: off. Absent, as in older versions' stores: the default. */
   readonly leaseTimeMs?: number;
+  readonly http: HttpSetting;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** True: Docker finds its plugin here. */
@@ -73,6 +75,7 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
     datapath: options.datapath ?? remembered?.datapath ?? 'auto',
     trustedSubnets: options.trustedSubnets?.map(formatCidr) ?? remembered?.trustedSubnets ?? [],
     dns: mergeDnsSettings(options.dns, remembered?.dns),
+    http: options.http ?? remembered?.http ?? HTTP_DEFAULT,
     exposed: remembered?.exposed ?? true,
     docker: options.docker ?? remembered?.docker ?? false,
     targets,

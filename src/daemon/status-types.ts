@@ -16,6 +16,14 @@ export interface Problem {
   readonly fix: string;
 }
 
+export interface Health {
+  /** True without problems: this host does what it is for. */
+  readonly ok: boolean;
+  readonly problems: readonly Problem[];
+  /** What somebody should know, though this host works: a host that is off, a port that is taken. Same shape. */
+  readonly notices: readonly Problem[];
+}
+
 export interface PeerRow {
   readonly id: string;
   readonly nickname: string;
@@ -122,6 +130,14 @@ export interface DockerFacts {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** The HTTP port: metrics, health, status and events, for reading. */
+export interface HttpFacts {
+  readonly state: 'off' | 'serving' | 'failed';
+  /** `127.0.0.1:6784`; null when it is off. */
+  readonly address: string | null;
+  readonly reason: string | null;
+}
+
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
@@ -131,7 +147,7 @@ export interface TargetRow {
 
 export interface Status {
   readonly apiVersion: string;
-  readonly health: { readonly ok: boolean; readonly problems: readonly Problem[] };
+  readonly health: Health;
   readonly self: {
     readonly id: string;
     readonly nickname: string;
@@ -172,6 +188,7 @@ export interface Status {
   readonly dns: readonly DnsRow[];
   readonly nameServer: NameServerFacts;
   readonly docker: DockerFacts;
+  readonly http: HttpFacts;
   readonly targets: readonly TargetRow[];
 }
 

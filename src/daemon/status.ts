@@ -9,8 +9,6 @@ import type { TunnelStatus } from '../router/tunnel-options.ts';
 import type { PathView } from '../router/vxlan/vxlan-path.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import type { AttachmentEntry } from './attachment-store.ts';
-import { dockerProblems, findProblems } from './health.ts';
-import { leaseProblems } from './lease-problems.ts';
 import type { Member } from './member.ts';
 import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
@@ -18,6 +16,8 @@ import {
   type AttachmentRow,
   type DnsRow,
   type DockerFacts,
+  type Health,
+  type HttpFacts,
   type LeaseRow,
   type PeerRow,
   type ReservationRow,
@@ -37,21 +37,17 @@ export interface StatusFacts {
   readonly mtu: number | null;
   readonly member: Member | null;
   readonly mesh: Mesh | null;
+  readonly health: Health;
+  readonly http: HttpFacts;
   readonly nowMs: number;
   readonly docker: DockerFacts;
 }
 
 export function buildStatus(facts: StatusFacts): Status {
-  const { member, mesh, settings } = facts;
-  const peers = member === null ? [] : peerRows(member, mesh, facts);
-  const problems = [
-    ...findProblems(member, mesh),
-    ...(member === null ? [] : leaseProblems(member.ipam, { peers, uptimeMs: facts.uptimeMs })),
-    ...dockerProblems(facts.docker),
-  ];
+  const { member, mesh, settings, health, http } = facts;
   return {
     apiVersion: STATUS_API_VERSION,
-    health: { ok: problems.length === 0, problems },
+    health,
     self: {
       id: facts.self,
       nickname: settings.nickname,
@@ -61,7 +57,7 @@ export function buildStatus(facts: StatusFacts): Status {
     },
     datapath: datapathFacts(facts),
     networks: member === null ? [] : [networkRow(member, settings.bridge)],
-    peers,
+    peers: member === null ? [] : peerRows(member, mesh, facts),
     tunnels: member === null ? [] : tunnelRows(member),
     routes: member === null ? [] : routeRows(member),
     leases: member === null ? [] : leaseRows(member),
@@ -70,6 +66,7 @@ export function buildStatus(facts: StatusFacts): Status {
     dns: member === null ? [] : dnsRows(member),
     nameServer: nameServerFacts(facts),
     docker: facts.docker,
+    http,
     targets: targetRows(mesh),
   };
 }
@@ -133,7 +130,8 @@ function peerRows(member: Member, mesh: Mesh | null, { self, nowMs }: StatusFact
     .sort((a, b) => (a.nickname < b.nickname ? -1 : a.nickname > b.nickname ? 1 : a.id < b.id ? -1 : 1));
 }
 
-function tunnelRows(member: Member): TunnelRow[] {
+/** Cheap enough for each scrape: a row per known host. */
+export function tunnelRows(member: Member): TunnelRow[] {
   const stats = new Map<PeerId, PeerCounters>(member.slot.stats().peers.map((counters) => [counters.peer, counters]));
   return member.tunnels.statuses().map((tunnel) => {
     const counters = stats.get(tunnel.peer);

@@ -242,13 +242,18 @@ export class Gossip {
     while (this.#replica.hasUnsaved) this.#persist();
   }
 
+  /** States that neighbours have and we still lack. */
+  get missing(): number {
+    return this.#fetch.size;
+  }
+
   stats(): GossipStats {
     return {
       authors: this.#replica.table.size,
       links: this.#links.size,
       stateBytes: this.#replica.table.bytes,
       ownVersion: this.version(this.#self),
-      missing: this.#fetch.size,
+      missing: this.missing,
       messagesSent: this.#sent.read(),
       messagesReceived: this.#received.read(),
       bytesSent: this.#bytesSent,

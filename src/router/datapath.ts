@@ -177,6 +177,8 @@ export interface Datapath {
   /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;
+  /** Of the process that moves the frames; absent: this one. */
+  readonly pid?: number | undefined;
   /** Features of the machine that it does without, by name; absent: it needs none. */
   readonly lacks?: readonly string[];
   /** Absent: the datapath ends with its control side. */

@@ -67,6 +67,8 @@ export class Routes {
   readonly #byAuthor = new Map<PeerId, Set<string>>();
   /** The MACs whose installed claims name an address, oldest first: the last one answers for it. */
   readonly #neighbours = new Map<string, readonly Mac[]>();
+  /** The MACs with a claim that is refused or lost: few, and looked at often. */
+  readonly #doubted = new Set<string>();
   /** Who claims addresses that no lease covers. */
   readonly #free = new FreeClaims((author) => author === this.#ports.self || this.#ports.isAlive(author));
 
@@ -100,7 +102,10 @@ export class Routes {
     this.#byAuthor.get(author)?.delete(key);
     const rivals = this.#leaveFree(author, before);
     this.#settle(contest);
-    if (contest.claims.size === 0) this.#contests.delete(key);
+    if (contest.claims.size === 0) {
+      this.#contests.delete(key);
+      this.#doubted.delete(key);
+    }
     this.#settleRivals(rivals);
   }
 
@@ -151,28 +156,20 @@ export class Routes {
     return this.#free.holder(network, ip);
   }
 
+  /** How many MACs are claimed. */
+  get size(): number {
+    return this.#contests.size;
+  }
+
   list(): readonly Route[] {
-    const rows: Route[] = [];
-    for (const contest of this.#contests.values()) {
-      const winner = this.#winner(contest);
-      for (const [author, record] of contest.claims) {
-        const objection = this.#objection(author, record);
-        const state: RouteState = objection?.state ?? (winner?.author === author ? 'active' : 'duplicate');
-        const reason =
-          objection?.reason ?? (state === 'duplicate' ? `${winner?.author} holds this MAC with a newer claim` : null);
-        rows.push({
-          network: record.network,
-          mac: record.mac,
-          ips: record.ips,
-          peer: author,
-          local: author === this.#ports.self,
-          sequence: record.sequence,
-          state,
-          reason,
-        });
-      }
-    }
-    return rows;
+    return [...this.#contests.values()].flatMap((contest) => this.#rows(contest));
+  }
+
+  /** The claims that are not believed, or that another one beat: those of {@link list} that are `refused` or `duplicate`. */
+  doubted(): readonly Route[] {
+    return [...this.#doubted]
+      .flatMap((key) => this.#rows(this.#contests.get(key)!))
+      .filter(({ state }) => state === 'refused' || state === 'duplicate');
   }
 
   /** All changes that build today's tables from nothing: for a datapath that starts anew. */
@@ -188,6 +185,25 @@ export class Routes {
       changes.push({ kind: 'neighbour', network, ip, mac: macs.at(-1)! });
     }
     return changes;
+  }
+
+  #rows(contest: Contest): readonly Route[] {
+    const winner = this.#winner(contest);
+    return [...contest.claims].map(([author, record]) => {
+      const objection = this.#objection(author, record);
+      const state: RouteState = objection?.state ?? (winner?.author === author ? 'active' : 'duplicate');
+      const lost = state === 'duplicate' ? `${winner?.author} holds this MAC with a newer claim` : null;
+      return {
+        network: record.network,
+        mac: record.mac,
+        ips: record.ips,
+        peer: author,
+        local: author === this.#ports.self,
+        sequence: record.sequence,
+        state,
+        reason: objection?.reason ?? lost,
+      };
+    });
   }
 
   /** Adds the free addresses of a claim; returns the claims that now compete with it. */
@@ -232,6 +248,9 @@ export class Routes {
     const to = winner === null ? null : winner.author === this.#ports.self ? ('local' as const) : winner.author;
     const sinceMs = installed !== null && installed.to === to ? installed.sinceMs : this.#ports.nowMs();
     const target = winner === null || to === null ? null : { to, ips: winner.record.ips, sinceMs };
+    const key = contestKey(network, mac);
+    if (this.#isDoubted(contest, winner)) this.#doubted.add(key);
+    else this.#doubted.delete(key);
     const changes: TableChange[] = [];
     if (target === null) {
       if (installed !== null) changes.push({ kind: 'mac-gone', network, mac });
@@ -261,6 +280,14 @@ export class Routes {
     }
     this.#neighbours.set(key, after);
     return before.at(-1) === after.at(-1) ? [] : [{ kind: 'neighbour', network, ip, mac: after.at(-1)! }];
+  }
+
+  /** Its only claim won, or is of a dead host: no doubt. */
+  #isDoubted({ claims }: Contest, winner: Claim | null): boolean {
+    if (claims.size > 1) return true;
+    const [only] = claims;
+    if (only === undefined || winner !== null) return false;
+    return this.#objection(only[0], only[1])?.state !== 'stale';
   }
 
   #winner(contest: Contest): Claim | null {

@@ -65,6 +65,7 @@ export class TunnelInitiator {
       const tried = peer.candidates.map(formatEndpoint).join(', ');
       const hint = peer.trouble ?? 'UDP must pass in both directions and both hosts need the same token';
       peer.gaveUp = true;
+      this.#peers.count('gaveUp');
       this.#fail(peer, `no answer for ${REKEY_ATTEMPT_MS / 1000} s from ${tried}: ${hint}`);
       this.#options.log.warn('tunnel handshake gave up', { peer: peer.peer, tried, hint });
     } else if (nowMs >= series.retryAtMs) {
@@ -155,6 +156,7 @@ export class TunnelInitiator {
     series.endpoint = endpoint;
     const timing = { attempts: series.attempts, endpoints: candidates.length, patient: peer.gaveUp };
     series.retryAtMs = nowMs + retryDelayMs(timing, random.fraction());
+    this.#peers.count('initiations');
     datapath.sendRaw(handshake.datagram, endpoint);
   }
 
@@ -203,7 +205,7 @@ export class TunnelInitiator {
     const rekey = peer.slots.current !== null;
     peer.slots.establish(session);
     datapath.addSession({ peer: peer.peer, localIndex, remoteIndex, cipher: payload.cipher, ...keys, facts: session });
-    this.#peers.sendOn(peer, session, nowMs);
+    this.#peers.sendOn(peer, session, { rekey, nowMs });
     // The responder sends nothing on the session before it has heard us on it.
     datapath.sendKeepalive(peer.peer);
     const fields = { peer: peer.peer, endpoint: formatEndpoint(from), cipher: payload.cipher };
@@ -229,7 +231,9 @@ export class TunnelInitiator {
 
   #fail(peer: TunnelPeer, failure: string): void {
     this.cancel(peer);
+    const isNews = peer.failure === null && peer.slots.current === null;
     peer.failure = failure;
+    if (isNews) this.#options.events.turned?.(peer.peer, { to: 'failed', reason: failure });
   }
 
   #discard(series: HandshakeSeries): void {

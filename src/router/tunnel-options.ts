@@ -90,6 +90,11 @@ export interface TunnelEvents {
   placed(peer: PeerId, place: { readonly endpoint: Endpoint; readonly pathMtu: number | null }): void;
   /** The peer answered a datagram of {@link Tunnels.prod} or of the search for the path's MTU, of that size. Absent: nobody waits. */
   probed?(peer: PeerId, bytes: number): void;
+  /** A tunnel came up that was down, or a series of tries ended without an answer. New keys of a live tunnel are no news. */
+  turned?(
+    peer: PeerId,
+    turn: { readonly to: 'established' } | { readonly to: 'failed'; readonly reason: string },
+  ): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;
 }
@@ -114,6 +119,18 @@ export interface TunnelStatus {
   readonly unansweredMs: number | null;
   /** Clock.monotonicMs of the last datagram that proved to be the peer's, as far as the control side knows; null: none. */
   readonly heardMs: number | null;
+}
+
+/** Handshakes since start. */
+export interface HandshakeCounts {
+  /** Initiations that we sent, tries that were repeated included. */
+  readonly initiations: number;
+  /** Sessions of tunnels that were down. */
+  readonly established: number;
+  /** New keys of tunnels that were up. */
+  readonly rekeyed: number;
+  /** Series of tries that ended without an answer. */
+  readonly gaveUp: number;
 }
 
 /** Why a handshake datagram was dropped (docs/drops.md). */

@@ -4,7 +4,7 @@
 
 import type { PeerId } from '../base/ids.ts';
 import { Capability } from './handshake-payload.ts';
-import { TUNNEL_DROPS, type TunnelDrop, type TunnelOptions } from './tunnel-options.ts';
+import { type HandshakeCounts, TUNNEL_DROPS, type TunnelDrop, type TunnelOptions } from './tunnel-options.ts';
 import { TunnelPeer } from './tunnel-peer.ts';
 import type { Session } from './tunnel-sessions.ts';
 
@@ -14,6 +14,7 @@ export class TunnelPeers {
   readonly #peers = new Map<PeerId, TunnelPeer>();
   readonly #byIndex = new Map<number, TunnelPeer>();
   readonly #drops = Object.fromEntries(TUNNEL_DROPS.map((reason) => [reason, 0])) as Record<TunnelDrop, number>;
+  readonly #handshakes = { initiations: 0, established: 0, rekeyed: 0, gaveUp: 0 };
 
   constructor(options: TunnelOptions, peersMax: number) {
     this.#options = options;
@@ -83,9 +84,22 @@ export class TunnelPeers {
     return { ...this.#drops };
   }
 
-  /** The session has become the peer's current one: its datagrams go out on it, to where it was made. */
-  sendOn(peer: TunnelPeer, session: Session, nowMs: number): void {
+  count(what: keyof HandshakeCounts): void {
+    this.#handshakes[what]++;
+  }
+
+  get handshakes(): HandshakeCounts {
+    return { ...this.#handshakes };
+  }
+
+  /**
+   * The session has become the peer's current one: its datagrams go out on it, to where it was made. `rekey`: another one was
+   * before it.
+   */
+  sendOn(peer: TunnelPeer, session: Session, { rekey, nowMs }: { rekey: boolean; nowMs: number }): void {
     const { datapath, events } = this.#options;
+    this.count(rekey ? 'rekeyed' : 'established');
+    if (!rekey) events.turned?.(peer.peer, { to: 'established' });
     peer.endpoint = session.endpoint;
     datapath.setEndpoint(peer.peer, session.endpoint);
     const another = peer.agreedMtu !== session.pathMtu;

@@ -140,7 +140,7 @@ export class TunnelResponder {
     const rekey = peer.slots.current !== null;
     const session = peer.slots.confirm(localIndex);
     if (session === null) return null;
-    this.#peers.sendOn(peer, session, nowMs);
+    this.#peers.sendOn(peer, session, { rekey, nowMs });
     const fields = { peer: peer.peer, endpoint: formatEndpoint(session.endpoint), cipher: session.cipher };
     if (rekey) this.#options.log.debug('tunnel has new keys', fields);
     else this.#options.log.info('tunnel established', fields);

@@ -16,7 +16,13 @@ import { Tai64nSource } from './tai64n.ts';
 import { type LeftTunnels, TunnelAdopter } from './tunnel-adopter.ts';
 import { TunnelInitiator } from './tunnel-initiator.ts';
 import { HandshakeLoad } from './tunnel-load.ts';
-import { TUNNEL_LIMITS, type TunnelDrop, type TunnelOptions, type TunnelStatus } from './tunnel-options.ts';
+import {
+  type HandshakeCounts,
+  TUNNEL_LIMITS,
+  type TunnelDrop,
+  type TunnelOptions,
+  type TunnelStatus,
+} from './tunnel-options.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import { TunnelPeers } from './tunnel-peers.ts';
 import { RecentPeers } from './tunnel-recent.ts';
@@ -235,15 +241,19 @@ export class Tunnels {
     return Math.max(0, nextMs - nowMs);
   }
 
-  /** All known peers, in no order. */
   /** Null for a peer that is not known. */
   status(peer: PeerId): TunnelStatus | null {
     return this.#peers.get(peer)?.status(this.#options.clock.monotonicMs()) ?? null;
   }
 
+  /** All known peers, in no order. */
   statuses(): readonly TunnelStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
     return [...this.#peers.all()].map((peer) => peer.status(nowMs));
+  }
+
+  handshakes(): HandshakeCounts {
+    return this.#peers.handshakes;
   }
 
   /** Handshake datagrams dropped since start, by reason. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bytes, duration, printable, table } from '../../src/cli/table.ts';
+import { bitRate, bytes, duration, printable, table } from '../../src/cli/table.ts';
 
 test('columns are as wide as their widest cell, without blanks at the end', () => {
   expect(
@@ -31,6 +31,17 @@ test.each([
   [400 * 86_400_000, '400 d'],
 ])('%i ms is %s', (ms, text) => {
   expect(duration(ms)).toBe(text);
+});
+
+test.each([
+  [0, '0 bit/s'],
+  [124.9, '999 bit/s'],
+  [125, '1.0 kbit/s'],
+  [1.25e6, '10.0 Mbit/s'],
+  [1.25e9, '10.0 Gbit/s'],
+  [1e15, '8000.0 Tbit/s'],
+])('%f bytes a second are %s', (rate, text) => {
+  expect(bitRate(rate)).toBe(text);
 });
 
 test.each([

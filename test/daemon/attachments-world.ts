@@ -111,6 +111,7 @@ export function setUp({
       random: new SeededRandom(7),
       crypto: nodeCrypto,
       log,
+      tell: () => undefined,
       entries,
       host: points.over('host', host, ['addContainer', 'addressContainer', 'removeContainer', 'adoptContainer']),
       openNamespace: () => world.openNamespace(),

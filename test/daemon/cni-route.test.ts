@@ -12,9 +12,17 @@ const GRANT = '{"cniVersion":"1.0.0","ips":[{"address":"10.32.9.7/24"}]}';
 function setUp(beforeAdd: () => Promise<void> = async () => {}) {
   const backend = new FakeBackend();
   const log = new RecordingLog();
-  const route = new CniRoute({ backend, random: new SeededRandom(1), clock: new ManualClock(), log, beforeAdd });
+  const served: string[] = [];
+  const route = new CniRoute({
+    backend,
+    random: new SeededRandom(1),
+    clock: new ManualClock(),
+    log,
+    served: ({ verb, ok }) => served.push(`${verb} ${ok}`),
+    beforeAdd,
+  });
   const caller = new AbortController();
-  return { backend, log, route, caller, connection: { peerPid: PID, closed: caller.signal } };
+  return { backend, log, route, served, caller, connection: { peerPid: PID, closed: caller.signal } };
 }
 
 function body(changes: Readonly<Record<string, string>> = {}, config: object = CONFIG): Record<string, unknown> {

@@ -31,12 +31,14 @@ function setUp() {
   const clock = new ManualClock();
   const records = new Map<PeerId, PeerRecord>([[self, record({ nickname: 'a' })]]);
   const calls: string[] = [];
+  const told: string[] = [];
   let flood: readonly PeerId[] = [];
   const liveness = new PeerLiveness({ clock, changed: (peer, view) => upkeep.livenessChanged(peer, view) });
   const upkeep: PeerUpkeep = new PeerUpkeep({
     timers: systemTimers,
     self,
     log: new RecordingLog(),
+    tell: ({ kind, what }) => told.push(`${kind}: ${what}`),
     neighbourhood: {
       liveness,
       met: (peer) => liveness.known(peer),
@@ -57,7 +59,7 @@ function setUp() {
     },
     mesh: { setKnownPeers: (peers) => calls.push(`dial ${peers.map(({ peer }) => peer).join(' ')}`) },
   });
-  return { clock, records, calls, liveness, upkeep, flood: () => flood };
+  return { clock, records, calls, told, liveness, upkeep, flood: () => flood };
 }
 
 test('broadcast reaches a peer whose link came up before its record', () => {
@@ -94,6 +96,27 @@ test('a peer that restarted gets new sessions, one that only moved keeps them', 
   records.set(other, record({ bootId: '2222222222222222' as BootId }));
   upkeep.recordChanged(other, record());
   expect(calls.filter((call) => call.startsWith('renew'))).toEqual([`renew ${other}`]);
+});
+
+test('what a peer does is told in words, but not that gossip names one of which nothing is known', () => {
+  const { records, told, liveness, upkeep } = setUp();
+  records.set(other, record({ nickname: 'b' }));
+  upkeep.recordChanged(other, null);
+  expect(told).toEqual(['peer-new: host b belongs to the cluster']);
+  liveness.linkUp(other);
+  liveness.goodbye(other);
+  upkeep.tunnelTurned(other, { to: 'established' });
+  upkeep.tunnelTurned(other, { to: 'failed', reason: 'no answer' });
+  records.delete(other);
+  upkeep.recordGone(other);
+  expect(told.slice(1)).toEqual([
+    'peer-alive: host b answers',
+    'peer-dead: host b was stopped',
+    'tunnel-established: the tunnel to b is up',
+    'tunnel-failed: no tunnel to b: no answer',
+    `peer-gone: host ${other} has left the cluster`,
+  ]);
+  upkeep.stop();
 });
 
 test('our own record concerns nobody', () => {

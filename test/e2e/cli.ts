@@ -29,6 +29,10 @@ const WITHOUT_DAEMON: readonly Row[] = [
   [['attach', 'nonsense'], USAGE, /pid:N, netns:NAME/],
   [['status', 'nonsense'], USAGE, /no status section nonsense/],
   [['status', '--limit', 'x'], USAGE, /--limit x/],
+  [['status', '--peer', 'x'], USAGE, /chosen in a section/],
+  [['events'], UNREACHABLE, /no fabric daemon answers/],
+  [['events', '--limit', '0'], USAGE, /--limit 0/],
+  [['events', '--kind', 'x'], USAGE, /--kind x is unknown/],
   [['lunch'], USAGE, /unknown command 'lunch'.*\n.*launch/],
   [['status', '--jsn'], USAGE, /unknown option '--jsn'/],
   [['launch', '--join', '192.0.2.1'], USAGE, /--join needs the cluster's token/],
@@ -47,11 +51,13 @@ const WITHOUT_DAEMON: readonly Row[] = [
   [['launch', '--log-level', 'loud'], USAGE, /--log-level loud/],
   [['launch', '--datapath', 'magic'], USAGE, /--datapath magic is unknown/],
   [['launch', '--datapath', 'vxlan'], USAGE, /--datapath vxlan needs --trusted-subnets/],
+  [['launch', '--http', '0.0.0.0:6784'], USAGE, /--http 0\.0\.0\.0:6784 would be open to everybody/],
+  [['launch', '--http', 'x'], USAGE, /--http x is no address with a port/],
   [['launch', '--trusted-subnets', '192.0.2.1'], USAGE, /--trusted-subnets "192.0.2.1" is no CIDR block/],
-  ...['--http', '--ca', '--cert', '--key'].map((flag): Row => {
+  ...['--ca', '--cert', '--key'].map((flag): Row => {
     return [['launch', flag, 'x'], USAGE, new RegExp(`${flag} is not there yet`)];
   }),
-  ...['revoke', 'network', 'events', 'setup', 'doctor', 'trace', 'capture'].map((verb): Row => {
+  ...['revoke', 'network', 'doctor', 'trace', 'capture'].map((verb): Row => {
     return [[verb, 'x', '--flag'], USAGE, new RegExp(`${verb} is not there yet`)];
   }),
   [['token', 'rotate'], USAGE, /not there yet/],

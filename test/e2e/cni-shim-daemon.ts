@@ -27,6 +27,7 @@ const route = new CniRoute({
   random: new SeededRandom(1),
   clock: new ManualClock(),
   log,
+  served: () => {},
   beforeAdd: () => pending.workOff(),
 });
 const api = new LocalApi({

@@ -62,7 +62,7 @@ test(`a partition of ${PARTITION_MS / 1000} s while both hosts allocate ${CONTAI
   t.same(await unreached(before[0], onB), [], 'from a all of b are reached');
   t.same(await unreached(before[1], onA), [], 'from b all of a are reached');
   for (const host of [a, b])
-    t.same((await host.status()).health, { ok: true, problems: [] }, `${host.name} is healthy`);
+    t.same((await host.status()).health, { ok: true, problems: [], notices: [] }, `${host.name} is healthy`);
 });
 
 function attachAll(host: LabHost): Promise<LabContainer[]> {

@@ -2,6 +2,7 @@
 // needs libraries that an image of busybox alone has not.
 
 /** A command whose output is the whole answer, head and body. */
-export function httpGet(address: string, port = 80): readonly string[] {
-  return ['sh', '-c', `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 2 ${address} ${port}`];
+export function httpGet(address: string, port = 80, path = '/', headers: readonly string[] = []): readonly string[] {
+  const lines = [`GET ${path} HTTP/1.0`, ...headers, '', ''];
+  return ['sh', '-c', 'printf "$1" | busybox nc -w 2 "$2" "$3"', 'get', lines.join('\\r\\n'), address, String(port)];
 }

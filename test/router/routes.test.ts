@@ -169,6 +169,9 @@ describe('routes', () => {
           routes.reconsider(author);
         }
       }
+      const inDoubt = routes.list().filter(({ state }) => state === 'refused' || state === 'duplicate');
+      expect(new Set(routes.doubted())).toEqual(new Set(inDoubt));
+      expect(routes.size).toBe(new Set(routes.list().map((route) => route.mac)).size);
       const rebuilt = new Tables();
       rebuilt.apply(routes.tables());
       expect(rebuilt).toEqual(tables);
@@ -178,6 +181,30 @@ describe('routes', () => {
       expect(fresh.tables.macs).toEqual(tables.macs);
       expect(new Set(fresh.tables.neighbours.keys())).toEqual(new Set(tables.neighbours.keys()));
     }
+  });
+});
+
+describe('claims in doubt', () => {
+  test('are those that are refused or beaten, as long as they are', () => {
+    const owners: Record<string, PeerId> = { '10.32.1.2': C };
+    const { routes } = setUp(owners);
+    routes.claim(B, record(1, ['10.32.1.2']));
+    expect(routes.doubted()).toMatchObject([{ peer: B, state: 'refused' }]);
+    owners['10.32.1.2'] = B;
+    routes.reconsiderAll();
+    expect(routes.doubted()).toEqual([]);
+    routes.claim(A, record(1, [], 3));
+    expect(routes.doubted()).toMatchObject([{ peer: B, state: 'duplicate' }]);
+    routes.withdraw(A, DEFAULT_VNI, mac(1));
+    expect(routes.doubted()).toEqual([]);
+  });
+
+  test('of a dead host are none', () => {
+    const { routes, dead } = setUp({ '10.32.1.2': B });
+    routes.claim(B, record(1, ['10.32.1.2']));
+    dead.add(B);
+    routes.reconsider(B);
+    expect([routes.doubted(), routes.list()[0]?.state]).toEqual([[], 'stale']);
   });
 });
 

@@ -180,6 +180,8 @@ export class SimDaemon {
       openDatapath: async () => this.datapath,
       kernelBootId: kernel.bootId,
       openNamespace: () => ({ fd: 3, close: () => {} }),
+      tell: () => {},
+      caughtUp: () => {},
     });
     this.member = member;
     if (genesis.creator === identity.keys.peer) member.createCluster();
@@ -218,6 +220,7 @@ const NO_OPTIONS: LaunchOptions = {
   trustedSubnets: null,
   dns: NO_DNS_OPTIONS,
   docker: null,
+  http: null,
   stateDir: '',
   runDir: '',
   logLevel: 'info',

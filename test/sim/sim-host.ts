@@ -209,6 +209,7 @@ export class SimHost {
       trustedSubnets: [],
       dns: mergeDnsSettings(NO_DNS_OPTIONS, undefined),
       docker: false,
+      http: 'off',
       exposed: true,
       ...(this.#leaseTimeMs === undefined ? {} : { leaseTimeMs: this.#leaseTimeMs }),
       targets: this.#joins.map((host) => ({ host, port: MESH_PORT })),

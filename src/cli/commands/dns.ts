@@ -17,7 +17,7 @@ export async function dnsRemove(name: string, ips: readonly string[], { runDir }
 }
 
 export async function dnsList(options: Options): Promise<void> {
-  await status('dns', options);
+  await status('dns', undefined, options);
 }
 
 export async function dnsLookup(name: string, { runDir }: Options): Promise<void> {

@@ -15,7 +15,6 @@ interface Flags extends LaunchFlags {
   readonly token?: string;
   readonly tokenFile?: string;
   readonly detach?: boolean;
-  readonly http?: string;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -65,7 +64,6 @@ async function readTokenFile(path: string): Promise<string> {
 
 function refuseLaterFlags(flags: Flags): void {
   const later = [
-    ['--http', flags.http],
     ['--ca', flags.ca],
     ['--cert', flags.cert],
     ['--key', flags.key],

@@ -5,7 +5,7 @@ import type { ReservationRow, Status } from '../../daemon/status-types.ts';
 import { DaemonClient } from '../client.ts';
 import { usageError } from '../exit.ts';
 import { namespaceUses } from '../network-namespaces.ts';
-import { sectionText } from '../status-text.ts';
+import { sectionTable } from '../status/section-table.ts';
 
 interface Options {
   readonly runDir: string;
@@ -21,7 +21,7 @@ export async function ps({ runDir, json = false, prune = false, idle = false }: 
   const client = new DaemonClient(runDir);
   const status = await client.get<Status>('/v1/status');
   if (prune) return pruneHeld(client, [...status.attachments, ...status.reservations], { json, idle });
-  process.stdout.write(`${json ? JSON.stringify(status.attachments, null, 2) : sectionText(status, 'attachments')}\n`);
+  process.stdout.write(`${json ? JSON.stringify(status.attachments, null, 2) : sectionTable(status, 'attachments')}\n`);
 }
 
 async function pruneHeld(

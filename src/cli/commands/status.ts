@@ -1,12 +1,16 @@
-// `fabric status [section]`: one question to the daemon, shown for people or programs, once, again and again, or until the
-// network is healthy.
+// `fabric status [section [which]]`: one question to the daemon, shown for people or programs, once, again and again, or until
+// the network is healthy.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { FabricError } from '../../base/errors.ts';
 import { STATUS_SECTIONS, type Status, type StatusSection } from '../../daemon/status-types.ts';
 import { DaemonClient } from '../client.ts';
 import { usageError } from '../exit.ts';
-import { overview, sectionText } from '../status-text.ts';
+import { detailPage } from '../status/detail-page.ts';
+import { overview } from '../status/overview.ts';
+import { type Rates, ratesBetween } from '../status/rates.ts';
+import { sectionTable } from '../status/section-table.ts';
+import { select, type Wanted } from '../status/selection.ts';
 
 interface Options {
   readonly runDir: string;
@@ -15,34 +19,83 @@ interface Options {
   readonly wait?: boolean;
   readonly timeout?: string;
   readonly limit?: string;
+  readonly peer?: string;
+  readonly state?: string;
+  readonly network?: string;
+}
+
+/** What is shown of a status. */
+interface View {
+  /** Null: the overview. */
+  readonly section: StatusSection | null;
+  readonly wanted: Wanted;
+  readonly limit: number | null;
+  readonly json: boolean;
 }
 
 const WAIT_DEFAULT_S = 30;
 const POLL_MS = 100;
+const WATCH_MS = 1_000;
+/** Cursor home, clear the screen. */
+const CLEAR = '\u001b[H\u001b[2J';
 
-export async function status(sectionName: string | undefined, options: Options): Promise<void> {
+export async function status(
+  sectionName: string | undefined,
+  which: string | undefined,
+  options: Options,
+): Promise<void> {
+  const view = viewOf(sectionName, which, options);
+  const client = new DaemonClient(options.runDir);
+  if (options.wait) {
+    const healthy = await waitUntilHealthy(client, positive('--timeout', options.timeout) ?? WAIT_DEFAULT_S);
+    process.stdout.write(`${render(healthy, view, null)}\n`);
+  } else if (options.watch) await watch(client, view);
+  else process.stdout.write(`${render(await client.get<Status>('/v1/status'), view, null)}\n`);
+}
+
+function viewOf(sectionName: string | undefined, which: string | undefined, options: Options): View {
   const section = STATUS_SECTIONS.find((name) => name === sectionName) ?? null;
   if (sectionName !== undefined && section === null) {
     throw usageError(`there is no status section ${sectionName}`, `Use one of: ${STATUS_SECTIONS.join(', ')}`);
   }
-  const limit = positive('--limit', options.limit);
-  const client = new DaemonClient(options.runDir);
-  const show = (current: Status) => {
-    process.stdout.write(`${render(limited(current, limit), section, options.json)}\n`);
-  };
-  if (options.wait)
-    return show(await waitUntilHealthy(client, positive('--timeout', options.timeout) ?? WAIT_DEFAULT_S));
-  show(await client.get<Status>('/v1/status'));
-  while (options.watch) {
-    await delay(1000);
-    if (process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[2J');
-    show(await client.get<Status>('/v1/status'));
+  const { peer = null, state = null, network = null, json = false } = options;
+  const wanted = { which: which ?? null, peer, state, network };
+  if (section === null && Object.values(wanted).some((value) => value !== null)) {
+    throw usageError('what to show is chosen in a section', 'Give one, for example: fabric status tunnels --peer NAME');
+  }
+  return { section, wanted, limit: positive('--limit', options.limit), json };
+}
+
+/** Until it is interrupted; a daemon that restarts is waited for. */
+async function watch(client: DaemonClient, view: View): Promise<void> {
+  let before: Status | null = null;
+  for (;;) {
+    let text: string;
+    try {
+      const now: Status = await client.get<Status>('/v1/status');
+      text = render(now, view, ratesBetween(before, now), true);
+      before = now;
+    } catch (error) {
+      if (before === null || !(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+      text = view.json ? '' : 'the daemon does not answer any more; waiting for it';
+    }
+    if (process.stdout.isTTY && !view.json) process.stdout.write(CLEAR);
+    if (text !== '') process.stdout.write(`${text}\n`);
+    await delay(WATCH_MS);
   }
 }
 
-function render(current: Status, section: StatusSection | null, json = false): string {
-  if (json) return JSON.stringify(section === null ? current : { [section]: current[section] }, null, 2);
-  return section === null ? overview(current) : sectionText(current, section);
+/** `oneLine`: JSON of one status stands on one line. */
+function render(current: Status, view: View, rates: Rates | null, oneLine = false): string {
+  const { section, wanted, limit, json } = view;
+  const chosen = section === null ? current : select(current, section, wanted);
+  if (json) {
+    const cut = limited(chosen, limit);
+    return JSON.stringify(section === null ? cut : { [section]: cut[section] }, null, oneLine ? 0 : 2);
+  }
+  if (section === null) return overview(chosen, rates);
+  const isOne = wanted.which !== null && chosen[section].length === 1;
+  return isOne && rates === null ? detailPage(chosen, section) : sectionTable(chosen, section, { limit, rates });
 }
 
 function limited(current: Status, limit: number | null): Status {

@@ -10,9 +10,17 @@ const TCP_LISTEN = '0A';
 /** Of one protocol and family: as many as people want to read of. */
 const HOLDERS_MAX = 8;
 
-/** `dnsmasq (process 123) on UDP 0.0.0.0:53`; null when no socket stands in the way any more. */
-export async function describePortHolder(ip: string, port: number): Promise<string | null> {
-  const holders = await portHolders(port, (row, protocol) => standsInTheWay(row, ip, protocol));
+type Protocol = 'TCP' | 'UDP';
+
+/** `dnsmasq (process 123) on UDP 0.0.0.0:53`; null when no socket of `protocols` stands in the way any more. */
+export async function describePortHolder(
+  ip: string,
+  port: number,
+  protocols: readonly Protocol[] = ['UDP', 'TCP'],
+): Promise<string | null> {
+  const holders = await portHolders(port, (row, protocol) => {
+    return protocols.includes(protocol) && standsInTheWay(row, ip, protocol);
+  });
   return holders[0] === undefined ? null : describe(holders[0]);
 }
 
@@ -22,7 +30,7 @@ export async function allPortHolders(port: number): Promise<readonly PortHolding
 }
 
 export interface PortHolding {
-  readonly protocol: 'TCP' | 'UDP';
+  readonly protocol: Protocol;
   /** `ADDRESS:PORT`. */
   readonly socket: string;
   /** `dnsmasq (process 123)`. */
@@ -35,7 +43,7 @@ function describe({ protocol, socket, program }: PortHolding): string {
 
 async function portHolders(
   port: number,
-  accept: (row: PortRow, protocol: 'TCP' | 'UDP') => boolean,
+  accept: (row: PortRow, protocol: Protocol) => boolean,
 ): Promise<readonly PortHolding[]> {
   const holders: PortHolding[] = [];
   for (const [file, protocol] of [
@@ -72,7 +80,7 @@ export function portRows(table: string, port: number): readonly PortRow[] {
   });
 }
 
-function standsInTheWay({ ip, state }: PortRow, wanted: string, protocol: 'UDP' | 'TCP'): boolean {
+function standsInTheWay({ ip, state }: PortRow, wanted: string, protocol: Protocol): boolean {
   if (protocol === 'TCP' && state !== TCP_LISTEN) return false;
   return ip === wanted || ip === '::' || (ip === '0.0.0.0' && !wanted.includes(':'));
 }

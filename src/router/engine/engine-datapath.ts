@@ -91,7 +91,7 @@ export class EngineDatapath implements Datapath {
     this.#capabilities = capabilities;
   }
 
-  /** Of the native process; for diagnosis. */
+  /** Of the native process; for diagnosis and its CPU time. */
   get pid(): number | undefined {
     return this.#process?.pid;
   }

@@ -99,6 +99,7 @@ export class MeshHost {
       failed: (error) => {
         throw error;
       },
+      caughtUp: () => {},
     });
     this.#mesh = new Mesh({
       self: peer,

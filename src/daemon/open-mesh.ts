@@ -1,0 +1,69 @@
+// Makes this host's end of the mesh, not started: TLS by the token, who this host says it is, and whom its links tell. What comes
+// before this host is a member goes nowhere.
+
+import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
+import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
+import type { Token } from '../base/token.ts';
+import type { HostKeys } from '../host/identity-file.ts';
+import { makeMeshCredentials } from '../host/mesh/credentials.ts';
+import { Mesh } from '../host/mesh/mesh.ts';
+import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
+import { TlsTransport } from '../host/mesh/tls-transport.ts';
+import { readGenesis } from './genesis.ts';
+import type { Member } from './member.ts';
+import { PROTOCOL, VERSION } from './version.ts';
+
+export interface MeshCapabilities {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly crypto: Crypto;
+  readonly log: Log;
+}
+
+export interface MeshWiring {
+  readonly keys: HostKeys;
+  readonly token: Token;
+  /** Empty for a host that wants to join. */
+  readonly genesis: Uint8Array;
+  readonly bootId: BootId;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly nickname: string;
+  readonly endpoints: readonly Endpoint[];
+  /** Null until this host is admitted. */
+  member(): Member | null;
+  refused(report: RefusalReport): void;
+  /** Two live hosts use one identity. */
+  clone(report: RefusalReport): void;
+  /** A member let us in. */
+  admitted(genesis: Uint8Array): void;
+}
+
+export function openMesh({ clock, timers, random, crypto, log }: MeshCapabilities, wiring: MeshWiring): Mesh {
+  const { keys, token, genesis, bootId, listen, nickname, endpoints, member } = wiring;
+  return new Mesh({
+    self: keys.peer,
+    clusterId: token.clusterId,
+    transport: new TlsTransport({ credentials: makeMeshCredentials({ keys, token }, crypto), listen, clock }),
+    facts: { ...PROTOCOL, version: VERSION, nickname, bootId, genesis, endpoints, networks: [DEFAULT_VNI] },
+    readGenesis: (bytes) => readGenesis(bytes, token.clusterId, crypto),
+    bar: (peer) => member()?.removals.refusalOf(peer) ?? null,
+    clock,
+    timers,
+    random,
+    log,
+    isAlive: (peer) => member()?.isAlive(peer) ?? true,
+    events: {
+      linkUp: (link) => member()?.linkUp(link.peer),
+      linkDown: (link, reason) => member()?.linkDown(link.peer, reason),
+      unreached: (peer) => member()?.neighbourhood.unreached(peer),
+      message: (link, channel, bytes) => member()?.message(link.peer, channel, bytes),
+      writable: (link) => member()?.writable(link.peer),
+      refused: (report) => wiring.refused(report),
+      removed: (report) => member()?.removals.toldByPeer(report),
+      clone: (report) => wiring.clone(report),
+      admitted: (bytes) => wiring.admitted(bytes),
+    },
+  });
+}
