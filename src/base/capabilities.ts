@@ -31,7 +31,7 @@ export interface Random {
 
 export type AeadCipher = 'aes-256-gcm' | 'chacha20-poly1305';
 
-/** Deterministic primitives: keys are raw bytes. No method keeps a reference to its arguments. */
+/** Deterministic primitives: keys are raw bytes. No method keeps a reference to its arguments, but for what `ed25519Signer` returns. */
 export interface Crypto {
   sha256(...parts: readonly Uint8Array[]): Uint8Array;
   hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
@@ -47,6 +47,8 @@ export interface Crypto {
   /** The public key of a 32-byte Ed25519 seed (RFC 8032). */
   ed25519Public(seed: Uint8Array): Uint8Array;
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array;
+  /** {@link ed25519Sign} with one key, again and again: reading a raw key costs ten times as much as the signature. */
+  ed25519Signer(seed: Uint8Array): (message: Uint8Array) => Uint8Array;
   ed25519Verify(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
   /** Ciphertext followed by the 16-byte tag. The nonce has 12 bytes. */
   aeadSeal(cipher: AeadCipher, key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, plain: Uint8Array): Uint8Array;

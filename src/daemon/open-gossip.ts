@@ -8,7 +8,7 @@ import type { MemberOptions } from './member-options.ts';
 export function openGossip(options: MemberOptions, events: GossipEvents): Gossip {
   const { identity, clock, random, crypto, store, log } = options;
   const { keys, token } = identity;
-  const sign = (bytes: Uint8Array) => crypto.ed25519Sign(keys.identitySeed, bytes);
+  const sign = crypto.ed25519Signer(keys.identitySeed);
   return new Gossip({
     self: { peer: keys.peer, identityKey: keys.identityKey, sign },
     clusterId: token.clusterId,

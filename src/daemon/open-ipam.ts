@@ -34,7 +34,7 @@ export function openIpam(
   return new Ipam({
     self: keys.peer,
     plan,
-    sign: (bytes) => crypto.ed25519Sign(keys.identitySeed, bytes),
+    sign: crypto.ed25519Signer(keys.identitySeed),
     identityKeyOf,
     crypto,
     clock,

@@ -10,6 +10,10 @@ export const quickSignatures: Crypto = {
   ...nodeCrypto,
   ed25519Public: (seed) => nodeCrypto.sha256(seed),
   ed25519Sign: (seed, message) => quickSignature(nodeCrypto.sha256(seed), message),
+  ed25519Signer: (seed) => {
+    const key = nodeCrypto.sha256(seed);
+    return (message) => quickSignature(key, message);
+  },
   ed25519Verify: (key, message, signature) => equalBytes(signature, quickSignature(key, message)),
 };
 

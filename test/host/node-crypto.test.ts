@@ -30,7 +30,9 @@ describe('node crypto against published vectors', () => {
     expect(toHex(key)).toBe('d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a');
     const signature = nodeCrypto.ed25519Sign(seed, new Uint8Array(0));
     expect(toHex(signature).startsWith('e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155')).toBe(true);
+    expect(nodeCrypto.ed25519Signer(seed)(new Uint8Array(0))).toEqual(signature);
     expect(nodeCrypto.ed25519Verify(key, new Uint8Array(0), signature)).toBe(true);
+    expect(nodeCrypto.ed25519Verify(key.subarray(1), new Uint8Array(0), signature)).toBe(false);
     expect(nodeCrypto.ed25519Verify(key, utf8('x'), signature)).toBe(false);
   });
 
