@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { versionReport } from '../../src/cni-plugin/version.ts';
 import { parseDeferredDelete, parseShimRequest } from '../../src/cni-plugin/wire.ts';
+import { fuzzShim } from '../cni-plugin/shim-fuzz.ts';
 import { REPOSITORY, records, runShim, SHIM, ShimSite, startShim, until } from '../cni-plugin/shim-process.ts';
 
 const site = new ShimSite();
@@ -58,6 +59,10 @@ t.test('it starts quickly', async (t) => {
   const median = took.sort((a, b) => a - b)[15] ?? 0;
   t.comment(`VERSION p50 ${median.toFixed(2)} ms, Node's own spawn included`);
   t.ok(median < 30, 'far below the start of Node');
+});
+
+t.test('whatever it gets, it ends with success or one CNI error', async (t) => {
+  t.same(await fuzzShim(site, { seed: 11, runs: 300 }), []);
 });
 
 t.test('E7 blank command: about text on stderr, exit 0, stdin unread', async (t) => {
