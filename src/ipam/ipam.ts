@@ -3,7 +3,7 @@
 // allocates outside of what its own durable records say it owns; so no partition, crash or forged record can make two
 // hosts hand out one address (docs/leases.md). Synchronous and pure over its capabilities; single-threaded use.
 
-import { addressBits, type Cidr, type Family, formatIp, type IpAddress } from '../base/address.ts';
+import type { Cidr, Family, IpAddress } from '../base/address.ts';
 import { toHex } from '../base/bytes.ts';
 import { FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
@@ -11,7 +11,9 @@ import type { LeaseRecord } from '../base/records.ts';
 import { AddressPool } from './address-pool.ts';
 import { Allocation, needKey, needOf } from './allocation.ts';
 import { inUse, stillAsking } from './allocation-errors.ts';
+import { Conflicts } from './conflicts.ts';
 import { Disputes } from './disputes.ts';
+import { donorsFor } from './donors.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings, INHERIT_SETTLE_MS } from './holdings.ts';
@@ -21,7 +23,7 @@ import { LeaseView } from './lease-view.ts';
 import { LeaseVoting } from './lease-voting.ts';
 import { isAllocatable } from './plan.ts';
 import { isVoteMessage } from './reclaim/vote-message.ts';
-import { type Need, SpaceRequests } from './space-requests.ts';
+import { SpaceRequests } from './space-requests.ts';
 import type {
   AllocationRequest,
   AllocationResult,
@@ -43,7 +45,7 @@ export class Ipam {
   readonly #exchange: LeaseExchange;
   readonly #allocation: Allocation;
   readonly #voting: LeaseVoting;
-  readonly #conflictsReported = new Set<string>();
+  readonly #conflicts: Conflicts;
   readonly #drops = new Map<string, number>();
   /** Gifts of a {@link surrender}, also of one that was not confirmed in time and is tried again. */
   readonly #surrendered: LeaseRecord[] = [];
@@ -55,6 +57,12 @@ export class Ipam {
     this.#options = options;
     this.#estate = new Estate({ self, plan, store, sign: options.sign, giftId: () => this.#giftId() });
     this.#view = new LeaseView(plan, crypto, options.identityKeyOf);
+    this.#conflicts = new Conflicts({
+      log: options.log,
+      reservations: () => this.reservations(),
+      ownerOf: (ip) => this.#view.ownerOf(ip),
+      conflict: (conflict) => options.events.conflict(conflict),
+    });
     const disputes = new Disputes({ self, estate: this.#estate, view: this.#view });
     this.#holdings = plan.families.map(
       (family) =>
@@ -77,7 +85,7 @@ export class Ipam {
       clock,
       random,
       giftId: () => this.#giftId(),
-      donorsFor: (need) => this.#donorsFor(need),
+      donorsFor: (need) => donorsFor(need, { ...options, view: this.#view }),
       send: (donor, { family, wish, exact }, giftId) =>
         this.#send(donor, { kind: 'request', giftId, family, wish, exact }),
       ended: () => options.events.changed(),
@@ -198,7 +206,7 @@ export class Ipam {
     return this.#holdings.flatMap((side) =>
       side.pool.release(owner).map((value) => {
         const ip = { family: side.plan.family, value };
-        this.#conflictsReported.delete(formatIp(ip));
+        this.#conflicts.freed(ip);
         return ip;
       }),
     );
@@ -214,7 +222,7 @@ export class Ipam {
     if (side === null || !isAllocatable(side.plan, ip.value) || side.pool.full) return 'refused';
     if (side.pool.holderOf(ip.value) !== null) return 'known';
     side.pool.take(owner, ip.value);
-    this.#reportConflicts();
+    this.#conflicts.report();
     return side.owns(ip.value) ? 'adopted' : 'conflict';
   }
 
@@ -300,7 +308,7 @@ export class Ipam {
     this.#inherit();
     const settled = this.#holdings.filter((side) => side.tick()).length > 0;
     if (this.#halt() === null) this.#giveBack();
-    if (this.#view.hasRemovals) this.#reportConflicts(); // others' records alone can turn a block of ours into a disputed one
+    if (this.#view.hasRemovals) this.#conflicts.report(); // others' records alone can turn a block of ours into a disputed one
     const nextMs = this.#requests.tick();
     this.#maintain();
     if (settled) this.#options.events.changed();
@@ -343,7 +351,7 @@ export class Ipam {
   #othersTookOver(): void {
     this.#exchange.peerRemoved();
     this.#inherit();
-    this.#reportConflicts();
+    this.#conflicts.report();
     this.#options.events.changed();
   }
 
@@ -357,24 +365,6 @@ export class Ipam {
         this.#requests.want(needOf(side, side.hasFree() ? 'block' : 'any'), { now: false });
       }
     }
-  }
-
-  /** For an exact address its owner; else linked peers, those with the most space first, equals in random order. */
-  #donorsFor(need: Need): readonly PeerId[] {
-    const { candidates, random, self } = this.#options;
-    if (need.exact !== null) {
-      const owner = this.#view.ownerOf({ family: need.family, value: need.exact.base });
-      return owner === null || owner === self ? [] : [owner];
-    }
-    const space = new Map<PeerId, number>();
-    for (const { owner, cidr } of this.#view.regions(need.family)) {
-      space.set(owner, (space.get(owner) ?? 0) + 2 ** (addressBits(cidr.family) - cidr.prefix));
-    }
-    return candidates()
-      .filter((peer) => peer !== self)
-      .map((peer) => ({ peer, space: space.get(peer) ?? 0, draw: random.fraction() }))
-      .sort((a, b) => b.space - a.space || a.draw - b.draw)
-      .map(({ peer }) => peer);
   }
 
   #chooseGift(family: Family, wish: Wish, exact: Cidr | null, asker: PeerId): Cidr | Refusal {
@@ -418,18 +408,8 @@ export class Ipam {
   #ownRecordsChanged(): void {
     this.#options.events.recordsChanged(this.#estate.records());
     this.#voting.titlesChanged();
-    this.#reportConflicts();
+    this.#conflicts.report();
     this.#options.events.changed();
-  }
-
-  #reportConflicts(): void {
-    for (const { ip, owner, conflict } of this.reservations()) {
-      const text = formatIp(ip);
-      if (!conflict || this.#conflictsReported.has(text)) continue;
-      this.#conflictsReported.add(text);
-      this.#options.log.error('address conflict', { ip: text, owner, holder: this.#view.ownerOf(ip) });
-      this.#options.events.conflict({ ip, owner, holder: this.#view.ownerOf(ip) });
-    }
   }
 
   #send(peer: PeerId, message: LeaseMessage): boolean {
