@@ -150,7 +150,7 @@ export class Allocation {
 
   #askAndWait(side: Holdings): AllocationResult {
     if (side.settling().length > 0) return { status: 'wait', why: NOT_READY };
-    const need = needOf(side, side.owned().length === 0 ? 'share' : 'any');
+    const need = needOf(side, side.hasNothing() ? 'share' : 'any');
     return this.#await(need, () => this.exhausted(side));
   }
 

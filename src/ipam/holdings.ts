@@ -60,6 +60,11 @@ export class Holdings {
     return this.#estate.owned(this.plan.family).map(({ cidr }) => cidr);
   }
 
+  /** True when nothing is ours but what is disputed: then we need a first share like a newcomer. */
+  hasNothing(): boolean {
+    return subtractBlocks(this.owned(), this.disputed()).length === 0;
+  }
+
   /** Owned blocks inside active lease blocks, ready to allocate from; ascending, disjoint. */
   open(): Cidr[] {
     const open = this.pool.blocks.flatMap((block) => this.#estate.ownedWithin(block));

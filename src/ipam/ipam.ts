@@ -360,7 +360,7 @@ export class Ipam {
     if (this.#halt() !== null) return;
     for (const side of this.#holdings) {
       if (side.settling().length > 0) continue;
-      if (side.owned().length === 0) this.#requests.want(needOf(side, 'share'), { now: false });
+      if (side.hasNothing()) this.#requests.want(needOf(side, 'share'), { now: false });
       else if (side.isLow() && !side.openNext()) {
         this.#requests.want(needOf(side, side.hasFree() ? 'block' : 'any'), { now: false });
       }

@@ -46,6 +46,16 @@ describe('a host that is gone', () => {
     expect(cluster.allocate(3, 'new')).toBe('ok');
   });
 
+  test('and that had not used any of its blocks asks for others at once when it is back', () => {
+    const cluster = electedCluster();
+    cluster.crash(3);
+    cluster.pass(3 * LEASE_MS);
+    cluster.start(3);
+    cluster.pass(10_000);
+    expect(cluster.usableBlocks(3).length).toBeGreaterThan(0);
+    expect(ipamOf(cluster, 3).obstacle()).toBeNull();
+  });
+
   test('and comes back in time keeps them', () => {
     const cluster = electedCluster();
     const mine = addressOf(cluster, 3);
