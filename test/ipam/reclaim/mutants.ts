@@ -17,6 +17,7 @@ import {
   manyGiftsThatNoVoterHeardOf,
   ownerReturnsWhileValueTravels,
   stoppedMachine,
+  votersDiskIsSetBack,
   votersRestart,
 } from './stories.ts';
 import { run } from './voting-run.ts';
@@ -88,6 +89,13 @@ export const MUTANTS: readonly Mutant[] = [
     break: () => {
       vi.spyOn(Acceptor.prototype, 'closedTo').mockReturnValue(null);
       vi.spyOn(Acceptor.prototype, 'contested').mockReturnValue([]);
+    },
+  },
+  {
+    name: 'a voter whose disk was set back does not look at the mark that it had published',
+    story: votersDiskIsSetBack,
+    break: () => {
+      vi.spyOn(Acceptor.prototype, 'sawOwnMark').mockReturnValue(false);
     },
   },
   {

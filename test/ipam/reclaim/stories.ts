@@ -56,11 +56,12 @@ export function latePromises(): void {
 }
 
 /** A voter has answered a ballot against an owner, which then comes back and reaches that voter and one more. */
-export function ownerReturnsWhileValueTravels(): void {
+export function ownerReturnsWhileValueTravels(restore = false): void {
   const cluster = electedCluster(4);
   const [first, second, third] = votersOf(cluster) as [number, number, number];
   const owner = [0, 1, 2, 3].find((host) => ![first, second, third].includes(host))!;
   const isAccept = (message: Message): boolean => kindOf(message) === 'accept';
+  const copy = cluster.hosts[second]!.store.snapshot();
   cluster.cutOff(owner);
   cluster.pass(0.7 * LEASE_MS);
   cluster.cut.add(`${first}-${third}`);
@@ -70,6 +71,12 @@ export function ownerReturnsWhileValueTravels(): void {
     cluster.checkVoting();
   }
   if (cluster.inFlight.length === 0) throw new Error('the story needs a value on its way');
+  if (restore) {
+    cluster.crash(second, copy);
+    cluster.hosts[second]!.maps = new Map(cluster.hosts[third]!.maps); // it hears from a peer before it acts
+    cluster.start(second);
+    drainBut(cluster, isAccept);
+  }
   for (const voter of [second, third]) cluster.cut.delete(`${voter}-${owner}`);
   for (const voter of [second, third]) cluster.cut.delete(`${owner}-${voter}`);
   for (const voter of [second, third]) {
@@ -79,6 +86,11 @@ export function ownerReturnsWhileValueTravels(): void {
   drainBut(cluster, isAccept);
   cluster.checkVoting();
   cluster.pass(10_000);
+}
+
+/** The same, and the disk of that voter was set back meanwhile to a copy from before the ballot. */
+export function votersDiskIsSetBack(): void {
+  ownerReturnsWhileValueTravels(true);
 }
 
 /** A block is given by an owner that dies, to a host that is cut off from all voters by then. */
