@@ -147,7 +147,9 @@ async function run(
   command: readonly string[],
   flags: readonly string[] = [],
 ): Promise<void> {
-  await docker(host, ['run', '--detach', '--name', name, '--network', 'net', ...flags, IMAGE, ...command]);
+  // A dockerd that comes back ends what it finds, and gives it ten seconds for the usual signal, which neither program heeds.
+  const how = ['--detach', '--name', name, '--stop-signal', 'SIGKILL', '--network', 'net', ...flags];
+  await docker(host, ['run', ...how, IMAGE, ...command]);
 }
 
 /** Ping and HTTP from the client on one host to the server on the other. */
