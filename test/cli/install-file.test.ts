@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../fakes/temporary-directory.ts';
 
 const isOurs = (text: string): boolean => text.startsWith('ours');
 
-test('a file comes with its directory and its mode, and nothing else is there', () => {
+test('R7 a file comes with its directory and its mode, and nothing else is there', () => {
   const folder = join(temporaryDirectory(), 'new/deep');
   const path = join(folder, 'plugin');
   const umask = process.umask(0o077);
@@ -20,7 +20,7 @@ test('a file comes with its directory and its mode, and nothing else is there', 
   expect(readdirSync(folder)).toEqual(['plugin']);
 });
 
-test('another version replaces ours by a rename, so that a running one goes on; the same is left alone', () => {
+test('R7 another version replaces ours by a rename, so that a running one goes on; the same is left alone', () => {
   const path = join(temporaryDirectory(), 'plugin');
   installFile(path, { content: 'ours 1', mode: 0o755, isOurs });
   const before = statSync(path).ino;
@@ -37,7 +37,7 @@ test('what people edit is kept', () => {
   expect(readFileSync(path, 'utf8')).toBe('ours, edited');
 });
 
-test("somebody else's file is neither replaced nor removed", () => {
+test("R7 somebody else's file is neither replaced nor removed", () => {
   const path = join(temporaryDirectory(), 'plugin');
   writeFileSync(path, 'theirs');
   for (const keep of [true, false]) {

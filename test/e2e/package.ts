@@ -70,7 +70,7 @@ test('fabric as a package', async (t) => {
     t.same(readdirSync(units), [], 'and it goes again');
   });
 
-  await t.test('fabric setup cni', async (t) => {
+  await t.test('R7 fabric setup cni', async (t) => {
     t.match(
       (await fabric(['setup', 'cni'])).stdout,
       /there is no portmap/,
