@@ -38,7 +38,8 @@ export function examineRoutes(facts: ExamineFacts): ApiRoutes {
 async function examine({ member, port, linkedAt }: ExamineFacts, wish: string | null): Promise<ExamineAnswer> {
   const { directory, examiner, attachments } = member;
   const all = directory.peers().filter(([peer]) => peer !== attachments.self);
-  const chosen = wish === null ? all : [all.find(([peer]) => peer === hostOf(all, wish))!];
+  const id = wish === null ? null : hostOf(all, wish);
+  const chosen = id === null ? all : all.filter(([peer]) => peer === id);
   const peers = await Promise.all(
     chosen.slice(0, EXAMINED_MAX).map(async ([id, { nickname, endpoints }]): Promise<ExaminedPeer> => {
       const place = linkedAt(id) ?? endpoints[0] ?? null;

@@ -62,6 +62,10 @@ test('fabric doctor', { timeout: 120_000 }, async (t) => {
     t.match(peer, { nickname: 'b', linked: true, tcpOutFault: null, tcpInFault: null, udpOut: true, udpIn: true });
     t.match(peer!.icmp, { verdict: 'passes', triedBytes: 1500 });
     t.ok(Math.abs(peer!.clockSkewMs!) < 1_000, 'one clock');
+    const nobody = ['setpriv', '--reuid', '65534', '--clear-groups', '--', ...a.fabricCommand(['doctor', '--json'])];
+    const { stdout } = await a.run(nobody, { mayFail: true });
+    const [only, ...rest] = (JSON.parse(stdout) as Report).findings;
+    t.same([only?.code, rest], ['not-permitted', []], 'who is not root is told so, and nothing wrong');
   });
 
   await t.test('UDP from b to a is dropped', async (t) => {

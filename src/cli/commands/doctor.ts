@@ -39,8 +39,9 @@ export async function doctor(peer: string | undefined, options: Options): Promis
 }
 
 async function readAll(peer: string | undefined, options: Options): Promise<Readings> {
+  const wishes = { port: portOf(options.port), range: rangeOf(options.range) };
   const client = new DaemonClient(options.runDir);
-  const status = await statusIfAny(client);
+  const { status, forbidden } = await statusIfAny(client);
   if (peer !== undefined && status === null) {
     throw new FabricError('daemon-unreachable', {
       what: `${peer} can not be examined`,
@@ -52,10 +53,10 @@ async function readAll(peer: string | undefined, options: Options): Promise<Read
   const mayProbe = machine.missingCapabilities.length === 0;
   const joined = status !== null && status.self.clusterId !== null && status.networks.length > 0;
   const examined = joined ? await client.post<ExamineAnswer>('/v1/examine', { peer: peer ?? null }) : null;
-  const port = examined?.port ?? portOf(options.port);
+  const port = examined?.port ?? wishes.port;
   const bridge = status?.networks[0]?.bridge ?? BRIDGE_DEFAULT;
-  const ranges = status === null || !joined ? [rangeOf(options.range)] : rangesOf(status);
-  const underlay = await readUnderlay({ ranges, bridge, port: status === null ? port : null, mayProbe });
+  const ranges = status === null || !joined ? [wishes.range] : rangesOf(status);
+  const underlay = await readUnderlay({ ranges, bridge, port: status === null && !forbidden ? port : null, mayProbe });
   const packetFilter = mayProbe && machine.nftFault === null ? await readPacketFilter({ bridge, port }, NO_LOG) : null;
   return {
     machine,
@@ -66,13 +67,14 @@ async function readAll(peer: string | undefined, options: Options): Promise<Read
   };
 }
 
-/** Null without a daemon, and for those who may not ask it. */
-async function statusIfAny(client: DaemonClient): Promise<Status | null> {
+/** Null without a daemon, and for those who may not ask it: `forbidden`, because one may be there. */
+async function statusIfAny(client: DaemonClient): Promise<{ status: Status | null; forbidden: boolean }> {
   try {
-    return await client.get<Status>('/v1/status');
+    return { status: await client.get<Status>('/v1/status'), forbidden: false };
   } catch (error) {
-    if (error instanceof FabricError && (error.code === 'daemon-unreachable' || error.code === 'not-root')) return null;
-    throw error;
+    if (!(error instanceof FabricError) || (error.code !== 'daemon-unreachable' && error.code !== 'not-root'))
+      throw error;
+    return { status: null, forbidden: error.code === 'not-root' };
   }
 }
 
