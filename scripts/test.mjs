@@ -110,6 +110,7 @@ const ALONE = new Set([
   'hundred-containers',
   'kill-during-adds',
   'load',
+  'map',
   'rmpeer',
 ]);
 
