@@ -2,7 +2,7 @@
 // Unknown values are null; `ips` are CIDR strings; `peer` is a peer id; `lastSeenMs` is an age.
 
 import type { AeadCipher } from '../base/capabilities.ts';
-import type { TargetState } from '../host/mesh/dialler.ts';
+import type { TargetState } from '../host/mesh/target-state.ts';
 import type { LeaseState } from '../ipam/types.ts';
 import type { DatapathName } from '../router/datapath.ts';
 

@@ -10,6 +10,7 @@ import { type Endpoint, formatEndpoint } from '../../base/endpoint.ts';
 import type { PeerId } from '../../base/ids.ts';
 import { type Backoff, DIAL_TIMES, type DialTimes, retryDelayMs } from './dial-times.ts';
 import type { Refusal } from './refusal.ts';
+import type { TargetState } from './target-state.ts';
 
 /** A host (name or address) and its mesh port. */
 export interface Address {
@@ -26,8 +27,6 @@ export interface KnownPeer {
 export interface Dial extends Address {
   readonly id: number;
 }
-
-export type TargetState = 'waiting' | 'dialling' | 'linked' | 'self';
 
 export interface TargetStatus extends Address {
   readonly state: TargetState;
