@@ -21,6 +21,10 @@ export const PEER_ID_BYTES = 16;
 export const DEFAULT_VNI = 0 as Vni;
 export const DEFAULT_NETWORK_NAME = 'fabric';
 const VNI_MAX = 0xff_ffff;
+/** The space that ids of networks are leased from: no network has this id, nor the last one, which probes of VXLAN bear. */
+export const NETWORK_IDS_VNI = 0xff_fffe as Vni;
+/** In a name of a network that shares its name with another, the id stands behind a dot. */
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/;
 
 export function parsePeerId(text: string): PeerId | null {
   return /^[0-9a-f]{32}$/.test(text) ? (text as PeerId) : null;
@@ -46,6 +50,11 @@ export function parseMac(text: string): Mac | null {
 
 export function parseVni(value: number): Vni | null {
   return Number.isInteger(value) && value >= 0 && value <= VNI_MAX ? (value as Vni) : null;
+}
+
+/** As people may call a network beside the default one: also a name on a command line, in a CNI configuration and in a file name. */
+export function isNetworkName(text: string): boolean {
+  return NETWORK_NAME.test(text) && text !== DEFAULT_NETWORK_NAME;
 }
 
 /** The group bit (IEEE 802 I/G) says multicast; broadcast is one of them. */

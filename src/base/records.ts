@@ -70,6 +70,23 @@ export interface RemovalRecord {
   readonly nickname: string;
 }
 
+/**
+ * A network beside the default one, as it was made at the author's host: it never changes and is never withdrawn. Keyed by its
+ * id, which the author has from its lease of ids.
+ */
+export interface NetworkRecord {
+  readonly network: Vni;
+  /** What people call it; another network may have the same name (docs/networks.md). */
+  readonly name: string;
+  /** Canonical CIDR texts. */
+  readonly range: string;
+  readonly range6: string | null;
+  readonly leasePrefix: number;
+  readonly leasePrefix6: number;
+  /** It has no gateway and no way to the outside or to hosts, so that its range may be another's, too. */
+  readonly internal: boolean;
+}
+
 export type AttachmentKind = 'container' | 'host' | 'foreign';
 
 /** A MAC on a host's bridge with its addresses. Keyed by (network, mac) within its author's map. */

@@ -11,6 +11,7 @@ import { connect, forget } from './commands/connect.ts';
 import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
 import { events } from './commands/events.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
+import { networkCreate, networkInspect, networkList, networkRemove } from './commands/network.ts';
 import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
 import { setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
@@ -29,10 +30,7 @@ Then containers:     by CNI (type "fabric"), or: fabric attach netns:NAME
 And to see it:       fabric status`;
 
 /** Verbs that the design names and that are not built yet. */
-const LATER: readonly (readonly [verb: string, what: string])[] = [
-  ['revoke', 'refuse a host from now on'],
-  ['network', 'named networks beside the default one'],
-];
+const LATER: readonly (readonly [verb: string, what: string])[] = [['revoke', 'refuse a host from now on']];
 
 function buildProgram(): Command {
   const program = new Command('fabric');
@@ -135,16 +133,30 @@ function buildProgram(): Command {
     .option('--name <name>', "the container's name")
     .option('--alias <name>', 'a further name (repeatable)', collect, [])
     .option('--ip <cidr>', 'this address (repeatable: one of each family)', collect, [])
+    .option('--network <name>', 'network to join (default fabric)')
     .action(attach);
   verb(program, 'detach', 'take that interface away and free its addresses')
     .argument('<namespace>', 'as given to attach')
     .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
+    .option('--network <name>', 'network to leave (default fabric)')
     .action(detach);
   verb(program, 'ps', 'list what is attached on this host')
     .option('--json', 'for programs')
     .option('--prune', 'free what runtimes left behind: its network namespace is gone')
     .option('--idle', 'with --prune: also where the namespace is still there but holds no process')
     .action(ps);
+
+  const network = program.command('network').description('networks beside the default one, each apart from all others');
+  verb(network, 'create', 'make a network; prints its id')
+    .argument('<name>')
+    .option('--range <cidr>', 'IPv4 range (default: a /16 that nobody uses)')
+    .option('--range6 <cidr>', "IPv6 range, or 'off' (default: an own /48)")
+    .option('--lease-prefix <n>', 'prefix length of the blocks that hosts lease (default 24)')
+    .option('--internal', 'without gateway: no way out, and the range may be in use elsewhere')
+    .action(networkCreate);
+  verb(network, 'ls', 'list all networks').option('--json', 'for programs').action(networkList);
+  verb(network, 'inspect', 'all about one network, as JSON').argument('<name>').action(networkInspect);
+  verb(network, 'rm', 'remove a network that no container is in').argument('<name>').action(networkRemove);
 
   const dns = program.command('dns').description('names of containers, and names that you add to them');
   verb(dns, 'add', 'give a name to addresses; with a container behind an address, for as long as that runs')

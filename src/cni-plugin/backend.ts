@@ -156,8 +156,8 @@ export interface CniBackend {
   find(key: AttachmentKey): Attachment | null;
   /** The attachments made with this {@link AttachRequest.owner}. */
   listOwned(owner: string): readonly AttachmentKey[];
-  /** For containers on our network whose configuration says nothing else; null: no names are served now. */
-  nameService(): NameService | null;
+  /** For containers of that network whose configuration says nothing else; null: no names are served there now. */
+  nameService(network: string): NameService | null;
   /** Null when an ADD would work now, else why not; `degraded`: existing containers suffer too. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }

@@ -102,7 +102,7 @@ async function add(call: Call): Promise<string> {
   try {
     stopIfCancelled(call);
     const sandbox = call.environment.netns;
-    const names = call.backend.nameService();
+    const names = call.backend.nameService(call.config.network);
     return formatResult({ version: call.version, attachment, sandbox, dns: wishes.dns, names, prevResult });
   } catch (error) {
     const leftOver = await failures([() => call.backend.detach(call.key), () => giveBack(call)]);

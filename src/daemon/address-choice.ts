@@ -36,7 +36,7 @@ export function planAddresses(
 
 /** All or none: what an attempt that fails had taken is released. Checks `cancelled` after each address. */
 export async function takeAddresses(
-  ports: AddressPorts,
+  ports: Pick<AddressPorts, 'allocate' | 'release'>,
   owner: string,
   plan: readonly Omit<AddressWish, 'owner'>[],
   cancelled: AbortSignal,

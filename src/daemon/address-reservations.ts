@@ -5,11 +5,11 @@
 
 import type { Log, Store } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import type { Vni } from '../base/ids.ts';
 import type { AddressService, AttachedAddress, AttachmentKey, ReserveRequest } from '../cni-plugin/backend.ts';
 import { describeAddress, planAddresses, takeAddresses } from './address-choice.ts';
-import type { AddressPorts } from './attachment-ports.ts';
-import { attachmentKeyText } from './attachment-store.ts';
+import type { AddressPorts, NetworkFinder } from './attachment-ports.ts';
+import { attachmentKeyText, networkOfEntry } from './attachment-store.ts';
 
 const SPACE = 'reservations';
 /** Ours: as many as a lease block of the default size holds, sixteen times over. */
@@ -17,6 +17,8 @@ const RESERVATIONS_MAX = 4096;
 
 export interface ReservationEntry {
   readonly key: AttachmentKey;
+  /** As in AttachmentEntry. */
+  readonly vni?: Vni;
   readonly owner: string;
   /** Canonical text; empty while they are being taken. */
   readonly ips: readonly string[];
@@ -28,12 +30,14 @@ export interface ReservationEntry {
   readonly kernelBootId: string;
 }
 
-export interface ReservationPorts extends AddressPorts {
+export interface ReservationPorts extends NetworkFinder<AddressPorts> {
   readonly store: Store;
   readonly log: Log;
   /** /proc/sys/kernel/random/boot_id: another value means that the host booted since. */
   readonly kernelBootId: string;
   readiness(): { readonly reason: string } | null;
+  /** A reservation in the network is gone. */
+  left(network: Vni): void;
 }
 
 export class AddressReservations implements AddressService {
@@ -52,11 +56,12 @@ export class AddressReservations implements AddressService {
   }
 
   async reserve(request: ReserveRequest, cancelled: AbortSignal): Promise<readonly AttachedAddress[]> {
-    const { network } = this.#ports;
     this.#refuse(request);
-    const plan = planAddresses(request.addresses, network);
+    const network = this.#ports.networkNamed(request.network);
+    const plan = planAddresses(request.addresses, network.addressing);
     const entry: ReservationEntry = {
       key: { network: request.network, containerId: request.containerId, ifname: request.ifname },
+      vni: network.id,
       owner: request.owner,
       ips: [],
       namespaceDev: String(request.namespace?.dev ?? ''),
@@ -66,9 +71,9 @@ export class AddressReservations implements AddressService {
     };
     this.#put(entry);
     try {
-      const ips = await takeAddresses(this.#ports, addressOwner(entry.key), plan, cancelled);
+      const ips = await takeAddresses(network, addressOwner(entry.key), plan, cancelled);
       this.#put({ ...entry, ips });
-      return ips.map((ip) => describeAddress(ip, network));
+      return ips.map((ip) => describeAddress(ip, network.addressing));
     } catch (error) {
       this.#release(entry.key);
       throw error;
@@ -81,7 +86,9 @@ export class AddressReservations implements AddressService {
 
   find(key: AttachmentKey): readonly AttachedAddress[] | null {
     const entry = this.#entries.get(attachmentKeyText(key));
-    return entry === undefined ? null : entry.ips.map((ip) => describeAddress(ip, this.#ports.network));
+    const network = entry === undefined ? null : this.#ports.networkOf(networkOfEntry(entry));
+    if (entry === undefined || network === null) return null;
+    return entry.ips.map((ip) => describeAddress(ip, network.addressing));
   }
 
   listOwned(owner: string): readonly AttachmentKey[] {
@@ -105,12 +112,6 @@ export class AddressReservations implements AddressService {
   }
 
   #refuse(request: ReserveRequest): void {
-    if (request.network !== DEFAULT_NETWORK_NAME) {
-      throw new FabricError('usage', {
-        what: `there is no network ${request.network}`,
-        fix: `Use the default one, ${DEFAULT_NETWORK_NAME}`,
-      });
-    }
     const unready = this.#ports.readiness();
     if (unready !== null) {
       throw new FabricError('daemon-unreachable', { what: 'this host can reserve nothing now', why: unready.reason });
@@ -132,8 +133,10 @@ export class AddressReservations implements AddressService {
   #release(key: AttachmentKey): void {
     const entry = this.#entries.get(attachmentKeyText(key));
     if (entry === undefined) return;
-    this.#ports.release(addressOwner(entry.key));
+    const network = networkOfEntry(entry);
+    this.#ports.networkOf(network)?.release(addressOwner(entry.key));
     this.#delete(entry.key);
+    this.#ports.left(network);
   }
 
   #put(entry: ReservationEntry): void {

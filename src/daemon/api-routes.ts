@@ -4,7 +4,7 @@
 import type { Clock, Log, Random, Store } from '../base/capabilities.ts';
 import { type Endpoint, parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME, type PeerId } from '../base/ids.ts';
+import type { PeerId } from '../base/ids.ts';
 import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import { CniRoute, type CniRoutePorts, cniApiRoutes } from './cni-route.ts';
@@ -12,6 +12,7 @@ import { dnsRoutes } from './dns-routes.ts';
 import { examineRoutes } from './examine-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
+import { networkNameOf, networkRoutes } from './network-routes.ts';
 import { traceRoutes } from './open-tracer.ts';
 import type { PendingDeletes } from './pending-deletes.ts';
 import type { Status } from './status-types.ts';
@@ -93,11 +94,11 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
   return {
     ...cniApiRoutes(cni, ports.peerPid),
     'POST /v1/attach': async ({ body, closed, socketFd }) => {
-      const { namespace, ifname, name, aliases, ips } = objectOf(body);
+      const { namespace, ifname, name, aliases, ips, network } = objectOf(body);
       const handle = namespaceOf(namespace, ports.peerPid(socketFd));
       const attachment = await member.attachments.attach(
         {
-          ...attachmentKeyOf(handle, ifname),
+          ...attachmentKeyOf(handle, ifname, networkNameOf(network)),
           namespace: handle,
           owner: CLI_OWNER,
           addresses: { ips: listOf(ips), ranges: [] },
@@ -113,8 +114,9 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       return { addresses: attachment.addresses.map(({ address }) => address) };
     },
     'POST /v1/detach': async ({ body, socketFd }) => {
-      const { namespace, ifname } = objectOf(body);
-      const key = attachmentKeyOf(namespaceOf(namespace, ports.peerPid(socketFd)), ifname);
+      const { namespace, ifname, network } = objectOf(body);
+      const handle = namespaceOf(namespace, ports.peerPid(socketFd));
+      const key = attachmentKeyOf(handle, ifname, networkNameOf(network));
       if (member.attachments.find(key) === null) {
         throw new FabricError('attachment-unknown', {
           what: `that namespace has no ${key.ifname} that fabric attach made`,
@@ -130,6 +132,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
     ...dnsRoutes(member.names),
     ...traceRoutes({ member, clock: ports.clock, bridge: () => ports.bridge() }),
     ...examineRoutes({ member, port: () => ports.meshPort(), linkedAt: (peer) => ports.linkedAt(peer) }),
+    ...networkRoutes(member),
     'POST /v1/rmpeer': ({ body }) => {
       const { peer } = objectOf(body);
       if (typeof peer !== 'string' || peer.length === 0 || peer.length > NAME_MAX)
@@ -176,11 +179,11 @@ function hostOf(body: unknown): { host: string; port: number } {
 }
 
 /** `fabric attach` knows no container id: the namespace's inode stands for it. */
-function attachmentKeyOf(namespace: NamespaceHandle, ifname: unknown) {
+function attachmentKeyOf(namespace: NamespaceHandle, ifname: unknown, network: string): AttachmentKey {
   if (typeof ifname !== 'string' || !/^[^\s/:]{1,15}$/.test(ifname) || ifname === '.' || ifname === '..') {
     throw malformed(`${String(ifname)} is no interface name`);
   }
-  return { network: DEFAULT_NETWORK_NAME, containerId: `netns-${namespace.ino}`, ifname };
+  return { network, containerId: `netns-${namespace.ino}`, ifname };
 }
 
 /** The pid must be the caller's own, by the kernel's word: nobody names another process's descriptors. */

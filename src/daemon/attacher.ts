@@ -8,7 +8,7 @@
 import { cidrHasIp, cidrOf, formatIp, type IpAddress, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
 import { assert, FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac, macFromBytes } from '../base/ids.ts';
+import { type Mac, macFromBytes } from '../base/ids.ts';
 import { linkLocalOf } from '../base/link-local.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type {
@@ -22,11 +22,11 @@ import type {
 import type { ContainerInterfaceConfig, ForeignAddress } from '../host/host-network.ts';
 import { isHoldable } from '../router/free-claims.ts';
 import { describeAddress, planAddresses, stopIfCancelled, takeAddresses } from './address-choice.ts';
-import type { AttachmentPorts } from './attachment-ports.ts';
-import { type AttachmentEntry, attachmentKeyText, describeEntry } from './attachment-store.ts';
+import type { AttachmentNetwork, AttachmentPorts } from './attachment-ports.ts';
+import { type AttachmentEntry, attachmentKeyText, describeEntry, networkOfEntry } from './attachment-store.ts';
 import { Departures } from './departures.ts';
 
-/** A Linux bridge has 1,024 ports; the overlay port and host0 take two. */
+/** Of one network: a Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 export const ATTACHMENTS_MAX = 1021;
 
 /** Where one attach stands: its entry as it is in the store, and the namespace while it is open. */
@@ -35,6 +35,7 @@ interface Attempt {
   /** Null: the runtime moves the interface. */
   readonly namespaceFd: number | null;
   readonly cancelled: AbortSignal;
+  readonly network: AttachmentNetwork;
 }
 
 export class Attacher {
@@ -47,15 +48,18 @@ export class Attacher {
 
   /** One at a time per key: the caller queues. Rejects as CniBackend.attach. */
   async attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
-    const { entries, network, log, tell } = this.#ports;
-    await this.#refuse(request);
-    const plan = request.foreignIpam === null ? planAddresses(request.addresses, network) : [];
+    const { entries, log, tell } = this.#ports;
+    const network = this.#ports.networkNamed(request.network);
+    await this.#refuse(request, network);
+    const plan = request.foreignIpam === null ? planAddresses(request.addresses, network.addressing) : [];
     await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), ips: [] });
     const namespace = request.namespace === null ? null : this.#ports.openNamespace(request.namespace);
     try {
-      const attempt: Attempt = { entry: this.#newEntry(request), namespaceFd: namespace?.fd ?? null, cancelled };
+      const entry = this.#newEntry(request, network);
+      const attempt: Attempt = { entry, namespaceFd: namespace?.fd ?? null, cancelled, network };
       entries.putStep(attempt.entry);
       try {
+        await this.#ports.enter(network.id);
         const attachment =
           request.foreignIpam === null
             ? await this.#withOurs(attempt, plan, request.addresses.reserved === true)
@@ -77,12 +81,16 @@ export class Attacher {
    * ({@link departures}). Idempotent.
    */
   async remove(entry: AttachmentEntry): Promise<void> {
-    const { gone } = await this.#ports.host.removeContainer(entry);
+    const { hostIfname, mac, ips } = entry;
+    const id = networkOfEntry(entry);
+    const network = this.#ports.networkOf(id);
+    const { gone } = await this.#ports.host.removeContainer({ network: id, hostIfname, mac, ips });
     this.departures.add(entry, gone);
     // Synced, and all before it. What comes behind it a power cut may take, and all that it stood for along with it.
-    this.#ports.withdraw(entry.mac);
-    this.#ports.release(attachmentKeyText(entry.key));
+    network?.withdraw(mac);
+    network?.release(attachmentKeyText(entry.key));
     this.#ports.entries.deleteStep(entry.key);
+    this.#ports.left(id);
   }
 
   async #withOurs(attempt: Attempt, plan: ReturnType<typeof planAddresses>, areReserved: boolean): Promise<Attachment> {
@@ -90,10 +98,10 @@ export class Attacher {
     const owner = attachmentKeyText(attempt.entry.key);
     const ips = areReserved
       ? plan.flatMap(({ wanted }) => wanted ?? [])
-      : await takeAddresses(this.#ports, owner, plan, attempt.cancelled);
+      : await takeAddresses(attempt.network, owner, plan, attempt.cancelled);
     this.#update(attempt, { ips });
     await this.departures.over(attempt.entry);
-    this.#ports.publish(recordOf(attempt.entry));
+    attempt.network.publish(recordOf(attempt.entry));
     const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, made);
@@ -109,9 +117,9 @@ export class Attacher {
     const foreign = given.addresses.map(readGiven);
     const outside = await this.#reserveForeign(attempt, foreign, ipam.plugin);
     // Nothing is awaited from here to the claim: two attaches can't both find an address free.
-    for (const ip of outside) this.#refuseHeld(ip, ipam.plugin);
+    for (const ip of outside) this.#refuseHeld(attempt.network, ip, ipam.plugin);
     this.#update(attempt, { foreign, ips: foreign.map(({ ip }) => ip), routes: [...given.routes, ...routes] });
-    this.#ports.publish(recordOf(attempt.entry));
+    attempt.network.publish(recordOf(attempt.entry));
     const set = await host.addressContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, { ...made, routes: set.routes });
@@ -122,7 +130,7 @@ export class Attacher {
    * hands it out again. One outside belongs to no lease and must lead nowhere else from this host. Resolves with the latter.
    */
   async #reserveForeign(
-    { entry, cancelled }: Attempt,
+    { entry, cancelled, network }: Attempt,
     foreign: readonly ForeignAddress[],
     plugin: string,
   ): Promise<readonly string[]> {
@@ -131,8 +139,8 @@ export class Attacher {
     for (const { ip, prefix } of foreign) {
       const address = parseIp(ip);
       assert(address !== null, 'a given address was read already');
-      if (this.#isInRange(address)) {
-        await this.#ports.allocate({ owner, family: address.family, wanted: ip });
+      if (isInRange(network, address)) {
+        await network.allocate({ owner, family: address.family, wanted: ip });
       } else {
         outside.push(ip);
         if (!isHoldable(address)) {
@@ -155,10 +163,9 @@ export class Attacher {
   }
 
   /** Whoever claims such an address first has it. */
-  #refuseHeld(ip: string, plugin: string): void {
-    const { entries, freeAddressHolder } = this.#ports;
-    const entry = entries.all().find(({ ips }) => ips.includes(ip));
-    const holder = entry === undefined ? freeAddressHolder(ip) : `${entry.key.containerId} on this host`;
+  #refuseHeld(network: AttachmentNetwork, ip: string, plugin: string): void {
+    const entry = this.#entriesOf(network).find(({ ips }) => ips.includes(ip));
+    const holder = entry === undefined ? network.freeAddressHolder(ip) : `${entry.key.containerId} on this host`;
     if (holder === null) return;
     throw new FabricError('address-in-use', {
       what: `${ip}, which ${plugin} chose, is in use`,
@@ -168,20 +175,19 @@ export class Attacher {
   }
 
   #finish(attempt: Attempt, made: Awaited<ReturnType<AttachmentPorts['host']['addContainer']>>): Attachment {
-    const { network } = this.#ports;
-    const { entry } = attempt;
+    const { entry, network } = attempt;
     const result: Attachment = {
       ...entry.key,
       mac: entry.mac,
       addresses: entry.ips.map((ip) => {
         const given = foreignOf(entry).find((address) => address.ip === ip);
-        const ours = describeAddress(ip, network);
+        const ours = describeAddress(ip, network.addressing);
         if (given === undefined) return ours;
         return { address: `${ip}/${given.prefix}`, gateway: given.gateway ?? ours.gateway };
       }),
       routes: made.routes,
       name: entry.name,
-      mtu: network.mtu,
+      mtu: this.#ports.mtu,
       bridge: { name: network.bridge, mac: made.bridgeMac },
       host: { name: entry.hostIfname, mac: made.hostMac },
       namespacePath: entry.namespacePath,
@@ -196,22 +202,16 @@ export class Attacher {
     this.#ports.entries.putStep(attempt.entry);
   }
 
-  async #refuse(request: AttachRequest): Promise<void> {
+  async #refuse(request: AttachRequest, network: AttachmentNetwork): Promise<void> {
     const { entries } = this.#ports;
-    if (request.network !== DEFAULT_NETWORK_NAME) {
-      throw new FabricError('usage', {
-        what: `there is no network ${request.network}`,
-        fix: `Use the default one, ${DEFAULT_NETWORK_NAME}`,
-      });
-    }
     const unready = this.#ports.readiness();
     if (unready !== null)
       throw new FabricError('daemon-unreachable', { what: 'this host can attach nothing now', why: unready.reason });
     const known = entries.get(request);
     if (known !== undefined) await this.#replaceDead(known);
-    if (entries.size >= ATTACHMENTS_MAX) {
+    if (entries.countOf(network.id) >= ATTACHMENTS_MAX) {
       throw new FabricError('limit', {
-        what: `${ATTACHMENTS_MAX} containers are attached`,
+        what: `${ATTACHMENTS_MAX} containers are attached to the network ${request.network}`,
         why: 'a Linux bridge has 1,024 ports',
       });
     }
@@ -247,12 +247,13 @@ export class Attacher {
     }
   }
 
-  #newEntry(request: AttachRequest): AttachmentEntry {
+  #newEntry(request: AttachRequest, network: AttachmentNetwork): AttachmentEntry {
     return {
       key: { network: request.network, containerId: request.containerId, ifname: request.ifname },
+      vni: network.id,
       owner: request.owner,
       state: 'attaching',
-      mac: this.#chooseMac(request.mac),
+      mac: this.#chooseMac(request.mac, network),
       hostIfname: this.#hostIfname(request),
       name: request.name,
       ...(request.aliases === undefined ? {} : { aliases: request.aliases }),
@@ -265,12 +266,13 @@ export class Attacher {
     };
   }
 
-  #chooseMac(requested: Mac | null): Mac {
+  /** Of no other interface of this host either, whatever its network: the packet filter knows a MAC by itself. */
+  #chooseMac(requested: Mac | null, network: AttachmentNetwork): Mac {
     const entries = this.#ports.entries.all(); // also those whose claim is not published yet
-    const taken = (mac: Mac): boolean => this.#ports.macTaken(mac) || entries.some((entry) => entry.mac === mac);
+    const taken = (mac: Mac): boolean => network.macTaken(mac) || entries.some((entry) => entry.mac === mac);
     if (requested !== null) {
       if (taken(requested)) {
-        throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network` });
+        throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network or host` });
       }
       return requested;
     }
@@ -287,10 +289,8 @@ export class Attacher {
     return `fab${toHex(this.#ports.crypto.sha256(utf8(attachmentKeyText(key)))).slice(0, 12)}`;
   }
 
-  #isInRange(ip: IpAddress): boolean {
-    const { range, range6 } = this.#ports.network;
-    const block = ip.family === 4 ? range : range6;
-    return block !== null && cidrHasIp(block, ip);
+  #entriesOf({ id }: AttachmentNetwork): readonly AttachmentEntry[] {
+    return this.#ports.entries.all().filter((entry) => networkOfEntry(entry) === id);
   }
 }
 
@@ -298,9 +298,15 @@ function placeOf({ namespace }: AttachRequest): Pick<AttachmentEntry, 'namespace
   return { namespaceDev: String(namespace?.dev ?? ''), namespaceIno: String(namespace?.ino ?? '') };
 }
 
+function isInRange({ addressing: { range, range6 } }: AttachmentNetwork, ip: IpAddress): boolean {
+  const block = ip.family === 4 ? range : range6;
+  return block !== null && cidrHasIp(block, ip);
+}
+
 /** What the host network is told of an attachment. */
 export function interfaceConfig(entry: AttachmentEntry, namespaceFd: number | null): ContainerInterfaceConfig {
   return {
+    network: networkOfEntry(entry),
     namespaceFd,
     ifname: entry.key.ifname,
     hostIfname: entry.hostIfname,
@@ -314,7 +320,7 @@ export function interfaceConfig(entry: AttachmentEntry, namespaceFd: number | nu
 
 export function recordOf(entry: AttachmentEntry): AttachmentRecord {
   return {
-    network: DEFAULT_VNI,
+    network: networkOfEntry(entry),
     mac: entry.mac,
     ips: [...entry.ips, linkLocalOf(entry.mac)],
     sequence: 0,

@@ -3,7 +3,7 @@
 
 import type { Cidr } from '../base/address.ts';
 import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
-import type { Mac, PeerId } from '../base/ids.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { NameService, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -19,7 +19,8 @@ export interface OpenNamespace {
 export interface NetworkAddressing {
   readonly range: Cidr;
   readonly range6: Cidr | null;
-  readonly gateway: string;
+  /** Null where the network has none of that family. */
+  readonly gateway: string | null;
   readonly gateway6: string | null;
 }
 
@@ -33,16 +34,37 @@ export interface AddressWish {
   readonly within?: readonly Cidr[];
 }
 
-/** Our own address management, as far as attachments and reservations use it. */
+/** A network and its address management, as far as attachments and reservations use them. */
 export interface AddressPorts {
-  readonly network: NetworkAddressing;
+  readonly id: Vni;
+  readonly addressing: NetworkAddressing;
   /** Durable with the caller's next synced write; idempotent per owner and family. Rejects with `address-…`. */
   allocate(wish: AddressWish): Promise<string>;
   /** Frees all addresses of an owner; durable with the caller's next synced write. */
   release(owner: string): void;
 }
 
-export interface AttachmentPorts extends AddressPorts {
+/** A network that containers join. */
+export interface AttachmentNetwork extends AddressPorts {
+  readonly bridge: string;
+  /** Puts the claim into this host's gossip map and our own tables. */
+  publish(record: AttachmentRecord): void;
+  withdraw(mac: Mac): void;
+  /** True when another claim holds this MAC. */
+  macTaken(mac: Mac): boolean;
+  /** Who holds an address that no lease covers, in words; null: nobody does. */
+  freeAddressHolder(ip: string): string | null;
+}
+
+/** How networks are found by those who use them. */
+export interface NetworkFinder<T> {
+  /** For something new in it. Throws `network-unknown`. */
+  networkNamed(name: string): T;
+  /** Of something that is in it; null: nothing is known of it any more. */
+  networkOf(id: Vni): T | null;
+}
+
+export interface AttachmentPorts extends NetworkFinder<AttachmentNetwork> {
   readonly self: PeerId;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -52,19 +74,17 @@ export interface AttachmentPorts extends AddressPorts {
   readonly tell: Tell;
   readonly entries: AttachmentStore;
   readonly host: HostNetwork;
-  readonly network: NetworkAddressing & { readonly bridge: string; readonly mtu: number };
+  /** Of all interfaces, in bytes. */
+  readonly mtu: number;
+  /** Resolves when kernel and datapath are ready for a container of the network; idempotent. */
+  enter(network: Vni): Promise<void>;
+  /** A container left the network, or did not come after all. */
+  left(network: Vni): void;
   /** Checks pid, device and inode and opens the namespace in this process; throws `namespace-invalid`. */
   openNamespace(handle: NamespaceHandle): OpenNamespace;
-  /** Puts the claim into this host's gossip map and our own tables. */
-  publish(record: AttachmentRecord): void;
-  withdraw(mac: Mac): void;
-  /** True when another claim holds this MAC. */
-  macTaken(mac: Mac): boolean;
-  /** Who holds an address that no lease covers, in words; null: nobody does. */
-  freeAddressHolder(ip: string): string | null;
-  /** Why no address would be found now, in words; null: one would. */
+  /** Why no address of the default network would be found now, in words; null: one would. */
   addressObstacle(): string | null;
-  /** What containers are told of names; null: nothing. */
+  /** What containers of the default network are told of names; null: nothing. */
   nameService(): NameService | null;
   /** Why nothing can be attached now; null: it can. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;

@@ -3,7 +3,7 @@
 
 import type { Store } from '../base/capabilities.ts';
 import { assert } from '../base/errors.ts';
-import { type Mac, parseMac } from '../base/ids.ts';
+import { DEFAULT_VNI, type Mac, parseMac, type Vni } from '../base/ids.ts';
 import type { Attachment, AttachmentKey, WantedRoute } from '../cni-plugin/backend.ts';
 import type { ForeignAddress } from '../host/host-network.ts';
 
@@ -13,6 +13,8 @@ export type AttachmentState = 'attaching' | 'attached' | 'detaching';
 
 export interface AttachmentEntry {
   readonly key: AttachmentKey;
+  /** The network that its name meant then; entries of versions before named networks have no such member. */
+  readonly vni?: Vni;
   readonly owner: string;
   readonly state: AttachmentState;
   readonly mac: Mac;
@@ -32,6 +34,10 @@ export interface AttachmentEntry {
   readonly routes: readonly WantedRoute[];
   /** What the attacher was told; null while `attaching`. */
   readonly result: Attachment | null;
+}
+
+export function networkOfEntry({ vni }: { readonly vni?: Vni }): Vni {
+  return vni ?? DEFAULT_VNI;
 }
 
 /** Ids can't hold a slash (they are checked), so the joined key is unique. */
@@ -66,6 +72,13 @@ export class AttachmentStore {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** How many are in that network. */
+  countOf(network: Vni): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (networkOfEntry(entry) === network) count++;
+    return count;
   }
 
   /**

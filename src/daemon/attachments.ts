@@ -3,7 +3,7 @@
 // bridge; at most one operation runs per attachment; a failed or cancelled attach leaves nothing.
 
 import { FabricError } from '../base/errors.ts';
-import type { PeerId } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import type {
   AddressService,
   Attachment,
@@ -16,7 +16,7 @@ import type {
 } from '../cni-plugin/backend.ts';
 import { ATTACHMENTS_MAX, Attacher, interfaceConfig, recordOf } from './attacher.ts';
 import type { AttachmentPorts } from './attachment-ports.ts';
-import { type AttachmentEntry, attachmentKeyText, describeEntry } from './attachment-store.ts';
+import { type AttachmentEntry, attachmentKeyText, describeEntry, networkOfEntry } from './attachment-store.ts';
 import { pause } from './pause.ts';
 
 /** After a reboot a thousand may be gone. */
@@ -41,13 +41,13 @@ export class Attachments implements CniBackend {
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
     const unready = this.#refusal === null ? this.#ports.readiness() : { reason: this.#refusal, degraded: false };
     if (unready !== null) return unready;
-    const isFull = this.#ports.entries.size >= ATTACHMENTS_MAX;
+    const isFull = this.#ports.entries.countOf(DEFAULT_VNI) >= ATTACHMENTS_MAX;
     const reason = isFull ? `${ATTACHMENTS_MAX} containers are attached` : this.#ports.addressObstacle();
     return reason === null ? null : { reason, degraded: false };
   }
 
-  nameService(): NameService | null {
-    return this.#ports.nameService();
+  nameService(network: string): NameService | null {
+    return network === DEFAULT_NETWORK_NAME ? this.#ports.nameService() : null;
   }
 
   /** With a reason nothing is attached from now on; null takes that back. What is under way goes on. */
@@ -92,7 +92,7 @@ export class Attachments implements CniBackend {
       if (entry?.state !== 'attached' || entry.result === null) return false;
       const renamed: AttachmentEntry = { ...entry, name, aliases, result: { ...entry.result, name } };
       this.#ports.entries.putStep(renamed);
-      this.#ports.publish(recordOf(renamed));
+      this.#ports.networkOf(networkOfEntry(renamed))?.publish(recordOf(renamed));
       return true;
     });
   }
@@ -125,7 +125,8 @@ export class Attachments implements CniBackend {
     const gone: AttachmentEntry[] = [];
     for (const entry of before) {
       if (!starting && this.#busy.has(attachmentKeyText(entry.key))) continue;
-      const runs = entry.state === 'attached' && ports.get(entry.hostIfname)?.alive === true;
+      const known = this.#ports.networkOf(networkOfEntry(entry)) !== null;
+      const runs = known && entry.state === 'attached' && ports.get(entry.hostIfname)?.alive === true;
       if (runs && (!starting || (await this.#adopt(entry)))) continue;
       gone.push(entry);
     }
@@ -140,13 +141,14 @@ export class Attachments implements CniBackend {
   async #adopt(entry: AttachmentEntry): Promise<boolean> {
     const { host } = this.#ports;
     try {
-      await host.adoptContainer({ hostIfname: entry.hostIfname, mac: entry.mac, ips: entry.ips });
+      const { hostIfname, mac, ips } = entry;
+      await host.adoptContainer({ network: networkOfEntry(entry), hostIfname, mac, ips });
     } catch (error) {
       const ports = await host.listContainerPorts();
       if (ports.some(({ hostIfname, alive }) => hostIfname === entry.hostIfname && alive)) throw error;
       return false;
     }
-    this.#ports.publish(recordOf(entry));
+    this.#ports.networkOf(networkOfEntry(entry))?.publish(recordOf(entry));
     return true;
   }
 
@@ -166,7 +168,7 @@ export class Attachments implements CniBackend {
 
   async #removeUnknown(hostIfname: string): Promise<void> {
     this.#ports.log.warn('removing an interface of ours that no attachment knows', { interface: hostIfname });
-    const { gone } = await this.#ports.host.removeContainer({ hostIfname, mac: null, ips: [] });
+    const { gone } = await this.#ports.host.removeContainer({ network: null, hostIfname, mac: null, ips: [] });
     await gone;
   }
 

@@ -4,8 +4,16 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { PeerId, Vni } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
+import type {
+  AttachmentRecord,
+  LeaseRecord,
+  NameRecord,
+  NetworkRecord,
+  PeerRecord,
+  RemovalRecord,
+} from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
+import { decodeNetwork, decodeNetworkRemoval, isNetworkKey, isNetworkRemovalKey } from '../gossip/network-records.ts';
 import {
   ATTACHMENT_PREFIX,
   decodeAttachment,
@@ -33,6 +41,9 @@ export interface DirectoryEvents {
   nameGone(author: PeerId, record: NameRecord): void;
   /** Something for the voting about leases; repeats happen, and what is withdrawn stays said. */
   voted(author: PeerId, vote: { readonly network: Vni; readonly entry: string; readonly value: Uint8Array }): void;
+  /** A network was made at host `author`, or removed there; repeats happen. */
+  networkMade(author: PeerId, record: NetworkRecord): void;
+  networkRemoved(author: PeerId, network: Vni): void;
   /** An operator at host `author` removed a host. Repeats happen; {@link Directory.ban} is for the receiver to call. */
   removed(author: PeerId, record: RemovalRecord): void;
 }
@@ -113,6 +124,7 @@ export class Directory {
       else if (key.startsWith(LEASE_PREFIX)) this.#applyRecord(author, entry.leases, this.#leaseKind, key, value);
       else if (isRemovalKey(key)) this.#applyRemoval(author, key, value);
       else if (key.startsWith(VOTE_PREFIX)) this.#applyVote(author, key, value);
+      else if (isNetworkKey(key)) this.#applyNetwork(author, key, value);
       else if (this.#banned.has(author)) continue;
       else if (key.startsWith(ATTACHMENT_PREFIX)) {
         this.#applyRecord(author, entry.attachments, this.#attachmentKind, key, value);
@@ -151,6 +163,15 @@ export class Directory {
     return known;
   }
 
+  /** Of one network, all that hosts ever said, also those that are gone. */
+  leasesOf(network: Vni): readonly (readonly [PeerId, LeaseRecord])[] {
+    return this.#ofNetwork(network, ({ leases }) => leases);
+  }
+
+  attachmentsOf(network: Vni): readonly (readonly [PeerId, AttachmentRecord])[] {
+    return this.#ofNetwork(network, ({ attachments }) => attachments);
+  }
+
   attachments(author: PeerId): readonly AttachmentRecord[] {
     return [...(this.#authors.get(author)?.attachments.values() ?? [])];
   }
@@ -166,6 +187,17 @@ export class Directory {
 
   learnIdentityKey(author: PeerId, identityKey: Uint8Array): void {
     this.#identityKeys.set(author, identityKey);
+  }
+
+  #ofNetwork<T extends { readonly network: Vni }>(
+    network: Vni,
+    tableOf: (author: Author) => ReadonlyMap<string, T>,
+  ): readonly (readonly [PeerId, T])[] {
+    const found: [PeerId, T][] = [];
+    for (const [peer, author] of this.#authors) {
+      for (const record of tableOf(author).values()) if (record.network === network) found.push([peer, record]);
+    }
+    return found;
   }
 
   #applyPeer(author: PeerId, entry: Author, value: Uint8Array | null): void {
@@ -206,6 +238,16 @@ export class Directory {
     const name = parseVoteKey(key);
     if (name === null) this.undecodable++;
     else if (value !== null) this.#events.voted(author, { ...name, value });
+  }
+
+  /** Nothing of it is withdrawn: others' containers live in a network, whatever becomes of the host where it was made. */
+  #applyNetwork(author: PeerId, key: string, value: Uint8Array | null): void {
+    if (value === null) return;
+    const removal = isNetworkRemovalKey(key) ? decodeNetworkRemoval(key, value) : null;
+    const record = isNetworkRemovalKey(key) ? null : decodeNetwork(key, value);
+    if (removal !== null) this.#events.networkRemoved(author, removal);
+    else if (record !== null) this.#events.networkMade(author, record);
+    else this.undecodable++;
   }
 
   /** What is said once stays said: a removal is not withdrawn. */

@@ -5,7 +5,6 @@ import { type Cidr, cidrContains, cidrLast, cidrSubtract } from '../base/address
 import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
 import type { AddressBook, DockerBackend, Endpoint, EndpointService, FabricNetwork } from '../docker-plugin/backend.ts';
 import type { AddressReservations } from './address-reservations.ts';
 import type { AttachmentEntry, AttachmentStore } from './attachment-store.ts';
@@ -17,7 +16,7 @@ const OWNER = 'docker';
 const NO_INTERFACE = 'ipam';
 
 export interface DockerBackendParts {
-  readonly facts: NetworkFacts;
+  readonly networks: { find(name: string): { readonly facts: NetworkFacts } | null };
   readonly attachments: Pick<Attachments, 'attach' | 'detach' | 'rename'>;
   readonly attachmentEntries: Pick<AttachmentStore, 'all'>;
   readonly reservations: Pick<AddressReservations, 'all' | 'reserve' | 'release'>;
@@ -63,7 +62,10 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
     },
   };
   return {
-    network: (name) => (name === DEFAULT_NETWORK_NAME ? defaultNetwork(parts.facts) : null),
+    network: (name) => {
+      const network = parts.networks.find(name);
+      return network === null ? null : fabricNetwork(name, network.facts);
+    },
     addresses: addressBook(parts, random),
     endpoints,
     rename: async (id, name, aliases) => {
@@ -73,11 +75,12 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
   };
 }
 
-function addressBook({ reservations, facts }: DockerBackendParts, random: Random): AddressBook {
+function addressBook({ reservations, networks }: DockerBackendParts, random: Random): AddressBook {
   const ours = () => reservations.all().filter(isDockers);
   return {
     all: () => ours().flatMap(({ key, ips }) => ips.map((ip) => ({ network: key.network, ip }))),
     reserve: async ({ network, pool, wanted }, cancelled) => {
+      const range = networks.find(network)?.facts.v4.range ?? pool;
       const [given] = await reservations.reserve(
         {
           network,
@@ -85,8 +88,7 @@ function addressBook({ reservations, facts }: DockerBackendParts, random: Random
           ifname: NO_INTERFACE,
           owner: OWNER,
           namespace: null,
-          addresses:
-            wanted === null ? { ips: [], ranges: [choices(pool, facts.v4.range)] } : { ips: [wanted], ranges: [] },
+          addresses: wanted === null ? { ips: [], ranges: [choices(pool, range)] } : { ips: [wanted], ranges: [] },
           outlivesBoot: true,
         },
         cancelled,
@@ -120,6 +122,7 @@ function endpointOf({ key, mac, ips, state }: AttachmentEntry): Endpoint {
   return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips, isReady: state === 'attached' };
 }
 
-function defaultNetwork({ v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {
-  return { name: DEFAULT_NETWORK_NAME, range: v4.range, range6: v6?.range ?? null, gateway, gateway6 };
+/** An internal network names its gateway, too: without one Docker would lead the container outside by a bridge of its own. */
+function fabricNetwork(name: string, { v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {
+  return { name, range: v4.range, range6: v6?.range ?? null, gateway, gateway6 };
 }

@@ -13,15 +13,15 @@ const AGE_MS = 300_000;
 export interface ForeignDevicesPorts {
   readonly clock: Clock;
   publish(record: AttachmentRecord): void;
-  withdraw(mac: Mac): void;
-  /** True when a host or container already holds this MAC. */
-  macTaken(mac: Mac): boolean;
+  withdraw(network: Vni, mac: Mac): void;
+  /** True when a host or container of the network already holds this MAC. */
+  macTaken(network: Vni, mac: Mac): boolean;
 }
 
 export class ForeignDevices {
   readonly #ports: ForeignDevicesPorts;
   /** In the order in which they were learned, so that the oldest is first. */
-  readonly #learnedMs = new Map<Mac, number>();
+  readonly #learned = new Map<string, { readonly network: Vni; readonly mac: Mac; readonly learnedMs: number }>();
   /** MACs that came when the table was full. */
   refused = 0;
 
@@ -31,23 +31,24 @@ export class ForeignDevices {
 
   /** Their addresses are not announced: only leases say who holds an address. */
   learned(network: Vni, mac: Mac): void {
-    if (this.#learnedMs.has(mac) || this.#ports.macTaken(mac)) return;
-    if (this.#learnedMs.size >= DEVICES_MAX) {
+    const key = `${network}/${mac}`;
+    if (this.#learned.has(key) || this.#ports.macTaken(network, mac)) return;
+    if (this.#learned.size >= DEVICES_MAX) {
       this.refused++;
       return;
     }
-    this.#learnedMs.set(mac, this.#ports.clock.monotonicMs());
+    this.#learned.set(key, { network, mac, learnedMs: this.#ports.clock.monotonicMs() });
     this.#ports.publish({ network, mac, ips: [], sequence: 0, name: '', kind: 'foreign' });
   }
 
   /** Withdraws what is too old; returns the milliseconds until the next one is. */
   tick(): number {
     const nowMs = this.#ports.clock.monotonicMs();
-    for (const [mac, learnedMs] of this.#learnedMs) {
+    for (const [key, { network, mac, learnedMs }] of this.#learned) {
       const leftMs = learnedMs + AGE_MS - nowMs;
       if (leftMs > 0) return leftMs;
-      this.#learnedMs.delete(mac);
-      this.#ports.withdraw(mac);
+      this.#learned.delete(key);
+      this.#ports.withdraw(network, mac);
     }
     return AGE_MS;
   }

@@ -4,18 +4,18 @@ import { formatCidr, formatIp, parseCidr } from '../base/address.ts';
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { Crypto, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import { type ClusterId, DEFAULT_VNI, type Mac, macFromBytes } from '../base/ids.ts';
+import { type ClusterId, DEFAULT_VNI, type Mac, macFromBytes, type PeerId, type Vni } from '../base/ids.ts';
 import { linkLocalOf } from '../base/link-local.ts';
 import { peerIdOf } from '../base/membership.ts';
 import { genesisSigningBytes } from '../base/record-signing.ts';
-import type { Genesis } from '../base/records.ts';
+import type { Genesis, NetworkRecord } from '../base/records.ts';
 import { decodeGenesis } from '../gossip/record-codec.ts';
 import type { OverlayNetworkConfig } from '../host/host-network.ts';
 import type { HostKeys } from '../host/identity-file.ts';
-import { type FamilyPlan, gatewayOf, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
+import { type AddressPlan, type FamilyPlan, gatewayOf, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
 import { type LaunchOptions, LEASE_PREFIX_DEFAULT, RANGE_DEFAULT } from './launch-options.ts';
 
-const LEASE_PREFIX6_DEFAULT = 64;
+export const LEASE_PREFIX6_DEFAULT = 64;
 
 interface Creation {
   readonly options: LaunchOptions;
@@ -58,7 +58,10 @@ export function readGenesis(bytes: Uint8Array, clusterId: ClusterId, crypto: Cry
 }
 
 export interface NetworkFacts {
-  readonly plan: NonNullable<ReturnType<typeof makeAddressPlan>>;
+  readonly id: Vni;
+  /** No gateway, no way to the outside or to hosts. Its gateway addresses are nobody's all the same. */
+  readonly internal: boolean;
+  readonly plan: AddressPlan;
   readonly v4: FamilyPlan;
   readonly v6: FamilyPlan | null;
   readonly gateway: string;
@@ -77,14 +80,29 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
       why: `${genesis.range} ${genesis.range6 ?? ''}`,
     });
   }
-  const v4 = plan.families.find(({ family }) => family === 4)!;
-  const v6 = plan.families.find(({ family }) => family === 6) ?? null;
   const mac = crypto.sha256(fromHex(genesis.genesisId)!).slice(0, 6);
   mac[0] = (mac[0]! & 0xfc) | 0x02; // locally administered, not a group
-  const gatewayMac = macFromBytes(mac);
+  return factsOf(plan, { gatewayMac: macFromBytes(mac), internal: false });
+}
+
+/** Of a network beside the default one: the anycast MAC is the same. Null for ranges that no creator makes. */
+export function namedNetworkFacts(
+  record: NetworkRecord,
+  { creator, gatewayMac }: { readonly creator: PeerId; readonly gatewayMac: Mac },
+): NetworkFacts | null {
+  const plan = makeAddressPlan(record.network, { ...record, creator });
+  return plan === null ? null : factsOf(plan, { gatewayMac, internal: record.internal });
+}
+
+function factsOf(plan: AddressPlan, more: Pick<NetworkFacts, 'gatewayMac' | 'internal'>): NetworkFacts {
+  const { gatewayMac, internal } = more;
+  const v4 = plan.families.find(({ family }) => family === 4)!;
+  const v6 = plan.families.find(({ family }) => family === 6) ?? null;
   const gateway = formatIp(gatewayOf(v4));
   const gateway6 = v6 === null ? null : formatIp(gatewayOf(v6));
   return {
+    id: plan.network,
+    internal,
     plan,
     v4,
     v6,
@@ -97,15 +115,16 @@ export function networkFacts(genesis: Genesis, crypto: Crypto): NetworkFacts {
 
 /** The network as the kernel shall have it. `mtu` in bytes. */
 export function overlayNetwork(
-  { v4, v6, gateway, gateway6, gatewayMac }: NetworkFacts,
+  { id, internal, v4, v6, gateway, gateway6, gatewayMac }: NetworkFacts,
   host: { readonly bridge: string; readonly mtu: number },
 ): OverlayNetworkConfig {
-  return { network: DEFAULT_VNI, range: v4.range, range6: v6?.range ?? null, gateway, gateway6, gatewayMac, ...host };
+  const ranges = { range: v4.range, range6: v6?.range ?? null };
+  return { network: id, internal, ...ranges, gateway, gateway6, gatewayMac, ...host };
 }
 
-/** What claims on the default network are judged by. */
-export function routeNetwork({ v4, v6, gatewayMac, gatewayIps }: NetworkFacts) {
-  return { network: DEFAULT_VNI, range: v4.range, range6: v6?.range ?? null, gatewayMac, gatewayIps };
+/** What claims on the network are judged by. */
+export function routeNetwork({ id, v4, v6, gatewayMac, gatewayIps }: NetworkFacts) {
+  return { network: id, range: v4.range, range6: v6?.range ?? null, gatewayMac, gatewayIps };
 }
 
 /** Flags that contradict what the cluster fixed: both values are named. */

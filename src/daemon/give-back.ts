@@ -44,7 +44,7 @@ export async function giveUnusedBack({ member, mesh, timers, exposed }: Ending):
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
   }
-  if (await isTakenOver({ member, timers }, member.ipam.giveUnused(heir))) return;
+  if (await isTakenOver({ member, timers }, member.spaces.giveUnused(heir))) return;
   member.resumeAllocating();
   if (isEmpty && exposed) await member.place.exposeAtStart(0);
   throw notConfirmed(heir, 'Try again, or stop without --leave');
@@ -73,7 +73,7 @@ export async function isTakenOver(
   given: readonly LeaseRecord[],
 ): Promise<boolean> {
   const deadlineMs = timers.nowMs() + CONFIRM_MS;
-  while (!given.every((record) => member.ipam.isConfirmed(record))) {
+  while (!given.every((record) => member.spaces.isConfirmed(record))) {
     if (timers.nowMs() > deadlineMs) return false;
     await pause(timers, POLL_MS);
   }

@@ -48,12 +48,13 @@ export class HealthJudge {
   }
 
   #problems(member: Member, uptimeMs: number): readonly Problem[] {
-    const lasting = this.#lasting(member.routes.doubted());
+    const lasting = this.#lasting(member.networks.all().flatMap(({ routes }) => routes.doubted()));
     return [
       ...ownProblems(member),
       ...leaseProblems(member.ipam, { peers: otherHosts(member), uptimeMs }),
       ...tunnelProblems(member),
       ...lasting.map((route) => claimProblem(route, member)),
+      ...networkProblems(member),
     ];
   }
 
@@ -198,4 +199,14 @@ function notJoined(mesh: Mesh | null): Problem {
     };
   }
   return { code: error.code, what: error.what, why: error.why, fix: error.fix };
+}
+
+function networkProblems({ networks }: Member): readonly Problem[] {
+  const disputed = networks.all().filter(({ id }) => networks.stateOf(id) === 'disputed');
+  return disputed.map(({ id }) => ({
+    code: 'network-disputed',
+    what: `no frame of the network ${networks.labelOf(id)} crosses between hosts`,
+    why: `two networks claim its id ${id}`,
+    fix: 'Detach its containers and remove it, then create it anew',
+  }));
 }

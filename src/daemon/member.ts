@@ -5,10 +5,10 @@
 //                       ▲                                                    │
 //   attachments ──▶ own records ◀── leases                     events ◀──────┘
 
-import type { Cancel, Store } from '../base/capabilities.ts';
+import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
@@ -19,9 +19,8 @@ import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { AddressReservations } from './address-reservations.ts';
-import { Allocator } from './allocator.ts';
-import type { AddressWish } from './attachment-ports.ts';
-import type { AttachmentStore } from './attachment-store.ts';
+import type { AddressSpaces } from './address-spaces.ts';
+import { AttachmentStore, networkOfEntry } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
@@ -36,13 +35,14 @@ import { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import type { Names } from './names.ts';
 import { Neighbourhood } from './neighbourhood.ts';
-import { openAttachments } from './open-attachments.ts';
+import type { NetworkPresence } from './network-presence.ts';
+import type { Networks } from './networks.ts';
+import { attachmentNetwork, isMacTaken, openAttachments } from './open-attachments.ts';
 import { openExaminer } from './open-examiner.ts';
 import { openGossip } from './open-gossip.ts';
-import { openIpam } from './open-ipam.ts';
 import { openNames } from './open-names.ts';
+import { openNetworks } from './open-networks.ts';
 import { openPresence } from './open-presence.ts';
-import { openRoutes } from './open-routes.ts';
 import { openSlot } from './open-slot.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
@@ -63,10 +63,14 @@ const EXPOSE_WAIT_MS = 1_000;
 const RECONCILE_EVERY_MS = 60_000;
 
 export class Member {
-  readonly facts: NetworkFacts;
   readonly gossip: Gossip;
+  /** Of the default network. */
+  readonly facts: NetworkFacts;
   readonly ipam: Ipam;
   readonly routes: Routes;
+  readonly networks: Networks;
+  readonly networkPresence: NetworkPresence;
+  readonly spaces: AddressSpaces;
   readonly tunnels: Tunnels;
   readonly slot: DatapathSlot;
   readonly directory: Directory;
@@ -90,8 +94,7 @@ export class Member {
   readonly #elsewhere: ElsewhereNews;
   readonly #presence: OwnPresence;
   readonly #keepers: ClaimKeeper;
-  readonly #allocator: Allocator;
-  readonly #ipamTicker: Ticker;
+  readonly #leasesTicker: Ticker;
   readonly #tunnelTicker: Ticker;
   readonly #foreignTicker: Ticker;
   readonly #foreign: ForeignDevices;
@@ -99,7 +102,6 @@ export class Member {
   readonly #guard: StoreGuard;
   readonly #peers: PeerUpkeep;
   readonly #reconciler: Reconciler;
-  #reconsider: Cancel | null = null;
   #started = false;
 
   /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
@@ -112,17 +114,20 @@ export class Member {
     this.host = host;
     this.#guard = new StoreGuard(log);
     this.facts = networkFacts(genesis, crypto);
+    this.attachmentEntries = new AttachmentStore(store);
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
       peerChanged: (author, before) => this.#peers.recordChanged(author, before),
       peerGone: (author) => this.#peers.recordGone(author),
-      leaseAdded: (author, record) => this.ipam.observe(author, record),
-      leaseGone: (author, record) => this.ipam.withdraw(author, record),
+      leaseAdded: (author, record) => this.spaces.observe(author, record),
+      leaseGone: (author, record) => this.spaces.withdraw(author, record),
       attachmentAdded: (author, record) => this.#keepers.claim(author, record),
       attachmentGone: (author, { network, mac }) => this.#keepers.withdraw(author, network, mac),
       nameAdded: (author, record) => this.names.nameAdded(author, record),
       nameGone: (author, record) => this.names.nameGone(author, record),
       removed: (author, record) => this.removals.heard(author, record),
       voted: (author, vote) => this.ipam.observeVote(author, vote),
+      networkMade: (author, record) => this.networks.made(author, record),
+      networkRemoved: (_author, network) => this.networks.removed(network),
     });
     this.directory.learnIdentityKey(keys.peer, keys.identityKey);
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
@@ -148,43 +153,47 @@ export class Member {
       failed: (error) => this.#guard.failed(error),
       caughtUp: options.caughtUp,
     });
-    this.ipam = openIpam(options, this.facts, {
-      // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
-      identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
-      recordsChanged: (records) => this.#own.replaceLeases(records),
-      votesChanged: (entries) => this.#own.replaceVotes(DEFAULT_VNI, entries),
-      changed: () => this.#leasesChanged(),
-      hostAddressLost: () => this.place.renumber(),
-      member: this,
-    });
     this.#gate = new SyncGate(
       timers,
       () => options.mesh.isGreeting(),
       () => this.resumeAllocating(),
     );
-    this.#allocator = new Allocator(timers, (request) => {
-      const result = this.ipam.allocate(request);
-      this.#ipamTicker.wake();
-      return result;
-    });
     this.slot = openSlot(options, {
       facts: this.facts,
       tunnels: () => this.tunnels,
-      tables: () => [...this.routes.tables(), this.#peers.floodList()],
+      tables: () => [...this.routes.tables(), ...this.networkPresence.tables(), this.#peers.floodListOf(DEFAULT_VNI)],
       learned: (network, mac) => {
         this.#guard.run(() => this.#foreign.learned(network, mac));
         this.#foreignTicker.wake();
       },
     });
-    this.routes = openRoutes(options, this.facts, {
-      self: keys.peer,
-      ownerOf: (ip) => this.ipam.ownerOf(ip),
+    const opened = openNetworks(options, this.facts, {
+      directory: this.directory,
+      own: this.#own,
+      slot: this.slot,
+      mayAllocate: this.#gate.opened,
+      // Who left has no peer record any more, but its gifts are still links in the chains of others' blocks.
+      identityKeyOf: (peer) => this.directory.identityKeyOf(peer) ?? this.gossip.identityKeyOf(peer),
       isAlive: (peer) => this.#peers.isAlive(peer),
-      apply: (changes) => {
+      floodListOf: (network) => this.#peers.floodListOf(network),
+      applyMain: (changes) => {
         this.slot.applyTables(changes);
         this.vxlan?.applyTables(changes);
       },
+      attachments: () => this.attachmentEntries.all(),
+      reservations: () => this.reservations.all(),
+      membersChanged: () => this.#presence.say(),
+      wakeLeases: () => this.#leasesTicker.wake(),
+      votesChanged: (entries) => this.#own.replaceVotes(DEFAULT_VNI, entries),
+      hostAddressLost: () => this.place.renumber(),
+      leasesSettled: () => this.#leaseNews.changed(this.ipam.leases().filter(({ peer }) => peer === keys.peer)),
+      member: this,
     });
+    this.networks = opened.networks;
+    this.networkPresence = opened.presence;
+    this.spaces = opened.spaces;
+    this.ipam = this.networks.main.ipam;
+    this.routes = this.networks.main.routes;
     this.vxlan = openVxlan(options, (peer) => this.tunnels.sessionWanted(peer));
     this.names = openNames(options, this.facts, {
       records: this.#own,
@@ -211,33 +220,31 @@ export class Member {
       directory: this.directory,
       neighbourhood: this.neighbourhood,
       tunnels: this.tunnels,
-      routes: this.routes,
+      routes: () => this.networks.all().map(({ routes }) => routes),
+      floodLists: () => this.networkPresence.floodLists(),
       slot: this.slot,
       vxlan: this.vxlan,
       mesh: options.mesh,
     });
-    this.#keepers = keptByAll(this.routes, this.names, this.#elsewhere);
+    this.#keepers = keptByAll(this.networks, this.names, this.#elsewhere);
     this.#presence = openPresence(options, {
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
       claims: this.#keepers,
-      leases: () => this.ipam.records(),
+      networks: () => this.networkPresence.members(),
+      leases: () => this.spaces.records(),
       votes: () => this.ipam.votes(),
       cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
       isOurs: (claim) => this.#isOurs(claim),
     });
     const claims = {
       publish: (record: AttachmentRecord) => this.#presence.publishClaim(record),
-      withdraw: (mac: Mac) => this.#presence.withdrawClaim(mac),
-      allocate: async (wish: AddressWish) => {
-        await this.#gate.opened;
-        return this.#allocator.allocate(wish);
-      },
-      release: (owner: string) => void this.ipam.release(owner),
+      withdraw: (network: Vni, mac: Mac) => this.#presence.withdrawClaim(network, mac),
     };
+    const wiring = { ...claims, directory: this.directory, mayAllocate: this.#gate.opened };
     this.place = new HostPlace({
-      ...claims,
+      ...attachmentNetwork(this.networks.main, wiring),
       store,
       random,
       log,
@@ -246,39 +253,41 @@ export class Member {
       hasIpv6: this.facts.v6 !== null,
       nickname: options.settings.nickname,
     });
-    const macTaken = (mac: Mac): boolean =>
-      mac === this.facts.gatewayMac || this.routes.ownerOfMac(DEFAULT_VNI, mac) !== null;
+    const macTaken = (id: Vni, mac: Mac): boolean => {
+      const network = this.networks.get(id);
+      return network === null || isMacTaken(network, mac);
+    };
     this.#foreign = new ForeignDevices({ ...claims, clock, macTaken });
-    const opened = openAttachments(options, this.facts, {
-      ...claims,
+    const { reservations, attachments } = openAttachments(options, {
+      ...wiring,
       self: keys.peer,
-      macTaken,
-      directory: this.directory,
-      routes: this.routes,
+      entries: this.attachmentEntries,
+      networks: this.networks,
+      presence: this.networkPresence,
       addressObstacle: () => this.ipam.obstacle()?.message ?? null,
       readiness: () => this.readiness(),
       nameService: () => this.names.serviceFacts(),
     });
-    this.attachmentEntries = opened.entries;
-    this.reservations = opened.reservations;
-    this.attachments = opened.attachments;
+    this.reservations = reservations;
+    this.attachments = attachments;
     this.#reconciler = new Reconciler(
       () => this.attachments.reconcile({ starting: false }),
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
     );
     const ticker = (tick: () => number) => new Ticker(timers, tick, (error) => this.#guard.failed(error));
-    this.#ipamTicker = ticker(() => this.ipam.tick());
+    this.#leasesTicker = ticker(() => this.spaces.tick());
     this.#tunnelTicker = ticker(() => {
       const { peers } = this.slot.stats();
       this.#peers.heardThroughTunnels(peers);
       return this.tunnels.tick(peers);
     });
     this.#foreignTicker = ticker(() => this.#foreign.tick());
+    this.networks.load();
   }
 
-  /** Founds the address space: for the cluster's creator, once, before {@link start}. */
+  /** Founds the address space and that of networks' ids: for the cluster's creator, once, before {@link start}. */
   createCluster(): void {
-    this.ipam.createCluster();
+    this.networks.createCluster();
   }
 
   /** Kernel network, datapath, then what ran before. Rejects with the FabricError of the first thing that fails. */
@@ -287,15 +296,16 @@ export class Member {
     this.directory.load(this.gossip);
     this.#startGate();
     this.directory.loadRemovals(this.gossip); // what a removed host owned is known first, and the gate is closed
-    this.#own.replaceLeases(this.ipam.records());
+    this.#own.replaceLeases(this.spaces.records());
     this.#own.replaceVotes(DEFAULT_VNI, this.ipam.votes());
     for (const ticker of this.#tickers()) ticker.wake();
+    const further = this.networkPresence.restore(this.attachmentEntries.all().map(networkOfEntry));
     await this.#presence.refresh();
-    await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }));
+    await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }), further);
     await this.slot.start();
     this.vxlan?.start();
     for (const claim of this.directory.attachments(this.attachments.self)) {
-      if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.mac);
+      if (!this.#isOurs(claim)) this.#presence.withdrawClaim(claim.network, claim.mac);
     }
     this.reservations.reconcile();
     await this.attachments.reconcile({ starting: true });
@@ -313,8 +323,9 @@ export class Member {
   /** Before the stop: takes on no attach, and waits `withinMs` for those under way; nobody waits for an address any more. */
   async drain(withinMs: number): Promise<void> {
     this.attachments.refuse('the daemon is stopping');
-    this.#allocator.stop(new FabricError('daemon-unreachable', { what: 'the daemon is stopping' }));
+    this.networks.stopAllocating(new FabricError('daemon-unreachable', { what: 'the daemon is stopping' }));
     await this.attachments.idle(withinMs);
+    await this.networkPresence.idle();
   }
 
   /** Ends what runs in this process; the kernel's network stays as it is. */
@@ -326,7 +337,7 @@ export class Member {
     this.examiner.stop();
     for (const ticker of this.#tickers()) ticker.stop();
     this.#gate.stop();
-    this.#reconsider?.();
+    this.networks.stop();
     this.#peers.stop();
     await this.#reconciler.stop();
     await this.vxlan?.stop();
@@ -340,7 +351,7 @@ export class Member {
 
   /** After a `reset` that failed half way: this host is a member as before. */
   resumeAllocating(): void {
-    if (this.cloneFault === null && this.removals.ownFault === null) this.ipam.setAllocating(null);
+    if (this.cloneFault === null && this.removals.ownFault === null) this.spaces.setAllocating(null);
   }
 
   /** For `reset`: withdraws what others keep of this host. */
@@ -351,8 +362,8 @@ export class Member {
   linkUp(peer: PeerId): void {
     this.#gate.linkUp({ isPartial: this.directory.peers().length > VIEW_LIMITS.fullMeshMax + 1 });
     this.neighbourhood.linkUp(peer);
-    this.#guard.run(() => this.ipam.linked(peer));
-    this.#ipamTicker.wake();
+    this.#guard.run(() => this.spaces.linked(peer));
+    this.#leasesTicker.wake();
   }
 
   linkDown(peer: PeerId, reason: CloseReason): void {
@@ -362,8 +373,8 @@ export class Member {
 
   message(peer: PeerId, channel: Channel, bytes: Uint8Array): void {
     if (channel === 'lease') {
-      this.#guard.run(() => this.ipam.receive(peer, bytes));
-      this.#ipamTicker.wake();
+      this.#guard.run(() => this.spaces.receive(peer, bytes));
+      this.#leasesTicker.wake();
     } else if (channel === 'examine') this.examiner.receive(peer, bytes);
     else this.#guard.run(() => this.neighbourhood.message(peer, channel, bytes));
   }
@@ -393,7 +404,7 @@ export class Member {
   /** A host with our identity and another boot id is alive: neither may allocate (DESIGN: clones). */
   cloneDetected(why: string): void {
     this.cloneFault = why;
-    this.ipam.setAllocating(
+    this.spaces.setAllocating(
       new FabricError('identity-clone', { what: 'no address is allocated', why, fix: CLONE_FIX }),
     );
   }
@@ -408,15 +419,15 @@ export class Member {
   }
 
   #tickers(): readonly Pick<Ticker, 'wake' | 'stop'>[] {
-    return [this.neighbourhood, this.#ipamTicker, this.#tunnelTicker, this.#foreignTicker];
+    return [this.neighbourhood, this.#leasesTicker, this.#tunnelTicker, this.#foreignTicker];
   }
 
   #startGate(): void {
     const peers = this.directory.peers().map(([peer]) => peer);
-    const blockOwners = this.ipam.leases().map(({ peer }) => peer);
+    const blockOwners = this.spaces.leases().map(({ peer }) => peer);
     const hasPeers = this.#options.resumed && knowsOthers(this.attachments.self, { peers, blockOwners });
     if (hasPeers && !this.#gate.isOpen) {
-      this.ipam.setAllocating(
+      this.spaces.setAllocating(
         new FabricError('syncing', {
           what: 'no address is given out yet',
           why: 'this host has to hear from a peer first',
@@ -426,18 +437,10 @@ export class Member {
     this.#gate.start({ hasPeers });
   }
 
-  #isOurs({ mac, kind }: AttachmentRecord): boolean {
+  #isOurs({ network, mac, kind }: AttachmentRecord): boolean {
     if (kind === 'host') return mac === this.place.mac;
-    return this.attachmentEntries.all().some((entry) => entry.mac === mac && entry.state !== 'detaching');
-  }
-
-  /** Claims may be valid now that were not; once per turn, because leases change in bursts. */
-  #leasesChanged(): void {
-    this.#reconsider ??= this.#options.timers.soon(() => {
-      this.#reconsider = null;
-      this.routes.reconsiderAll();
-      this.#allocator.changed();
-      this.#leaseNews.changed(this.ipam.leases().filter(({ peer }) => peer === this.attachments.self));
-    });
+    return this.attachmentEntries
+      .all()
+      .some((entry) => entry.mac === mac && networkOfEntry(entry) === network && entry.state !== 'detaching');
   }
 }

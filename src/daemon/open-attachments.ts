@@ -1,64 +1,105 @@
-// Makes the parts that hold what this host attached and reserved, from the member's facts and options.
+// Makes the parts that hold what this host attached and reserved, from the member's networks and options.
 
-import { DEFAULT_VNI } from '../base/ids.ts';
-import type { Routes } from '../router/routes.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { AttachmentRecord } from '../base/records.ts';
 import { AddressReservations } from './address-reservations.ts';
-import type { AttachmentPorts } from './attachment-ports.ts';
-import { AttachmentStore } from './attachment-store.ts';
+import type { AttachmentNetwork, AttachmentPorts } from './attachment-ports.ts';
+import type { AttachmentStore } from './attachment-store.ts';
 import { Attachments } from './attachments.ts';
 import type { Directory } from './directory.ts';
-import type { NetworkFacts } from './genesis.ts';
 import type { MemberOptions } from './member-options.ts';
+import type { Network } from './network.ts';
+import type { Networks } from './networks.ts';
 
-/** What the member adds to its options and facts. */
-export type AttachmentWiring = Pick<
-  AttachmentPorts,
-  | 'self'
-  | 'allocate'
-  | 'release'
-  | 'publish'
-  | 'withdraw'
-  | 'macTaken'
-  | 'addressObstacle'
-  | 'readiness'
-  | 'nameService'
-> & { readonly directory: Pick<Directory, 'peer'>; readonly routes: Pick<Routes, 'holderOfFreeAddress'> };
+/** What the member adds to its options. */
+export interface AttachmentWiring extends Pick<AttachmentPorts, 'addressObstacle' | 'readiness' | 'nameService'> {
+  readonly self: PeerId;
+  readonly entries: AttachmentStore;
+  readonly networks: Pick<Networks, 'get' | 'named' | 'forgetUnused'>;
+  readonly presence: { enter(network: Vni): Promise<void>; left(network: Vni): void };
+  readonly directory: Pick<Directory, 'peer'>;
+  /** Resolves once this host may allocate. */
+  readonly mayAllocate: Promise<void>;
+  publish(record: AttachmentRecord): void;
+  withdraw(network: Vni, mac: Mac): void;
+}
 
-/** Throws FabricError-free assertions on damaged entries. */
-export function openAttachments(
-  options: MemberOptions,
-  facts: NetworkFacts,
-  { directory, routes, ...wiring }: AttachmentWiring,
-) {
-  const { store, clock, timers, random, crypto, log, tell, host, settings, genesis, kernelBootId } = options;
-  const network = {
-    range: facts.v4.range,
-    range6: facts.v6?.range ?? null,
-    gateway: facts.gateway,
-    gateway6: facts.gateway6,
-    bridge: settings.bridge,
-    mtu: genesis.mtu,
+export function openAttachments(options: MemberOptions, wiring: AttachmentWiring) {
+  const { store, clock, timers, random, crypto, log, tell, host, genesis, kernelBootId, openNamespace } = options;
+  const { entries, networks, presence, readiness } = wiring;
+  const networkNamed = (name: string): AttachmentNetwork => attachmentNetwork(networks.named(name), wiring);
+  const networkOf = (id: Vni): AttachmentNetwork | null => {
+    const network = networks.get(id);
+    return network === null ? null : attachmentNetwork(network, wiring);
   };
-  const entries = new AttachmentStore(store);
-  const { allocate, release, readiness } = wiring;
-  const reservations = new AddressReservations({ store, log, kernelBootId, network, allocate, release, readiness });
-  const freeAddressHolder = (ip: string): string | null => {
-    const holder = routes.holderOfFreeAddress(DEFAULT_VNI, ip);
-    return holder === null ? null : `${directory.peer(holder.author)?.nickname ?? holder.author} (${holder.mac})`;
+  const finder = { networkNamed, networkOf };
+  const left = (network: Vni): void => {
+    presence.left(network);
+    networks.forgetUnused(network);
   };
-  const ports = {
-    ...wiring,
-    freeAddressHolder,
-    clock,
-    timers,
-    random,
-    crypto,
-    log,
-    tell,
-    entries,
-    host,
-    network,
-    openNamespace: options.openNamespace,
+  const reservations = new AddressReservations({ ...finder, store, log, kernelBootId, readiness, left });
+  const attachments = new Attachments(
+    {
+      ...finder,
+      self: wiring.self,
+      clock,
+      timers,
+      random,
+      crypto,
+      log,
+      tell,
+      entries,
+      host,
+      mtu: genesis.mtu,
+      openNamespace,
+      enter: (network) => presence.enter(network),
+      left,
+      readiness,
+      addressObstacle: () => wiring.addressObstacle(),
+      nameService: () => wiring.nameService(),
+    },
+    reservations,
+  );
+  return { reservations, attachments };
+}
+
+/** The network as those see it who put something into it. */
+export function attachmentNetwork(
+  network: Network,
+  {
+    directory,
+    mayAllocate,
+    publish,
+    withdraw,
+  }: Pick<AttachmentWiring, 'directory' | 'mayAllocate' | 'publish' | 'withdraw'>,
+): AttachmentNetwork {
+  const { id, facts, routes, ipam, bridge } = network;
+  const { v4, v6, internal, gateway, gateway6 } = facts;
+  return {
+    id,
+    bridge,
+    addressing: {
+      range: v4.range,
+      range6: v6?.range ?? null,
+      gateway: internal ? null : gateway,
+      gateway6: internal ? null : gateway6,
+    },
+    allocate: async (wish) => {
+      await mayAllocate;
+      return network.allocate(wish);
+    },
+    release: (owner) => void ipam.release(owner),
+    publish,
+    withdraw: (mac) => withdraw(id, mac),
+    macTaken: (mac) => isMacTaken(network, mac),
+    freeAddressHolder: (ip) => {
+      const holder = routes.holderOfFreeAddress(id, ip);
+      return holder === null ? null : `${directory.peer(holder.author)?.nickname ?? holder.author} (${holder.mac})`;
+    },
   };
-  return { entries, reservations, attachments: new Attachments(ports, reservations) };
+}
+
+/** The gateway has it, or a claim does. */
+export function isMacTaken({ id, facts, routes }: Network, mac: Mac): boolean {
+  return mac === facts.gatewayMac || routes.ownerOfMac(id, mac) !== null;
 }

@@ -1,9 +1,10 @@
 // Makes the examiner of a member: what it hears, shows and dials, and whose ports it names.
 
-import type { Mac } from '../base/ids.ts';
+import { DEFAULT_VNI, type Mac } from '../base/ids.ts';
 import { tcpFault } from '../host/doctor/path.ts';
 import { readPortState } from '../host/linux/frame-path.ts';
 import { networkInterfaces } from '../host/linux/names.ts';
+import { networkOfEntry } from './attachment-store.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import type { PortFacts } from './examination-message.ts';
 import { Examiner } from './examiner.ts';
@@ -29,7 +30,7 @@ export function openExaminer({ clock, timers, mesh, settings }: MemberOptions, p
 }
 
 async function portOf({ attachmentEntries, place }: Parts, mac: Mac, bridge: string): Promise<PortFacts | null> {
-  const entry = attachmentEntries.all().find((each) => each.mac === mac);
+  const entry = attachmentEntries.all().find((each) => each.mac === mac && networkOfEntry(each) === DEFAULT_VNI);
   if (entry !== undefined) {
     const { hostIfname, key, name, state } = entry;
     const { fault } = await readPortState(bridge, hostIfname);

@@ -1,17 +1,26 @@
-// Makes this host's leases from its identity, the address plan and what it keeps durably; their messages go over the mesh.
+// Makes this host's leases of one space from its identity, the address plan and what it keeps durably; their messages go over the mesh.
 
 import { formatIp } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
+import { DEFAULT_VNI } from '../base/ids.ts';
 import type { Gossip } from '../gossip/gossip.ts';
+import type { HostKeys } from '../host/identity-file.ts';
 import { Ipam } from '../ipam/ipam.ts';
+import type { AddressPlan } from '../ipam/plan.ts';
 import { LEASE_MS_DEFAULT } from '../ipam/reclaim/voting.ts';
-import type { IpamEvents, IpamOptions } from '../ipam/types.ts';
+import type { IpamEvents, IpamOptions, VotingFacts } from '../ipam/types.ts';
 import type { Directory } from './directory.ts';
-import type { NetworkFacts } from './genesis.ts';
 import { HOST_OWNER } from './host-place.ts';
-import type { MemberOptions } from './member-options.ts';
+import type { MemberOptions, MeshPort } from './member-options.ts';
+import type { Settings } from './settings.ts';
 
-type IpamPorts = Pick<IpamOptions, 'identityKeyOf'> &
+export type SpaceOptions = Pick<MemberOptions, 'clock' | 'random' | 'crypto' | 'store' | 'log'> & {
+  readonly identity: { readonly keys: Pick<HostKeys, 'peer' | 'identitySeed'> };
+  readonly mesh: Pick<MeshPort, 'send' | 'linkedPeers'>;
+  readonly settings: Pick<Settings, 'leaseTimeMs'>;
+};
+
+export type IpamPorts = Pick<IpamOptions, 'identityKeyOf' | 'asksEarly'> &
   Required<Pick<IpamEvents, 'recordsChanged' | 'votesChanged' | 'changed'>> & {
     /** The address of the host itself belongs to another host now. */
     hostAddressLost(): void;
@@ -25,17 +34,18 @@ type IpamPorts = Pick<IpamOptions, 'identityKeyOf'> &
 
 /** Throws `state-damaged`. */
 export function openIpam(
-  options: MemberOptions,
-  { plan }: NetworkFacts,
-  { identityKeyOf, hostAddressLost, member, ...events }: IpamPorts,
+  options: SpaceOptions,
+  plan: AddressPlan,
+  { identityKeyOf, asksEarly, hostAddressLost, member, votesChanged, ...events }: IpamPorts,
 ): Ipam {
-  const { identity, settings, clock, random, crypto, store, log, mesh } = options;
+  const { identity, clock, random, crypto, store, log, mesh } = options;
   const { keys } = identity;
   return new Ipam({
     self: keys.peer,
     plan,
     sign: crypto.ed25519Signer(keys.identitySeed),
     identityKeyOf,
+    asksEarly,
     crypto,
     clock,
     random,
@@ -43,19 +53,27 @@ export function openIpam(
     log,
     send: (peer, bytes) => mesh.send(peer, 'lease', bytes),
     candidates: () => mesh.linkedPeers(),
-    voting: {
-      leaseMs: settings.leaseTimeMs ?? LEASE_MS_DEFAULT,
-      peers: () => [...new Set([keys.peer, ...member.directory.peers().map(([peer]) => peer)])],
-      isAlive: (peer) => peer === keys.peer || member.isAlive(peer),
-      versionOf: (peer) => member.gossip.version(peer),
-      claimsOf: (peer) => member.directory.attachments(peer).flatMap(({ ips }) => ips),
-    },
+    // Of the default network alone: what a host that is gone owns of others comes back by an operator's word.
+    ...(plan.network === DEFAULT_VNI ? { voting: votingFacts(options, member) } : {}),
     events: {
       ...events,
+      votesChanged,
       conflict: ({ ip, owner, holder }) => {
         log.error('an address of ours belongs to another host now', { ip: formatIp(ip), owner, peer: holder });
         if (owner === HOST_OWNER) hostAddressLost();
       },
     },
   });
+}
+
+function votingFacts({ identity, settings }: SpaceOptions, member: IpamPorts['member']): VotingFacts {
+  const self = identity.keys.peer;
+  return {
+    leaseMs: settings.leaseTimeMs ?? LEASE_MS_DEFAULT,
+    peers: () => [...new Set([self, ...member.directory.peers().map(([peer]) => peer)])],
+    isAlive: (peer) => peer === self || member.isAlive(peer),
+    versionOf: (peer) => member.gossip.version(peer),
+    claimsOf: (peer) =>
+      member.directory.attachments(peer).flatMap(({ network, ips }) => (network === DEFAULT_VNI ? ips : [])),
+  };
 }

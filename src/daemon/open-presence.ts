@@ -1,6 +1,5 @@
 // Makes what keeps true what this host says of itself: its record in the mesh, from its identity and settings.
 
-import { DEFAULT_VNI } from '../base/ids.ts';
 import type { MemberOptions } from './member-options.ts';
 import { OwnPresence, type OwnPresencePorts } from './own-presence.ts';
 import { PROTOCOL, VERSION } from './version.ts';
@@ -23,7 +22,6 @@ export function openPresence(
       bootId,
       identityKey,
       staticKey,
-      networks: [DEFAULT_VNI],
     },
     endpoints: () => options.endpoints(),
   });

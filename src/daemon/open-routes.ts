@@ -1,4 +1,4 @@
-// Makes the table of claims of the default network: its ranges and gateway, and whom its addresses belong to.
+// Makes the table of claims of one network: its ranges and gateway, and whom its addresses belong to.
 
 import { type IpAddress, parseIp } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';

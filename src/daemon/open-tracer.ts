@@ -1,10 +1,11 @@
-// Makes the tracer of a member, and the call of the local API that leads to it.
+// Makes the tracer of a member, and the call of the local API that leads to it: it follows frames of the default network.
 
 import type { Clock } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_VNI, type Mac } from '../base/ids.ts';
 import { readFramePath } from '../host/linux/frame-path.ts';
 import { networkInterfaces } from '../host/linux/names.ts';
+import { networkOfEntry } from './attachment-store.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
 import { type LocalPort, Tracer } from './trace.ts';
@@ -46,7 +47,8 @@ function openTracer({ member, clock, bridge }: TraceFacts): Tracer {
 }
 
 function localPorts({ attachmentEntries, place, routes }: Member, bridge: string): readonly LocalPort[] {
-  const containers = attachmentEntries.all().map(({ mac, name, key, hostIfname, owner, state }) => ({
+  const ofThis = attachmentEntries.all().filter((entry) => networkOfEntry(entry) === DEFAULT_VNI);
+  const containers = ofThis.map(({ mac, name, key, hostIfname, owner, state }) => ({
     mac,
     name,
     containerId: key.containerId,

@@ -3,7 +3,7 @@
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
-import { type BootId, DEFAULT_VNI, type Mac, type PeerId } from '../base/ids.ts';
+import { type BootId, DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
@@ -21,8 +21,10 @@ export interface OwnPresencePorts {
   readonly gossip: Pick<Gossip, 'entries'>;
   readonly directory: Pick<Directory, 'apply' | 'attachments'>;
   readonly claims: ClaimKeeper;
-  /** All of the peer record but its endpoints. */
-  readonly peerRecord: Omit<PeerRecord, 'endpoints'>;
+  /** All of the peer record but what changes. */
+  readonly peerRecord: Omit<PeerRecord, 'endpoints' | 'networks'>;
+  /** Networks in which this host has members, ascending. */
+  networks(): readonly Vni[];
   endpoints(): Promise<readonly Endpoint[]>;
   /** The leases that this host publishes now. */
   leases(): readonly LeaseRecord[];
@@ -37,7 +39,7 @@ export interface OwnPresencePorts {
 export class OwnPresence {
   readonly #ports: OwnPresencePorts;
   /** Claimed in this run and not withdrawn since: they stand, whatever newer state of ours turns up. */
-  readonly #claims = new Map<Mac, AttachmentRecord>();
+  readonly #claims = new Map<string, AttachmentRecord>();
   /** The clone to which our own run was published last, so that it too knows; once is enough, or both would write for ever. */
   #answered: BootId | null = null;
   #cancel: Cancel | null = null;
@@ -64,19 +66,25 @@ export class OwnPresence {
   /** Publishes who this host is, when that changed. */
   async refresh(): Promise<void> {
     this.endpoints = await this.#ports.endpoints();
-    this.#ports.records.publishPeer({ ...this.#ports.peerRecord, endpoints: this.endpoints });
+    this.say();
+  }
+
+  /** The same with the endpoints that are known. */
+  say(): void {
+    const { peerRecord, networks, records } = this.#ports;
+    records.publishPeer({ ...peerRecord, networks: networks(), endpoints: this.endpoints });
   }
 
   publishClaim(record: AttachmentRecord): void {
-    this.#claims.set(record.mac, record);
+    this.#claims.set(keyOf(record), record);
     this.#ports.records.publishAttachment(record);
     this.#ports.claims.claim(this.#ports.self, record);
   }
 
-  withdrawClaim(mac: Mac): void {
-    this.#claims.delete(mac);
-    this.#ports.records.withdrawAttachment(DEFAULT_VNI, mac);
-    this.#ports.claims.withdraw(this.#ports.self, DEFAULT_VNI, mac);
+  withdrawClaim(network: Vni, mac: Mac): void {
+    this.#claims.delete(keyOf({ network, mac }));
+    this.#ports.records.withdrawAttachment(network, mac);
+    this.#ports.claims.withdraw(this.#ports.self, network, mac);
   }
 
   /**
@@ -105,7 +113,7 @@ export class OwnPresence {
 
   #claimAll(adopted: readonly AttachmentRecord[]): void {
     const { self, records, claims: keepers } = this.#ports;
-    const claims = new Map([...adopted.map((claim) => [claim.mac, claim] as const), ...this.#claims]);
+    const claims = new Map([...adopted.map((claim) => [keyOf(claim), claim] as const), ...this.#claims]);
     records.replaceAttachments([...claims.values()]);
     for (const claim of claims.values()) keepers.claim(self, claim);
   }
@@ -118,4 +126,8 @@ export class OwnPresence {
       this.fault = (error as Error).message;
     }
   }
+}
+
+function keyOf({ network, mac }: Pick<AttachmentRecord, 'network' | 'mac'>): string {
+  return `${network}/${mac}`;
 }

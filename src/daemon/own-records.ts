@@ -3,7 +3,14 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { BootId, Mac, PeerId, Vni } from '../base/ids.ts';
-import type { AttachmentRecord, LeaseRecord, NameRecord, PeerRecord, RemovalRecord } from '../base/records.ts';
+import type {
+  AttachmentRecord,
+  LeaseRecord,
+  NameRecord,
+  NetworkRecord,
+  PeerRecord,
+  RemovalRecord,
+} from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
   decodeReplacedBoot,
@@ -12,6 +19,13 @@ import {
   nextLife,
   REPLACED_BOOT_KEY,
 } from '../gossip/life-records.ts';
+import {
+  encodeNetwork,
+  encodeNetworkRemoval,
+  isNetworkKey,
+  networkKey,
+  networkRemovalKey,
+} from '../gossip/network-records.ts';
 import {
   ATTACHMENT_PREFIX,
   attachmentKey,
@@ -116,11 +130,22 @@ export class OwnRecords {
     this.#write(new Map([[removalKey(record.peer), encodeRemoval(record)]]));
   }
 
-  /** This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals. */
+  publishNetwork(record: NetworkRecord): void {
+    this.#write(new Map([[networkKey(record.network), encodeNetwork(record)]]));
+  }
+
+  publishNetworkRemoval(network: Vni): void {
+    this.#write(new Map([[networkRemovalKey(network), encodeNetworkRemoval()]]));
+  }
+
+  /**
+   * This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals, and the
+   * networks that were made here.
+   */
   withdrawAllButLeases(): void {
     const changes = new Map<string, null>();
     for (const [key] of this.#gossip.entries(this.#self)) {
-      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key)) changes.set(key, null);
+      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key) && !isNetworkKey(key)) changes.set(key, null);
     }
     this.#write(changes);
   }

@@ -2,7 +2,7 @@
 // lists, valid routes and targets of the dialler. Keeps no state of its own but what is due.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
-import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
 import type { PeerRecord } from '../base/records.ts';
 import type { LivenessReason, PeerView } from '../gossip/peer-liveness.ts';
 import type { PeerCounters, TableChange } from '../router/datapath.ts';
@@ -36,7 +36,10 @@ export interface PeerUpkeepPorts {
     readonly liveness: Pick<Neighbourhood['liveness'], 'view' | 'heard'>;
   };
   readonly tunnels: Pick<Tunnels, 'renew' | 'setPeer' | 'removePeer'>;
-  readonly routes: Pick<Routes, 'reconsider'>;
+  /** Of all networks. */
+  routes(): Iterable<Pick<Routes, 'reconsider'>>;
+  /** Of all networks that this host has a part in. */
+  floodLists(): readonly TableChange[];
   readonly slot: Pick<DatapathSlot, 'applyTables'>;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: Pick<VxlanTunnels, 'learn' | 'restarted' | 'forget'> | null;
@@ -64,7 +67,7 @@ export class PeerUpkeep {
     if (before === null) neighbourhood.met(author);
     tunnels.setPeer(author, { staticKey, endpoints });
     vxlan?.learn(author, { staticKey, alive: this.isAlive(author) });
-    slot.applyTables([this.floodList()]); // its link may have come up before its record said what networks it has
+    slot.applyTables(this.#ports.floodLists()); // its link may have come up before its record said what networks it has
     this.#tellMesh();
   }
 
@@ -75,18 +78,18 @@ export class PeerUpkeep {
     vxlan?.forget(author);
     neighbourhood.rumours.forget(author);
     this.#tellMesh();
-    slot.applyTables([this.floodList()]);
+    slot.applyTables(this.#ports.floodLists());
   }
 
   livenessChanged(peer: PeerId, { state, reason }: PeerView): void {
-    const { directory, log, routes, slot, vxlan } = this.#ports;
+    const { directory, log, slot, vxlan } = this.#ports;
     const nickname = directory.peer(peer)?.nickname ?? null;
     log.info(`peer ${state}`, { peer, nickname, reason });
     // Of a host that gossip has just named nothing is known: that is no news.
     if (reason !== 'known-only') this.#tell(`peer-${state}`, peer, `host ${nickname ?? peer} ${WORDS[reason]}`);
     vxlan?.learn(peer, { alive: this.isAlive(peer) });
-    routes.reconsider(peer);
-    slot.applyTables([this.floodList()]);
+    for (const routes of this.#ports.routes()) routes.reconsider(peer);
+    slot.applyTables(this.#ports.floodLists());
   }
 
   /** Its tunnel came up or could not be made. */
@@ -107,14 +110,14 @@ export class PeerUpkeep {
     return this.#ports.neighbourhood.liveness.view(peer)?.state !== 'dead';
   }
 
-  /** Who gets a copy of each broadcast frame now. */
-  floodList(): TableChange {
+  /** Who gets a copy of each broadcast frame of the network now: live peers with members in it. */
+  floodListOf(network: Vni): TableChange {
     const { self, directory } = this.#ports;
     const peers = directory
       .peers()
-      .filter(([peer, { networks }]) => peer !== self && networks.includes(DEFAULT_VNI) && this.isAlive(peer))
+      .filter(([peer, { networks }]) => peer !== self && networks.includes(network) && this.isAlive(peer))
       .map(([peer]) => peer);
-    return { kind: 'flood', network: DEFAULT_VNI, peers };
+    return { kind: 'flood', network, peers };
   }
 
   stop(): void {

@@ -8,8 +8,8 @@ import type { PeerId } from '../base/ids.ts';
 import type { RemovalRecord } from '../base/records.ts';
 import type { PeerLiveness } from '../gossip/peer-liveness.ts';
 import type { Refusal } from '../host/mesh/refusal.ts';
-import type { Ipam } from '../ipam/ipam.ts';
 import type { Tunnels } from '../router/tunnels.ts';
+import type { AddressSpaces } from './address-spaces.ts';
 import type { Directory } from './directory.ts';
 import { findHost } from './host-names.ts';
 import type { MeshPort } from './member-options.ts';
@@ -23,7 +23,7 @@ export interface RemovalPorts {
   /** What of the member a removal changes. */
   readonly parts: {
     readonly directory: Pick<Directory, 'peers' | 'peer' | 'ban'>;
-    readonly ipam: Pick<Ipam, 'leases' | 'peerRemoved' | 'setAllocating'>;
+    readonly spaces: Pick<AddressSpaces, 'leases' | 'peerRemoved' | 'setAllocating'>;
     readonly tunnels: Pick<Tunnels, 'removePeer'>;
     readonly neighbourhood: { readonly liveness: Pick<PeerLiveness, 'view'> };
   };
@@ -90,14 +90,14 @@ export class Removals {
   /** Host `by` says that a host was removed there; repeats change nothing. */
   heard(by: PeerId, { peer, nickname }: RemovalRecord): void {
     const { self, mesh, log } = this.#ports;
-    const { ipam, directory, tunnels } = this.#ports.parts;
+    const { spaces, directory, tunnels } = this.#ports.parts;
     const isNews = !this.#removed.has(peer);
     if (isNews) this.#removed.set(peer, { nickname, by });
     if (peer === self) {
       if (isNews) this.#shutDown();
       return;
     }
-    ipam.peerRemoved(peer, by);
+    spaces.peerRemoved(peer, by);
     if (!isNews) return;
     log.info('host removed', { peer, nickname, by });
     directory.ban(peer);
@@ -116,13 +116,13 @@ export class Removals {
   #shutDown(): void {
     const { what, why, fix } = this.ownFault!;
     this.#ports.log.error(what, { why, fix });
-    this.#ports.parts.ipam.setAllocating(new FabricError('peer-removed', { what, why, fix }));
+    this.#ports.parts.spaces.setAllocating(new FabricError('peer-removed', { what, why, fix }));
   }
 
   #find(name: string): PeerId {
     const { self, mesh } = this.#ports;
-    const { directory, ipam } = this.#ports.parts;
-    const owners = ipam.leases().map(({ peer }) => peer);
+    const { directory, spaces } = this.#ports.parts;
+    const owners = spaces.leases().map(({ peer }) => peer);
     const known = new Set([...directory.peers().map(([peer]) => peer), ...owners, ...this.#removed.keys()]);
     const nicknames = directory.peers().map(([peer, { nickname }]) => [peer, nickname] as const);
     const peer = findHost(name, { ids: known, nicknames });
@@ -146,7 +146,7 @@ export class Removals {
   }
 
   #blocksOf(peer: PeerId): readonly string[] {
-    return this.#ports.parts.ipam.leases().flatMap((row) => (row.peer === peer ? [formatCidr(row.cidr)] : []));
+    return this.#ports.parts.spaces.leases().flatMap((row) => (row.peer === peer ? [formatCidr(row.cidr)] : []));
   }
 
   #nameOf(peer: PeerId): string {

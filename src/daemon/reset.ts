@@ -47,7 +47,7 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
     for (const { key } of member.reservations.all()) await member.reservations.release(key);
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
-    if (heir !== null && !(await isTakenOver({ member, timers }, member.ipam.surrender(heir)))) {
+    if (heir !== null && !(await isTakenOver({ member, timers }, member.spaces.surrender(heir)))) {
       if (!force) throw notConfirmed(heir, 'Try again, or say --force and run fabric rmpeer on another host later');
       log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
     }

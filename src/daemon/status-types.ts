@@ -24,6 +24,29 @@ export interface Health {
   readonly notices: readonly Problem[];
 }
 
+export interface NetworkRow {
+  /** As it is called in every command; name and id where another network has the name. */
+  readonly name: string;
+  readonly id: number;
+  readonly range: string;
+  readonly range6: string | null;
+  /** Null: it is internal. */
+  readonly gateway: string | null;
+  /** Null: its containers have no names in the DNS. */
+  readonly domain: string | null;
+  /** On this host, while it is up here. */
+  readonly bridge: string;
+  readonly internal: boolean;
+  /** `removed`: by an operator, while containers of this host were in it. `disputed`: another network claims its id. */
+  readonly state: 'active' | 'removed' | 'disputed';
+  /** True while this host has a part in it. */
+  readonly up: boolean;
+  /** Peer ids of the hosts that say they have, this one included. */
+  readonly hosts: readonly string[];
+  /** Where it was made; null for the default network. */
+  readonly creator: string | null;
+}
+
 export interface PeerRow {
   readonly id: string;
   readonly nickname: string;
@@ -170,15 +193,7 @@ export interface Status {
     /** Drops that belong to no peer, by reason (docs/drops.md); those of handshakes begin with `handshake-`. */
     readonly drops: Readonly<Record<string, number>>;
   };
-  readonly networks: readonly {
-    readonly name: string;
-    readonly id: number;
-    readonly range: string;
-    readonly range6: string | null;
-    readonly gateway: string;
-    readonly domain: string;
-    readonly bridge: string;
-  }[];
+  readonly networks: readonly NetworkRow[];
   readonly peers: readonly PeerRow[];
   readonly tunnels: readonly TunnelRow[];
   readonly routes: readonly RouteRow[];

@@ -2,14 +2,15 @@
 
 import { cidrHasIp, formatCidr, parseIp } from '../base/address.ts';
 import { formatEndpoint } from '../base/endpoint.ts';
-import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId, type Vni } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { PeerCounters } from '../router/datapath.ts';
 import type { TunnelStatus } from '../router/tunnel-options.ts';
 import type { PathView } from '../router/vxlan/vxlan-path.ts';
 import type { ReservationEntry } from './address-reservations.ts';
-import type { AttachmentEntry } from './attachment-store.ts';
+import { type AttachmentEntry, networkOfEntry } from './attachment-store.ts';
 import type { Member } from './member.ts';
+import type { Network } from './network.ts';
 import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
 import {
@@ -19,6 +20,7 @@ import {
   type Health,
   type HttpFacts,
   type LeaseRow,
+  type NetworkRow,
   type PeerRow,
   type ReservationRow,
   type RouteRow,
@@ -56,7 +58,7 @@ export function buildStatus(facts: StatusFacts): Status {
       uptimeMs: Math.round(facts.uptimeMs),
     },
     datapath: datapathFacts(facts),
-    networks: member === null ? [] : [networkRow(member, settings.bridge)],
+    networks: member === null ? [] : networkRows(member),
     peers: member === null ? [] : peerRows(member, mesh, facts),
     tunnels: member === null ? [] : tunnelRows(member),
     routes: member === null ? [] : routeRows(member),
@@ -98,17 +100,27 @@ function vxlanDrops(member: Member | null): Readonly<Record<string, number>> {
   return Object.fromEntries(drops.map(([reason, count]) => [`vxlan-${reason}`, count]));
 }
 
-function networkRow(member: Member, bridge: string): Status['networks'][number] {
-  const { v4, v6, gateway } = member.facts;
-  return {
-    name: DEFAULT_NETWORK_NAME,
-    id: DEFAULT_VNI,
-    range: formatCidr(v4.range),
-    range6: v6 === null ? null : formatCidr(v6.range),
-    gateway,
-    domain: member.names.zone.domain,
-    bridge,
-  };
+function networkRows(member: Member): NetworkRow[] {
+  const { networks, networkPresence, directory } = member;
+  return networks.all().map(({ id, facts, bridge }) => {
+    const elsewhere = directory.peers().flatMap(([peer, record]) => (record.networks.includes(id) ? [peer] : []));
+    const known = networks.registry.get(id);
+    const isDefault = id === DEFAULT_VNI;
+    return {
+      name: networks.labelOf(id),
+      id,
+      range: formatCidr(facts.v4.range),
+      range6: facts.v6 === null ? null : formatCidr(facts.v6.range),
+      gateway: facts.internal ? null : facts.gateway,
+      domain: isDefault ? member.names.zone.domain : null,
+      bridge,
+      internal: facts.internal,
+      state: networks.stateOf(id),
+      up: networkPresence.isUp(id),
+      hosts: elsewhere,
+      creator: known?.creator ?? null,
+    };
+  });
 }
 
 function peerRows(member: Member, mesh: Mesh | null, { self, nowMs }: StatusFacts): PeerRow[] {
@@ -167,22 +179,22 @@ function tunnelReason(member: Member, tunnel: TunnelStatus, plain: PathView | nu
 }
 
 function routeRows(member: Member): RouteRow[] {
-  const withPrefix = (ip: string) => `${ip}/${prefixOf(member, ip)}`;
-  return member.routes.list().map((route) => ({
-    network: DEFAULT_NETWORK_NAME,
-    mac: route.mac,
-    ips: route.ips.map(withPrefix),
-    peer: route.peer,
-    local: route.local,
-    sequence: route.sequence,
-    state: route.state,
-    reason: route.reason,
-  }));
+  return member.networks.all().flatMap((network) =>
+    network.routes.list().map((route) => ({
+      network: member.networks.labelOf(network.id),
+      mac: route.mac,
+      ips: route.ips.map((ip) => `${ip}/${prefixOf(network, ip)}`),
+      peer: route.peer,
+      local: route.local,
+      sequence: route.sequence,
+      state: route.state,
+      reason: route.reason,
+    })),
+  );
 }
 
 /** Of an address outside of the network only its own host knows more than the address. */
-function prefixOf(member: Member, text: string): number {
-  const { v4, v6 } = member.facts;
+function prefixOf({ facts: { v4, v6 } }: Pick<Network, 'facts'>, text: string): number {
   const ip = parseIp(text);
   if (ip === null) return 0;
   if (ip.family === 4) return cidrHasIp(v4.range, ip) ? v4.range.prefix : 32;
@@ -190,13 +202,18 @@ function prefixOf(member: Member, text: string): number {
   return v6 !== null && cidrHasIp(v6.range, ip) ? v6.range.prefix : 128;
 }
 
+/** With the prefix length of the network that it is in. */
+function inNetwork(member: Member, entry: { readonly vni?: Vni }, ip: string): string {
+  return `${ip}/${prefixOf(member.networks.get(networkOfEntry(entry)) ?? member.networks.main, ip)}`;
+}
+
 function foreignPrefix({ foreign = [] }: AttachmentEntry, ip: string): number | undefined {
   return foreign.find((address) => address.ip === ip)?.prefix;
 }
 
 function leaseRows(member: Member): LeaseRow[] {
-  return member.ipam.leases().map((lease) => ({
-    network: DEFAULT_NETWORK_NAME,
+  return member.spaces.leases().map((lease) => ({
+    network: member.networks.labelOf(lease.network),
     cidr: formatCidr(lease.cidr),
     peer: lease.peer,
     epoch: lease.epoch,
@@ -213,7 +230,10 @@ function attachmentRows(member: Member): AttachmentRow[] {
     containerId: entry.key.containerId,
     ifname: entry.key.ifname,
     mac: entry.mac,
-    ips: entry.ips.map((ip) => `${ip}/${foreignPrefix(entry, ip) ?? prefixOf(member, ip)}`),
+    ips: entry.ips.map((ip) => {
+      const prefix = foreignPrefix(entry, ip);
+      return prefix === undefined ? inNetwork(member, entry, ip) : `${ip}/${prefix}`;
+    }),
     name: entry.name,
     hostIfname: entry.hostIfname,
     state: entry.state,
@@ -224,7 +244,7 @@ function attachmentRows(member: Member): AttachmentRow[] {
 function reservationRows(member: Member): ReservationRow[] {
   return member.reservations.all().map(({ key, ips, ...entry }) => ({
     ...key,
-    ips: ips.map((ip) => `${ip}/${prefixOf(member, ip)}`),
+    ips: ips.map((ip) => inNetwork(member, entry, ip)),
     ...holderOf(entry),
   }));
 }
@@ -238,7 +258,7 @@ function holderOf(entry: Omit<ReservationEntry, 'key' | 'ips' | 'kernelBootId'>)
 function dnsRows(member: Member): DnsRow[] {
   return member.names.rows().map(({ name, ips, author }) => ({
     name,
-    ips: ips.map((ip) => `${ip}/${prefixOf(member, ip)}`),
+    ips: ips.map((ip) => inNetwork(member, {}, ip)),
     peer: author,
     network: DEFAULT_NETWORK_NAME,
   }));

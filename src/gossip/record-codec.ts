@@ -2,20 +2,9 @@
 // comes in was written by another host: a decoder returns null on anything that is not canonical, complete and in bounds,
 // never throws, and ignores fields that it does not know, so that newer versions can add some.
 
-import {
-  addressBits,
-  type Cidr,
-  cidrOf,
-  formatCidr,
-  formatIp,
-  ipFromBytes,
-  ipToBytes,
-  parseCidr,
-  parseIp,
-} from '../base/address.ts';
-import { fromHex, toHex } from '../base/bytes.ts';
+import { addressBits, formatCidr, parseCidr } from '../base/address.ts';
+import { fromHex } from '../base/bytes.ts';
 import { type Endpoint, makeEndpoint } from '../base/endpoint.ts';
-import { assert } from '../base/errors.ts';
 import {
   type GiftId,
   type Mac,
@@ -41,6 +30,20 @@ import type {
   PeerRecord,
   RemovalRecord,
 } from '../base/records.ts';
+import {
+  bytesOf,
+  cidrFrom,
+  decode,
+  encode,
+  type Fields,
+  hexOf,
+  ipBytes,
+  ipTextOf,
+  isNumber,
+  isText,
+  listOf,
+  prefixFields,
+} from './record-fields.ts';
 import { recordType } from './records-schema.ts';
 
 const KEY_BYTES = 32;
@@ -285,52 +288,6 @@ export function decodeGenesis(bytes: Uint8Array): Genesis | null {
   };
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-type RecordType = (typeof TYPES)[keyof typeof TYPES];
-
-function encode(type: RecordType, fields: Fields): Uint8Array {
-  return new Uint8Array(type.encode(type.fromObject(fields)).finish());
-}
-
-/** Null when it is no protobuf of that shape; absent scalars have their default, absent messages are null. */
-function decode(type: RecordType, value: Uint8Array): Fields | null {
-  try {
-    return type.toObject(type.decode(value), { defaults: true, arrays: true, longs: String });
-  } catch {
-    return null; // protobufjs reports malformed input by throwing; the caller counts the null
-  }
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number';
-}
-
-/** Control characters are refused, because names reach terminals. */
-function isText(value: unknown, charsMax: number): value is string {
-  return typeof value === 'string' && value.length <= charsMax && !/\p{Cc}|\p{Cs}/u.test(value);
-}
-
-/** A copy, so that a small record does not keep a large message alive. */
-function bytesOf(value: unknown, length: number): Uint8Array | null {
-  return value instanceof Uint8Array && value.length === length ? new Uint8Array(value) : null;
-}
-
-/** Hex of exactly `length` bytes, else an empty string, which no identifier is. */
-function hexOf(value: unknown, length: number): string {
-  return value instanceof Uint8Array && value.length === length ? toHex(value) : '';
-}
-
-function listOf<T>(value: unknown, lengthMax: number, read: (item: unknown) => T | null): readonly T[] | null {
-  if (!Array.isArray(value) || value.length > lengthMax) return null;
-  const items = value.map(read);
-  return items.every((item) => item !== null) ? items : null;
-}
-
-function ipTextOf(value: unknown): string | null {
-  const ip = value instanceof Uint8Array ? ipFromBytes(value) : null;
-  return ip === null ? null : formatIp(ip);
-}
-
 function nameTargetOf(value: unknown): NameTarget | null {
   const { ip, mac } = value as Fields;
   const text = ipTextOf(ip);
@@ -343,24 +300,4 @@ function endpointOf(value: unknown): Endpoint | null {
   const { ip, port } = value as Fields;
   const text = ipTextOf(ip);
   return text === null || !isNumber(port) ? null : makeEndpoint(text, port);
-}
-
-function cidrFrom(value: unknown, family: 4 | 6): Cidr | null {
-  const { base, length } = (value ?? {}) as Fields;
-  const ip = base instanceof Uint8Array ? ipFromBytes(base) : null;
-  if (ip === null || ip.family !== family || !isNumber(length) || length > addressBits(family)) return null;
-  const block = cidrOf(ip, length);
-  return block.base === ip.value ? block : null;
-}
-
-function prefixFields(cidr: string): Fields {
-  const block = parseCidr(cidr);
-  assert(block !== null, 'a genesis holds canonical ranges');
-  return { base: ipToBytes({ family: block.family, value: block.base }), length: block.prefix };
-}
-
-function ipBytes(text: string): Uint8Array {
-  const ip = parseIp(text);
-  assert(ip !== null, 'a record holds canonical addresses');
-  return ipToBytes(ip);
 }

@@ -30,6 +30,17 @@ const MESSAGES = {
     },
   },
   Removal: { fields: { nickname: { type: 'string', id: 1 } } },
+  Network: {
+    fields: {
+      name: { type: 'string', id: 1 },
+      range: { type: 'Prefix', id: 2 },
+      range6: { type: 'Prefix', id: 3 },
+      leasePrefix: { type: 'uint32', id: 4 },
+      leasePrefix6: { type: 'uint32', id: 5 },
+      internal: { type: 'bool', id: 6 },
+    },
+  },
+  NetworkRemoval: { fields: {} },
   AttachmentKind: { values: { CONTAINER: 0, HOST: 1, FOREIGN: 2 } },
   Attachment: {
     fields: {
@@ -63,6 +74,8 @@ const root = protobuf.Root.fromJSON({
 }).resolveAll();
 
 /** The protobufjs type of one message of the schema. */
-export function recordType(name: 'Peer' | 'Lease' | 'Removal' | 'Attachment' | 'Name' | 'Genesis'): protobuf.Type {
+export function recordType(
+  name: 'Peer' | 'Lease' | 'Removal' | 'Network' | 'NetworkRemoval' | 'Attachment' | 'Name' | 'Genesis',
+): protobuf.Type {
   return root.lookupType(`${RECORDS_PACKAGE}.${name}`);
 }

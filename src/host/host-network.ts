@@ -8,6 +8,8 @@ import type { RouteAttributes } from '../base/route-attributes.ts';
 
 export interface OverlayNetworkConfig {
   readonly network: Vni;
+  /** The host has no address, no route and no forwarding in it; `gateway` is nobody's all the same. */
+  readonly internal: boolean;
   /** Interface name of the bridge, at most 15 bytes. */
   readonly bridge: string;
   readonly range: Cidr;
@@ -48,6 +50,7 @@ export interface ContainerRoute extends RouteAttributes {
 }
 
 export interface ContainerInterfaceConfig {
+  readonly network: Vni;
   /**
    * Descriptor of the container's network namespace, open in this process as long as the call runs. Null: the runtime will move
    * the interface; until then it lies in the host's namespace, down and without addresses.
@@ -120,12 +123,21 @@ export interface DatapathPort {
 }
 
 export interface HostNetwork {
-  /** Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; ends removals under way; idempotent. */
-  ensure(config: OverlayNetworkConfig): Promise<void>;
+  /**
+   * Creates or repairs bridge, gateway, sysctls, nftables and the datapath's port; ends removals under way; idempotent. The same
+   * for the networks `further`; bridges of ours that are of none of these go, with all their ports.
+   */
+  ensure(config: OverlayNetworkConfig, further?: readonly OverlayNetworkConfig[]): Promise<void>;
+  /** One more network, after {@link ensure}; idempotent. */
+  addNetwork(config: OverlayNetworkConfig): Promise<void>;
+  /** Takes a network of {@link addNetwork} away; idempotent. No container is in it any more. */
+  removeNetwork(network: Vni): Promise<void>;
+  /** The interface that the datapath opens for a network of {@link addNetwork}; null when there is none yet. */
+  datapathPortOf(network: Vni): string | null;
   /**
    * The datapath's isolated flooding bridge port. `veth`, for pcap: a pair whose near end is the port, with offloads off; returns
    * the name of the far end, which carries no address and answers nothing. `tap`, for the engine: a persistent TAP; returns
-   * its name. One takes the other's place. Idempotent.
+   * its name. One takes the other's place, also in the networks of {@link addNetwork}. Idempotent.
    */
   ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort>;
   /**
@@ -155,6 +167,8 @@ export interface HostNetwork {
    * and all else is gone.
    */
   removeContainer(port: {
+    /** Null when no attachment knows the interface any more. */
+    readonly network: Vni | null;
     readonly hostIfname: string;
     /** Null when no attachment knows the interface any more: elements are then found by the interface's name. */
     readonly mac: Mac | null;
@@ -162,10 +176,11 @@ export interface HostNetwork {
   }): Promise<Removal>;
   /** Differences between the configuration and what kernel and namespace show; empty when all is well. */
   checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]>;
-  /** All container ports of the bridge that carry our name. */
+  /** All container ports of our bridges that carry our name. */
   listContainerPorts(): Promise<readonly ContainerPort[]>;
   /** Puts port flags, FDB, routes and anti-spoof elements of a live container back after a restart. */
   adoptContainer(port: {
+    readonly network: Vni;
     readonly hostIfname: string;
     readonly mac: Mac;
     readonly ips: readonly string[];

@@ -360,8 +360,9 @@ export class Ipam {
     if (this.#halt() !== null) return;
     for (const side of this.#holdings) {
       if (side.settling().length > 0) continue;
-      if (side.hasNothing()) this.#requests.want(needOf(side, 'share'), { now: false });
-      else if (side.isLow() && !side.openNext()) {
+      if (side.hasNothing()) {
+        if (this.#options.asksEarly) this.#requests.want(needOf(side, 'share'), { now: false });
+      } else if (side.isLow() && !side.openNext()) {
         this.#requests.want(needOf(side, side.hasFree() ? 'block' : 'any'), { now: false });
       }
     }

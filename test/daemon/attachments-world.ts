@@ -2,11 +2,12 @@
 
 import { parseCidr } from '../../src/base/address.ts';
 import { utf8 } from '../../src/base/bytes.ts';
-import type { Mac, PeerId } from '../../src/base/ids.ts';
+import { FabricError } from '../../src/base/errors.ts';
+import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import type { AttachRequest } from '../../src/cni-plugin/backend.ts';
 import { AddressReservations } from '../../src/daemon/address-reservations.ts';
-import type { AddressWish } from '../../src/daemon/attachment-ports.ts';
+import type { AddressWish, AttachmentNetwork } from '../../src/daemon/attachment-ports.ts';
 import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
 import { Attachments } from '../../src/daemon/attachments.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
@@ -72,13 +73,11 @@ export function setUp({
   };
   const entries = new AttachmentStore(store);
   const log = new RecordingLog();
-  const network = {
+  const addressing = {
     range: parseCidr('10.32.0.0/12')!,
     range6: range6 ? parseCidr('fd00::/48')! : null,
     gateway: '10.32.0.1',
     gateway6: range6 ? 'fd00::1' : null,
-    bridge: 'fabric0',
-    mtu: 1418,
   };
   const leases = {
     allocate: async (wish: AddressWish) => {
@@ -100,7 +99,26 @@ export function setUp({
   };
   const { allocate, release } = points.over('leases', leases, ['allocate', 'release']);
   const { publish, withdraw } = points.over('mesh', mesh, ['publish', 'withdraw']);
-  const own = { network, allocate, release, readiness: () => world.unready };
+  const network: AttachmentNetwork = {
+    id: DEFAULT_VNI,
+    addressing,
+    bridge: 'fabric0',
+    allocate,
+    release,
+    publish,
+    withdraw,
+    macTaken: (mac) => world.macTaken(mac),
+    freeAddressHolder: (ip) => world.freeAddressHolder(ip),
+  };
+  const own = {
+    networkNamed: (name: string) => {
+      if (name === 'fabric') return network;
+      throw new FabricError('network-unknown', { what: `there is no network ${name}` });
+    },
+    networkOf: (id: Vni) => (id === DEFAULT_VNI ? network : null),
+    readiness: () => world.unready,
+    left: () => undefined,
+  };
   const reservations = new AddressReservations({ ...own, store, log, kernelBootId });
   const attachments = new Attachments(
     {
@@ -115,12 +133,10 @@ export function setUp({
       entries,
       host: points.over('host', host, ['addContainer', 'addressContainer', 'removeContainer', 'adoptContainer']),
       openNamespace: () => world.openNamespace(),
-      publish,
-      withdraw,
-      macTaken: (mac) => world.macTaken(mac),
+      mtu: 1418,
+      enter: async () => undefined,
       addressObstacle: () => world.obstacle,
       nameService: () => null,
-      freeAddressHolder: (ip) => world.freeAddressHolder(ip),
     },
     reservations,
   );

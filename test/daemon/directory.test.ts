@@ -32,6 +32,8 @@ function setUp() {
     nameGone: (_peer, { name }) => events.push(`name gone ${name}`),
     voted: () => undefined,
     removed: (_by, { peer, nickname }) => events.push(`removed ${nickname} ${peer}`),
+    networkMade: (_by, { network, name }) => events.push(`network ${network} ${name}`),
+    networkRemoved: (_by, network) => events.push(`network gone ${network}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);
   return { directory, events, apply };

@@ -17,7 +17,12 @@ const facts = {
 
 function host(world = setUp()) {
   const { attachments, entries, reservations } = world;
-  const parts = { facts, attachments, attachmentEntries: entries, reservations };
+  const parts = {
+    networks: { find: (name: string) => (name === 'fabric' ? { facts } : null) },
+    attachments,
+    attachmentEntries: entries,
+    reservations,
+  };
   return { ...world, docker: dockerBackend(parts, new SeededRandom(1)) };
 }
 

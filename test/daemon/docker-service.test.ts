@@ -59,7 +59,13 @@ function member() {
   const { attachments, entries, reservations, store } = setUp();
   const range = parseCidr('10.32.0.0/12')!;
   const facts = { v4: { range }, v6: null, gateway: '10.32.0.1', gateway6: null } as unknown as NetworkFacts;
-  return { facts, attachments, attachmentEntries: entries, reservations, store };
+  return {
+    networks: { find: (name: string) => (name === 'fabric' ? { facts } : null) },
+    attachments,
+    attachmentEntries: entries,
+    reservations,
+    store,
+  };
 }
 
 describe('the socket', () => {

@@ -2,7 +2,7 @@
 // where a test says so.
 
 import type { Cidr, Family } from '../../src/base/address.ts';
-import type { Mac } from '../../src/base/ids.ts';
+import type { Mac, Vni } from '../../src/base/ids.ts';
 import type {
   BlockedPort,
   ContainerInterfaceConfig,
@@ -27,6 +27,22 @@ export class FakeHostNetwork implements HostNetwork {
 
   async ensure({ bridge }: OverlayNetworkConfig): Promise<void> {
     await this.#enter('ensure', bridge);
+  }
+
+  readonly networks = new Set<Vni>();
+
+  async addNetwork({ network, bridge }: OverlayNetworkConfig): Promise<void> {
+    await this.#enter('addNetwork', bridge);
+    this.networks.add(network);
+  }
+
+  async removeNetwork(network: Vni): Promise<void> {
+    await this.#enter('removeNetwork', String(network));
+    this.networks.delete(network);
+  }
+
+  datapathPortOf(network: Vni): string | null {
+    return this.networks.has(network) ? `port${network}` : null;
   }
 
   async ensureDatapathPort(): Promise<{ portName: string }> {

@@ -12,8 +12,8 @@ function setUp(taken: readonly Mac[] = []) {
   const devices = new ForeignDevices({
     clock,
     publish: (record) => void announced.add(record.mac),
-    withdraw: (gone) => void announced.delete(gone),
-    macTaken: (candidate) => taken.includes(candidate),
+    withdraw: (_network, gone) => void announced.delete(gone),
+    macTaken: (_network, candidate) => taken.includes(candidate),
   });
   return { clock, announced, devices };
 }

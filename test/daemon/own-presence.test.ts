@@ -38,6 +38,8 @@ function setUp(here: readonly AttachmentRecord[]) {
     attachmentGone: (_author, { mac }) => routed.delete(mac),
     nameAdded: nothing,
     nameGone: nothing,
+    networkMade: nothing,
+    networkRemoved: nothing,
   });
   const records = new OwnRecords(gossip, SELF, nothing);
   const presence = new OwnPresence({
@@ -59,6 +61,7 @@ function setUp(here: readonly AttachmentRecord[]) {
       withdraw: (_author, _network, mac) => routed.delete(mac),
     },
     peerRecord: peerRecord(),
+    networks: () => [web.network],
     endpoints: async () => [makeEndpoint('192.0.2.1', 6783)!],
     leases: () => [],
     votes: () => new Map(),
@@ -122,7 +125,7 @@ test('what was withdrawn before the adoption settles stays withdrawn', () => {
   const { presence, adopt, settle, published, routed } = setUp([db]);
   presence.publishClaim(web);
   adopt([db]);
-  presence.withdrawClaim(web.mac);
+  presence.withdrawClaim(web.network, web.mac);
   settle();
   expect(published()).toEqual([db.mac]);
   expect([...routed]).toEqual([db.mac]);

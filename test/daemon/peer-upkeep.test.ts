@@ -50,7 +50,8 @@ function setUp() {
       setPeer: (peer) => calls.push(`set ${peer}`),
       removePeer: (peer) => calls.push(`remove ${peer}`),
     },
-    routes: { reconsider: (peer) => calls.push(`reconsider ${peer}`) },
+    routes: () => [{ reconsider: (peer) => calls.push(`reconsider ${peer}`) }],
+    floodLists: () => [upkeep.floodListOf(DEFAULT_VNI)],
     vxlan: null,
     slot: {
       applyTables: (changes: readonly TableChange[]) => {

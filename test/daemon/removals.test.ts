@@ -35,7 +35,7 @@ function setUp() {
         peer: (peer) => (nicknames.has(peer) ? ({ nickname: nicknames.get(peer)! } as PeerRecord) : null),
         ban: (peer) => void did.push(`ban ${peer.slice(0, 2)}`),
       },
-      ipam: {
+      spaces: {
         leases: () => rows,
         peerRemoved: (peer, by) => {
           did.push(`inherit ${peer.slice(0, 2)} at ${by.slice(0, 2)}`);

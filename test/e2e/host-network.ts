@@ -367,7 +367,7 @@ async function scenarios(): Promise<void> {
     );
     await second.adoptContainer(c1.config);
     t.same(await check(second, c1), []);
-    await second.removeContainer({ hostIfname: 'fbc2', mac: null, ips: [] });
+    await second.removeContainer({ network: null, hostIfname: 'fbc2', mac: null, ips: [] });
     t.notMatch(run('nft', ['list', 'ruleset']), /fbc2/, 'one that nobody knows any more leaves nothing');
     t.notMatch(run('ip', ['route']), /10\.32\.0\.12/);
     await second.removeContainer(c1.config);

@@ -107,7 +107,7 @@ async function whoMayRead(
   t.equal((await get(one, '/v1/status', { headers: origin })).status, 403, 'not for a page of another origin');
   t.equal((await get(one, '/v1/token')).status, 404, 'the calls of the local socket are not here');
   t.equal((await get(two, '/metrics', { address: one.ip })).status, 0, 'not from another host');
-  const gateway = (await one.status()).networks[0]!.gateway;
+  const gateway = (await one.status()).networks[0]!.gateway!;
   for (const address of [gateway, one.ip]) {
     const { stdout } = await web.run(httpGet(address, HTTP_PORT, '/metrics'), { mayFail: true });
     t.equal(stdout, '', `not from a container, at ${address}`);

@@ -77,7 +77,7 @@ const GENESIS: Genesis = {
 describe('the schema', () => {
   test('equals proto/records.proto', () => {
     const parsed = protobuf.parse(readFileSync(new URL('../../proto/records.proto', import.meta.url), 'utf8')).root;
-    for (const name of ['Peer', 'Lease', 'Attachment', 'Genesis'] as const) {
+    for (const name of ['Peer', 'Lease', 'Removal', 'Network', 'NetworkRemoval', 'Attachment', 'Genesis'] as const) {
       const written = parsed.resolveAll().lookupType(`${RECORDS_PACKAGE}.${name}`);
       const built = recordType(name);
       expect(shape(built)).toEqual(shape(written));

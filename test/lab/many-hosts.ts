@@ -39,6 +39,11 @@ export function statusOfMany(hosts: number, containersPerHost: number, atMs: num
         gateway: '10.32.0.1',
         domain: 'fabric.internal',
         bridge: 'fabric0',
+        internal: false,
+        state: 'active',
+        up: true,
+        hosts: [],
+        creator: null,
       },
     ],
     peers: peers.map((index) => ({

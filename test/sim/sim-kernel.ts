@@ -4,7 +4,7 @@
 
 import type { Cidr, Family } from '../../src/base/address.ts';
 import type { Timers } from '../../src/base/capabilities.ts';
-import type { Mac } from '../../src/base/ids.ts';
+import type { Mac, Vni } from '../../src/base/ids.ts';
 import { pause } from '../../src/daemon/pause.ts';
 import type {
   BlockedPort,
@@ -53,6 +53,18 @@ export class KernelPort implements HostNetwork {
 
   async ensure(): Promise<void> {
     await pause(this.#timers, CHANGE_MS);
+  }
+
+  async addNetwork(): Promise<void> {
+    await pause(this.#timers, CHANGE_MS);
+  }
+
+  async removeNetwork(): Promise<void> {
+    await pause(this.#timers, CHANGE_MS);
+  }
+
+  datapathPortOf(network: Vni): string | null {
+    return `port${network}`;
   }
 
   async ensureDatapathPort(): Promise<{ portName: string }> {

@@ -14,13 +14,14 @@ interface Options {
   readonly name?: string;
   readonly alias?: readonly string[];
   readonly ip?: readonly string[];
+  readonly network?: string;
 }
 
 const IFNAME_DEFAULT = 'eth0';
 
 export async function attach(
   target: string,
-  { runDir, ifname = IFNAME_DEFAULT, name, alias = [], ip = [] }: Options,
+  { runDir, ifname = IFNAME_DEFAULT, name, alias = [], ip = [], network }: Options,
 ): Promise<void> {
   await withNamespace(target, async (namespace, { hostname }) => {
     const answer = await new DaemonClient(runDir).post<{ addresses: readonly string[] }>('/v1/attach', {
@@ -29,14 +30,15 @@ export async function attach(
       name: name ?? nameOf(target),
       aliases: hostname === null ? alias : [...alias, hostname],
       ips: ip,
+      network,
     });
     process.stdout.write(`${answer.addresses.join('\n')}\n`);
   });
 }
 
-export async function detach(target: string, { runDir, ifname = IFNAME_DEFAULT }: Options): Promise<void> {
+export async function detach(target: string, { runDir, ifname = IFNAME_DEFAULT, network }: Options): Promise<void> {
   await withNamespace(target, async (namespace) => {
-    await new DaemonClient(runDir).post('/v1/detach', { namespace, ifname });
+    await new DaemonClient(runDir).post('/v1/detach', { namespace, ifname, network });
   });
 }
 

@@ -44,7 +44,9 @@ function facts({ self, datapath, networks, http }: Status): readonly string[] {
     ...(datapath.reason === null ? [] : [`          because ${printable(datapath.reason)}`]),
     ...networks.map((network) => {
       const ranges = [network.range, network.range6].filter((range) => range !== null).join(' and ');
-      return `network   ${network.name}  ${ranges}, gateway ${network.gateway}, bridge ${network.bridge}`;
+      const way = network.gateway === null ? 'internal' : `gateway ${network.gateway}`;
+      const place = network.up ? `bridge ${network.bridge}` : 'nothing of it here';
+      return `network   ${printable(network.name)}  ${ranges}, ${way}, ${place}`;
     }),
     `http      ${web}`,
   ];

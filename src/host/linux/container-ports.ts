@@ -6,6 +6,7 @@
 import { type Cidr, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
+import type { Vni } from '../../base/ids.ts';
 import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig, Removal } from '../host-network.ts';
 import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
 import type { Nfnetlink } from '../netlink/nfnetlink.ts';
@@ -24,6 +25,7 @@ import {
   sameBlock,
   unlessMissing,
 } from './overlay-bridge.ts';
+import type { Overlay } from './overlays.ts';
 import { MEMBER_PORT } from './port-veths.ts';
 
 export interface AddedContainer {
@@ -38,6 +40,16 @@ export interface PortView {
   readonly link: Link;
   readonly fdb: readonly FdbEntry[];
   readonly routes: readonly Route[];
+}
+
+/** A container port, from before it is made until it departs. */
+export interface KnownPort {
+  readonly network: Vni;
+  readonly port: PortIdentity;
+  /** Of its interface; null until that is made. */
+  index: number | null;
+  /** Its interface stands. */
+  live: boolean;
 }
 
 export interface ContainerPortsOptions {
@@ -73,15 +85,16 @@ export class ContainerPorts {
       const making = this.#make(inside, network, bridge, config);
       const { host, present } = await this.#orUndo(making, () => this.forget(config));
       const setUp = async (): Promise<readonly ContainerRoute[]> => {
+        const bringUp = this.#bringUp(network, bridge, host, config);
         if (inside === null || namespaceFd === null) {
-          await Promise.all([this.#bringUp(bridge, host, config), this.#leaveToRuntime(host)]);
+          await Promise.all([bringUp, this.#leaveToRuntime(host)]);
           return [];
         }
-        await Promise.all([this.#bringUp(bridge, host, config), quietIpv6(config, namespaceFd)]);
+        await Promise.all([bringUp, quietIpv6(config, namespaceFd)]);
         return setUpContainerSide(inside, network, config, { host, present });
       };
-      const work = setUp();
-      return { host, routes: await this.#orUndo(work, async () => (await this.remove(config, host.index)).gone) };
+      const undo = async () => (await this.remove(bridge, config, host.index)).gone;
+      return { host, routes: await this.#orUndo(setUp(), undo) };
     } finally {
       inside?.close();
     }
@@ -107,7 +120,7 @@ export class ContainerPorts {
       const [{ routes: present }] = await Promise.all([
         lookInside(inside, config.ifname),
         quietIpv6(config, config.namespaceFd),
-        ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
+        ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       ]);
       return await setUpContainerSide(inside, network, config, { host, present });
     } finally {
@@ -115,11 +128,15 @@ export class ContainerPorts {
     }
   }
 
-  /** Idempotent. `index`: of its interface, when that is known. All but the freeing of the interface is done when it resolves. */
-  async remove(port: PortIdentity, index: number | null): Promise<Removal> {
+  /**
+   * Idempotent. `index`: of its interface, when that is known. All but the freeing of the interface is done when it resolves. Only
+   * routes over that bridge go: another network may have the same addresses. Null: there is no bridge, and so no route over it.
+   */
+  async remove(bridge: Link | null, port: PortIdentity, index: number | null): Promise<Removal> {
+    const routes = bridge === null ? [] : routesTo(port).map((dst) => ({ dst, index: bridge.index }));
     const [removal] = await Promise.all([
       index === null ? this.removeInterface(port.hostIfname) : this.#takeDown(index),
-      ...hostRoutes(port).map((dst) => unlessMissing(this.#netlink.deleteRoute({ dst }))),
+      ...routes.map((route) => unlessMissing(this.#netlink.deleteRoute(route))),
       this.forget(port),
     ]);
     return removal;
@@ -176,7 +193,7 @@ export class ContainerPorts {
     if (flags.length > 0) work.push(this.#netlink.setBridgePort(index, MEMBER_PORT));
     const entry = fdb.some((e) => e.index === index && e.mac === port.mac && e.state === 'static' && e.master !== null);
     if (!entry || settings?.master !== undefined) work.push(this.#netlink.setFdbEntry({ index, mac: port.mac }));
-    for (const dst of hostRoutes(port)) {
+    for (const dst of hostRoutes(network, port)) {
       if (routes.some((route) => sameBlock(route.dst, dst) && route.index === bridge.index)) continue;
       work.push(this.#netlink.replaceRoute({ dst, index: bridge.index }));
     }
@@ -185,8 +202,28 @@ export class ContainerPorts {
     return work.length > 0;
   }
 
+  /** The same for all live ports of a network; true for each that differed. One whose interface vanished lives no more. */
+  async repairAll(
+    { config, bridge }: Overlay,
+    ports: Iterable<KnownPort>,
+    links: ReadonlyMap<string, Link>,
+  ): Promise<readonly boolean[]> {
+    const [fdb, routes] = await Promise.all([
+      this.#netlink.listFdb({ bridge: bridge.index }),
+      this.#netlink.listRoutes({ index: bridge.index }),
+    ]);
+    const changes: boolean[] = [];
+    for (const entry of [...ports].filter(({ network, live }) => live && network === config.network)) {
+      const link = links.get(entry.port.hostIfname);
+      // Reported once; the daemon says what becomes of it.
+      if (link === undefined) entry.live = false;
+      changes.push(link === undefined || (await this.repair(config, bridge, entry.port, { link, fdb, routes })));
+    }
+    return changes;
+  }
+
   /** Differences on the host's side, in words. */
-  async check(bridge: Link, port: PortIdentity): Promise<readonly string[]> {
+  async check(network: OverlayNetworkConfig, bridge: Link, port: PortIdentity): Promise<readonly string[]> {
     const link = await this.#netlink.getLink(port.hostIfname);
     if (link === null) return [`the host interface ${port.hostIfname} is gone`];
     const [fdb, routes] = await Promise.all([
@@ -200,7 +237,7 @@ export class ContainerPorts {
     if (!fdb.some((entry) => entry.mac === port.mac && entry.state === 'static')) {
       findings.push(`${bridge.name} has no forwarding entry for ${port.mac} on ${link.name}`);
     }
-    for (const [i, dst] of hostRoutes(port).entries()) {
+    for (const [i, dst] of hostRoutes(network, port).entries()) {
       if (!routes.some((route) => sameBlock(route.dst, dst))) findings.push(`the host has no route to ${port.ips[i]}`);
     }
     return findings;
@@ -273,12 +310,12 @@ export class ContainerPorts {
   }
 
   /** Mark, flags and entry before the link is up; one system call for all. */
-  async #bringUp(bridge: Link, { index }: Link, config: PortIdentity): Promise<void> {
+  async #bringUp(network: OverlayNetworkConfig, bridge: Link, { index }: Link, config: PortIdentity): Promise<void> {
     await Promise.all([
       this.#netlink.setLink(index, { alias: CONTAINER_ALIAS, addressGeneration: false }),
       this.#netlink.setBridgePort(index, MEMBER_PORT),
       this.#netlink.setFdbEntry({ index, mac: config.mac }),
-      ...hostRoutes(config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
+      ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       this.#netlink.setLink(index, { up: true }),
     ]);
   }
@@ -318,7 +355,12 @@ function wrongFlags({ port }: Link): readonly string[] {
   );
 }
 
-function hostRoutes({ ips }: Pick<PortIdentity, 'ips'>): readonly Cidr[] {
+/** From this host: none into an internal network. */
+function hostRoutes({ internal }: OverlayNetworkConfig, port: Pick<PortIdentity, 'ips'>): readonly Cidr[] {
+  return internal ? [] : routesTo(port);
+}
+
+function routesTo({ ips }: Pick<PortIdentity, 'ips'>): readonly Cidr[] {
   return ips.map((text) => {
     const ip = parseIp(text);
     assert(ip !== null, `address of a container: ${text}`);

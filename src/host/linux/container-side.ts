@@ -159,13 +159,14 @@ type Foreign = Pick<ContainerInterfaceConfig, 'foreign'>;
 
 /** That of the first address whose plugin named one, else the network's; null where the network has none of that family. */
 function gatewayOf(
-  { gateway, gateway6 }: OverlayNetworkConfig,
+  { internal, gateway, gateway6 }: OverlayNetworkConfig,
   { foreign }: Foreign,
   family: Family,
 ): IpAddress | null {
   const named = foreign.map((address) => (address.gateway === null ? null : mustParse(address.gateway)));
   const own = named.find((ip) => ip?.family === family);
   if (own !== undefined && own !== null) return own;
+  if (internal) return null;
   if (family === 4) return mustParse(gateway);
   return gateway6 === null ? null : mustParse(gateway6);
 }

@@ -3,25 +3,24 @@
 // A wrong "yes" costs a look that finds nothing; a wrong "no" leaves damage until the next look.
 
 import { addressBits, type Cidr, formatIp } from '../../base/address.ts';
-import type { Mac } from '../../base/ids.ts';
-import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
+import type { Mac, Vni } from '../../base/ids.ts';
+import type { HostAccess } from '../host-network.ts';
 import type { Link, NetlinkEvent } from '../netlink/objects.ts';
 import type { PortIdentity } from './anti-spoof.ts';
 import { mayBeUplink } from './forwarding-plan.ts';
-import type { NetworkInterfaces } from './names.ts';
 import { sameBlock } from './overlay-bridge.ts';
+import type { Overlay } from './overlays.ts';
 
 /** What stood after the last look. */
 export interface ExpectedObjects {
-  readonly names: NetworkInterfaces;
-  readonly bridge: Link;
-  readonly config: OverlayNetworkConfig;
+  /** The main one first. */
+  readonly overlays: readonly Overlay[];
   readonly access: HostAccess | null;
   /** Interfaces of others that were there. */
   readonly foreign: readonly Link[];
 }
 
-type LivePorts = readonly { readonly port: PortIdentity }[];
+type LivePorts = readonly { readonly network: Vni; readonly port: PortIdentity }[];
 
 export class EventFilter {
   #expected: ExpectedObjects | null = null;
@@ -52,7 +51,7 @@ export class EventFilter {
       case 'link':
         return this.#isRelevantLink(event.link, event.deleted, ports, this.#expected);
       case 'bridge-port':
-        return event.deleted && event.master === this.#expected.bridge.index && !this.#departing.has(event.index);
+        return event.deleted && this.#isOurBridge(event.master) && !this.#departing.has(event.index);
       case 'address':
         return event.deleted && !this.#foreign.has(event.address.index);
       case 'route':
@@ -67,17 +66,23 @@ export class EventFilter {
     }
   }
 
-  #isRelevantLink(link: Link, deleted: boolean, ports: LivePorts, { names, bridge, config }: ExpectedObjects): boolean {
+  #isRelevantLink(link: Link, deleted: boolean, ports: LivePorts, { overlays }: ExpectedObjects): boolean {
+    const port = ports.find((candidate) => candidate.port.hostIfname === link.name);
+    const owner = overlays.find((overlay) => overlay.config.network === port?.network || isNamedIn(overlay, link.name));
+    if (owner === undefined) {
+      const isNew = !deleted && !this.#foreign.has(link.index);
+      return isNew && (link.kind === 'bridge' || mayBeUplink(link, {}));
+    }
+    const { names, bridge, config } = owner;
     const wrong = deleted || !link.up || link.mtu !== config.mtu;
     if (link.name === names.bridge) return wrong || link.mac !== config.gatewayMac;
-    const vxlan = Object.values(names.vxlan);
     const isAlone = link.name === names.host || link.name === names.portFar;
-    if (isAlone || vxlan.some(({ probe }) => probe === link.name)) return wrong;
-    const isOwnPort = link.name === names.portNear || link.name === names.hostPort;
-    const isPort = isOwnPort || vxlan.some(({ port }) => port === link.name);
-    if (isPort || ports.some(({ port }) => port.hostIfname === link.name)) return wrong || link.master !== bridge.index;
-    const isNew = !deleted && !this.#foreign.has(link.index);
-    return isNew && (link.kind === 'bridge' || mayBeUplink(link, {}));
+    if (isAlone || Object.values(names.vxlan).some(({ probe }) => probe === link.name)) return wrong;
+    return wrong || link.master !== bridge.index;
+  }
+
+  #isOurBridge(index: number | null): boolean {
+    return this.#expected?.overlays.some(({ bridge }) => bridge.index === index) ?? false;
   }
 
   #isOurMac(mac: Mac, ports: LivePorts, { access }: ExpectedObjects): boolean {
@@ -86,11 +91,19 @@ export class EventFilter {
 }
 
 /** The way to a container that lives, or to the whole network; a container that leaves takes its route with it. */
-function isOurRoute(dst: Cidr, ports: LivePorts, { config: { range, range6 } }: ExpectedObjects): boolean {
-  if (sameBlock(dst, range) || (range6 !== null && sameBlock(dst, range6))) return true;
+function isOurRoute(dst: Cidr, ports: LivePorts, { overlays }: ExpectedObjects): boolean {
+  const ranges = overlays.flatMap(({ config: { range, range6 } }) => (range6 === null ? [range] : [range, range6]));
+  if (ranges.some((range) => sameBlock(dst, range))) return true;
   return dst.prefix === addressBits(dst.family) && ports.some(({ port }) => port.ips.includes(textOf(dst)));
 }
 
 function textOf({ family, base }: Cidr): string {
   return formatIp({ family, value: base });
+}
+
+/** True for interfaces that the network has beside its containers' ports. */
+function isNamedIn({ names }: Overlay, name: string): boolean {
+  const { bridge, portNear, portFar, host, hostPort, vxlan } = names;
+  const devices = Object.values(vxlan).flatMap(({ port, probe }) => [port, probe]);
+  return [bridge, portNear, portFar, host, hostPort, ...devices].includes(name);
 }

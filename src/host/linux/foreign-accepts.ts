@@ -3,19 +3,24 @@
 // table with expressions that it does not know; all others through nft. Idempotent; never touches a rule of others.
 
 import type { Log } from '../../base/capabilities.ts';
+import { DEFAULT_VNI } from '../../base/ids.ts';
+import type { OverlayNetworkConfig } from '../host-network.ts';
 import {
   type AcceptRule,
+  acceptRules,
   type ChainPlace,
   chainsAt,
   droppingChains,
   type ForeignHook,
   isAbout,
   isIptablesChain,
+  nameServerRules,
   type PrintedRule,
   placedRules,
   printedRules,
   rulesFor,
 } from './foreign-chains.ts';
+import { networkInterfaces } from './names.ts';
 import type { NftListing, PacketFilterPrograms } from './nft.ts';
 
 /** More chains at one hook than anyone has; a limit for the loops below. */
@@ -151,4 +156,19 @@ export class ForeignAccepts {
     this.#iptables.set(family, found);
     return found;
   }
+}
+
+/** Of others' chains: from our bridges, and to the name server on the default network's gateway. */
+export function openingsFor(networks: readonly OverlayNetworkConfig[]): readonly Opening[] {
+  const interfaces = networks.flatMap(({ bridge, network }) =>
+    network === DEFAULT_VNI ? [bridge, networkInterfaces(bridge).host] : [bridge],
+  );
+  const served = networks.filter(({ network }) => network === DEFAULT_VNI);
+  const names = served.flatMap(({ bridge, gateway, gateway6 }) =>
+    nameServerRules(bridge, gateway6 === null ? [gateway] : [gateway, gateway6]),
+  );
+  return [
+    { hook: 'forward', rules: acceptRules(interfaces) },
+    { hook: 'input', rules: names },
+  ];
 }

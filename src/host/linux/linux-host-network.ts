@@ -2,11 +2,10 @@
 // objects follow, by the steps of the other files here. One repair runs at a time and looks before it writes, so that
 // `ensure` may be called at any time and the watch ends when all is well. Works on the namespace that its process runs in.
 
-import { readFileSync } from 'node:fs';
 import type { Cidr, Family } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { Mac } from '../../base/ids.ts';
+import type { Mac, Vni } from '../../base/ids.ts';
 import type {
   BlockedPort,
   ContainerInterfaceConfig,
@@ -26,46 +25,28 @@ import type { Link } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { type AntiSpoofElement, elementChanges, ownedMac, type PortIdentity, portElements } from './anti-spoof.ts';
 import { ChangeWatch, eventsHeard } from './change-watch.ts';
-import { ContainerPorts, isContainerPort } from './container-ports.ts';
+import { ContainerPorts, isContainerPort, type KnownPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
 import { EventFilter } from './event-filter.ts';
-import type { Opening } from './foreign-accepts.ts';
-import { acceptRules, nameServerRules } from './foreign-chains.ts';
+import { openingsFor } from './foreign-accepts.ts';
 import { Forwarding, requireIpv6 } from './forwarding.ts';
 import { InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { LoopGuard } from './loop-guard.ts';
-import { type NetworkInterfaces, networkInterfaces } from './names.ts';
-import { ensureBridge, JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
+import { networkInterfaces } from './names.ts';
+import { JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
+import { type Overlay, Overlays } from './overlays.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { ensureHostInterface, ensureTapPort, ensureVethPort, removeVeth } from './port-veths.ts';
+import { ensureHostInterface, removeVeth } from './port-veths.ts';
+import { checkCapabilities } from './preflight.ts';
 import { removeAll } from './removal.ts';
 import { HostStateFile } from './state-file.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
-import { ensureVxlan, type VxlanPlace } from './vxlan-ports.ts';
-
-/** CAP_NET_ADMIN's bit in /proc/self/status. */
-const CAP_NET_ADMIN = 1n << 12n;
+import { ensureVxlan, sameFilter, type VxlanPlace } from './vxlan-ports.ts';
 
 export interface LinuxHostNetworkOptions {
   readonly log: Log;
   /** A file of its own, such as `<state-dir>/host-network.json`: sysctls as they were before fabric changed them. */
   readonly statePath: string;
-}
-
-/** What {@link LinuxHostNetwork.ensure} was told, and what follows from it. */
-interface Overlay {
-  readonly config: OverlayNetworkConfig;
-  readonly names: NetworkInterfaces;
-  readonly bridge: Link;
-}
-
-/** A container port, from before it is made until it departs. */
-interface KnownPort {
-  readonly port: PortIdentity;
-  /** Of its interface; null until that is made. */
-  index: number | null;
-  /** Its interface stands. */
-  live: boolean;
 }
 
 export class LinuxHostNetwork implements HostNetwork {
@@ -79,9 +60,9 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #containers: ContainerPorts;
   readonly #events = new EventFilter();
   readonly #loops: LoopGuard;
-  /** By host interface; `live` once its interface stands. Bounded by the 1023 ports of a bridge. */
+  readonly #overlays = new Overlays(this.#netlink);
+  /** By host interface. Bounded by the 1023 ports of each bridge. */
   readonly #ports = new Map<string, KnownPort>();
-  #overlay: Overlay | null = null;
   #access: HostAccess | null = null;
   #datapathPort: DatapathPortKind | null = null;
   #vxlan: VxlanPlan | null = null;
@@ -99,30 +80,47 @@ export class LinuxHostNetwork implements HostNetwork {
       netlink: this.#netlink,
       reaper: this.#reaper,
       filter: this.#nfnetlink,
-      repairFilter: () => this.#exclusive(() => this.#ensureAll(this.#configured().config)).then(() => undefined),
+      repairFilter: () => this.#exclusive(() => this.#ensureAll()).then(() => undefined),
       log,
     });
   }
 
-  /**
-   * What can be known before anything is changed. Rejects with FabricError `not-root` or `kernel-feature-missing`; kinds of
-   * interfaces that the kernel lacks show in {@link ensure} with the same code.
-   */
+  /** See {@link checkCapabilities}; kinds of interfaces that the kernel lacks show in {@link ensure} with the same code. */
   async preflight(): Promise<void> {
-    const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-    if ((BigInt(`0x${capabilities}`) & CAP_NET_ADMIN) === 0n) {
-      throw new FabricError('not-root', {
-        what: "fabric can't change this host's network",
-        why: 'it lacks CAP_NET_ADMIN',
-        fix: 'Run it as root: sudo fabric launch',
-      });
-    }
+    checkCapabilities();
     await this.#filter.preflight();
   }
 
-  async ensure(config: OverlayNetworkConfig): Promise<void> {
-    await this.#exclusive(() => this.#ensureAll(config));
+  async ensure(config: OverlayNetworkConfig, further: readonly OverlayNetworkConfig[] = []): Promise<void> {
+    await this.#exclusive(async () => {
+      this.#overlays.set(config, further);
+      const strays = await this.#overlays.removeStrays();
+      if (strays.length > 0) this.#log.info('removed bridges of networks that are gone', { bridges: strays.join(' ') });
+      await this.#ensureAll();
+    });
     await this.#reaper.idle();
+  }
+
+  async addNetwork(config: OverlayNetworkConfig): Promise<void> {
+    await this.#exclusive(async () => {
+      this.#overlays.add(config);
+      try {
+        await this.#ensureAll();
+      } catch (error) {
+        await this.#removeNetwork(config.network);
+        throw error;
+      }
+    });
+  }
+
+  async removeNetwork(network: Vni): Promise<void> {
+    await this.#exclusive(() => this.#removeNetwork(network));
+  }
+
+  datapathPortOf(network: Vni): string | null {
+    const names = this.#overlays.get(network)?.names;
+    if (names === undefined || this.#datapathPort === null) return null;
+    return this.#datapathPort === 'veth' ? names.portFar : names.portNear;
   }
 
   async ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort> {
@@ -136,7 +134,7 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }> {
-    const { config, names } = this.#configured();
+    const { names } = this.#configured();
     await this.#exclusive(async () => {
       const before = this.#vxlan;
       this.#vxlan = plan;
@@ -144,10 +142,10 @@ export class LinuxHostNetwork implements HostNetwork {
       try {
         // Containers come and go far more often than peers: their paths alone need no program run.
         if (sameFilter(before, plan)) await ensureVxlan(this.#netlink, this.#vxlanPlace(), plan);
-        else await this.#ensureAll(config);
+        else await this.#ensureAll();
       } catch (error) {
         this.#vxlan = null;
-        await this.#ensureAll(config);
+        await this.#ensureAll();
         throw error;
       }
     });
@@ -155,9 +153,9 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async exposeHost(access: HostAccess): Promise<void> {
-    const { config } = this.#configured();
+    this.#configured();
     this.#access = access;
-    await this.#exclusive(() => this.#ensureAll(config));
+    await this.#exclusive(() => this.#ensureAll());
   }
 
   async hideHost(): Promise<void> {
@@ -176,8 +174,9 @@ export class LinuxHostNetwork implements HostNetwork {
     readonly bridgeMac: Mac;
     readonly routes: readonly ContainerRoute[];
   }> {
-    const overlay = this.#configured();
-    const entry: KnownPort = { port: identityOf(config), index: null, live: false };
+    const { network } = config;
+    const overlay = this.#overlayOf(network);
+    const entry: KnownPort = { network, port: identityOf(config), index: null, live: false };
     if (this.#ports.has(config.hostIfname)) {
       throw new FabricError('interface-exists', { what: `the interface ${config.hostIfname} is in use` });
     }
@@ -202,21 +201,25 @@ export class LinuxHostNetwork implements HostNetwork {
   async addressContainer(config: ContainerInterfaceConfig): Promise<{
     readonly routes: readonly ContainerRoute[];
   }> {
-    const { config: network, bridge } = this.#configured();
+    const { config: network, bridge } = this.#overlayOf(config.network);
     // Before the kernel has them, so that a repair meanwhile knows them too.
     const index = this.#ports.get(config.hostIfname)?.index ?? null;
-    this.#ports.set(config.hostIfname, { port: identityOf(config), index, live: true });
+    this.#ports.set(config.hostIfname, { network: config.network, port: identityOf(config), index, live: true });
     return { routes: await this.#containers.address(network, bridge, config) };
   }
 
-  async removeContainer({ hostIfname, mac, ips }: Parameters<HostNetwork['removeContainer']>[0]): Promise<Removal> {
+  async removeContainer(asked: Parameters<HostNetwork['removeContainer']>[0]): Promise<Removal> {
+    const { network, hostIfname, mac, ips } = asked;
     // First, so that neither the watch nor a rewrite of the packet filter brings anything back.
     const index = this.#ports.get(hostIfname)?.index ?? null;
     this.#ports.delete(hostIfname);
     await this.#settled();
     const port = mac === null ? await this.#filter.findPort(hostIfname) : { hostIfname, mac, ips };
+    const bridge = network === null ? await this.#bridgeUnder(hostIfname) : this.#overlays.get(network)?.bridge;
     const removing =
-      port === null ? this.#containers.removeInterface(hostIfname) : this.#containers.remove(port, index);
+      port === null
+        ? this.#containers.removeInterface(hostIfname)
+        : this.#containers.remove(bridge ?? null, port, index);
     if (index !== null)
       this.#events.expectDeparture(
         index,
@@ -229,12 +232,12 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]> {
-    const { config: network, bridge } = this.#configured();
+    const { config: network, bridge } = this.#overlayOf(config.network);
     assert(config.namespaceFd !== null, 'what is checked lies in a namespace');
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
       const [outer, inner, filter] = await Promise.all([
-        this.#containers.check(bridge, config),
+        this.#containers.check(network, bridge, config),
         checkContainerSide(inside, network, config),
         this.#checkPacketFilter(config),
       ]);
@@ -245,21 +248,25 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async listContainerPorts(): Promise<readonly ContainerPort[]> {
-    const { bridge } = this.#configured();
-    const links = await this.#netlink.listLinks({ master: bridge.index });
-    return links.filter(isContainerPort).map(({ name, index, up, peerIndex }) => ({
-      hostIfname: name,
-      ifindex: index,
-      up,
-      alive: peerIndex !== null,
-    }));
+    this.#configured();
+    const bridges = this.#overlays.standing.map(({ bridge }) => bridge.index);
+    const links = await Promise.all(bridges.map((master) => this.#netlink.listLinks({ master })));
+    return links
+      .flat()
+      .filter(isContainerPort)
+      .map(({ name, index, up, peerIndex }) => ({
+        hostIfname: name,
+        ifindex: index,
+        up,
+        alive: peerIndex !== null,
+      }));
   }
 
-  async adoptContainer(port: PortIdentity): Promise<void> {
-    const { config, bridge } = this.#configured();
+  async adoptContainer(port: PortIdentity & { readonly network: Vni }): Promise<void> {
+    const { config, bridge } = this.#overlayOf(port.network);
     const identity = identityOf(port);
     const index = await this.#containers.adopt(config, bridge, identity);
-    this.#ports.set(port.hostIfname, { port: identity, index, live: true });
+    this.#ports.set(port.hostIfname, { network: port.network, port: identity, index, live: true });
   }
 
   async watch(changed: () => void): Promise<void> {
@@ -313,47 +320,52 @@ export class LinuxHostNetwork implements HostNetwork {
     await this.#watch?.close();
     this.#watch = null;
     this.#ports.clear();
-    this.#overlay = null;
+    this.#overlays.clear();
     await this.#exclusive(() => removeAll(this.#netlink, this.#filter, this.#forwarding));
   }
 
   /** The whole target state; true when something differed. The packet filter stands before anything is forwarded. */
-  async #ensureAll(config: OverlayNetworkConfig): Promise<boolean> {
-    const names = networkInterfaces(config.bridge);
-    const needs = { ip6: config.range6 !== null };
+  async #ensureAll(): Promise<boolean> {
+    const networks = this.#overlays.wanted;
+    const [main] = networks;
+    assert(main !== undefined, 'ensure() comes before anything else');
+    const needs = { ip6: networks.some(({ range6 }) => range6 !== null) };
     if (needs.ip6) await requireIpv6();
     const links = await this.#netlink.listLinks();
     for (const { index } of links.filter(isDeparted)) void this.#reaper.free(index);
     const foreign = links.filter((link) => !isOurs(link, links) && !link.loopback);
     const forwarding = await this.#forwarding.prepare(foreign, needs);
     const rules = {
-      networks: [config],
+      networks,
       guard: forwarding.guard,
       foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
       vxlan: this.#vxlan,
       elements: this.#elements([...this.#ports.values()]),
     };
     const changes = [await this.#filter.ensure(rules, this.#elements(this.#livePorts()))];
-    const { bridge, changed } = await ensureBridge(this.#netlink, config);
-    this.#overlay = { config, names, bridge };
-    this.#events.expect({ names, bridge, config, access: this.#access, foreign });
-    changes.push(changed, await this.#ensurePorts(), await forwarding.enable());
-    const gateways = config.gateway6 === null ? [config.gateway] : [config.gateway, config.gateway6];
-    const openings: readonly Opening[] = [
-      { hook: 'forward', rules: acceptRules([names.bridge, names.host]) },
-      { hook: 'input', rules: nameServerRules(names.bridge, gateways) },
-    ];
-    changes.push(await this.#filter.ensureAccepted(openings));
+    changes.push(await this.#overlays.ensureBridges());
+    this.#events.expect({ overlays: this.#overlays.standing, access: this.#access, foreign });
+    changes.push(await this.#ensurePorts(), await forwarding.enable());
+    changes.push(await this.#filter.ensureAccepted(openingsFor(networks)));
     return changes.includes(true);
+  }
+
+  async #removeNetwork(network: Vni): Promise<void> {
+    const overlay = this.#overlays.wanted.find((config) => config.network === network);
+    if (overlay === undefined) return;
+    const names = networkInterfaces(overlay.bridge);
+    this.#overlays.drop(network);
+    // What is deleted now is no damage.
+    this.#events.expect({ overlays: this.#overlays.standing, access: this.#access, foreign: [] });
+    await this.#overlays.takeAway({ config: overlay, names });
+    await this.#ensureAll();
+    await this.#filter.forget(names);
   }
 
   async #ensurePorts(): Promise<boolean> {
     const { config, names, bridge } = this.#configured();
     const changes: boolean[] = [];
-    if (this.#datapathPort !== null) {
-      const ensurePort = this.#datapathPort === 'veth' ? ensureVethPort : ensureTapPort;
-      changes.push(await ensurePort(this.#netlink, names, bridge, config));
-    }
+    if (this.#datapathPort !== null) changes.push(await this.#overlays.ensurePorts(this.#datapathPort));
     if (this.#access !== null) {
       changes.push(await ensureHostInterface(this.#netlink, names, bridge, config, this.#access));
     }
@@ -363,32 +375,18 @@ export class LinuxHostNetwork implements HostNetwork {
 
   /** True when something was put back, or a container's interface vanished. */
   async #repair(): Promise<boolean> {
-    if (this.#overlay === null) return false;
-    const changes = [await this.#ensureAll(this.#overlay.config)];
-    const { config, bridge } = this.#overlay;
-    const [links, fdb, routes] = await Promise.all([
-      this.#netlink.listLinks({ kind: 'veth' }),
-      this.#netlink.listFdb({ bridge: bridge.index }),
-      this.#netlink.listRoutes({ index: bridge.index }),
-    ]);
+    if (this.#overlays.main === null) return false;
+    const changes = [await this.#ensureAll()];
+    const links = await this.#netlink.listLinks({ kind: 'veth' });
     const byName = new Map(links.map((link) => [link.name, link]));
-    for (const [name, entry] of this.#ports) {
-      if (!entry.live) continue;
-      const link = byName.get(name);
-      if (link === undefined) {
-        // Reported once; the daemon says what becomes of it.
-        entry.live = false;
-        changes.push(true);
-        continue;
-      }
-      changes.push(await this.#containers.repair(config, bridge, entry.port, { link, fdb, routes }));
-    }
+    for (const overlay of this.#overlays.standing)
+      changes.push(...(await this.#containers.repairAll(overlay, this.#ports.values(), byName)));
     const changed = changes.includes(true);
     if (changed) this.#log.info('put back what others changed in the host network');
     return changed;
   }
 
-  #livePorts(): readonly { readonly port: PortIdentity }[] {
+  #livePorts(): readonly KnownPort[] {
     return [...this.#ports.values()].filter(({ live }) => live);
   }
 
@@ -408,9 +406,23 @@ export class LinuxHostNetwork implements HostNetwork {
     return { ...this.#configured(), localMacs };
   }
 
+  /** The main network. */
   #configured(): Overlay {
-    assert(this.#overlay !== null, 'ensure() comes before anything else');
-    return this.#overlay;
+    const { main } = this.#overlays;
+    assert(main !== null, 'ensure() comes before anything else');
+    return main;
+  }
+
+  #overlayOf(network: Vni): Overlay {
+    const overlay = this.#overlays.get(network);
+    assert(overlay !== null, `the network ${network} was ensured or added`);
+    return overlay;
+  }
+
+  /** Of a port that no attachment knows; null when it is in none of ours. */
+  async #bridgeUnder(hostIfname: string): Promise<Link | null> {
+    const link = await this.#netlink.getLink(hostIfname);
+    return this.#overlays.standing.find(({ bridge }) => bridge.index === link?.master)?.bridge ?? null;
   }
 
   /** One after the other, whatever became of the one before. */
@@ -424,12 +436,6 @@ export class LinuxHostNetwork implements HostNetwork {
   async #settled(): Promise<void> {
     await this.#busy;
   }
-}
-
-/** True when both let in the same hosts to the same devices: only paths may differ. */
-function sameFilter(a: VxlanPlan | null, b: VxlanPlan | null): boolean {
-  const filterOf = (plan: VxlanPlan | null) => JSON.stringify(plan === null ? null : { ...plan, paths: null });
-  return filterOf(a) === filterOf(b);
 }
 
 /** Without the other keys of a longer object, which a map must not keep alive. */

@@ -3,7 +3,7 @@
 // bridge's name, so that several networks can live side by side.
 
 import type { Family } from '../../base/address.ts';
-import { FabricError } from '../../base/errors.ts';
+import { assert, FabricError } from '../../base/errors.ts';
 
 /** Linux keeps 16 bytes with the final zero. */
 const IFNAME_BYTES_MAX = 15;
@@ -68,4 +68,15 @@ export function networkInterfaces(bridge: string): NetworkInterfaces {
  */
 export function isInterfaceName(name: string): boolean {
   return /^[A-Za-z0-9_.-]{1,15}$/.test(name) && name !== '.' && name !== '..';
+}
+
+/** In nftables text. */
+export function quote(name: string): string {
+  assert(isInterfaceName(name), `interface name in nftables text: ${name}`);
+  return `"${name}"`;
+}
+
+/** Any of these interfaces, in nftables text. */
+export function anyOf(names: readonly string[]): string {
+  return `{ ${names.map(quote).join(', ')} }`;
 }

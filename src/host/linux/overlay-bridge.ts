@@ -24,6 +24,9 @@ const BRIDGE_OPTIONS: BridgeOptions = {
   groupForwardMask: 0,
 };
 
+/** Before a network's number. */
+export const BRIDGE_ALIAS = `${ALIAS_PREFIX} bridge of network`;
+
 /** Behind every other route: what has no better one must not leave by the host's default route, in the clear. */
 const FALLBACK_METRIC = 0xffff_fff0;
 
@@ -35,7 +38,7 @@ export async function ensureBridge(
   const settings = {
     mac: config.gatewayMac,
     mtu: config.mtu,
-    alias: `${ALIAS_PREFIX} bridge of network ${config.network}`,
+    alias: `${BRIDGE_ALIAS} ${config.network}`,
     addressGeneration: false,
   };
   const found = await netlink.getLink(config.bridge);
@@ -166,7 +169,8 @@ async function repairBridge(netlink: Rtnetlink, bridge: Link, settings: LinkSett
 }
 
 /** Several interfaces of one host stand in one segment, so each answers ARP for its own address only. */
-function bridgeSysctls({ bridge, range6 }: OverlayNetworkConfig): readonly { path: string; value: string }[] {
+function bridgeSysctls({ bridge, range6, internal }: OverlayNetworkConfig): readonly { path: string; value: string }[] {
+  if (internal) return [{ path: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1' }];
   return [
     ...hostSideSysctls(bridge),
     ...(range6 === null ? [] : [{ path: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '0' }]),
@@ -189,7 +193,9 @@ export function hostSideSysctls(name: string): { path: string; value: string }[]
   ];
 }
 
-function gatewayAddresses({ gateway, gateway6, gatewayMac }: OverlayNetworkConfig): readonly WantedAddress[] {
+function gatewayAddresses(config: OverlayNetworkConfig): readonly WantedAddress[] {
+  const { internal, gateway, gateway6, gatewayMac } = config;
+  if (internal) return [];
   const ip4 = parseIp(gateway);
   assert(ip4?.family === 4, `IPv4 gateway: ${gateway}`);
   const addresses: WantedAddress[] = [{ ip: ip4, prefix: 32 }];
@@ -201,7 +207,9 @@ function gatewayAddresses({ gateway, gateway6, gatewayMac }: OverlayNetworkConfi
   return addresses;
 }
 
-function ranges({ range, range6 }: OverlayNetworkConfig): readonly Cidr[] {
+/** That lead there from this host. */
+function ranges({ range, range6, internal }: OverlayNetworkConfig): readonly Cidr[] {
+  if (internal) return [];
   return range6 === null ? [range] : [range, range6];
 }
 

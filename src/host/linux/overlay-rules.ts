@@ -9,7 +9,8 @@ import { type Cidr, formatCidr, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
 import type { OverlayNetworkConfig, VxlanPlan } from '../host-network.ts';
 import { type AntiSpoofElement, type AntiSpoofSet, elementText, hex128 } from './anti-spoof.ts';
-import { isInterfaceName, NFT_TABLE, networkInterfaces } from './names.ts';
+import { anyOf, NFT_TABLE, networkInterfaces, quote } from './names.ts';
+import { isolationRules } from './network-isolation.ts';
 import { VXLAN_FAMILIES, vxlanRules } from './vxlan-rules.ts';
 
 /** What stays dropped, as it was before fabric switched forwarding on. Null: that family was forwarded already. */
@@ -28,6 +29,7 @@ export interface FamilyGuard {
 export const NO_GUARD: ForwardingGuard = { ip4: null, ip6: null };
 
 export interface OverlayRulesInput {
+  /** The main one first: kernel VXLAN and names are its alone. */
   readonly networks: readonly OverlayNetworkConfig[];
   readonly guard: ForwardingGuard;
   /** Bridges of others: with br_netfilter their frames pass the forward hook, and the guard must let them. */
@@ -49,15 +51,25 @@ export function removeOverlayRules(): string {
   return families.map((family) => `add table ${family} ${NFT_TABLE}\ndelete table ${family} ${NFT_TABLE}\n`).join('');
 }
 
+/** Removes the chains of one overlay port, which no rule leads to any more; they need not be there. */
+export function removeOverlayChains(port: string): string {
+  const chains = [arrivalChain(port), overlayChain(port)];
+  return ['add', 'flush', 'delete']
+    .flatMap((verb) => chains.map((chain) => `${verb} chain bridge ${NFT_TABLE} ${chain}\n`))
+    .join('');
+}
+
 function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRulesInput): string {
   const names = networks.map(({ bridge }) => networkInterfaces(bridge));
   const inside = names.flatMap(({ bridge, host }) => [bridge, host]);
-  const datapathOnly = names.flatMap(({ portFar, vxlan }) => [portFar, ...VXLAN_FAMILIES.map((f) => vxlan[f].probe)]);
+  const probes = names.slice(0, 1).flatMap(({ vxlan }) => VXLAN_FAMILIES.map((family) => vxlan[family].probe));
+  const datapathOnly = [...names.map(({ portFar }) => portFar), ...probes];
   const vxlan = vxlanRules(
     plan,
-    networks.map(({ network }) => network),
+    networks.slice(0, 1).map(({ network }) => network),
     anyOf([...inside, ...datapathOnly]),
   );
+  const isolation = isolationRules(networks);
   const chains: Chain[] = [
     { name: 'vxlan', rules: vxlan.arriving },
     {
@@ -75,13 +87,14 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
     {
       name: 'input',
       hook: 'type filter hook input priority filter; policy accept;',
-      rules: networks.flatMap(nameServerGuard),
+      rules: [...networks.slice(0, 1).flatMap(nameServerGuard), ...isolation.input],
     },
     {
       name: 'forward',
       hook: 'type filter hook forward priority filter; policy accept;',
       rules: [
         ...vxlan.forward,
+        ...isolation.forward,
         `iifname ${anyOf(inside)} accept`,
         `oifname ${anyOf(inside)} ct state established,related accept`,
         `oifname ${anyOf(inside)} ct status dnat accept`,
@@ -91,7 +104,7 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
     {
       name: 'postrouting',
       hook: 'type nat hook postrouting priority srcnat; policy accept;',
-      rules: networks.flatMap((network) => masquerade(network, inside)),
+      rules: networks.filter(({ internal }) => !internal).flatMap((network) => masquerade(network, inside)),
     },
     {
       name: 'output',
@@ -164,7 +177,7 @@ function bridgeTable({ networks, elements }: OverlayRulesInput): string {
   const names = networks.map(({ bridge }) => networkInterfaces(bridge));
   const overlayPorts = networks.flatMap((network, i) => {
     const { portNear, vxlan } = names[i]!;
-    const plain = VXLAN_FAMILIES.map((family) => ({
+    const plain = (i === 0 ? VXLAN_FAMILIES : []).map((family) => ({
       port: vxlan[family].port,
       rules: [KNOWN_UNICAST, ...overlayPort(network)],
     }));
@@ -314,15 +327,6 @@ function overlayChain(port: string): string {
 /** Where frames from an overlay port begin. */
 function arrivalChain(port: string): string {
   return `from_${port}`;
-}
-
-function quote(name: string): string {
-  assert(isInterfaceName(name), `interface name in nftables text: ${name}`);
-  return `"${name}"`;
-}
-
-function anyOf(names: readonly string[]): string {
-  return `{ ${names.map(quote).join(', ')} }`;
 }
 
 /** Names of others' interfaces may hold anything but what would end or widen an nft string. */

@@ -16,9 +16,9 @@ import {
   portElements,
 } from './anti-spoof.ts';
 import { ForeignAccepts, type Opening } from './foreign-accepts.ts';
-import { NFT_TABLE } from './names.ts';
+import { type NetworkInterfaces, NFT_TABLE } from './names.ts';
 import { isObject, type NftListing, PacketFilterPrograms } from './nft.ts';
-import { type OverlayRulesInput, overlayRules, removeOverlayRules } from './overlay-rules.ts';
+import { type OverlayRulesInput, overlayRules, removeOverlayChains, removeOverlayRules } from './overlay-rules.ts';
 import { vxlanRules } from './vxlan-rules.ts';
 
 export class PacketFilter {
@@ -52,6 +52,13 @@ export class PacketFilter {
     await this.#write(overlayRules(input));
     this.#written = { rules, shown: fingerprint(await this.#listing()) };
     return true;
+  }
+
+  /** What was made for a network that {@link ensure} is told of no more. Idempotent. */
+  async forget({ bridge, portNear }: Pick<NetworkInterfaces, 'bridge' | 'portNear'>): Promise<void> {
+    await this.#programs.apply(removeOverlayChains(portNear));
+    if (this.#written !== null) this.#written = { ...this.#written, shown: fingerprint(await this.#listing()) };
+    await this.#foreign.remove([bridge]);
   }
 
   /** See {@link ForeignAccepts.ensure}. */

@@ -174,3 +174,9 @@ function sameIp(a: IpAddress | null, b: IpAddress | null): boolean {
 function aliasOf({ bridge }: NetworkInterfaces, family: Family): string {
   return `${ALIAS_PREFIX} VXLAN over IPv${family} of ${bridge}`;
 }
+
+/** True when both let in the same hosts to the same devices: only paths may differ. */
+export function sameFilter(a: VxlanPlan | null, b: VxlanPlan | null): boolean {
+  const filterOf = (plan: VxlanPlan | null) => JSON.stringify(plan === null ? null : { ...plan, paths: null });
+  return filterOf(a) === filterOf(b);
+}

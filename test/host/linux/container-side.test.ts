@@ -7,6 +7,7 @@ import type { Route } from '../../../src/host/netlink/objects.ts';
 
 const NETWORK: OverlayNetworkConfig = {
   network: DEFAULT_VNI,
+  internal: false,
   bridge: 'fabric0',
   range: parseCidr('10.32.0.0/12')!,
   range6: parseCidr('fd00:1::/48')!,

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { parseCidr, parseIp } from '../../../src/base/address.ts';
 import { DEFAULT_VNI, type Mac } from '../../../src/base/ids.ts';
+import type { OverlayNetworkConfig } from '../../../src/host/host-network.ts';
 import { EventFilter } from '../../../src/host/linux/event-filter.ts';
 import { networkInterfaces } from '../../../src/host/linux/names.ts';
 import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../../../src/host/netlink/objects.ts';
@@ -78,23 +79,23 @@ const ROWS: readonly (readonly [string, NetlinkEvent, boolean])[] = [
   ['events were lost', { kind: 'overrun' }, true],
 ];
 
-const PORTS = [{ port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
+const PORTS = [{ network: DEFAULT_VNI, port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
+const CONFIG: OverlayNetworkConfig = {
+  network: DEFAULT_VNI,
+  internal: false,
+  bridge: 'fabric0',
+  range: parseCidr('10.32.0.0/12')!,
+  range6: null,
+  gateway: '10.32.0.1',
+  gateway6: null,
+  gatewayMac: GATEWAY_MAC,
+  mtu: 1418,
+};
 
 function expecting(): EventFilter {
   const filter = new EventFilter();
   filter.expect({
-    names: networkInterfaces('fabric0'),
-    bridge: BRIDGE,
-    config: {
-      network: DEFAULT_VNI,
-      bridge: 'fabric0',
-      range: parseCidr('10.32.0.0/12')!,
-      range6: null,
-      gateway: '10.32.0.1',
-      gateway6: null,
-      gatewayMac: GATEWAY_MAC,
-      mtu: 1418,
-    },
+    overlays: [{ names: networkInterfaces('fabric0'), bridge: BRIDGE, config: CONFIG }],
     access: { mac: '02:00:00:00:01:02' as Mac, ip: '10.32.0.2', ip6: null },
     foreign: [ETH0],
   });
@@ -119,4 +120,21 @@ it('a port that departs by our doing is no news until it is gone', async () => {
   over();
   await new Promise((resolve) => setImmediate(resolve));
   expect(filter.isRelevant(portEvent(20), PORTS)).toBe(true);
+});
+
+it('looks at the ports of each network in its own bridge', () => {
+  const filter = new EventFilter();
+  const blue = link(40, 'fabn7', { kind: 'bridge', mac: GATEWAY_MAC });
+  const names = networkInterfaces('fabn7');
+  filter.expect({
+    overlays: [
+      { names: networkInterfaces('fabric0'), bridge: BRIDGE, config: CONFIG },
+      { names, bridge: blue, config: { ...CONFIG, network: 7 as typeof DEFAULT_VNI, bridge: 'fabn7' } },
+    ],
+    access: null,
+    foreign: [ETH0],
+  });
+  const port = (master: number) => linkEvent(link(41, 'fabn7p', { kind: 'tun', master, mtu: 1418 }));
+  expect(filter.isRelevant(port(40), [])).toBe(false);
+  expect(filter.isRelevant(port(BRIDGE.index), [])).toBe(true);
 });

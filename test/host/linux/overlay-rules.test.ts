@@ -9,11 +9,13 @@ import {
   NO_GUARD,
   type OverlayRulesInput,
   overlayRules,
+  removeOverlayChains,
   removeOverlayRules,
 } from '../../../src/host/linux/overlay-rules.ts';
 
 const NETWORK: OverlayNetworkConfig = {
   network: DEFAULT_VNI,
+  internal: false,
   bridge: 'fabric0',
   range: parseCidr('10.32.0.0/12')!,
   range6: parseCidr('fd00:1::/48')!,
@@ -200,6 +202,68 @@ describe('text from outside', () => {
   test('removal needs no table to be there', () => {
     expect(removeOverlayRules()).toBe(
       'add table inet fabric\ndelete table inet fabric\nadd table bridge fabric\ndelete table bridge fabric\n',
+    );
+  });
+});
+
+describe('several networks', () => {
+  const BLUE: OverlayNetworkConfig = {
+    ...NETWORK,
+    network: 7 as typeof DEFAULT_VNI,
+    bridge: 'fabn7',
+    range: parseCidr('10.128.0.0/16')!,
+    range6: null,
+    gateway: '10.128.0.1',
+    gateway6: null,
+  };
+  const BLACK: OverlayNetworkConfig = { ...BLUE, network: 8 as typeof DEFAULT_VNI, internal: true, bridge: 'fabn8' };
+  const text = overlayRules({ ...INPUT, networks: [NETWORK, BLUE, BLACK] });
+
+  it('are kept apart where the host would forward between them, before anything is accepted', () => {
+    const [apart, ...rest] = chain(text, 'inet', 'forward');
+    expect(apart).toMatch(
+      /^iifname \{ .* \} oifname \{ .* \} iifname \. oifname != \{ .* \} counter drop comment "networks are apart"$/,
+    );
+    const pairs = /!= \{ (.*) \}/.exec(apart!)![1]!.split(', ');
+    const own = (a: string, b: string) => [`"${a}" . "${a}"`, `"${a}" . "${b}"`, `"${b}" . "${a}"`, `"${b}" . "${b}"`];
+    expect(pairs).toEqual([...own('fabric0', 'host0'), ...own('fabn7', 'fabn7h'), ...own('fabn8', 'fabn8h')]);
+    expect(rest.findIndex((rule) => rule.endsWith('accept'))).toBeGreaterThan(1);
+  });
+
+  it('take no packet of one for the gateway of another', () => {
+    const input = chain(text, 'inet', 'input').filter((rule) => rule.includes('networks are apart'));
+    expect(input).toHaveLength(2);
+    expect(input[0]).toContain('ip daddr { 10.32.0.1, 10.128.0.1 } iifname . ip daddr != ');
+    expect(input[0]).toContain('"fabn7" . 10.128.0.1');
+    expect(input.join()).not.toContain('"fabn8" . ');
+  });
+
+  it('lead nowhere and to no host where they are internal', () => {
+    const forward = chain(text, 'inet', 'forward');
+    expect(forward).toContain(
+      'iifname { "fabn8" } oifname != { "fabn8" } counter drop comment "an internal network has no gateway"',
+    );
+    expect(forward).toContain(
+      'oifname { "fabn8" } iifname != { "fabn8" } counter drop comment "an internal network has no gateway"',
+    );
+    expect(chain(text, 'inet', 'input').at(-1)).toBe(
+      'iifname { "fabn8" } counter drop comment "an internal network has no gateway"',
+    );
+    expect(chain(text, 'inet', 'postrouting').filter((rule) => rule.includes('10.128.'))).toHaveLength(1);
+  });
+
+  it('have the gateway of each on its own overlay port', () => {
+    expect(chain(text, 'bridge', 'overlay_fabn7p')).toContain('arp daddr ip 10.128.0.1 drop');
+    expect(chain(text, 'bridge', 'overlay_fabric0p')).not.toContain('arp daddr ip 10.128.0.1 drop');
+    expect(text).not.toContain('fabn7v');
+  });
+
+  it('leave no chain behind when one goes', () => {
+    const chains = ['from_fabn7p', 'overlay_fabn7p'];
+    for (const name of chains) expect(text).toContain(`add chain bridge fabric ${name}`);
+    const removal = removeOverlayChains('fabn7p').trim().split('\n');
+    expect(removal).toEqual(
+      ['add', 'flush', 'delete'].flatMap((verb) => chains.map((c) => `${verb} chain bridge fabric ${c}`)),
     );
   });
 });

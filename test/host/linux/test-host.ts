@@ -12,6 +12,7 @@ import { attempt, run, TestNamespace } from './test-namespaces.ts';
 export const GATEWAY_MAC = mac('02:fa:b0:00:00:01');
 export const NETWORK: OverlayNetworkConfig = {
   network: DEFAULT_VNI,
+  internal: false,
   bridge: 'fabric0',
   range: parseCidr('10.32.0.0/12')!,
   range6: parseCidr('fd00:1::/48')!,
@@ -68,6 +69,7 @@ export function advertise(router: TestNamespace): void {
 export function makeContainer(number: number): Container {
   const namespace = new TestNamespace(`c${number}`);
   const config = {
+    network: DEFAULT_VNI,
     ifname: 'eth0',
     hostIfname: `fbc${number}`,
     mac: mac(`02:00:00:00:00:1${number}`),
