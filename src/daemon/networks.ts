@@ -322,7 +322,7 @@ export class Networks implements ClaimKeeper {
     authors.delete(this.#ports.options.identity.keys.peer);
     const names = [...authors].map((author) => directory.peer(author)?.nickname ?? author);
     const here = useHere(network);
-    return here === null ? names : [...names, here];
+    return [...names.sort(), ...(here === null ? [] : [here])];
   }
 }
 

@@ -22,6 +22,11 @@ async function rowOf(host: LabHost, name: string) {
   return (await host.status()).networks.find((row) => row.name === name) ?? null;
 }
 
+async function addressIn(container: LabContainer, ifname: string): Promise<string> {
+  const { stdout } = await container.run(['ip', '-4', '-br', 'addr', 'show', 'dev', ifname]);
+  return / (\d+\.\d+\.\d+\.\d+)\//.exec(stdout)![1]!;
+}
+
 test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
@@ -33,20 +38,22 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
     b.launch({ join: a, token, flags: ['--datapath', 'engine'] }),
     c.launch({ join: a, token, flags: ['--datapath', 'pcap'] }),
   ]);
-  for (const host of hosts) await host.waitReady(2);
+  await Promise.all(hosts.map((host) => host.waitReady(2)));
 
-  await a.fabric(['network', 'create', 'blue', '--internal', '--range', RANGE, '--range6', 'off']);
-  await b.fabric(['network', 'create', 'green', '--internal', '--range', RANGE, '--range6', 'off']);
-  const refused = await c.fabric(['network', 'create', 'red', '--range', '10.32.0.0/16'], { mayFail: true });
+  const internal = ['--internal', '--range', RANGE, '--range6', 'off'];
+  await Promise.all([
+    a.fabric(['network', 'create', 'blue', ...internal]),
+    b.fabric(['network', 'create', 'green', ...internal]),
+    c.fabric(['network', 'create', 'red']),
+  ]);
+  const refused = await c.fabric(['network', 'create', 'pink', '--range', '10.32.0.0/16'], { mayFail: true });
   t.match(refused.stderr, /the network fabric has it/, 'a network with a gateway has a range of its own');
-  await c.fabric(['network', 'create', 'red']);
-  for (const host of hosts) {
-    for (const name of ['blue', 'green', 'red']) {
-      await eventually(`${host.name} knows ${name}`, async () => (await rowOf(host, name)) !== null);
-    }
-  }
-  const ids = await Promise.all(['blue', 'green', 'red'].map(async (name) => (await rowOf(a, name))!.id));
-  t.equal(new Set([0, ...ids]).size, 4, 'each has an id of its own');
+  const namesOn = async (host: LabHost) => (await host.status()).networks.map(({ name }) => name);
+  const knows = (host: LabHost) =>
+    eventually(`${host.name} knows all`, async () => (await namesOn(host)).sort().join() === 'blue,fabric,green,red');
+  await Promise.all(hosts.map(knows));
+  const ids = (await a.status()).networks.map(({ id }) => id);
+  t.equal(new Set(ids).size, 4, 'each has an id of its own');
   const again = await b.fabric(['network', 'create', 'blue'], { mayFail: true });
   t.match(again.stderr, /there is a network blue already/, 'a name is taken on every host');
 
@@ -125,6 +132,9 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
     c.container('plain'),
     a.container('red-far', { conf }),
   ]);
+  await plain.cni('ADD', { stdin: { cniVersion: '1.0.0', type: 'fabric', ...conf }, ifname: 'eth1' });
+  t.ok(await redFar.pings(await addressIn(plain, 'eth1')), 'a container may be in two networks');
+  await plain.cni('DEL', { stdin: { cniVersion: '1.0.0', type: 'fabric', ...conf }, ifname: 'eth1' });
   await eventually('red reaches across', () => red.pings(redFar.ip));
   t.ok(await red.pings(redFar.ip6), 'over IPv6, too');
   t.ok(await red.pings(a.ip), 'and outside, by its gateway');
@@ -171,10 +181,14 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
   });
   await eventually('nobody has a part in it', async () => (await rowOf(b, 'blue'))!.hosts.length === 0);
   await b.fabric(['network', 'rm', 'blue']);
-  for (const host of hosts) {
-    await eventually(`${host.name} forgets blue`, async () => (await rowOf(host, 'blue')) === null);
-  }
+  const forgets = (host: LabHost) =>
+    eventually(`${host.name} forgets blue`, async () => !(await namesOn(host)).includes('blue'));
+  await Promise.all(hosts.map(forgets));
   await a.fabric(['network', 'create', 'blue', '--internal', '--range', RANGE]);
   t.notOk(ids.includes((await rowOf(a, 'blue'))!.id), 'a network of that name has another id');
   t.ok(await member('green', a).pings(addressOf(b)), 'green never noticed');
+
+  await c.fabric(['reset', '--yes', '--force']);
+  t.notMatch((await c.run(['ip', 'link'])).stdout, /fabn|fabric/, 'a reset takes all networks along');
+  t.ok(await member('green', a).pings(addressOf(b)), 'others go on');
 });
