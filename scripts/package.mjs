@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { bootstrap, root } from './bootstrap.mjs';
 
 /** Debian has another package called fabric. */
@@ -96,7 +97,21 @@ function makeTree(stage) {
   for (const path of ['lib/node', 'bin/fabric']) chmodSync(join(tree, path), 0o755);
   mkdirSync(join(stage, 'usr/bin'), { recursive: true });
   symlinkSync(`/${PLACE}/bin/fabric`, join(stage, 'usr/bin/fabric'));
+  makeShellFiles(stage, tree);
   return tree;
+}
+
+/** The manual page, and completion where Debian's shells look for it. */
+function makeShellFiles(stage, tree) {
+  const share = (path, content) => {
+    mkdirSync(dirname(join(stage, 'usr/share', path)), { recursive: true });
+    writeFileSync(join(stage, 'usr/share', path), content);
+  };
+  share('man/man8/fabric.8.gz', gzipSync(readFileSync(join(root, 'docs/fabric.8')), { level: 9 }));
+  const completion = (shell) => run(join(tree, 'bin/fabric'), ['completion', shell]);
+  share('bash-completion/completions/fabric', completion('bash'));
+  share('zsh/vendor-completions/_fabric', completion('zsh'));
+  share('fish/vendor_completions.d/fabric.fish', completion('fish'));
 }
 
 /** Debian's packages with the shared libraries that the tree's programs load, by the versions that they were built with. */

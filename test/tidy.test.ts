@@ -152,7 +152,7 @@ test('TM30 nothing is run by a shell: programs get their arguments as a list', (
   const wrong = SRC.flatMap(({ path, code }) =>
     code
       .split('\n')
-      .filter((line) => /(?<![.#])\bexec(Sync)?\(|\bshell:|['"`]-l?c['"`]|\/(ba|da)?sh['"`]/.test(line))
+      .filter((line) => /(?<![.#])\bexec(Sync)?\(|\bshell: ?(true|['"`])|['"`]-l?c['"`]|\/(ba|da)?sh['"`]/.test(line))
       .map((line) => `${path}: ${line.trim()}`),
   );
   const native = NATIVE.filter(({ code }) => /\b(system|popen)\s*\(/.test(code)).map(({ path }) => path);
