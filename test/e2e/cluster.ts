@@ -204,7 +204,7 @@ async function masquerade(t: Test, { lab, outside, containers, traffic }: Scene)
 async function healthy(t: Test, { lab, hosts }: Scene): Promise<void> {
   for (const host of hosts) {
     const { health, peers, tunnels, datapath } = await host.status();
-    t.same(health, { ok: true, problems: [] }, `${host.name} is healthy`);
+    t.same(health, { ok: true, problems: [], notices: [] }, `${host.name} is healthy`);
     t.same(
       peers.map(({ nickname, state }) => `${nickname} ${state}`),
       HOSTS.filter((name) => name !== host.name).map((name) => `${name} alive`),
