@@ -41,6 +41,7 @@ class Bridge {
   readonly portName: string;
   readonly left: Uint8Array[] = [];
   readonly #port: PcapPort;
+  #isActivated = false;
 
   constructor(portName: string, failed: (reason: string) => void) {
     this.portName = portName;
@@ -51,6 +52,18 @@ class Bridge {
 
   inject(frame: Uint8Array): boolean {
     return this.#port.inject(frame);
+  }
+
+  /**
+   * Until the kernel sends by this TAP: its reader gives it a carrier, but the queue is put in place by a work item (linkwatch), and
+   * what comes before that is dropped without a word. That work holds the kernel's lock of links, so a change of one comes after it.
+   */
+  async activated(): Promise<void> {
+    if (this.#isActivated) return;
+    const state = (): string => execFileSync('ip', ['-o', 'link', 'show', 'dev', this.portName], { encoding: 'utf8' });
+    await until('the TAP has a carrier', () => !/ state DOWN /.test(state()));
+    execFileSync('ip', ['link', 'set', 'dev', this.portName, 'alias', 'activated']);
+    this.#isActivated = true;
   }
 
   close(): void {
@@ -97,6 +110,7 @@ function engineHost(datapath: StoppableEngine, main: Bridge, events: EngineHost[
   let entered = 0;
   const enterBy = async (bridge: Bridge, frame: Uint8Array): Promise<void> => {
     await datapath.settle();
+    if (!datapath.isStopped) await bridge.activated();
     const taken = bridge.inject(frame);
     if (datapath.isStopped) return; // nobody reads the TAP any more
     assert.ok(taken, 'the kernel refused the frame');
