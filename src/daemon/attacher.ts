@@ -59,7 +59,6 @@ export class Attacher {
       const attempt: Attempt = { entry, namespaceFd: namespace?.fd ?? null, cancelled, network };
       entries.putStep(attempt.entry);
       try {
-        await this.#ports.enter(network.id);
         const attachment =
           request.foreignIpam === null
             ? await this.#withOurs(attempt, plan, request.addresses.reserved === true)
@@ -100,6 +99,7 @@ export class Attacher {
       ? plan.flatMap(({ wanted }) => wanted ?? [])
       : await takeAddresses(attempt.network, owner, plan, attempt.cancelled);
     this.#update(attempt, { ips });
+    await this.#ports.enter(attempt.network.id);
     await this.departures.over(attempt.entry);
     attempt.network.publish(recordOf(attempt.entry));
     const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
@@ -110,6 +110,7 @@ export class Attacher {
   async #withForeign(attempt: Attempt, ipam: ForeignIpam, routes: readonly WantedRoute[]): Promise<Attachment> {
     const { host } = this.#ports;
     const bare = { ...attempt.entry, routes: [], defaultRoute: false };
+    await this.#ports.enter(attempt.network.id);
     const made = await host.addContainer(interfaceConfig(bare, attempt.namespaceFd));
     stopIfCancelled(attempt.cancelled);
     const given = await ipam.obtain();

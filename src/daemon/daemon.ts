@@ -332,6 +332,7 @@ export class Daemon {
       kernelBootId: kernelBootId(),
       hasAes: !without.includes('aes') && hasAesInstructions(),
       openProbe: (ifname) => new PcapPort(ifname, clock),
+      dockerNetworksOf: (network) => this.#docker.networksOf(network),
       openNamespace,
       nameSockets: openNameSockets(),
       tell: (news) => this.#tower.journal.add(news),

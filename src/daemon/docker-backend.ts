@@ -5,24 +5,31 @@ import { type Cidr, cidrContains, cidrLast, cidrSubtract } from '../base/address
 import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import type { Vni } from '../base/ids.ts';
 import type { AddressBook, DockerBackend, Endpoint, EndpointService, FabricNetwork } from '../docker-plugin/backend.ts';
 import type { AddressReservations } from './address-reservations.ts';
 import type { AttachmentEntry, AttachmentStore } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import type { NetworkFacts } from './genesis.ts';
+import type { Networks } from './networks.ts';
 
 const OWNER = 'docker';
 /** Reservations have no interface; the key wants a name all the same. */
 const NO_INTERFACE = 'ipam';
 
 export interface DockerBackendParts {
-  readonly networks: { find(name: string): { readonly facts: NetworkFacts } | null };
+  readonly networks: {
+    find(name: string): { readonly facts: NetworkFacts } | null;
+    named(name: string): { readonly facts: NetworkFacts };
+  } & Pick<Networks, 'maintainLeases'>;
   readonly attachments: Pick<Attachments, 'attach' | 'detach' | 'rename'>;
   readonly attachmentEntries: Pick<AttachmentStore, 'all'>;
   readonly reservations: Pick<AddressReservations, 'all' | 'reserve' | 'release'>;
 }
 
 export interface DockerHost extends DockerBackend {
+  /** Null: there is no network of that name. */
+  networkIdOf(name: string): Vni | null;
   /** What is called `name` and by further names from now on; nothing when the endpoint is gone. */
   rename(endpointId: string, name: string, aliases: readonly string[]): Promise<void>;
 }
@@ -62,10 +69,8 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
     },
   };
   return {
-    network: (name) => {
-      const network = parts.networks.find(name);
-      return network === null ? null : fabricNetwork(name, network.facts);
-    },
+    network: (name) => fabricNetwork(name, parts.networks.named(name).facts),
+    networkIdOf: (name) => parts.networks.find(name)?.facts.id ?? null,
     addresses: addressBook(parts, random),
     endpoints,
     rename: async (id, name, aliases) => {
@@ -80,7 +85,7 @@ function addressBook({ reservations, networks }: DockerBackendParts, random: Ran
   return {
     all: () => ours().flatMap(({ key, ips }) => ips.map((ip) => ({ network: key.network, ip }))),
     reserve: async ({ network, pool, wanted }, cancelled) => {
-      const range = networks.find(network)?.facts.v4.range ?? pool;
+      const { range } = networks.named(network).facts.v4;
       const [given] = await reservations.reserve(
         {
           network,
@@ -122,7 +127,7 @@ function endpointOf({ key, mac, ips, state }: AttachmentEntry): Endpoint {
   return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips, isReady: state === 'attached' };
 }
 
-/** An internal network names its gateway, too: without one Docker would lead the container outside by a bridge of its own. */
-function fabricNetwork(name: string, { v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {
-  return { name, range: v4.range, range6: v6?.range ?? null, gateway, gateway6 };
+/** An internal network has a gateway, too: Docker's IPAM asks for one of every pool. */
+function fabricNetwork(name: string, { id, internal, v4, v6, gateway, gateway6 }: NetworkFacts): FabricNetwork {
+  return { id, name, range: v4.range, range6: v6?.range ?? null, gateway, gateway6, isInternal: internal };
 }

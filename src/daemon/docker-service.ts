@@ -4,6 +4,7 @@
 
 import type { Cancel, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import type { Vni } from '../base/ids.ts';
 import { DockerNetworks } from '../docker-plugin/docker-networks.ts';
 import { DockerPlugin } from '../docker-plugin/docker-plugin.ts';
 import { readContainerEvent } from '../docker-plugin/docker-view.ts';
@@ -120,19 +121,18 @@ export class DockerService {
     };
   }
 
+  /** Docker's ids of its networks on this host that are that fabric network; none while the plugin is off. */
+  networksOf(network: Vni): readonly string[] {
+    return this.#serving?.networks.of(network) ?? [];
+  }
+
   #serve(): void {
     if (this.#socket === null || this.#member === null || this.#serving !== null) return;
     const { timers, log, api, random } = this.#ports;
-    const backend = dockerBackend(this.#member, random);
-    const networks = new DockerNetworks(this.#member.store);
-    const network = (name: string) => {
-      const found = backend.network(name);
-      if (found !== null) return found;
-      throw new FabricError('usage', {
-        what: `there is no fabric network ${name}`,
-        fix: 'Leave -o network and --ipam-opt network out for the default one, fabric',
-      });
-    };
+    const member = this.#member;
+    const backend = dockerBackend(member, random);
+    const networks = new DockerNetworks(member.store, () => member.networks.maintainLeases());
+    const network = (name: string) => backend.network(name);
     const held = new HeldAddresses({
       book: backend.addresses,
       endpoints: backend.endpoints,
@@ -153,6 +153,7 @@ export class DockerService {
     const watch = new DockerWatch({
       get: (path) => api.get(path),
       networks,
+      networkIdOf: (name) => backend.networkIdOf(name),
       timers,
       log,
       endpoints: () => endpoints.all(),

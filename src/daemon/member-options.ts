@@ -2,7 +2,7 @@
 
 import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
-import type { BootId, PeerId } from '../base/ids.ts';
+import type { BootId, PeerId, Vni } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
 import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -66,5 +66,7 @@ export interface MemberOptions {
   openProbe?(ifname: string): FramePort;
   /** Absent: no name server, as on a simulated host. */
   readonly nameSockets?: NameSockets;
+  /** Docker's ids of its networks on this host that are that fabric network. */
+  dockerNetworksOf(network: Vni): readonly string[];
   openNamespace(handle: NamespaceHandle): OpenNamespace;
 }

@@ -26,6 +26,8 @@ const IDS_RANGE = '0.0.0.0/8';
 const IDS_LEASE_PREFIX = 24;
 /** Of an id that turned out to be used; each try is another id. */
 const ID_TRIES_MAX = 1024;
+/** So much of an id Docker shows in its lists. */
+const DOCKER_ID_CHARS = 12;
 /** Ranges that are tried when none is given: 10.128.0.0/16 to 10.255.0.0/16. */
 const RANGE_CHOICES = 128;
 
@@ -39,7 +41,7 @@ export interface NetworkWish {
 }
 
 export interface NetworksPorts {
-  readonly options: Pick<MemberOptions, 'genesis' | 'store' | 'timers' | 'crypto' | 'log'> & {
+  readonly options: Pick<MemberOptions, 'genesis' | 'store' | 'timers' | 'crypto' | 'log' | 'dockerNetworksOf'> & {
     readonly identity: { readonly keys: { readonly peer: PeerId } };
     readonly host: Pick<HostNetwork, 'overlappingRoutes'>;
   };
@@ -169,8 +171,14 @@ export class Networks implements ClaimKeeper {
         fix: 'Detach them first; those of a host that is gone for good go with fabric rmpeer',
       });
     }
+    this.#refuseDockers(name, network);
     this.#ports.own.publishNetworkRemoval(network);
     this.removed(network);
+  }
+
+  /** This host may want addresses of a network from now on. */
+  maintainLeases(): void {
+    this.#ports.wakeLeases();
   }
 
   /** A record that gossip brought; repeats change nothing. */
@@ -246,6 +254,16 @@ export class Networks implements ClaimKeeper {
     }
     if (this.registry.find(name) === null) return;
     throw new FabricError('network-exists', { what: `there is a network ${name} already`, fix: 'Choose another name' });
+  }
+
+  #refuseDockers(name: string, network: Vni): void {
+    const ids = this.#ports.options.dockerNetworksOf(network).map((id) => id.slice(0, DOCKER_ID_CHARS));
+    if (ids.length === 0) return;
+    throw new FabricError('network-in-use', {
+      what: `Docker uses the network ${name} on this host`,
+      why: `docker network ls has it as ${ids.join(', ')}`,
+      fix: 'Remove it there first, with docker network rm',
+    });
   }
 
   /** An id that no network has or had, as far as anybody told. */

@@ -42,7 +42,7 @@ export function bridgeOf(network: Vni): string {
 }
 
 export type NetworksOptions = SpaceOptions &
-  Pick<MemberOptions, 'timers' | 'genesis'> & {
+  Pick<MemberOptions, 'timers' | 'genesis' | 'dockerNetworksOf'> & {
     readonly host: Pick<HostNetwork, 'addNetwork' | 'removeNetwork' | 'datapathPortOf' | 'overlappingRoutes'>;
     readonly settings: Pick<Settings, 'bridge' | 'nickname' | 'leaseTimeMs'>;
   };
@@ -54,8 +54,8 @@ export function openNetworks(options: NetworksOptions, facts: NetworkFacts, wiri
   const openSpace = (plan: AddressPlan, changed: () => void) =>
     openIpam(options, plan, {
       identityKeyOf,
-      // Of other networks a host leases addresses when its first container joins.
-      asksEarly: plan.network === DEFAULT_VNI,
+      // Of other networks a host leases addresses when its first container joins; Docker waits for none.
+      asksEarly: () => plan.network === DEFAULT_VNI || options.dockerNetworksOf(plan.network).length > 0,
       recordsChanged: () => own.replaceLeases(spaces.records()),
       votesChanged: (entries) => wiring.votesChanged(entries),
       hostAddressLost: () => wiring.hostAddressLost(),

@@ -2,16 +2,19 @@
 // of one container each). The plugin is pure against this port; the daemon implements it on attachments and reservations.
 
 import type { Cidr } from '../base/address.ts';
-import type { Mac } from '../base/ids.ts';
+import type { Mac, Vni } from '../base/ids.ts';
 
 /** One of fabric's networks, as far as Docker is told of it. */
 export interface FabricNetwork {
+  readonly id: Vni;
   readonly name: string;
   readonly range: Cidr;
   readonly range6: Cidr | null;
   /** Canonical text, as all addresses here. */
   readonly gateway: string;
   readonly gateway6: string | null;
+  /** Made with `--internal`: nobody answers at its gateway. */
+  readonly isInternal: boolean;
 }
 
 export interface HeldAddress {
@@ -56,8 +59,8 @@ export interface EndpointService {
 }
 
 export interface DockerBackend {
-  /** Null: there is none of that name. */
-  network(name: string): FabricNetwork | null;
+  /** Throws `network-unknown` when there is none of that name. */
+  network(name: string): FabricNetwork;
   readonly addresses: AddressBook;
   readonly endpoints: EndpointService;
 }

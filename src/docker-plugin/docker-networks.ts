@@ -1,8 +1,10 @@
 // Docker's networks that are ours, by Docker's id: which fabric network each one is. Docker says it once, at `network create`, and
-// never again, so that it is durable when the call is answered.
+// never again, so that it is durable when the call is answered. Invariant: a Docker network stays in the fabric network that its
+// name meant then; that one's id tells, because a name may mean another network later.
 
 import type { Store } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import { DEFAULT_VNI, type Vni } from '../base/ids.ts';
 import type { HeldAddress } from './backend.ts';
 
 const SPACE = 'docker-networks';
@@ -13,6 +15,8 @@ export interface DockerNetwork {
   readonly id: string;
   /** Name of the fabric network. */
   readonly network: string;
+  /** The fabric network that the name meant when Docker's was made. */
+  readonly vni: Vni;
   /** `--internal`: containers get no default route by us. */
   readonly isInternal: boolean;
   /** Addresses that no container gets (`--aux-address`). */
@@ -21,12 +25,17 @@ export interface DockerNetwork {
 
 export class DockerNetworks {
   readonly #store: Store;
+  readonly #added: () => void;
   readonly #byId = new Map<string, DockerNetwork>();
 
-  constructor(store: Store) {
+  /** `added`: there is one more, or one has changed. */
+  constructor(store: Store, added: () => void) {
     this.#store = store;
+    this.#added = added;
     for (const [id, bytes] of store.entries(SPACE)) {
-      this.#byId.set(id, JSON.parse(new TextDecoder().decode(bytes)) as DockerNetwork);
+      const stored = JSON.parse(new TextDecoder().decode(bytes)) as Omit<DockerNetwork, 'vni'> & { readonly vni?: Vni };
+      // Of versions before named networks, which had the default one only.
+      this.#byId.set(id, { ...stored, vni: stored.vni ?? DEFAULT_VNI });
     }
   }
 
@@ -44,7 +53,7 @@ export class DockerNetworks {
     if (found !== undefined) return found;
     throw new FabricError('usage', {
       what: `the Docker network ${id} is not known to fabric`,
-      why: 'it was made before this host joined its cluster, or while the plugin was off',
+      why: 'it was made before this host joined its cluster, or while the plugin was off, or its fabric network is gone',
       fix: 'Try again in a few seconds, when fabric has asked Docker, or make it anew with docker network create',
     });
   }
@@ -56,12 +65,21 @@ export class DockerNetworks {
     }
     this.#store.put(SPACE, network.id, new TextEncoder().encode(JSON.stringify(network)));
     this.#byId.set(network.id, network);
+    this.#added();
   }
 
-  /** Durable; idempotent. */
-  delete(id: string): void {
-    if (!this.#byId.delete(id)) return;
+  /** Durable; idempotent. Returns the name of the fabric network of which Docker has no network any more; null: it has one yet. */
+  delete(id: string): string | null {
+    const gone = this.#byId.get(id);
+    if (gone === undefined) return null;
+    this.#byId.delete(id);
     this.#store.delete(SPACE, id);
+    return this.all().some(({ network }) => network === gone.network) ? null : gone.network;
+  }
+
+  /** Docker's ids of those that are that fabric network. */
+  of(network: Vni): readonly string[] {
+    return this.all().flatMap(({ id, vni }) => (vni === network ? [id] : []));
   }
 
   isAuxiliary({ network, ip }: HeldAddress): boolean {

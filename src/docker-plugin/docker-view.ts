@@ -25,7 +25,10 @@ export function readNetworkIds(value: unknown): readonly string[] {
 }
 
 /** Of `GET /networks/ID`. */
-export function readNetwork(value: unknown): { readonly network: DockerNetwork; readonly endpoints: EndpointView[] } {
+export function readNetwork(value: unknown): {
+  readonly network: Omit<DockerNetwork, 'vni'>;
+  readonly endpoints: EndpointView[];
+} {
   const fields = fieldsOf(value, 'network');
   const pools = listOf(fieldsOf(fields.IPAM, 'IPAM'), 'Config');
   const containers = fieldsOf(fields.Containers, 'Containers');

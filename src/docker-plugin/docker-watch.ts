@@ -4,7 +4,7 @@
 // everything stays.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
-import { DEFAULT_NETWORK_NAME } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, type Vni } from '../base/ids.ts';
 import type { Endpoint } from './backend.ts';
 import type { DockerNetwork, DockerNetworks } from './docker-networks.ts';
 import { type EndpointView, readContainer, readNetwork, readNetworkIds } from './docker-view.ts';
@@ -17,6 +17,8 @@ export interface DockerWatchPorts {
   /** GET on Docker's API: the parsed body, null for 404. Rejects when Docker does not answer. */
   get(path: string): Promise<unknown>;
   readonly networks: DockerNetworks;
+  /** Of the fabric network of that name; null: there is none. */
+  networkIdOf(name: string): Vni | null;
   readonly timers: Timers;
   readonly log: Log;
   endpoints(): readonly Endpoint[];
@@ -62,8 +64,11 @@ export class DockerWatch {
       const read = readNetwork(answer);
       for (const endpoint of read.endpoints) seen.set(endpoint.id, endpoint);
       if (networks.has(read.network.id)) continue;
-      networks.put({ ...read.network, network: read.network.network || DEFAULT_NETWORK_NAME });
-      this.#ports.log.info('learned a network of Docker', { id, network: read.network.network });
+      const network = read.network.network || DEFAULT_NETWORK_NAME;
+      const vni = this.#ports.networkIdOf(network);
+      if (vni === null) continue; // nothing can be made in it; it is learned when gossip brings it
+      networks.put({ ...read.network, network, vni });
+      this.#ports.log.info('learned a network of Docker', { id, network });
     }
     const missing = {
       endpoints: before.endpoints.filter(({ id }) => !seen.has(id)),

@@ -93,6 +93,15 @@ export class HeldAddresses {
     for (const wait of this.#waits.values()) if (wait.containerId === containerId) wait.isOffered = false;
   }
 
+  /** Docker has no network of that name any more: what its containers gave back is free at once. */
+  networkGone(network: string): void {
+    for (const [key, { address, isOffered, containerId }] of this.#waits) {
+      if (address.network !== network || !(isOffered || containerId !== null)) continue;
+      this.#waits.delete(key);
+      void this.#free(address);
+    }
+  }
+
   /** Addresses that no endpoint has. */
   get size(): number {
     return this.#waits.size;

@@ -14,7 +14,7 @@ import { choosePool, type Pool, poolId, readPoolId, UNCHECKED_SUBNET } from './p
 const GATEWAY_LABEL = 'com.docker.network.gateway';
 
 export interface IpamDriverPorts {
-  /** Throws `usage` when there is none of that name. */
+  /** Throws `network-unknown` when there is none of that name. */
   network(name: string): FabricNetwork;
   readonly held: HeldAddresses;
 }
@@ -59,14 +59,15 @@ export class IpamDriver {
   }
 
   releaseAddress(body: Fields): object {
-    const { network } = this.#pool(body);
+    const { networkName: network } = readPoolId(textOf(body, 'PoolID')); // which may be gone
     const ip = addressOf(body, 'Address');
-    if (ip !== null) this.#ports.held.release({ network: network.name, ip });
+    if (ip !== null) this.#ports.held.release({ network, ip });
     return {};
   }
 
   #pool(body: Fields): Pool {
-    return readPoolId(textOf(body, 'PoolID'), (name) => this.#ports.network(name));
+    const { networkName, ...blocks } = readPoolId(textOf(body, 'PoolID'));
+    return { network: this.#ports.network(networkName), ...blocks };
   }
 }
 

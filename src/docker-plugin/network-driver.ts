@@ -9,7 +9,7 @@ import type { DockerBackend, Endpoint, FabricNetwork } from './backend.ts';
 import type { DockerNetwork, DockerNetworks } from './docker-networks.ts';
 import type { HeldAddresses } from './held-addresses.ts';
 import { addressOf, type Fields, fieldsOf, flagOf, idOf, listOf, macOf, textOf, textsOf } from './messages.ts';
-import { refuseForeignSubnet } from './pools.ts';
+import { refuseForeignGateway, refuseForeignSubnet } from './pools.ts';
 
 const OPTIONS_LABEL = 'com.docker.network.generic';
 const INTERNAL_LABEL = 'com.docker.network.internal';
@@ -23,7 +23,7 @@ const IFNAME_CHARS_MAX = 15;
 const CONTAINER_IFNAME = 'eth';
 
 export interface NetworkDriverPorts {
-  /** Throws `usage` when there is none of that name. */
+  /** Throws `network-unknown` when there is none of that name. */
   network(name: string): FabricNetwork;
   readonly networks: DockerNetworks;
   readonly held: HeldAddresses;
@@ -61,10 +61,14 @@ export class NetworkDriver {
     }
     const network = this.#ports.network(textOf(generic, 'network') || DEFAULT_NETWORK_NAME);
     const pools = [...listOf(body, 'IPv4Data'), ...listOf(body, 'IPv6Data')];
-    for (const pool of pools) refuseForeignSubnet(textOf(pool, 'Pool'), network);
+    for (const pool of pools) {
+      refuseForeignSubnet(textOf(pool, 'Pool'), network);
+      refuseForeignGateway(textOf(pool, 'Gateway'), network);
+    }
     this.#ports.networks.put({
       id: idOf(body, 'NetworkID'),
       network: network.name,
+      vni: network.id,
       isInternal: flagOf(options, INTERNAL_LABEL),
       auxiliary: pools.flatMap((pool) => textsOf(pool, 'AuxAddresses').map((text) => text.split('/')[0]!)),
     });
@@ -72,7 +76,8 @@ export class NetworkDriver {
   }
 
   deleteNetwork(body: Fields): object {
-    this.#ports.networks.delete(idOf(body, 'NetworkID'));
+    const gone = this.#ports.networks.delete(idOf(body, 'NetworkID'));
+    if (gone !== null) this.#ports.held.networkGone(gone);
     return {};
   }
 
@@ -98,12 +103,12 @@ export class NetworkDriver {
   }
 
   async join(body: Fields): Promise<object> {
-    const { isInternal, network: name } = this.#dockerNetwork(body);
+    const dockerNetwork = this.#dockerNetwork(body);
     await this.#making.get(idOf(body, 'EndpointID'));
     const endpoint = this.#endpoint(body);
     const names = { InterfaceName: { SrcName: endpoint.ifname, DstPrefix: CONTAINER_IFNAME } };
-    if (isInternal) return { ...names, DisableGatewayService: true };
-    const { gateway, gateway6 } = this.#ports.network(name);
+    const { gateway, gateway6, isInternal } = this.#fabricNetwork(dockerNetwork);
+    if (isInternal || dockerNetwork.isInternal) return { ...names, DisableGatewayService: true };
     const hasIpv6 = endpoint.ips.some((ip) => ip.includes(':'));
     return { ...names, Gateway: gateway, ...(hasIpv6 && gateway6 !== null ? { GatewayIPv6: gateway6 } : {}) };
   }
@@ -144,7 +149,7 @@ export class NetworkDriver {
     const wish = fieldsOf(body.Interface, 'Interface');
     return {
       id: idOf(body, 'EndpointID'),
-      network: this.#ports.network(this.#dockerNetwork(body).network),
+      network: this.#fabricNetwork(this.#dockerNetwork(body)),
       mac: macOf(wish, 'MacAddress'),
       given: [addressOf(wish, 'Address'), addressOf(wish, 'AddressIPv6')].filter((ip) => ip !== null),
     };
@@ -166,6 +171,17 @@ export class NetworkDriver {
 
   #dockerNetwork(body: Fields): DockerNetwork {
     return this.#ports.networks.get(idOf(body, 'NetworkID'));
+  }
+
+  /** Never another one than when Docker's was made. Throws `network-unknown`. */
+  #fabricNetwork({ network: name, vni }: DockerNetwork): FabricNetwork {
+    const found = this.#ports.network(name);
+    if (found.id === vni) return found;
+    throw new FabricError('network-unknown', {
+      what: `the fabric network ${name} is not the one that this Docker network was made for`,
+      why: `that had the id ${vni}, and ${name} has the id ${found.id} now`,
+      fix: 'See fabric network ls, and make the Docker network anew',
+    });
   }
 
   #endpoint(body: Fields): Endpoint {

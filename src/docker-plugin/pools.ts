@@ -2,7 +2,7 @@
 // for it: `fabric,10.32.0.0/12` or, with an --ip-range, `fabric,10.32.0.0/12,10.32.7.0/24`. Invariant: a pool lies in the range
 // of its network, which is one prefix on all hosts; so containers of two hosts share a segment whatever subnet each was given.
 
-import { type Cidr, cidrContains, formatCidr, parseCidr } from '../base/address.ts';
+import { type Cidr, cidrContains, cidrHasIp, formatCidr, parseCidr, parseInterfaceAddress } from '../base/address.ts';
 import { FabricError } from '../base/errors.ts';
 import type { FabricNetwork } from './backend.ts';
 
@@ -24,15 +24,15 @@ export function poolId({ network, subnet, choice }: Pool): string {
   return [network.name, ...blocks.map(formatCidr)].join(',');
 }
 
-/** Throws `usage` when the id is not one of ours, or its network is gone. */
-export function readPoolId(id: string, networkOf: (name: string) => FabricNetwork): Pool {
-  const [name = '', subnetText = '', choiceText, ...rest] = id.split(',');
+/** Throws `usage` when the id is not one of ours. */
+export function readPoolId(id: string): Omit<Pool, 'network'> & { readonly networkName: string } {
+  const [networkName = '', subnetText = '', choiceText, ...rest] = id.split(',');
   const subnet = parseCidr(subnetText);
   const choice = choiceText === undefined ? subnet : parseCidr(choiceText);
   if (subnet === null || choice === null || rest.length > 0) {
     throw new FabricError('usage', { what: `${JSON.stringify(id)} is no address pool of fabric` });
   }
-  return { network: networkOf(name), subnet, choice };
+  return { networkName, subnet, choice };
 }
 
 /** `subnet` and `ipRange` as the user gave them, or empty. Throws `address-invalid`. */
@@ -59,6 +59,19 @@ export function refuseForeignSubnet(text: string, network: FabricNetwork): void 
   if (whole !== null) blockWithin(text, { of: whole, flag: 'the subnet', network });
   else
     throw new FabricError('address-invalid', { what: `the network ${network.name} has no IPv6, but ${text} is asked` });
+}
+
+/** Throws `address-invalid` for a gateway outside of the network's range: the pool is another network's. Empty: none was chosen. */
+export function refuseForeignGateway(text: string, { name, range, range6 }: FabricNetwork): void {
+  if (text === '') return;
+  const gateway = parseInterfaceAddress(text);
+  const whole = gateway?.ip.family === 6 ? range6 : range;
+  if (gateway !== null && whole !== null && cidrHasIp(whole, gateway.ip)) return;
+  throw new FabricError('address-invalid', {
+    what: `the addresses are not those of the network ${name}`,
+    why: `their gateway is ${text}`,
+    fix: `Name the network to both drivers: -o network=${name} --ipam-opt network=${name}`,
+  });
 }
 
 function blockWithin(

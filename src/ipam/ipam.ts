@@ -361,7 +361,7 @@ export class Ipam {
     for (const side of this.#holdings) {
       if (side.settling().length > 0) continue;
       if (side.hasNothing()) {
-        if (this.#options.asksEarly) this.#requests.want(needOf(side, 'share'), { now: false });
+        if (this.#options.asksEarly()) this.#requests.want(needOf(side, 'share'), { now: false });
       } else if (side.isLow() && !side.openNext()) {
         this.#requests.want(needOf(side, side.hasFree() ? 'block' : 'any'), { now: false });
       }

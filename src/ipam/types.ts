@@ -25,7 +25,7 @@ export interface IpamOptions {
   readonly self: PeerId;
   readonly plan: AddressPlan;
   /** False: this host asks for its first share when it needs an address, not before. */
-  readonly asksEarly: boolean;
+  asksEarly(): boolean;
   /** Ed25519 over the bytes with this host's identity key. */
   readonly sign: (bytes: Uint8Array) => Uint8Array;
   /** The Ed25519 public key of any host ever heard of, gone ones included; the creator's comes from the genesis. */

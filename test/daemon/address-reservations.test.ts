@@ -75,7 +75,7 @@ describe('addresses without an interface', () => {
 
   test('a host that is not ready, and a network that is not there', async () => {
     const { reservations, world } = setUp();
-    await expect(reservations.reserve(wish({ network: 'blue' }), never)).rejects.toMatchObject({
+    await expect(reservations.reserve(wish({ network: 'red' }), never)).rejects.toMatchObject({
       code: 'network-unknown',
     });
     world.unready = { reason: 'starting', degraded: false };

@@ -38,6 +38,8 @@ export function request(change: Partial<AttachRequest> = {}): AttachRequest {
   };
 }
 
+/** A network beside the default one, `blue`. */
+export const BLUE_VNI = 7 as Vni;
 /** Where this world's address management keeps who holds what. */
 const LEASES = 'world/leases';
 
@@ -66,6 +68,7 @@ export function setUp({
       open.add(fd);
       return { fd, close: () => void open.delete(fd) };
     },
+    enter: async (_network: Vni): Promise<void> => undefined,
     macTaken: (_mac: Mac) => false,
     freeAddressHolder: (_ip: string): string | null => null,
     obstacle: null as string | null,
@@ -110,12 +113,20 @@ export function setUp({
     macTaken: (mac) => world.macTaken(mac),
     freeAddressHolder: (ip) => world.freeAddressHolder(ip),
   };
+  const blue: AttachmentNetwork = {
+    ...network,
+    id: BLUE_VNI,
+    addressing: { range: parseCidr('10.128.0.0/16')!, range6: null, gateway: '10.128.0.1', gateway6: null },
+    bridge: `fabn${BLUE_VNI}`,
+    allocate: (wish) => allocate({ ...wish, wanted: wish.wanted ?? `10.128.0.${next++}` }),
+  };
   const own = {
     networkNamed: (name: string) => {
       if (name === 'fabric') return network;
+      if (name === 'blue') return blue;
       throw new FabricError('network-unknown', { what: `there is no network ${name}` });
     },
-    networkOf: (id: Vni) => (id === DEFAULT_VNI ? network : null),
+    networkOf: (id: Vni) => [network, blue].find((one) => one.id === id) ?? null,
     readiness: () => world.unready,
     left: () => undefined,
   };
@@ -134,7 +145,7 @@ export function setUp({
       host: points.over('host', host, ['addContainer', 'addressContainer', 'removeContainer', 'adoptContainer']),
       openNamespace: () => world.openNamespace(),
       mtu: 1418,
-      enter: async () => undefined,
+      enter: (network) => world.enter(network),
       addressObstacle: () => world.obstacle,
       nameService: () => null,
     },

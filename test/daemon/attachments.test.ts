@@ -60,7 +60,7 @@ describe('attach', () => {
   });
 
   test.each([
-    ['an unknown network', { network: 'blue' }, 'network-unknown'],
+    ['an unknown network', { network: 'red' }, 'network-unknown'],
     ['an address that is none', { addresses: { ips: ['10.32.0.300'], ranges: [] } }, 'address-invalid'],
   ] as const)('%s is refused and leaves nothing', async (_name, change, code) => {
     const { attachments, leftOver } = setUp();

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { parseCidr } from '../../src/base/address.ts';
 import { FabricError } from '../../src/base/errors.ts';
+import { DEFAULT_VNI } from '../../src/base/ids.ts';
 import { DockerService, type DockerServicePorts } from '../../src/daemon/docker-service.ts';
-import type { NetworkFacts } from '../../src/daemon/genesis.ts';
 import type { ApiRoutes } from '../../src/daemon/local-api.ts';
 import { ManualTimers } from '../fakes/manual-timers.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
-import { setUp, turn } from './attachments-world.ts';
+import { BLUE_VNI, turn } from './attachments-world.ts';
+import { dockerMember } from './docker-member.ts';
 
 type Events = Parameters<DockerServicePorts['api']['events']>;
 
@@ -55,19 +55,6 @@ function service() {
   return { service: made, timers, log, sockets, streams, docker, call };
 }
 
-function member() {
-  const { attachments, entries, reservations, store } = setUp();
-  const range = parseCidr('10.32.0.0/12')!;
-  const facts = { v4: { range }, v6: null, gateway: '10.32.0.1', gateway6: null } as unknown as NetworkFacts;
-  return {
-    networks: { find: (name: string) => (name === 'fabric' ? { facts } : null) },
-    attachments,
-    attachmentEntries: entries,
-    reservations,
-    store,
-  };
-}
-
 describe('the socket', () => {
   test('listens before this host is a member, and says so until it is', async () => {
     const { service: docker, call } = service();
@@ -75,13 +62,13 @@ describe('the socket', () => {
     expect(docker.facts()).toMatchObject({ state: 'serving', reason: null });
     expect(await call('Plugin.Activate')).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
     expect(await call('IpamDriver.RequestPool')).toMatchObject({ Err: expect.stringMatching(/not ready/) });
-    docker.join(member());
+    docker.join(dockerMember().member);
     expect(await call('IpamDriver.RequestPool')).toMatchObject({ PoolID: 'fabric,10.32.0.0/12' });
   });
 
   test('is not there, and Docker is not asked, until it is enabled', async () => {
     const { service: docker, sockets, streams, timers } = service();
-    docker.join(member());
+    docker.join(dockerMember().member);
     expect([docker.facts().state, sockets.length, streams.length, timers.pending]).toEqual(['off', 0, 0, 0]);
     await docker.enable();
     await docker.enable();
@@ -90,7 +77,7 @@ describe('the socket', () => {
 
   test('is closed when it is disabled: Docker is no longer heard, no timer is left', async () => {
     const { service: docker, sockets, streams, timers } = service();
-    docker.join(member());
+    docker.join(dockerMember().member);
     await docker.enable();
     await docker.disable();
     expect([sockets[0]!.isOpen, streams[0]!.hears.stopped.aborted, docker.facts().state]).toEqual([false, true, 'off']);
@@ -111,10 +98,33 @@ describe('the socket', () => {
   });
 });
 
+describe('named networks', () => {
+  const blue = { NetworkID: 'ab'.repeat(32), Options: { 'com.docker.network.generic': { network: 'blue' } } };
+
+  test('are used while Docker has a network of them and the plugin is on; leases are looked after at once', async () => {
+    const { service: docker, call } = service();
+    const { member, seen } = dockerMember();
+    docker.join(member);
+    expect(docker.networksOf(BLUE_VNI)).toEqual([]);
+    await docker.enable();
+    expect(await call('NetworkDriver.CreateNetwork', blue)).toEqual({});
+    expect([docker.networksOf(BLUE_VNI), docker.networksOf(DEFAULT_VNI), seen.woken]).toEqual([
+      [blue.NetworkID],
+      [],
+      1,
+    ]);
+    await call('NetworkDriver.DeleteNetwork', { NetworkID: blue.NetworkID });
+    expect(docker.networksOf(BLUE_VNI)).toEqual([]);
+    await call('NetworkDriver.CreateNetwork', blue);
+    await docker.disable();
+    expect(docker.networksOf(BLUE_VNI)).toEqual([]);
+  });
+});
+
 describe("Docker's events", () => {
   test('each asks for a look, and so does the beginning of the stream', async () => {
     const { service: docker, streams, docker: machine } = service();
-    docker.join(member());
+    docker.join(dockerMember().member);
     await docker.enable();
     expect(machine.asked).toBe(0);
     streams[0]!.hears.opened();
@@ -127,7 +137,7 @@ describe("Docker's events", () => {
 
   test('of a container that was removed ask for none', async () => {
     const { service: docker, streams, docker: machine } = service();
-    docker.join(member());
+    docker.join(dockerMember().member);
     await docker.enable();
     streams[0]!.hears.event({ Type: 'container', Action: 'destroy', Actor: { ID: 'c1' } });
     await turn();
@@ -136,7 +146,7 @@ describe("Docker's events", () => {
 
   test('are heard again after Docker ended, later and later while it is not there, with one line in the log', async () => {
     const { service: docker, streams, timers, log } = service();
-    docker.join(member());
+    docker.join(dockerMember().member);
     await docker.enable();
     const fail = async () => {
       streams.at(-1)!.end(new Error('connect ENOENT'));

@@ -83,6 +83,8 @@ export class NetworkHost {
   readonly claims = new Map<string, AttachmentRecord>();
   readonly made: Parameters<Opened['networks']['made']>[1][] = [];
   readonly removed: Vni[] = [];
+  /** Docker's networks on this host, by the fabric network. */
+  readonly dockers = new Map<Vni, readonly string[]>();
   leases: readonly LeaseRecord[] = [];
   networks!: Opened['networks'];
   spaces!: Opened['spaces'];
@@ -118,6 +120,7 @@ export class NetworkHost {
         timers,
         random: random.split(),
         crypto: quickCrypto,
+        dockerNetworksOf: (network) => this.dockers.get(network) ?? [],
         log: this.log,
         host: this.kernel,
         mesh: {

@@ -57,6 +57,16 @@ describe('a network', () => {
     expect(a!.networks.main.routes.list()).toEqual([]);
   });
 
+  test('is leased from before its first container where Docker has a network of it', async () => {
+    const world = new NetworksWorld(2);
+    const [a, b] = world.hosts;
+    const blue = await a!.create('blue', { range: RANGE });
+    world.settle();
+    b!.dockers.set(blue.id, ['3f'.repeat(32)]);
+    world.settle();
+    expect(b!.leases.some(({ network, owner }) => network === blue.id && owner === b!.peer)).toBe(true);
+  });
+
   test('of a name that is taken, a bad name or the default one’s is refused', async () => {
     const world = new NetworksWorld(2);
     const [a, b] = world.hosts;
@@ -189,6 +199,20 @@ describe('the end of a network', () => {
     for (const host of world.hosts) host.restart();
     world.settle();
     expect(b!.network('blue').id).toBe(again.id);
+  });
+
+  test('is refused while Docker on this host has a network of it, though no container is in it', async () => {
+    const world = new NetworksWorld(2);
+    const [a, b] = world.hosts;
+    const blue = await a!.create('blue');
+    world.settle();
+    b!.dockers.set(blue.id, ['3f'.repeat(32)]);
+    expect(() => b!.networks.remove('blue')).toThrow(
+      expect.objectContaining({ code: 'network-in-use', message: expect.stringMatching(/Docker.*3f3f3f3f3f3f\b/) }),
+    );
+    b!.dockers.clear();
+    b!.networks.remove('blue');
+    expect(b!.names()).toEqual(['fabric']);
   });
 
   test('waits on a host that attached a container while it was cut off', async () => {

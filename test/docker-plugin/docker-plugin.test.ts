@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { FabricError } from '../../src/base/errors.ts';
+import { DEFAULT_VNI, type Vni } from '../../src/base/ids.ts';
+import { DockerNetworks } from '../../src/docker-plugin/docker-networks.ts';
 import { ANSWER_MS_MAX, DockerPlugin } from '../../src/docker-plugin/docker-plugin.ts';
 import { HOLD_MS } from '../../src/docker-plugin/held-addresses.ts';
 import { ManualTimers } from '../fakes/manual-timers.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
-import { DockerWorld, endpointId, NETWORK_ID } from './world.ts';
+import { BLUE, DockerWorld, endpointId, NETWORK_ID } from './world.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const ids = { NetworkID: NETWORK_ID, EndpointID: endpointId(1) };
@@ -54,7 +56,7 @@ describe('pools', () => {
     ['larger than the range', { Pool: '10.0.0.0/8' }, /not within/],
     ['no block', { Pool: '10.32.0.1/12' }, /not within/],
     ['a part outside of the subnet', { Pool: '10.40.0.0/16', SubPool: '10.41.0.0/24' }, /--ip-range/],
-    ['a network that is not there', { Options: { network: 'red' } }, /there is no fabric network red/],
+    ['a network that is not there', { Options: { network: 'red' } }, /there is no network red/],
     ['IPv6 where there is none', { V6: true, Options: { network: 'blue' } }, /blue has no IPv6/],
     ['a pool of another kind', { Pool: 7 }, /Pool is not a text/],
   ])('refused: %s', async (_name, body, message) => {
@@ -121,11 +123,16 @@ describe('networks', () => {
 
   test.each([
     ['an unknown option', { Options: generic({ netwrok: 'blue' }) }, /knows no option netwrok/],
-    ['a network that is not there', { Options: generic({ network: 'red' }) }, /no fabric network red/],
+    ['a network that is not there', { Options: generic({ network: 'red' }) }, /no network red/],
     [
       "a subnet of Docker's own choice",
       { IPv4Data: [{ Pool: '172.18.0.0/16' }] },
       /172.18.0.0\/16 is not within 10.32.0.0\/12.*--ipam-driver fabric/,
+    ],
+    [
+      'addresses of another network',
+      { Options: generic({ network: 'fabric' }), IPv4Data: [{ Pool: '0.0.0.0/0', Gateway: '10.128.0.1/16' }] },
+      /not those of the network fabric: their gateway is 10.128.0.1\/16.*--ipam-opt network=fabric/,
     ],
     ['no id', { NetworkID: '' }, /NetworkID is not an id/],
     ['an id that would be a path', { NetworkID: '../../../../../../etc' }, /NetworkID is not an id/],
@@ -134,6 +141,49 @@ describe('networks', () => {
     const body = { NetworkID: NETWORK_ID, Options: generic({}), IPv4Data: [], ...change };
     expect((await world.call('NetworkDriver.CreateNetwork', body)).Err).toMatch(message);
     expect(world.networks.all()).toEqual([]);
+  });
+
+  test("one of versions before named networks is the default network's", () => {
+    const world = new DockerWorld();
+    const old = { id: NETWORK_ID, network: 'fabric', isInternal: false, auxiliary: [] };
+    world.store.put('docker-networks', NETWORK_ID, new TextEncoder().encode(JSON.stringify(old)));
+    const again = new DockerNetworks(world.store, () => undefined);
+    expect(again.get(NETWORK_ID)).toEqual({ ...old, vni: DEFAULT_VNI });
+    expect(again.of(DEFAULT_VNI)).toEqual([NETWORK_ID]);
+  });
+
+  test('one whose name means another fabric network by now takes no container, and lets go of what it had', async () => {
+    const world = new DockerWorld();
+    await world.network(NETWORK_ID, generic({ network: 'blue' }));
+    const PoolID = 'blue,10.32.0.0/12';
+    const { Address } = await world.call('IpamDriver.RequestAddress', { PoolID });
+    world.fabrics.set('blue', { ...BLUE, id: 9 as Vni });
+    const refused = await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface: { Address } });
+    expect(refused.Err).toMatch(/not the one that this Docker network was made for.*id 7, and blue has the id 9/);
+    world.fabrics.delete('blue');
+    expect((await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface: {} })).Err).toMatch(
+      /no network blue/,
+    );
+    const ip = String(Address).split('/')[0];
+    expect(await world.call('IpamDriver.ReleaseAddress', { PoolID, Address: ip })).toEqual({});
+    expect(await world.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK_ID })).toEqual({});
+    await turn();
+    expect(world.held).toEqual([]);
+  });
+
+  test("what the last Docker network of a fabric network gave back is free at once, and nobody else's", async () => {
+    const world = new DockerWorld();
+    const second = 'cd'.repeat(32);
+    await world.network();
+    await world.network(second);
+    const ip = await world.start(1);
+    await world.stop(1, ip);
+    await world.call('IpamDriver.RequestAddress', { PoolID: 'fabric,10.32.0.0/12', Address: '10.32.0.9' });
+    await world.call('NetworkDriver.DeleteNetwork', { NetworkID: second });
+    expect(world.held.map((held) => held.ip)).toEqual([ip, '10.32.0.9']);
+    await world.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK_ID });
+    await turn();
+    expect(world.held.map((held) => held.ip)).toEqual(['10.32.0.9']);
   });
 
   test('an auxiliary address is kept as long as its network', async () => {
@@ -175,9 +225,13 @@ describe('endpoints', () => {
     expect(world.endpoints.get(endpointId(1))?.mac).toBe('02:42:0a:00:00:01');
   });
 
-  test("an internal network has no gateway and wants none of Docker's", async () => {
+  test.each([
+    ["Docker's", generic({}), { 'com.docker.network.internal': true }],
+    ["fabric's", generic({ network: 'blue' }), {}],
+  ])("an internal network of %s has no gateway and wants none of Docker's", async (_whose, options, more) => {
     const world = new DockerWorld();
-    await world.network(NETWORK_ID, { 'com.docker.network.internal': true });
+    world.fabrics.set('blue', { ...BLUE, isInternal: true });
+    await world.network(NETWORK_ID, { ...options, ...more });
     await world.call('NetworkDriver.CreateEndpoint', { ...ids, Interface: { Address: '10.32.0.9/12' } });
     const joined = await world.call('NetworkDriver.Join', ids);
     expect(joined).toMatchObject({ DisableGatewayService: true });

@@ -36,6 +36,7 @@ function setUp() {
   const watch = new DockerWatch({
     get,
     networks: world.networks,
+    networkIdOf: (name) => world.fabrics.get(name)?.id ?? null,
     timers: world.timers,
     log: world.log,
     endpoints: () => [...world.endpoints.values()],

@@ -3,7 +3,7 @@
 
 import { cidrHasIp, parseCidr, parseIp } from '../../src/base/address.ts';
 import { FabricError } from '../../src/base/errors.ts';
-import type { Mac } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type Vni } from '../../src/base/ids.ts';
 import type {
   DockerBackend,
   Endpoint,
@@ -22,12 +22,15 @@ import { RecordingLog } from '../fakes/recording-log.ts';
 
 export const NETWORK_ID = 'ab'.repeat(32);
 export const FABRIC: FabricNetwork = {
+  id: DEFAULT_VNI,
   name: 'fabric',
   range: parseCidr('10.32.0.0/12')!,
   range6: parseCidr('fd00::/48')!,
   gateway: '10.32.0.1',
   gateway6: 'fd00::1',
+  isInternal: false,
 };
+export const BLUE: FabricNetwork = { ...FABRIC, id: 7 as Vni, name: 'blue', range6: null };
 
 /** Endpoint ids as Docker draws them. */
 export function endpointId(number: number): string {
@@ -42,7 +45,11 @@ export class DockerWorld {
   readonly endpoints = new Map<string, Endpoint>();
   /** Of endpoints, as far as Docker has told. */
   readonly containers = new Map<string, string>();
-  readonly networks = new DockerNetworks(this.store);
+  /** What the fabric networks are called; a test changes it. */
+  readonly fabrics = new Map([FABRIC, BLUE].map((network) => [network.name, network]));
+  /** How often Docker's networks became more. */
+  added = 0;
+  readonly networks = new DockerNetworks(this.store, () => this.added++);
   readonly plugin = new DockerPlugin({ timers: this.timers, log: this.log });
   /** Awaited (and so able to fail) before an interface is made. */
   beforeCreate: (cancelled: AbortSignal) => Promise<void> = async () => {};
@@ -55,7 +62,11 @@ export class DockerWorld {
   constructor() {
     const { networks, timers } = this;
     const backend: DockerBackend = {
-      network: (name) => (name === 'fabric' ? FABRIC : name === 'blue' ? { ...FABRIC, name, range6: null } : null),
+      network: (name) => {
+        const found = this.fabrics.get(name);
+        if (found !== undefined) return found;
+        throw new FabricError('network-unknown', { what: `there is no network ${name}` });
+      },
       addresses: {
         all: () => this.held,
         reserve: async ({ network, pool, wanted }) => {
@@ -79,11 +90,7 @@ export class DockerWorld {
         },
       },
     };
-    const network = (name: string): FabricNetwork => {
-      const found = backend.network(name);
-      if (found === null) throw new FabricError('usage', { what: `there is no fabric network ${name}` });
-      return found;
-    };
+    const network = (name: string) => backend.network(name);
     this.addresses = new HeldAddresses({
       book: backend.addresses,
       endpoints: backend.endpoints,

@@ -1,5 +1,5 @@
 // Docker on two hosts with fabric's network and IPAM driver: containers of both are on one segment, with wished addresses and MACs,
-// with their names, and without docker_gwbridge; they stay connected while either daemon is killed and comes back, a container
+// with their names, and without docker_gwbridge; on a named network they are apart from those of the default one; they stay connected while either daemon is killed and comes back, a container
 // that restarts has its address again, and what Docker forgot goes.
 
 import { request } from 'node:http';
@@ -17,6 +17,7 @@ const WEB_IP = '10.32.7.7';
 const CLIENT_MAC = '02:00:00:00:12:34';
 const SERVE = ['sh', '-c', 'echo hello from docker > /www/index.html; exec httpd -f -p 80 -h /www'];
 const SLEEP = ['sleep', '1000'];
+const CREATE = ['network', 'create', '-d', 'fabric', '--ipam-driver', 'fabric'];
 /** What is promised of each answer to Docker. */
 const ANSWER_MS_MAX = 100;
 
@@ -31,20 +32,11 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
   t.equal(await hasSocket(b), false, 'nothing of Docker is touched unasked');
   await b.fabric(['setup', 'docker']);
   t.equal(await hasSocket(b), true, 'fabric setup docker opens the plugin');
+  const both = (work: (host: LabHost) => Promise<unknown>) => Promise.all([a, b].map(work));
   const daemons = await Promise.all([a, b].map((host) => startDocker(lab, host)));
   for (const host of [a, b]) {
     await docker(host, ['import', image.rootfs, IMAGE]);
-    await docker(host, [
-      'network',
-      'create',
-      '-d',
-      'fabric',
-      '--ipam-driver',
-      'fabric',
-      '--subnet',
-      '10.32.0.0/12',
-      'net',
-    ]);
+    await docker(host, [...CREATE, '--subnet', '10.32.0.0/12', 'net']);
   }
 
   await run(a, 'web', SERVE, ['--ip', WEB_IP]);
@@ -72,11 +64,46 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
       mayFail: true,
     });
     t.match(published.stderr, /fabric publishes no ports/, 'a published port');
-    const create = ['network', 'create', '-d', 'fabric', '--ipam-driver', 'fabric'];
-    const outside = await docker(a, [...create, '--subnet', '192.168.7.0/24', 'bad'], { mayFail: true });
+    const outside = await docker(a, [...CREATE, '--subnet', '192.168.7.0/24', 'bad'], { mayFail: true });
     t.match(outside.stderr, /not within 10\.32\.0\.0\/12/, 'a subnet outside of the range');
-    const unknown = await docker(a, [...create, '-o', 'network=nowhere', 'bad'], { mayFail: true });
-    t.match(unknown.stderr, /there is no fabric network nowhere/, 'a fabric network that is not there');
+    const unknown = await docker(a, [...CREATE, ...fabricNetwork('nowhere'), 'bad'], { mayFail: true });
+    t.match(unknown.stderr, /no network nowhere.*fabric network create/, 'a fabric network that is not there');
+  });
+
+  await t.test('a named network of both hosts, apart from the default one', async (t) => {
+    await a.fabric(['network', 'create', 'blue']);
+    const rowOn = async (host: LabHost) => (await host.status()).networks.find(({ name }) => name === 'blue');
+    await eventually('b has heard of it', async () => (await rowOn(b)) !== undefined);
+    const half = await docker(a, [...CREATE, '-o', 'network=blue', 'bad'], { mayFail: true });
+    t.match(half.stderr, /Name the network to both drivers/, 'an option that one of the two drivers got');
+    await both((host) => docker(host, [...CREATE, ...fabricNetwork('blue'), 'sea']));
+    const refused = await a.fabric(['network', 'rm', 'blue'], { mayFail: true });
+    t.match(
+      refused.stderr,
+      /Docker uses the network blue on this host/,
+      'in use while Docker has it, without containers',
+    );
+    await both((host) => run(host, 'fish', SLEEP, ['--network', 'sea']));
+    const [ip, other] = [await addressOf(a, 'fish', 'sea'), await addressOf(b, 'fish', 'sea')];
+    const { id, range } = (await rowOn(a))!;
+    const [block] = range.split('.0.0/16');
+    t.ok([ip, other].every((one) => one.startsWith(`${block}.`)) && ip !== other, `${ip} and ${other} are of ${range}`);
+    const ping = (container: string) =>
+      docker(b, ['exec', container, 'ping', '-c', '1', '-W', '1', ip], { mayFail: true });
+    await eventually('the two reach each other', async () => (await ping('fish')).status === 0);
+    t.not((await ping('client')).status, 0, 'a container of the default network does not reach them');
+    const { stdout: routes } = await docker(b, ['exec', 'fish', 'ip', 'route']);
+    t.match(routes, new RegExp(`^default via ${block}\\.0\\.1 dev eth0`), "the way out is that network's gateway");
+    await both((host) => docker(host, ['rm', '--force', 'fish']));
+    await both((host) => docker(host, ['network', 'rm', 'sea']));
+    await eventually(
+      'b has said that it left',
+      async () => (await a.fabric(['network', 'rm', 'blue'], { mayFail: true })).status === 0,
+    );
+    await eventually('nothing of it is left', async () => {
+      const links = await Promise.all([a, b].map((host) => host.run(['ip', '-br', 'link'])));
+      return links.every(({ stdout }) => !stdout.includes(`fabn${id}`));
+    });
   });
 
   const ghost = 'ab'.repeat(32);
@@ -148,7 +175,8 @@ async function run(
   flags: readonly string[] = [],
 ): Promise<void> {
   // A dockerd that comes back ends what it finds, and gives it ten seconds for the usual signal, which neither program heeds.
-  const how = ['--detach', '--name', name, '--stop-signal', 'SIGKILL', '--network', 'net', ...flags];
+  const network = flags.includes('--network') ? [] : ['--network', 'net'];
+  const how = ['--detach', '--name', name, '--stop-signal', 'SIGKILL', ...network, ...flags];
   await docker(host, ['run', ...how, IMAGE, ...command]);
 }
 
@@ -168,8 +196,13 @@ async function answeredInTime(t: Test, host: LabHost): Promise<void> {
   t.ok(counters.slowestMs! < ANSWER_MS_MAX, `${host.name}: every call was answered within ${ANSWER_MS_MAX} ms`);
 }
 
-async function addressOf(host: LabHost, name: string): Promise<string> {
-  const format = '{{.NetworkSettings.Networks.net.IPAddress}}';
+/** Of `docker network create`. */
+function fabricNetwork(name: string): readonly string[] {
+  return ['-o', `network=${name}`, '--ipam-opt', `network=${name}`];
+}
+
+async function addressOf(host: LabHost, name: string, network = 'net'): Promise<string> {
+  const format = `{{.NetworkSettings.Networks.${network}.IPAddress}}`;
   return (await docker(host, ['inspect', '--format', format, name])).stdout.trim();
 }
 

@@ -86,7 +86,7 @@ export class Cluster {
     const host = this.hosts[index]!;
     host.store.beforeCommit = () => this.#maybeCut();
     const ipam = new Ipam({
-      asksEarly: true,
+      asksEarly: () => true,
       self: host.id,
       plan: this.plan,
       sign: (bytes) => quickSignatures.ed25519Sign(host.seed, bytes),
@@ -347,7 +347,7 @@ export class Cluster {
   /** The records that a crashed host would come back with. */
   #asIfRestarted(host: SimHost): readonly LeaseRecord[] {
     const idle = new Ipam({
-      asksEarly: true,
+      asksEarly: () => true,
       self: host.id,
       plan: this.plan,
       sign: () => new Uint8Array(64),

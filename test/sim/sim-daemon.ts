@@ -179,6 +179,7 @@ export class SimDaemon {
       endpoints: async () => this.#host.endpoints(),
       openDatapath: async () => this.datapath,
       kernelBootId: kernel.bootId,
+      dockerNetworksOf: () => [],
       openNamespace: () => ({ fd: 3, close: () => {} }),
       tell: () => {},
       caughtUp: () => {},
