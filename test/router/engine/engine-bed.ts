@@ -66,8 +66,12 @@ class Bridge {
     this.#isActivated = true;
   }
 
+  /** Before the engine stops: a capture is let go of with the next frame, and a TAP without a reader carries none. */
   close(): void {
     this.#port.close();
+  }
+
+  remove(): void {
     execFileSync('ip', ['link', 'delete', this.portName]);
   }
 }
@@ -136,13 +140,16 @@ function engineHost(datapath: StoppableEngine, main: Bridge, events: EngineHost[
         enter: (frame) => enterBy(bridge, frame),
         async delete() {
           bridge.close();
+          bridge.remove();
           further.splice(further.indexOf(bridge), 1);
         },
       };
     },
     async close() {
+      const bridges = [main, ...further];
+      for (const bridge of bridges) bridge.close();
       await datapath.stop();
-      for (const bridge of [main, ...further]) bridge.close();
+      for (const bridge of bridges) bridge.remove();
     },
   };
 }
