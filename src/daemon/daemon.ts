@@ -188,7 +188,7 @@ export class Daemon {
         log.error('a part of the daemon did not stop cleanly', { reason: (error as Error).message });
       }
     };
-    await step(() => this.#docker.disable());
+    await step(() => this.#docker.close());
     await step(() => this.#member?.drain(DRAIN_MS));
     await step(() => this.#pendingDeletes?.stop());
     // Who says goodbye is dead to its peers at once, and they would send nothing to a datapath that goes on.

@@ -11,6 +11,7 @@ import type { AddressReservations } from './address-reservations.ts';
 import type { AttachmentEntry, AttachmentStore } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import type { NetworkFacts } from './genesis.ts';
+import type { NetworkPresence } from './network-presence.ts';
 import type { Networks } from './networks.ts';
 
 const OWNER = 'docker';
@@ -22,6 +23,7 @@ export interface DockerBackendParts {
     find(name: string): { readonly facts: NetworkFacts } | null;
     named(name: string): { readonly facts: NetworkFacts };
   } & Pick<Networks, 'maintainLeases'>;
+  readonly networkPresence: Pick<NetworkPresence, 'enter' | 'left'>;
   readonly attachments: Pick<Attachments, 'attach' | 'detach' | 'rename'>;
   readonly attachmentEntries: Pick<AttachmentStore, 'all'>;
   readonly reservations: Pick<AddressReservations, 'all' | 'reserve' | 'release'>;

@@ -95,8 +95,15 @@ export class DockerService {
     }
   }
 
-  /** Docker's containers keep their interfaces; Docker is told errors from now on. */
+  /** Docker's containers keep their interfaces; Docker is told errors from now on, and networks without containers go. */
   async disable(): Promise<void> {
+    const used = this.#serving?.networks.all() ?? [];
+    await this.close();
+    for (const { vni } of used) this.#member?.networkPresence.left(vni);
+  }
+
+  /** The daemon ends: as {@link disable}, but for networks all stays as it is. */
+  async close(): Promise<void> {
     await this.#retire();
     this.#fault = null;
     await this.#socket?.close();
@@ -131,7 +138,7 @@ export class DockerService {
     const { timers, log, api, random } = this.#ports;
     const member = this.#member;
     const backend = dockerBackend(member, random);
-    const networks = new DockerNetworks(member.store, () => member.networks.maintainLeases());
+    const networks = new DockerNetworks(member.store, (vni) => this.#prepare(vni));
     const network = (name: string) => backend.network(name);
     const held = new HeldAddresses({
       book: backend.addresses,
@@ -163,8 +170,22 @@ export class DockerService {
     });
     this.#serving = { networks, held, watch, looks, stopped: new AbortController() };
     this.#plugin.serve({ network: driver, ipam: new IpamDriver({ network, held }) });
+    for (const vni of new Set(networks.all().map((known) => known.vni))) this.#prepare(vni);
     looks.every(LOOK_EVERY_MS, timers);
     this.#follow(this.#serving, RETRY_MS);
+  }
+
+  /** Bridge and addresses are there before a container asks, because Docker waits for neither; and go with its last network. */
+  #prepare(vni: Vni): void {
+    const { networks, networkPresence } = this.#member!;
+    if (this.networksOf(vni).length === 0) {
+      networkPresence.left(vni);
+      return;
+    }
+    networks.maintainLeases();
+    networkPresence.enter(vni).catch(({ message: reason }: Error) => {
+      this.#ports.log.warn('a network of Docker is not up on this host', { network: vni, reason }); // its containers are told
+    });
   }
 
   /** Hears Docker's events, again and again: Docker restarts, or is not there yet. */

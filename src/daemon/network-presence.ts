@@ -1,4 +1,4 @@
-// The networks beside the default one in which this host has containers: before the first of them comes, the network gets its
+// The networks beside the default one in which this host has containers, or Docker has a network: before the first of them comes, the network gets its
 // bridge and port in the kernel, its tables in the datapath, and peers hear that there is a member here; after the last has
 // left, all that goes again. Invariant: one of these changes runs at a time; a network is up as long as anything here is in it.
 
@@ -22,7 +22,7 @@ export interface NetworkPresencePorts {
   readonly networks: Pick<Networks, 'get' | 'labelOf' | 'forgetUnused'>;
   /** Overlay MTU in bytes. */
   readonly mtu: number;
-  /** True while a container of this host is in the network, or is on its way in or out. */
+  /** True while a container of this host is in the network, or is on its way in or out, or Docker may bring one. */
   isUsed(network: Vni): boolean;
   floodListOf(network: Vni): TableChange;
   /** {@link NetworkPresence.members} has changed. */

@@ -104,7 +104,8 @@ export function openNetworks(options: NetworksOptions, facts: NetworkFacts, wiri
     slot,
     networks,
     mtu: genesis.mtu,
-    isUsed: (network) => wiring.attachments().some(({ vni }) => vni === network),
+    isUsed: (network) =>
+      wiring.attachments().some(({ vni }) => vni === network) || options.dockerNetworksOf(network).length > 0,
     floodListOf,
     changed: () => wiring.membersChanged(),
   });

@@ -25,13 +25,13 @@ export interface DockerNetwork {
 
 export class DockerNetworks {
   readonly #store: Store;
-  readonly #added: () => void;
+  readonly #changed: (network: Vni) => void;
   readonly #byId = new Map<string, DockerNetwork>();
 
-  /** `added`: there is one more, or one has changed. */
-  constructor(store: Store, added: () => void) {
+  /** `changed`: Docker has one more or one less of that fabric network. */
+  constructor(store: Store, changed: (network: Vni) => void) {
     this.#store = store;
-    this.#added = added;
+    this.#changed = changed;
     for (const [id, bytes] of store.entries(SPACE)) {
       const stored = JSON.parse(new TextDecoder().decode(bytes)) as Omit<DockerNetwork, 'vni'> & { readonly vni?: Vni };
       // Of versions before named networks, which had the default one only.
@@ -65,7 +65,7 @@ export class DockerNetworks {
     }
     this.#store.put(SPACE, network.id, new TextEncoder().encode(JSON.stringify(network)));
     this.#byId.set(network.id, network);
-    this.#added();
+    this.#changed(network.vni);
   }
 
   /** Durable; idempotent. Returns the name of the fabric network of which Docker has no network any more; null: it has one yet. */
@@ -74,6 +74,7 @@ export class DockerNetworks {
     if (gone === undefined) return null;
     this.#byId.delete(id);
     this.#store.delete(SPACE, id);
+    this.#changed(gone.vni);
     return this.all().some(({ network }) => network === gone.network) ? null : gone.network;
   }
 

@@ -14,14 +14,14 @@ export function factsOf(network: Vni, range: string, internal = false): NetworkF
   return facts;
 }
 
-/** `facts`: networks by name, which a test changes; `woken`: how often leases were to be looked after. */
+/** `facts`: networks by name, which a test changes; `seen`: what was asked of networks. */
 export function dockerMember(world = setUp()) {
   const { attachments, entries: attachmentEntries, reservations, store } = world;
   const facts = new Map([
     ['fabric', factsOf(DEFAULT_VNI, '10.32.0.0/12')],
     ['blue', factsOf(BLUE_VNI, '10.128.0.0/16')],
   ]);
-  const seen = { woken: 0 };
+  const seen = { woken: 0, up: new Set<Vni>(), refusal: null as Error | null };
   const find = (name: string): { readonly facts: NetworkFacts } | null => {
     const found = facts.get(name);
     return found === undefined ? null : { facts: found };
@@ -35,5 +35,12 @@ export function dockerMember(world = setUp()) {
     },
     maintainLeases: () => void seen.woken++,
   };
-  return { member: { networks, attachments, attachmentEntries, reservations, store }, facts, seen };
+  const networkPresence = {
+    enter: async (vni: Vni) => {
+      if (seen.refusal !== null) throw seen.refusal;
+      seen.up.add(vni);
+    },
+    left: (vni: Vni) => void seen.up.delete(vni),
+  };
+  return { member: { networkPresence, networks, attachments, attachmentEntries, reservations, store }, facts, seen };
 }

@@ -119,6 +119,45 @@ describe('named networks', () => {
     await docker.disable();
     expect(docker.networksOf(BLUE_VNI)).toEqual([]);
   });
+
+  test('are up on this host from their first Docker network to their last, also when the plugin starts again', async () => {
+    const { service: docker, call } = service();
+    const { member, seen } = dockerMember();
+    docker.join(member);
+    await docker.enable();
+    const second = { ...blue, NetworkID: 'cd'.repeat(32) };
+    await call('NetworkDriver.CreateNetwork', blue);
+    await call('NetworkDriver.CreateNetwork', second);
+    await call('NetworkDriver.DeleteNetwork', { NetworkID: second.NetworkID });
+    expect([...seen.up]).toEqual([BLUE_VNI]);
+    await docker.disable();
+    expect([...seen.up]).toEqual([]);
+    await docker.enable();
+    expect([...seen.up]).toEqual([BLUE_VNI]);
+    await call('NetworkDriver.DeleteNetwork', { NetworkID: blue.NetworkID });
+    expect([...seen.up]).toEqual([]);
+  });
+
+  test('stay up when the daemon ends, for the next one', async () => {
+    const { service: docker, call } = service();
+    const { member, seen } = dockerMember();
+    docker.join(member);
+    await docker.enable();
+    await call('NetworkDriver.CreateNetwork', blue);
+    await docker.close();
+    expect([...seen.up]).toEqual([BLUE_VNI]);
+  });
+
+  test('one that can not be up is logged, and Docker has its network all the same', async () => {
+    const { service: docker, call, log } = service();
+    const { member, seen } = dockerMember();
+    seen.refusal = new Error('too many networks');
+    docker.join(member);
+    await docker.enable();
+    expect(await call('NetworkDriver.CreateNetwork', blue)).toEqual({});
+    await turn();
+    expect(log.lines.map(({ event }) => event)).toContain('a network of Docker is not up on this host');
+  });
 });
 
 describe("Docker's events", () => {

@@ -118,6 +118,7 @@ describe('networks', () => {
     expect(world.networks.get(NETWORK_ID)).toMatchObject({ network: 'blue', isInternal: false });
     expect(world.store.entries('docker-networks').length).toBe(1);
     await world.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK_ID });
+    expect(world.changed).toEqual([BLUE.id, BLUE.id]);
     expect(world.store.entries('docker-networks')).toEqual([]);
   });
 

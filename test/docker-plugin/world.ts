@@ -47,9 +47,9 @@ export class DockerWorld {
   readonly containers = new Map<string, string>();
   /** What the fabric networks are called; a test changes it. */
   readonly fabrics = new Map([FABRIC, BLUE].map((network) => [network.name, network]));
-  /** How often Docker's networks became more. */
-  added = 0;
-  readonly networks = new DockerNetworks(this.store, () => this.added++);
+  /** Fabric networks of which Docker had one more or one less. */
+  readonly changed: Vni[] = [];
+  readonly networks = new DockerNetworks(this.store, (vni) => this.changed.push(vni));
   readonly plugin = new DockerPlugin({ timers: this.timers, log: this.log });
   /** Awaited (and so able to fail) before an interface is made. */
   beforeCreate: (cancelled: AbortSignal) => Promise<void> = async () => {};

@@ -85,7 +85,7 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
     );
     await both((host) => run(host, 'fish', SLEEP, ['--network', 'sea']));
     const [ip, other] = [await addressOf(a, 'fish', 'sea'), await addressOf(b, 'fish', 'sea')];
-    const { id, range } = (await rowOn(a))!;
+    const { range } = (await rowOn(a))!;
     const [block] = range.split('.0.0/16');
     t.ok([ip, other].every((one) => one.startsWith(`${block}.`)) && ip !== other, `${ip} and ${other} are of ${range}`);
     const ping = (container: string) =>
@@ -94,16 +94,6 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
     t.not((await ping('client')).status, 0, 'a container of the default network does not reach them');
     const { stdout: routes } = await docker(b, ['exec', 'fish', 'ip', 'route']);
     t.match(routes, new RegExp(`^default via ${block}\\.0\\.1 dev eth0`), "the way out is that network's gateway");
-    await both((host) => docker(host, ['rm', '--force', 'fish']));
-    await both((host) => docker(host, ['network', 'rm', 'sea']));
-    await eventually(
-      'b has said that it left',
-      async () => (await a.fabric(['network', 'rm', 'blue'], { mayFail: true })).status === 0,
-    );
-    await eventually('nothing of it is left', async () => {
-      const links = await Promise.all([a, b].map((host) => host.run(['ip', '-br', 'link'])));
-      return links.every(({ stdout }) => !stdout.includes(`fabn${id}`));
-    });
   });
 
   const ghost = 'ab'.repeat(32);
@@ -134,6 +124,27 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
     await eventually('the names come again', async () => {
       const names = (await a.status()).attachments.map(({ name }) => name);
       return names.includes('any') && names.includes('web');
+    });
+  });
+
+  await t.test('a named network outlives our daemon, and goes when Docker lets go of it', async (t) => {
+    const ip = await addressOf(a, 'fish', 'sea');
+    const reach = async () =>
+      (await docker(b, ['exec', 'fish', 'ping', '-c', '1', '-W', '1', ip], { mayFail: true })).status === 0;
+    t.equal(await reach(), true, 'its containers reach each other as before');
+    await docker(a, ['restart', '--time', '0', 'fish']);
+    t.equal(await addressOf(a, 'fish', 'sea'), ip, 'one that restarts has its address again');
+    await eventually('and is reached there', reach);
+    const { id } = (await a.status()).networks.find(({ name }) => name === 'blue')!;
+    await both((host) => docker(host, ['rm', '--force', 'fish']));
+    await both((host) => docker(host, ['network', 'rm', 'sea']));
+    await eventually(
+      'b has said that it left',
+      async () => (await a.fabric(['network', 'rm', 'blue'], { mayFail: true })).status === 0,
+    );
+    await eventually('nothing of it is left', async () => {
+      const links = await Promise.all([a, b].map((host) => host.run(['ip', '-br', 'link'])));
+      return links.every(({ stdout }) => !stdout.includes(`fabn${id}`));
     });
   });
 
