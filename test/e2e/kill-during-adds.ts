@@ -13,6 +13,8 @@ import { Lab } from '../lab/lab.ts';
 
 const ROUNDS = process.env.FABRIC_LONG === 'kill-during-adds' ? 50 : 5;
 const ADDS = 20;
+/** What an interface may stay after the answer to its DEL. */
+const DEPARTED_WITHIN_MS = 1000;
 const TALK_WITHIN_MS = 3_000;
 
 interface Scene {
@@ -61,6 +63,11 @@ interface Round {
   readonly clean: KernelState;
 }
 
+/** DEL answers before the kernel has freed the interface. */
+async function nothingDeparted(host: LabHost): Promise<boolean> {
+  return !(await host.run(['ip', '-d', 'link', 'show'])).stdout.includes('departed');
+}
+
 async function killRound(t: Test, scene: Scene, { random, killAfterMs, clean }: Round): Promise<void> {
   const { host, other, survivors, remote, candidates } = scene;
   const pid = await host.daemonPid();
@@ -102,6 +109,9 @@ async function killRound(t: Test, scene: Scene, { random, killAfterMs, clean }: 
   }
 
   for (const container of added) await container.cni('DEL');
+  await eventually('the kernel has freed what DELs let go of', () => nothingDeparted(host), {
+    timeoutMs: DEPARTED_WITHIN_MS,
+  });
   t.same(await kernelState(host), clean, 'the kernel is as it was: interfaces, routes, FDB, nftables, sysctls');
   const left = await host.status();
   t.same(left.attachments.map(({ containerId }) => containerId).sort(), survivors.map(({ id }) => id).sort());
