@@ -73,7 +73,7 @@ test('what others see of a host', async (t) => {
     t.equal((await get(two, '/healthz')).status, 200);
   });
 
-  await t.test('who may read', (t) => whoMayRead(t, { one, two, web, token }));
+  await t.test('TM27 TM28 who may read', (t) => whoMayRead(t, { one, two, web, token }));
   await t.test('metrics', async (t) => {
     const { body } = await get(one, '/metrics');
     t.match(body, /^fabric_peers\{state="alive"\} 1$/m);

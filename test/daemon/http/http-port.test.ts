@@ -72,7 +72,7 @@ describe('the HTTP port', () => {
     expect(headers['access-control-allow-origin']).toBeUndefined();
   });
 
-  test('refuses and counts', async () => {
+  test('TM27 refuses and counts', async () => {
     const { http, port, log } = await serve({
       '/a': () => json({}),
       '/busy': () => {
