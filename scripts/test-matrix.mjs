@@ -20,8 +20,7 @@ const FILES = [
   'strangers',
   'foreign-ipam',
   'docker',
-  'containerd',
-  'podman',
+  'runtimes',
 ];
 
 async function runOne(file, mix, { variable, timeoutS }) {
