@@ -2,6 +2,7 @@
 // grow. Always the same for the same numbers, so that pictures of it can be compared.
 
 import type { Status, TunnelRow } from '../../src/daemon/status-types.ts';
+import { status } from '../cli/status/some-status.ts';
 
 const STARTED_MS = 60_000;
 
@@ -10,9 +11,9 @@ export function statusOfMany(hosts: number, containersPerHost: number, atMs: num
   const peers = Array.from({ length: hosts - 1 }, (_, index) => index + 1);
   const blockSize = 2 ** Math.floor(Math.log2(2 ** 20 / hosts));
   const everyone = [0, ...peers];
+  const like = status();
   return {
-    apiVersion: 'fabric/v1',
-    health: { ok: true, problems: [], notices: [] },
+    ...like,
     self: {
       id: idOf(0),
       nickname: nameOf(0),
@@ -20,32 +21,7 @@ export function statusOfMany(hosts: number, containersPerHost: number, atMs: num
       clusterId: 'c'.repeat(32),
       uptimeMs: STARTED_MS + atMs,
     },
-    datapath: {
-      name: 'engine',
-      reason: null,
-      lacks: [],
-      mtu: 1418,
-      encryption: 'required',
-      framesIn: 0,
-      framesOut: 0,
-      drops: {},
-    },
-    networks: [
-      {
-        name: 'fabric',
-        id: 0,
-        range: '10.32.0.0/12',
-        range6: null,
-        gateway: '10.32.0.1',
-        domain: 'fabric.internal',
-        bridge: 'fabric0',
-        internal: false,
-        state: 'active',
-        up: true,
-        hosts: [],
-        creator: null,
-      },
-    ],
+    datapath: { ...like.datapath, name: 'engine' },
     peers: peers.map((index) => ({
       id: idOf(index),
       nickname: nameOf(index),
