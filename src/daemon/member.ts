@@ -340,6 +340,7 @@ export class Member {
     this.networks.stop();
     this.#peers.stop();
     await this.#reconciler.stop();
+    await this.names.stop();
     await this.vxlan?.stop();
     if (release) await this.slot.release();
     else {

@@ -266,12 +266,11 @@ async function firewall(t: Test, { one, client, web }: Scene): Promise<void> {
 }
 
 async function portTaken(t: Test, { lab, one, client, web }: Scene): Promise<void> {
+  const boundTo53 = async () => (await one.run(['ss', '-Hlun', 'sport', '=', ':53'])).stdout;
   await one.fabric(['stop']);
+  t.equal(await boundTo53(), '', 'a daemon that has stopped holds no port');
   lab.spawn([...one.enter(), 'socat', '-u', 'UDP4-RECV:53', 'STDOUT']);
-  await eventually(
-    'the port is taken',
-    async () => (await one.run(['ss', '-Hlun', 'sport', '=', ':53'])).stdout !== '',
-  );
+  await eventually('the port is taken', async () => (await boundTo53()) !== '');
   await one.fabric(['launch', '--detach', '--dns-domain', 'cluster.example', '--dns-order', 'nearest']);
   const { health, nameServer } = await one.status();
   t.equal(nameServer.state, 'failed');
