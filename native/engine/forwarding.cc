@@ -109,6 +109,11 @@ Drop decide_from_peer(const Frame& frame, size_t packet_bytes, PeerNumber peer, 
   return destination == nullptr || *destination == kLocal ? Drop::kNone : Drop::kDestinationElsewhere;
 }
 
+bool is_news(const Frame& frame, const Verdict& verdict, const Table& table) {
+  if (verdict.kind == Verdict::Kind::kDrop) return verdict.reason == Drop::kSourceElsewhere;
+  return table.owner(frame.source) == nullptr;
+}
+
 std::optional<Ip> address_of_stranger(const Frame& frame) {
   if (!may_be_neighbour_message(frame)) return std::nullopt;
   const auto message = read_neighbour_message(frame);

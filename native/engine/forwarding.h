@@ -29,6 +29,9 @@ Verdict decide_from_port(const Frame& frame, size_t packet_bytes, const Table& t
 // Drop::kNone: into the port.
 Drop decide_from_peer(const Frame& frame, size_t packet_bytes, PeerNumber peer, const Table& table);
 
+// True when a frame from the port is news for `learned`: its source MAC is in no table, or the table has it elsewhere.
+bool is_news(const Frame& frame, const Verdict& verdict, const Table& table);
+
 // The address that a frame from an unknown MAC shows to be its own.
 std::optional<Ip> address_of_stranger(const Frame& frame);
 

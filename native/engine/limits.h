@@ -28,15 +28,26 @@ class TokenBucket {
   uint64_t last_us_ = 0;
 };
 
-// Which MACs in no table are worth an event: foreign devices are reported, not each of their frames.
+struct Sighting {
+  uint32_t network = 0;
+  Mac mac = 0;
+  // The address that its frame shows to be its own.
+  std::optional<Ip> ip;
+  // The table has the MAC at a peer.
+  bool elsewhere = false;
+};
+
+// Which MACs that the table does not have here are worth an event: foreign devices are reported, not each of their frames.
 class Strangers {
  public:
-  bool notice(uint32_t network, Mac mac, const std::optional<Ip>& ip, uint64_t now_us) {
+  bool notice(const Sighting& seen, uint64_t now_us) {
+    const auto& [network, mac, ip, elsewhere] = seen;
     // Families 4 and 6 are addresses; the MAC stands in for a missing one.
     Ip key = ip.value_or(Ip{});
     store_mac(key.bytes + (ip && ip->family == 4 ? 4 : 10), mac ^ load_mac(key.bytes + (ip && ip->family == 4 ? 4 : 10)));
     uint8_t* spare = key.bytes + (ip && ip->family == 4 ? 10 : 0);
     store_u32(spare, load_u32(spare) ^ network);
+    if (elsewhere) key.family |= kElsewhere;
     const auto found = reported_.find(key);
     if (found != reported_.end() && now_us - found->second < kRepeatUs) return false;
     if (!rate_.take(now_us)) return false;
@@ -54,6 +65,8 @@ class Strangers {
   static constexpr double kEventsPerSecond = 10;
   static constexpr uint64_t kRepeatUs = 10'000'000;
   static constexpr size_t kRememberedMax = 1024;
+  // Beside the family: such a sighting is another than one of a MAC in no table.
+  static constexpr uint8_t kElsewhere = 0x80;
 
   TokenBucket rate_{kEventsPerSecond, kEventsPerSecond};
   std::unordered_map<Ip, uint64_t, IpHash> reported_;

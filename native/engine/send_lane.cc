@@ -153,10 +153,10 @@ Drop SendLane::dispatch(const Outgoing& outgoing) {
   const size_t packet_bytes =
       superframe ? superframe->header_bytes - frame.l3 + superframe->payload(0).size() : frame.packet_bytes();
   const Verdict verdict = decide_from_port(frame, packet_bytes, table);
-  if (verdict.kind != Verdict::Kind::kDrop && table.owner(frame.source) == nullptr) {
-    const auto ip = address_of_stranger(frame);
-    const uint32_t network = outgoing.network->id();
-    if (strangers_.notice(network, frame.source, ip, now_us_)) events_.learned(network, frame.source, ip);
+  if (is_news(frame, verdict, table)) {
+    const Sighting seen{outgoing.network->id(), frame.source, address_of_stranger(frame),
+                        verdict.kind == Verdict::Kind::kDrop};
+    if (strangers_.notice(seen, now_us_)) events_.learned(seen.network, seen.mac, seen.ip);
   }
   switch (verdict.kind) {
     case Verdict::Kind::kPeer:

@@ -119,7 +119,10 @@ export interface DatapathEvents {
   probeAnswered(peer: PeerId, bytes: number): void;
   /** The session neared its counter limit: no more data is sent on it. */
   sessionExhausted(localIndex: number): void;
-  /** A frame from a MAC in no table entered the port: a foreign device on our bridge (at most 10 per second). */
+  /**
+   * A frame from a MAC in no table, or in the tables at a peer, entered the port: a foreign device on our bridge, or one that moved
+   * here (at most 10 per second). Frames of the latter are dropped until the tables have it here.
+   */
   learned(network: Vni, mac: Mac, ip: string | null): void;
   /** The datapath can't go on (port gone, socket broken); it has stopped itself. */
   failed(reason: string): void;

@@ -59,6 +59,12 @@ export function decideFromPeer(frame: FrameView, peer: PeerId, table: Forwarding
   return destination === undefined || destination.owner === 'local' ? TO_PORT : drop('destination-elsewhere');
 }
 
+/** True when a frame from the port is news for `learned`: its source MAC is in no table, or the tables have it elsewhere. */
+export function isNews(source: MacEntry | undefined, verdict: Verdict): boolean {
+  if (verdict.kind === 'drop') return verdict.reason === 'source-elsewhere';
+  return source === undefined;
+}
+
 /** The address that a frame from an unknown MAC shows to be its own, for `learned`. */
 export function addressOfStranger(frame: FrameView): string | null {
   const message = mayBeNeighbourMessage(frame) ? readNeighbourMessage(frame) : null;

@@ -2,8 +2,9 @@
 // are too large, and the end of a datapath's life.
 
 import assert from 'node:assert/strict';
-import { DEFAULT_VNI, type Mac } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import {
+  addSession,
   type ContractBed,
   type ContractCase,
   connect,
@@ -12,6 +13,7 @@ import {
   GATEWAY_MAC,
   LOCAL_MAC,
   MTU,
+  OTHER,
   Outsider,
   PEER,
   PEER_MAC,
@@ -20,6 +22,7 @@ import {
 import { arp, BROADCAST, discovery, ethernet, udp4 } from './frames.ts';
 
 const KIND_FRAME = 1;
+const MOVING_MAC = '02:00:00:00:00:0d' as Mac;
 const STRANGER = '02:00:00:00:00:99' as Mac;
 
 function question(senderIp: string, targetIp: string): Uint8Array {
@@ -158,6 +161,51 @@ export const addressCases: readonly ContractCase[] = [
       const learned = eventsOf(host, 'learned');
       assert.deepEqual(learned[0], [DEFAULT_VNI, STRANGER, '10.0.0.50']);
       assert.equal(learned.length, 10);
+    },
+  },
+  {
+    name: 'a MAC that moves is believed from where the tables have it, at every moment',
+    async run(bed) {
+      const host = await bed.host();
+      const [here, there] = [await Outsider.open(), await Outsider.open()];
+      const sessions = [connect(host, here), addSession(host, OTHER)];
+      const speakers = [here, there].map((outsider, i) => ({ outsider, speaker: sessions[i]!.speaker, counter: 0 }));
+      const arrives = async (from: 0 | 1, text: string): Promise<boolean> => {
+        const said = speakers[from]!;
+        const left = host.left.length;
+        const frame = udp4({ from: MOVING_MAC, to: LOCAL_MAC }, '10.0.0.12', '10.0.0.10', text);
+        const dropped = async (): Promise<number> =>
+          (await dropsOf(host, [PEER, OTHER][from]))['source-elsewhere'] ?? 0;
+        const before = await dropped();
+        await said.outsider.send(said.speaker.say(said.counter++, { kind: KIND_FRAME }, frame), host);
+        await until(`${text} is dealt with`, async () => host.left.length > left || (await dropped()) > before);
+        return host.left.length > left;
+      };
+      const place = (to: PeerId | null): void =>
+        host.datapath.applyTables([
+          to === null
+            ? { kind: 'mac-gone', network: DEFAULT_VNI, mac: MOVING_MAC }
+            : { kind: 'mac', network: DEFAULT_VNI, mac: MOVING_MAC, to },
+        ]);
+      assert.deepEqual([await arrives(0, 'first'), await arrives(1, 'second')], [true, true], 'in no table: both');
+      place(PEER);
+      assert.deepEqual([await arrives(0, 'third'), await arrives(1, 'fourth')], [true, false]);
+      place(OTHER);
+      assert.deepEqual([await arrives(0, 'in flight'), await arrives(1, 'at the new place')], [false, true]);
+      place(null);
+      assert.deepEqual([await arrives(0, 'fifth'), await arrives(1, 'sixth')], [true, true], 'released: both again');
+      here.close();
+      there.close();
+    },
+  },
+  {
+    name: 'a device that the tables have at a peer is reported when it speaks here, once, and not believed yet',
+    async run(bed) {
+      const frame = udp4({ from: PEER_MAC, to: BROADCAST }, '10.0.0.11', '10.0.0.255', 'I moved');
+      const { host, crossed } = await crossing(bed, [frame, frame]);
+      assert.deepEqual(crossed, []);
+      assert.deepEqual(eventsOf(host, 'learned'), [[DEFAULT_VNI, PEER_MAC, null]]);
+      assert.deepEqual(await dropsOf(host), { 'source-elsewhere': 2 });
     },
   },
   {

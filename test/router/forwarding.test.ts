@@ -284,10 +284,14 @@ describe('limits', () => {
   it('strangers are reported ten times a second, each once in a while', () => {
     const strangers = new ForwardingStrangers();
     const mac = (i: number): Mac => `02:00:00:00:01:${i.toString(16).padStart(2, '0')}` as Mac;
-    const reported = Array.from({ length: 100 }, (_, i) => strangers.notice(network, mac(i), null, 0)).filter(Boolean);
+    const notice = (i: number, nowMs: number, { ip = null as string | null, elsewhere = false } = {}): boolean =>
+      strangers.notice({ network, mac: mac(i), ip, elsewhere }, nowMs);
+    const reported = Array.from({ length: 100 }, (_, i) => notice(i, 0)).filter(Boolean);
     expect(reported.length).toBe(10);
-    expect(strangers.notice(network, mac(0), null, 5000)).toBe(false);
-    expect(strangers.notice(network, mac(0), '10.0.0.1', 5000)).toBe(true);
-    expect(strangers.notice(network, mac(0), null, 20_000)).toBe(true);
+    expect(notice(0, 5000)).toBe(false);
+    expect(notice(0, 5000, { ip: '10.0.0.1' })).toBe(true);
+    expect(notice(0, 5000, { elsewhere: true })).toBe(true);
+    expect(notice(0, 9000, { elsewhere: true })).toBe(false);
+    expect(notice(0, 20_000)).toBe(true);
   });
 });

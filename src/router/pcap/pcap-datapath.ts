@@ -15,7 +15,7 @@ import type {
   SessionKeys,
   TableChange,
 } from '../datapath.ts';
-import { addressOfStranger, decideFromPeer, decideFromPort } from '../forwarding.ts';
+import { addressOfStranger, decideFromPeer, decideFromPort, isNews } from '../forwarding.ts';
 import { ForwardingRate } from '../forwarding-rate.ts';
 import { ForwardingStrangers } from '../forwarding-strangers.ts';
 import { ETHERNET_BYTES, FrameView, VLAN_BYTES, VLAN_TAGS_MAX } from '../frame.ts';
@@ -254,7 +254,7 @@ export class PcapDatapath implements Datapath {
     if (!view.set(bytes)) return 'frame-short';
     const source = network.table.lookup(view.sourceHigh, view.sourceLow);
     const verdict = decideFromPort(view, source, network.table, this.#options.mtu);
-    if (source === undefined && verdict.kind !== 'drop') this.#noticeStranger(network, view);
+    if (isNews(source, verdict)) this.#noticeStranger(network, view, source !== undefined);
     switch (verdict.kind) {
       case 'peer':
         this.#sender.send(this.#link(verdict.peer), network, bytes);
@@ -303,11 +303,11 @@ export class PcapDatapath implements Datapath {
     if (answer !== null) this.#inject(network, answer);
   }
 
-  #noticeStranger({ id }: PcapNetwork, view: FrameView): void {
+  #noticeStranger({ id: network }: PcapNetwork, view: FrameView, elsewhere: boolean): void {
     const mac = view.source;
     const ip = addressOfStranger(view);
-    if (this.#strangers.notice(id, mac, ip, this.#clock.monotonicMs())) {
-      this.#events?.learned(id, mac, ip);
+    if (this.#strangers.notice({ network, mac, ip, elsewhere }, this.#clock.monotonicMs())) {
+      this.#events?.learned(network, mac, ip);
     }
   }
 
