@@ -1,6 +1,7 @@
 // The disk of a simulated machine as one daemon sees it: the Store of a MemoryStore that outlives the daemon. It can be told to
-// lose power at a later write: before the commit, so that nothing of it is there (a torn write is undone by the journal), or
-// right after it, so that nobody has been told. A disk whose daemon is dead takes no more writes.
+// end the daemon at a later write: before the commit, so that nothing of it is there (a torn write is undone by the journal), or
+// right after it, so that nobody has been told. A disk whose daemon is dead takes no more writes. The machine goes on, and what
+// was written unsynced before survives: only SimHost.cutPower loses that.
 
 import type { Store } from '../../src/base/capabilities.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
@@ -81,7 +82,6 @@ export class SimDisk implements Store {
 
   #fail(): never {
     this.#dead = true;
-    this.#store.cutPower();
     this.#cut();
     throw new PowerCut();
   }

@@ -99,9 +99,10 @@ export class SimHost {
     this.daemon?.process.kill();
   }
 
-  /** Power is lost: containers are gone, nobody is told. */
+  /** Power is lost: containers and what was not synced are gone, nobody is told. */
   cutPower(): void {
     this.nic.up = false;
+    this.disk.store.cutPower();
     for (const stream of [...this.nic.streams]) stream.vanish();
     this.kernel = this.#bootKernel();
     this.containers.clear();
