@@ -40,13 +40,13 @@ function* crowded(faults: readonly FaultKind[], shape = CROWDED): Iterable<Sched
   for (let seed = 1; seed <= SEEDS_MAX; seed++) yield randomSchedule({ ...wish, seed });
 }
 
-/** The last host loses power right after it has joined, and nobody can tell it anything when it is back. */
-function* cutOffAfterPowerCut(): Iterable<Schedule> {
+/** The last host's daemon dies right after it has joined, and nobody can tell it anything when it is back. */
+function* cutOffAfterCrash(): Iterable<Schedule> {
   const host = CROWDED.hosts - 1;
   const others = Array.from({ length: host }, (_, other) => other);
   const calm = randomSchedule({ ...CROWDED, seed: 1, durationMs: 20_000, faults: [] });
   const faults: readonly Schedule['steps'][number][] = [
-    { atMs: 1_500, action: { kind: 'cut-power', host } },
+    { atMs: 1_500, action: { kind: 'crash', host } },
     { atMs: 1_501, action: { kind: 'partition', groups: [others, [host]] } },
     { atMs: 2_500, action: { kind: 'launch', host } },
     { atMs: 14_000, action: { kind: 'heal' } },
@@ -94,7 +94,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a block is used before its gift is durable',
-    schedules: cutOffAfterPowerCut(),
+    schedules: cutOffAfterCrash(),
     says: anyOf(OUTSIDE, USED_TWICE),
     break: () => {
       neverWritten(Estate.prototype, 'adopt');
