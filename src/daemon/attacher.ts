@@ -269,8 +269,8 @@ export class Attacher {
 
   /** Of no other interface of this host either, whatever its network: the packet filter knows a MAC by itself. */
   #chooseMac(requested: Mac | null, network: AttachmentNetwork): Mac {
-    const entries = this.#ports.entries.all(); // also those whose claim is not published yet
-    const taken = (mac: Mac): boolean => network.macTaken(mac) || entries.some((entry) => entry.mac === mac);
+    const { entries } = this.#ports; // also those whose claim is not published yet
+    const taken = (mac: Mac): boolean => network.macTaken(mac) || entries.hasMac(mac);
     if (requested !== null) {
       if (taken(requested)) {
         throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network or host` });

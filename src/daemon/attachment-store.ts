@@ -48,6 +48,9 @@ export function attachmentKeyText({ network, containerId, ifname }: AttachmentKe
 export class AttachmentStore {
   readonly #store: Store;
   readonly #entries = new Map<string, AttachmentEntry>();
+  /** How many there are of a network; and the key of the one with a MAC, of which a host has one only. */
+  readonly #counts = new Map<Vni, number>();
+  readonly #byMac = new Map<Mac, string>();
 
   /** Throws FabricError-free assertions on damaged entries: the store is integrity-checked and only we write it. */
   constructor(store: Store) {
@@ -58,7 +61,7 @@ export class AttachmentStore {
         parseMac(entry.mac) !== null && attachmentKeyText(entry.key) === text,
         `attachment entry ${text} is whole`,
       );
-      this.#entries.set(text, entry);
+      this.#keep(text, entry);
     }
   }
 
@@ -76,9 +79,12 @@ export class AttachmentStore {
 
   /** How many are in that network. */
   countOf(network: Vni): number {
-    let count = 0;
-    for (const entry of this.#entries.values()) if (networkOfEntry(entry) === network) count++;
-    return count;
+    return this.#counts.get(network) ?? 0;
+  }
+
+  /** True when one has that MAC, whatever its network. */
+  hasMac(mac: Mac): boolean {
+    return this.#byMac.has(mac);
   }
 
   /**
@@ -89,14 +95,37 @@ export class AttachmentStore {
     const text = attachmentKeyText(entry.key);
     const bytes = new TextEncoder().encode(JSON.stringify(entry));
     this.#store.unsynced(() => this.#store.put(SPACE, text, bytes));
-    this.#entries.set(text, entry);
+    this.#keep(text, entry);
   }
 
   /** Likewise: an entry that a power cut brings back stands for nothing any more, and is freed at the next start. */
   deleteStep(key: AttachmentKey): void {
     const text = attachmentKeyText(key);
     this.#store.unsynced(() => this.#store.delete(SPACE, text));
+    this.#forget(text);
+  }
+
+  #keep(text: string, entry: AttachmentEntry): void {
+    // An entry that is written anew keeps its place in the order of all().
+    this.#uncount(text);
+    this.#entries.set(text, entry);
+    this.#byMac.set(entry.mac, text);
+    this.#counts.set(networkOfEntry(entry), this.countOf(networkOfEntry(entry)) + 1);
+  }
+
+  #forget(text: string): void {
+    this.#uncount(text);
     this.#entries.delete(text);
+  }
+
+  #uncount(text: string): void {
+    const entry = this.#entries.get(text);
+    if (entry === undefined) return;
+    const network = networkOfEntry(entry);
+    const left = this.countOf(network) - 1;
+    if (left > 0) this.#counts.set(network, left);
+    else this.#counts.delete(network);
+    if (this.#byMac.get(entry.mac) === text) this.#byMac.delete(entry.mac);
   }
 }
 

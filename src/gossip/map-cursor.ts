@@ -42,6 +42,16 @@ export class MapCursor {
     return !this.truncated;
   }
 
+  /** Where the entry begins in the map. */
+  get start(): number {
+    return this.#start;
+  }
+
+  /** Where the next one begins. */
+  get end(): number {
+    return this.#end;
+  }
+
   get valueBytes(): number {
     return this.#end - this.#valueStart;
   }

@@ -71,9 +71,14 @@ export function* entriesOf(packed: Uint8Array): Generator<PackedEntry> {
 
 /** A view into the map, or null when the key is absent or deleted. */
 export function lookUp(packed: Uint8Array, key: string): Uint8Array | null {
+  return entryAt(packed, key) ?? null;
+}
+
+/** The same, but undefined when the key is absent: null is a tombstone. */
+export function entryAt(packed: Uint8Array, key: string): Uint8Array | null | undefined {
   const entry = new MapCursor(packed);
   while (entry.next()) if (entry.hasKey(key)) return entry.value();
-  return null;
+  return undefined;
 }
 
 export function packEntry(writer: ByteWriter, key: string, version: number, value: Uint8Array | null): void {
@@ -95,10 +100,28 @@ export function deltaSince(packed: Uint8Array, version: number): Uint8Array {
 /** `base` with the entries of `delta` put over it, without the tombstones that `floor` has made superfluous. */
 export function applyDelta(base: Uint8Array, delta: Uint8Array, floor: number): Uint8Array {
   const writer = new ByteWriter(base.length + delta.length);
+  let copied = 0;
+  let end = 0;
+  // Neighbours in the base are copied together: mostly that is all before the one change, and all behind it.
+  const copy = (): void => {
+    writer.bytes(base.subarray(copied, end));
+    copied = end;
+  };
   walkBoth(base, delta, (old, fresh) => {
     const entry = fresh ?? old!;
-    if (!entry.deleted || entry.version > floor) writer.bytes(entry.bytes());
+    const stays = !entry.deleted || entry.version > floor;
+    if (stays && fresh === null) {
+      if (entry.start !== end) {
+        copy();
+        copied = entry.start;
+      }
+      end = entry.end;
+      return;
+    }
+    copy();
+    if (stays) writer.bytes(entry.bytes());
   });
+  copy();
   return writer.finish();
 }
 
@@ -120,6 +143,20 @@ export function tombstoneVersions(packed: Uint8Array): number[] {
   const entry = new MapCursor(packed);
   while (entry.next()) if (entry.deleted) versions.push(entry.version);
   return versions.sort((a, b) => a - b);
+}
+
+/** The keys of the tombstones up to `version`: those that a floor at `version` takes away. */
+export function tombstoneKeys(packed: Uint8Array, version: number): string[] {
+  const keys: string[] = [];
+  const entry = new MapCursor(packed);
+  while (entry.next()) if (entry.deleted && entry.version <= version) keys.push(entry.key());
+  return keys;
+}
+
+/** Walks a valid map in the order of its keys; `bytes` is the whole entry, a view. */
+export function* packedEntriesOf(packed: Uint8Array): Generator<{ readonly key: string; readonly bytes: Uint8Array }> {
+  const entry = new MapCursor(packed);
+  while (entry.next()) yield { key: entry.key(), bytes: entry.bytes() };
 }
 
 /** Both maps side by side in the order of keys; a key that one lacks is null there. The cursors are valid in the call. */

@@ -8,7 +8,8 @@ import { type AuthorState, isNewer, peerIdOf, signState, verifyState } from './a
 import type { AuthorTable } from './author-table.ts';
 import { type GossipLimits, PERSIST_BATCH_MAX } from './limits.ts';
 import type { HeadRef, StateItem } from './messages.ts';
-import { type Batch, nextVersion } from './own-map.ts';
+import { type Batch, FIRST_VERSION, nextVersion } from './own-map.ts';
+import { ownChange } from './own-rows.ts';
 import { applyDelta, EMPTY_MAP, inspectMap } from './packed-map.ts';
 import { StateStore } from './state-store.ts';
 
@@ -68,12 +69,13 @@ export class Replica {
   /** Our next version, durable; the version before it, or null when the batch changes nothing. */
   write(batch: Batch): { readonly previous: number } | null {
     const { self, crypto, clusterId, limits } = this.#options;
-    const current = this.own ?? { packed: EMPTY_MAP, version: 0, floor: 0 };
+    const current = this.own ?? FIRST_VERSION;
     const next = nextVersion(current, batch, limits);
     if (next === null) return null;
-    const unsigned = { ...next, author: self.peer, identityKey: self.identityKey };
+    const { delta, ...map } = next;
+    const unsigned = { ...map, author: self.peer, identityKey: self.identityKey };
     const state = signState(crypto, clusterId, (message) => self.sign(message), unsigned);
-    this.#storage.save(state);
+    this.#storage.saveOwn(state, ownChange(current, { delta, floor: map.floor }));
     this.table.set(state);
     return { previous: current.version };
   }
@@ -112,7 +114,7 @@ export class Replica {
     const totalBytes = this.table.bytes - (mine?.packed.length ?? 0) + packed.length;
     if (totalBytes > limits.totalBytesMax) return { kind: 'refused', reason: 'total-bytes-max' };
 
-    if (author === self.peer) this.#storage.save(state);
+    if (author === self.peer) this.#storage.replaceOwn(state);
     else this.#unsaved.add(author);
     this.table.set(state);
     return { kind: 'installed', state, before: mine };

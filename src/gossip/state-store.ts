@@ -1,6 +1,7 @@
 // What gossip keeps on disk. Our own state is written before it is sent, because a version that was seen by others must
-// never be used twice; what others wrote is kept lazily, so that a restart need not fetch everything again. The signatures
-// are checked at load: a damaged foreign state is dropped and fetched again, a damaged own state is reported, not replaced.
+// never be used twice, entry by entry (own-rows.ts); what others wrote is kept lazily and whole, so that a restart need not fetch
+// everything again. The signatures are checked at load: a damaged foreign state is dropped and fetched again, a damaged own
+// state is reported, not replaced.
 
 import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import type { Crypto, Log, Store } from '../base/capabilities.ts';
@@ -8,10 +9,12 @@ import { FabricError } from '../base/errors.ts';
 import { type ClusterId, type PeerId, parsePeerId } from '../base/ids.ts';
 import { type AuthorState, IDENTITY_KEY_BYTES, peerIdOf, SIGNATURE_BYTES, verifyState } from './author-state.ts';
 import type { GossipLimits } from './limits.ts';
+import { type OwnChange, OwnRows } from './own-rows.ts';
 import { inspectMap } from './packed-map.ts';
 
 const STATES_SPACE = 'gossip-states';
 const FORGOTTEN_SPACE = 'gossip-forgotten';
+const HEAD_BYTES = 8 + 8 + SIGNATURE_BYTES + IDENTITY_KEY_BYTES;
 
 export interface LoadedStates {
   readonly states: readonly AuthorState[];
@@ -30,15 +33,18 @@ export interface StateStoreOptions {
 
 export class StateStore {
   readonly #options: StateStoreOptions;
+  readonly #ownRows: OwnRows;
 
   constructor(options: StateStoreOptions) {
     this.#options = options;
+    this.#ownRows = new OwnRows(options.store);
   }
 
   /** Throws FabricError `state-damaged` when the state of `self` is there but unreadable. */
   load(self: PeerId): LoadedStates {
     const { store, log } = this.#options;
-    const states: AuthorState[] = [];
+    const own = this.#loadOwn(self);
+    const states: AuthorState[] = own === null ? [] : [own];
     let damaged = 0;
     for (const [key, value] of store.entries(STATES_SPACE)) {
       const state = this.#decode(key, value);
@@ -46,7 +52,6 @@ export class StateStore {
         states.push(state);
         continue;
       }
-      if (key === self) throw damagedOwnState();
       log.warn('stored state of a peer is damaged and will be fetched again', { peer: key });
       store.delete(STATES_SPACE, key);
       damaged++;
@@ -54,15 +59,25 @@ export class StateStore {
     return { states, forgotten: this.#loadForgotten(), damaged };
   }
 
-  /** Durable when it returns. */
-  save(state: AuthorState): void {
-    this.#options.store.put(STATES_SPACE, state.author, encode(state));
+  /** The next state of our own; durable when it returns. */
+  saveOwn(state: AuthorState, change: OwnChange): void {
+    this.#options.store.transaction(() => this.#ownRows.write(encodeHead(state), change));
   }
 
-  /** One transaction for all of them. */
+  /** A state of our own in place of whatever is stored; durable when it returns. */
+  replaceOwn(state: AuthorState): void {
+    this.#options.store.transaction(() => this.#ownRows.replace(encodeHead(state), state.packed));
+  }
+
+  /** Others' states, in one transaction. */
   saveAll(states: readonly AuthorState[]): void {
-    this.#options.store.transaction(() => {
-      for (const state of states) this.save(state);
+    const { store } = this.#options;
+    store.transaction(() => {
+      for (const state of states) {
+        const { packed } = state;
+        const value = new ByteWriter(packed.length + HEAD_BYTES).bytes(encodeHead(state)).bytes(packed).finish();
+        store.put(STATES_SPACE, state.author, value);
+      }
     });
   }
 
@@ -74,6 +89,23 @@ export class StateStore {
       if (instead !== undefined) store.delete(FORGOTTEN_SPACE, instead);
       store.put(FORGOTTEN_SPACE, author, new ByteWriter(8).u64(BigInt(version)).finish());
     });
+  }
+
+  #loadOwn(self: PeerId): AuthorState | null {
+    const { store } = this.#options;
+    const rows = this.#ownRows.read();
+    // Versions of the database before 2 have it whole, among the others.
+    const stored = rows ?? store.get(STATES_SPACE, self);
+    if (stored === undefined) return null;
+    const state = this.#decode(self, stored);
+    if (state === null) throw damagedOwnState();
+    if (rows === null) {
+      store.transaction(() => {
+        this.#ownRows.replace(encodeHead(state), state.packed);
+        store.delete(STATES_SPACE, self);
+      });
+    }
+    return state;
   }
 
   #loadForgotten(): Map<PeerId, number> {
@@ -103,14 +135,13 @@ export class StateStore {
   }
 }
 
-/** `version 8 | floor 8 | signature 64 | identity key 32 | packed` */
-function encode(state: AuthorState): Uint8Array {
-  return new ByteWriter(state.packed.length + 128)
+/** `version 8 | floor 8 | signature 64 | identity key 32`; the packed map follows. */
+function encodeHead(state: AuthorState): Uint8Array {
+  return new ByteWriter(HEAD_BYTES)
     .u64(BigInt(state.version))
     .u64(BigInt(state.floor))
     .bytes(state.signature)
     .bytes(state.identityKey)
-    .bytes(state.packed)
     .finish();
 }
 

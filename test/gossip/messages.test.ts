@@ -6,15 +6,14 @@ import { MemoryAuthorTable } from '../../src/gossip/author-table.ts';
 import { GOSSIP_LIMITS } from '../../src/gossip/limits.ts';
 import { decodeMessage, type GossipMessage } from '../../src/gossip/messages.ts';
 import { Outbox } from '../../src/gossip/outbox.ts';
-import { nextVersion } from '../../src/gossip/own-map.ts';
-import { EMPTY_MAP } from '../../src/gossip/packed-map.ts';
+import { FIRST_VERSION, nextVersion } from '../../src/gossip/own-map.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { CLUSTER, identity } from './gossip-sim.ts';
 
 function stateOf(number: number, records: Record<string, string>, from?: AuthorState): AuthorState {
   const { peer, identityKey, sign } = identity(number);
   const batch = new Map(Object.entries(records).map(([key, value]) => [key, utf8(value)]));
-  const next = nextVersion(from ?? { packed: EMPTY_MAP, version: 0, floor: 0 }, batch, GOSSIP_LIMITS)!;
+  const { delta: _, ...next } = nextVersion(from ?? FIRST_VERSION, batch, GOSSIP_LIMITS)!;
   return signState(nodeCrypto, CLUSTER, sign, { ...next, author: peer, identityKey });
 }
 

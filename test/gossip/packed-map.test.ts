@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteWriter, utf8 } from '../../src/base/bytes.ts';
 import { GOSSIP_LIMITS } from '../../src/gossip/limits.ts';
-import { type MapVersion, nextVersion } from '../../src/gossip/own-map.ts';
+import { FIRST_VERSION, type MapVersion, nextVersion } from '../../src/gossip/own-map.ts';
 import {
   applyDelta,
   changesBetween,
@@ -59,7 +59,7 @@ describe('inspectMap', () => {
 });
 
 test('a batch that changes nothing makes no version', () => {
-  const state = nextVersion({ packed: EMPTY_MAP, version: 0, floor: 0 }, new Map([['a', utf8('1')]]), LIMITS)!;
+  const state = nextVersion(FIRST_VERSION, new Map([['a', utf8('1')]]), LIMITS)!;
   expect(nextVersion(state, new Map([['a', utf8('1')]]), LIMITS)).toBeNull();
   expect(nextVersion(state, new Map([['b', null]]), LIMITS)).toBeNull();
 });
@@ -69,7 +69,7 @@ test.each<[string, string, Uint8Array]>([
   ['a key that is no ASCII', 'é', utf8('x')],
   ['a value too long', 'a', new Uint8Array(GOSSIP_LIMITS.valueBytesMax + 1)],
 ])('%s is refused as a limit', (_name, key, value) => {
-  expect(() => nextVersion({ packed: EMPTY_MAP, version: 0, floor: 0 }, new Map([[key, value]]), LIMITS)).toThrow(
+  expect(() => nextVersion(FIRST_VERSION, new Map([[key, value]]), LIMITS)).toThrow(
     expect.objectContaining({ code: 'limit' }),
   );
 });
@@ -77,16 +77,14 @@ test.each<[string, string, Uint8Array]>([
 test('more records than one host may publish are refused as a limit', () => {
   const batch = new Map(Array.from({ length: 5 }, (_, i) => [`k${i}`, utf8('x')] as const));
   const limits = { ...LIMITS, entriesMax: 4 };
-  expect(() => nextVersion({ packed: EMPTY_MAP, version: 0, floor: 0 }, batch, limits)).toThrow(
-    expect.objectContaining({ code: 'limit' }),
-  );
+  expect(() => nextVersion(FIRST_VERSION, batch, limits)).toThrow(expect.objectContaining({ code: 'limit' }));
 });
 
 test('random histories: every delta above the floor leads to the same bytes, and a plain Map is the oracle', () => {
   for (let seed = 1; seed <= 8; seed++) {
     const random = new SeededRandom(seed);
     const oracle = new Map<string, string>();
-    const history: MapVersion[] = [{ packed: EMPTY_MAP, version: 0, floor: 0 }];
+    const history: MapVersion[] = [FIRST_VERSION];
     for (let step = 0; step < 45; step++) {
       const batch = new Map<string, Uint8Array | null>();
       for (let i = 0; i <= random.below(3); i++) {
@@ -101,6 +99,8 @@ test('random histories: every delta above the floor leads to the same bytes, and
       if (next === null) continue;
       expect(next.version).toBe(current.version + 1);
       expect(next.floor).toBeGreaterThanOrEqual(current.floor);
+      expect(inspectMap(next.packed, { ...LIMITS, ...next })).toEqual(next.shape);
+      expect(applyDelta(current.packed, next.delta, next.floor)).toEqual(next.packed);
       expect(next.shape.tombstones).toBeLessThanOrEqual(Math.max(LIMITS.tombstonesMin, next.shape.live));
       const live = [...entriesOf(next.packed)].filter((entry) => entry.value !== null);
       expect(live.map(({ key, value }) => [key, new TextDecoder().decode(value!)])).toEqual(

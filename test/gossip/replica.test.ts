@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { utf8 } from '../../src/base/bytes.ts';
-import type { ClusterId, PeerId } from '../../src/base/ids.ts';
+import { ByteWriter, utf8 } from '../../src/base/bytes.ts';
+import type { ClusterId } from '../../src/base/ids.ts';
 import { type AuthorState, signState } from '../../src/gossip/author-state.ts';
 import { MemoryAuthorTable } from '../../src/gossip/author-table.ts';
 import { GOSSIP_LIMITS, type GossipLimits } from '../../src/gossip/limits.ts';
 import { decodeMessage, openMessage, type StateItem, writeState } from '../../src/gossip/messages.ts';
-import { nextVersion } from '../../src/gossip/own-map.ts';
-import { EMPTY_MAP } from '../../src/gossip/packed-map.ts';
+import { FIRST_VERSION, nextVersion } from '../../src/gossip/own-map.ts';
 import { Replica } from '../../src/gossip/replica.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
+import { SeededRandom } from '../fakes/seeded-random.ts';
 import { CLUSTER, identity } from './gossip-sim.ts';
 
 const US = identity(0);
@@ -35,9 +35,9 @@ function state(
   how: { from?: AuthorState; author?: number; signer?: number; cluster?: ClusterId; version?: number } = {},
 ): AuthorState {
   const author = identity(how.author ?? 1);
-  const base = how.from ?? { packed: EMPTY_MAP, version: (how.version ?? 1) - 1, floor: 0 };
+  const base = how.from ?? { ...FIRST_VERSION, version: (how.version ?? 1) - 1 };
   const batch = new Map(Object.entries(records).map(([key, value]) => [key, value === null ? null : utf8(value)]));
-  const next = nextVersion(base, batch, { ...GOSSIP_LIMITS, tombstonesMin: 1 })!;
+  const { delta: _, ...next } = nextVersion(base, batch, { ...GOSSIP_LIMITS, tombstonesMin: 1 })!;
   const { sign } = identity(how.signer ?? how.author ?? 1);
   const unsigned = { ...next, author: author.peer, identityKey: author.identityKey };
   return signState(nodeCrypto, how.cluster ?? CLUSTER, sign, unsigned);
@@ -160,24 +160,138 @@ describe('the store', () => {
     ours.offer(item(FIRST));
     ours.offer(item(state({ a: '1' }, { author: 2 })));
     ours.saveSome();
-    damage(store, THEM.peer);
+    damage(store, { space: 'gossip-states', key: THEM.peer, at: 115 });
     const again = replica({}, store);
     expect(again.damagedAtStart).toBe(1);
     expect(again.table.size).toBe(1);
     expect(store.get('gossip-states', THEM.peer)).toBeUndefined();
   });
+});
 
-  test.each([0, 8, 20, 90, 130])('our own state damaged at byte %i is an error, never replaced', (at) => {
+describe('our own state in the store', () => {
+  test.each([
+    ['gossip-own-head', 'head', 0],
+    ['gossip-own-head', 'head', 8],
+    ['gossip-own-head', 'head', 20],
+    ['gossip-own-head', 'head', 90],
+    ['gossip-own', 'mine', 2],
+    ['gossip-own', 'mine', 20],
+  ])('damaged in %s/%s at byte %i is an error, never replaced', (space, key, at) => {
     const store = new MemoryStore();
     replica({}, store).write(new Map([['mine', utf8('a longer record of ours')]]));
-    damage(store, US.peer, at);
+    damage(store, { space, key, at });
+    expect(() => replica({}, store)).toThrow(expect.objectContaining({ code: 'state-damaged' }));
+    expect(store.get('gossip-own-head', 'head')).toBeDefined();
+  });
+
+  test('without one of its entries is an error', () => {
+    const store = new MemoryStore();
+    replica({}, store).write(new Map(['a', 'b'].map((key) => [key, utf8('1')])));
+    store.delete('gossip-own', 'b');
+    expect(() => replica({}, store)).toThrow(expect.objectContaining({ code: 'state-damaged' }));
+  });
+
+  test('one change writes two rows, with ten records and with a thousand', () => {
+    const store = new CountingStore();
+    const ours = replica({}, store);
+    for (const count of [10, 1_000]) {
+      ours.write(new Map(Array.from({ length: count }, (_, n) => [`record/${n}`, utf8(`of ${count}`)])));
+      store.rows = 0;
+      store.bytes = 0;
+      ours.write(new Map([['record/5', utf8('changed')]]));
+      expect(store.rows).toBe(2);
+      expect(store.bytes).toBeLessThan(200);
+    }
+  });
+
+  test('deleting for ever writes three rows a deletion on average, and keeps no more tombstones than records', () => {
+    const store = new CountingStore();
+    const ours = replica({}, store);
+    const records = 100;
+    ours.write(new Map(Array.from({ length: records }, (_, n) => [`stays/${n}`, utf8('1')])));
+    store.rows = 0;
+    const deletions = 300;
+    for (let n = 0; n < deletions; n++) {
+      ours.write(new Map([[`goes/${n}`, utf8('1')]]));
+      ours.write(new Map([[`goes/${n}`, null]]));
+    }
+    expect(store.rows - 2 * deletions).toBeLessThanOrEqual(3 * deletions);
+    expect(store.entries('gossip-own').length).toBeLessThanOrEqual(2 * records + 2);
+  });
+
+  test('after any changes a restart finds the state that was there, killed or cut off', () => {
+    const random = new SeededRandom(24);
+    let store = new MemoryStore();
+    let ours = replica({ tombstonesMin: 3 }, store);
+    for (let step = 0; step < 120; step++) {
+      const changes = Array.from({ length: 1 + random.below(3) }, () => {
+        const value = random.below(3) === 0 ? null : utf8(`${random.below(4)}`);
+        return [`key${random.below(20)}`, value] as const;
+      });
+      ours.write(new Map(changes));
+      if (random.below(4) !== 0) continue;
+      store.cutPower();
+      store = new MemoryStore(store.snapshot());
+      const again = replica({ tombstonesMin: 3 }, store);
+      expect(again.own).toEqual(ours.own);
+      ours = again;
+    }
+    expect(ours.own?.floor).toBeGreaterThan(0);
+  });
+
+  test('a newer one that a neighbour has takes the place of all rows', () => {
+    const store = new MemoryStore();
+    replica({}, store).write(new Map([['old', utf8('1')]]));
+    const newer = state({ a: '1' }, { from: state({ b: '1' }, { author: 0 }), author: 0 });
+    expect(replica({}, store).offer(item(newer)).kind).toBe('installed');
+    expect(replica({}, new MemoryStore(store.snapshot())).own?.packed).toEqual(newer.packed);
+  });
+
+  test('as versions of the database before 2 have it, in one piece, is read and kept in rows from then on', () => {
+    const store = new MemoryStore();
+    const whole = state({ a: '1', b: '2' }, { author: 0 });
+    store.put('gossip-states', US.peer, wholeState(whole));
+    const ours = replica({}, store);
+    expect(ours.own).toEqual(whole);
+    expect(store.get('gossip-states', US.peer)).toBeUndefined();
+    ours.write(new Map([['c', utf8('3')]]));
+    expect(replica({}, new MemoryStore(store.snapshot())).own).toEqual(ours.own);
+  });
+
+  test('damaged in one piece is an error, never replaced', () => {
+    const store = new MemoryStore();
+    store.put('gossip-states', US.peer, wholeState(state({ a: '1' }, { author: 0 })));
+    damage(store, { space: 'gossip-states', key: US.peer, at: 20 });
     expect(() => replica({}, store)).toThrow(expect.objectContaining({ code: 'state-damaged' }));
     expect(store.get('gossip-states', US.peer)).toBeDefined();
   });
 });
 
-function damage(store: MemoryStore, peer: PeerId, at = 115): void {
-  const value = store.get('gossip-states', peer)!;
+/** Counts what is written. */
+class CountingStore extends MemoryStore {
+  rows = 0;
+  bytes = 0;
+
+  override put(space: string, key: string, value: Uint8Array): void {
+    this.rows++;
+    this.bytes += value.length;
+    super.put(space, key, value);
+  }
+
+  override delete(space: string, key: string): void {
+    this.rows++;
+    super.delete(space, key);
+  }
+}
+
+/** A state of one's own as version 1 of the database keeps it. */
+function wholeState({ version, floor, signature, identityKey, packed }: AuthorState): Uint8Array {
+  const writer = new ByteWriter().u64(BigInt(version)).u64(BigInt(floor));
+  return writer.bytes(signature).bytes(identityKey).bytes(packed).finish();
+}
+
+function damage(store: MemoryStore, { space, key, at }: { space: string; key: string; at: number }): void {
+  const value = store.get(space, key)!;
   value[at]! ^= 0x40;
-  store.put('gossip-states', peer, value);
+  store.put(space, key, value);
 }

@@ -6,7 +6,6 @@
 import { type Cidr, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { Vni } from '../../base/ids.ts';
 import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig, Removal } from '../host-network.ts';
 import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
 import type { Nfnetlink } from '../netlink/nfnetlink.ts';
@@ -15,6 +14,7 @@ import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
 import { type ContainerView, lookInside, quietIpv6, setUpContainerSide } from './container-side.ts';
 import { DEPARTED, type InterfaceReaper, isDeparted } from './interface-reaper.ts';
+import type { KnownPorts } from './known-ports.ts';
 import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
 import {
   explainUnsupported,
@@ -40,16 +40,6 @@ export interface PortView {
   readonly link: Link;
   readonly fdb: readonly FdbEntry[];
   readonly routes: readonly Route[];
-}
-
-/** A container port, from before it is made until it departs. */
-export interface KnownPort {
-  readonly network: Vni;
-  readonly port: PortIdentity;
-  /** Of its interface; null until that is made. */
-  index: number | null;
-  /** Its interface stands. */
-  live: boolean;
 }
 
 export interface ContainerPortsOptions {
@@ -205,7 +195,7 @@ export class ContainerPorts {
   /** The same for all live ports of a network; true for each that differed. One whose interface vanished lives no more. */
   async repairAll(
     { config, bridge }: Overlay,
-    ports: Iterable<KnownPort>,
+    ports: KnownPorts,
     links: ReadonlyMap<string, Link>,
   ): Promise<readonly boolean[]> {
     const [fdb, routes] = await Promise.all([
@@ -213,11 +203,11 @@ export class ContainerPorts {
       this.#netlink.listRoutes({ index: bridge.index }),
     ]);
     const changes: boolean[] = [];
-    for (const entry of [...ports].filter(({ network, live }) => live && network === config.network)) {
-      const link = links.get(entry.port.hostIfname);
+    for (const { port } of ports.live().filter(({ network }) => network === config.network)) {
+      const link = links.get(port.hostIfname);
       // Reported once; the daemon says what becomes of it.
-      if (link === undefined) entry.live = false;
-      changes.push(link === undefined || (await this.repair(config, bridge, entry.port, { link, fdb, routes })));
+      if (link === undefined) ports.update(port.hostIfname, { live: false });
+      changes.push(link === undefined || (await this.repair(config, bridge, port, { link, fdb, routes })));
     }
     return changes;
   }

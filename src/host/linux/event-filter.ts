@@ -3,11 +3,11 @@
 // A wrong "yes" costs a look that finds nothing; a wrong "no" leaves damage until the next look.
 
 import { addressBits, type Cidr, formatIp } from '../../base/address.ts';
-import type { Mac, Vni } from '../../base/ids.ts';
+import type { Mac } from '../../base/ids.ts';
 import type { HostAccess } from '../host-network.ts';
 import type { Link, NetlinkEvent } from '../netlink/objects.ts';
-import type { PortIdentity } from './anti-spoof.ts';
 import { mayBeUplink } from './forwarding-plan.ts';
+import type { LivePorts } from './known-ports.ts';
 import { sameBlock } from './overlay-bridge.ts';
 import type { Overlay } from './overlays.ts';
 
@@ -19,8 +19,6 @@ export interface ExpectedObjects {
   /** Interfaces of others that were there. */
   readonly foreign: readonly Link[];
 }
-
-type LivePorts = readonly { readonly network: Vni; readonly port: PortIdentity }[];
 
 export class EventFilter {
   #expected: ExpectedObjects | null = null;
@@ -67,7 +65,7 @@ export class EventFilter {
   }
 
   #isRelevantLink(link: Link, deleted: boolean, ports: LivePorts, { overlays }: ExpectedObjects): boolean {
-    const port = ports.find((candidate) => candidate.port.hostIfname === link.name);
+    const port = ports.named(link.name);
     const owner = overlays.find((overlay) => overlay.config.network === port?.network || isNamedIn(overlay, link.name));
     if (owner === undefined) {
       const isNew = !deleted && !this.#foreign.has(link.index);
@@ -86,7 +84,7 @@ export class EventFilter {
   }
 
   #isOurMac(mac: Mac, ports: LivePorts, { access }: ExpectedObjects): boolean {
-    return mac === access?.mac || this.#paths.has(mac) || ports.some(({ port }) => port.mac === mac);
+    return mac === access?.mac || this.#paths.has(mac) || ports.hasMac(mac);
   }
 }
 
@@ -94,11 +92,7 @@ export class EventFilter {
 function isOurRoute(dst: Cidr, ports: LivePorts, { overlays }: ExpectedObjects): boolean {
   const ranges = overlays.flatMap(({ config: { range, range6 } }) => (range6 === null ? [range] : [range, range6]));
   if (ranges.some((range) => sameBlock(dst, range))) return true;
-  return dst.prefix === addressBits(dst.family) && ports.some(({ port }) => port.ips.includes(textOf(dst)));
-}
-
-function textOf({ family, base }: Cidr): string {
-  return formatIp({ family, value: base });
+  return dst.prefix === addressBits(dst.family) && ports.hasIp(formatIp({ family: dst.family, value: dst.base }));
 }
 
 /** True for interfaces that the network has beside its containers' ports. */

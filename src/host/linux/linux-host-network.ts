@@ -25,12 +25,13 @@ import type { Link } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { type AntiSpoofElement, elementChanges, ownedMac, type PortIdentity, portElements } from './anti-spoof.ts';
 import { ChangeWatch, eventsHeard } from './change-watch.ts';
-import { ContainerPorts, isContainerPort, type KnownPort } from './container-ports.ts';
+import { ContainerPorts, isContainerPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
 import { EventFilter } from './event-filter.ts';
 import { openingsFor } from './foreign-accepts.ts';
 import { Forwarding, requireIpv6 } from './forwarding.ts';
 import { InterfaceReaper, isDeparted } from './interface-reaper.ts';
+import { KnownPorts } from './known-ports.ts';
 import { LoopGuard } from './loop-guard.ts';
 import { networkInterfaces } from './names.ts';
 import { JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
@@ -61,8 +62,7 @@ export class LinuxHostNetwork implements HostNetwork {
   readonly #events = new EventFilter();
   readonly #loops: LoopGuard;
   readonly #overlays = new Overlays(this.#netlink);
-  /** By host interface. Bounded by the 1023 ports of each bridge. */
-  readonly #ports = new Map<string, KnownPort>();
+  readonly #ports = new KnownPorts();
   #access: HostAccess | null = null;
   #datapathPort: DatapathPortKind | null = null;
   #vxlan: VxlanPlan | null = null;
@@ -176,24 +176,26 @@ export class LinuxHostNetwork implements HostNetwork {
   }> {
     const { network } = config;
     const overlay = this.#overlayOf(network);
-    const entry: KnownPort = { network, port: identityOf(config), index: null, live: false };
+    const port = identityOf(config);
     if (this.#ports.has(config.hostIfname)) {
       throw new FabricError('interface-exists', { what: `the interface ${config.hostIfname} is in use` });
     }
-    this.#ports.set(config.hostIfname, entry);
+    this.#ports.set({ network, port, index: null, live: false });
     try {
       const { host, routes } = await this.#containers.add(overlay.config, overlay.bridge, config);
       assert(host.mac !== null, 'a veth has a MAC');
-      entry.index = host.index;
+      const { index } = host;
+      this.#ports.update(config.hostIfname, { index });
       void eventsHeard().then(() => {
-        entry.live = true;
+        // Another one may have its name by now.
+        if (this.#ports.get(config.hostIfname)?.index === index) this.#ports.update(config.hostIfname, { live: true });
       });
       return { hostMac: host.mac, bridgeMac: overlay.config.gatewayMac, routes };
     } catch (error) {
       this.#ports.delete(config.hostIfname);
       // A rewrite of the packet filter may have brought the elements back after the port had taken them away.
       await this.#settled();
-      await this.#containers.forget(entry.port);
+      await this.#containers.forget(port);
       throw error;
     }
   }
@@ -204,7 +206,7 @@ export class LinuxHostNetwork implements HostNetwork {
     const { config: network, bridge } = this.#overlayOf(config.network);
     // Before the kernel has them, so that a repair meanwhile knows them too.
     const index = this.#ports.get(config.hostIfname)?.index ?? null;
-    this.#ports.set(config.hostIfname, { network: config.network, port: identityOf(config), index, live: true });
+    this.#ports.set({ network: config.network, port: identityOf(config), index, live: true });
     return { routes: await this.#containers.address(network, bridge, config) };
   }
 
@@ -266,7 +268,7 @@ export class LinuxHostNetwork implements HostNetwork {
     const { config, bridge } = this.#overlayOf(port.network);
     const identity = identityOf(port);
     const index = await this.#containers.adopt(config, bridge, identity);
-    this.#ports.set(port.hostIfname, { network: port.network, port: identity, index, live: true });
+    this.#ports.set({ network: port.network, port: identity, index, live: true });
   }
 
   async watch(changed: () => void): Promise<void> {
@@ -275,7 +277,7 @@ export class LinuxHostNetwork implements HostNetwork {
       log: this.#log,
       isRelevant: (event) => {
         this.#loops.hear(event);
-        return this.#events.isRelevant(event, this.#livePorts());
+        return this.#events.isRelevant(event, this.#ports);
       },
       isOurSocket: (portId) => portId === this.#nfnetlink.portId || this.#filter.isOfOurPrograms(portId),
       look: async () => {
@@ -340,9 +342,9 @@ export class LinuxHostNetwork implements HostNetwork {
       guard: forwarding.guard,
       foreignBridges: foreign.filter(({ kind }) => kind === 'bridge').map(({ name }) => name),
       vxlan: this.#vxlan,
-      elements: this.#elements([...this.#ports.values()]),
+      elements: this.#elements(this.#ports.all()),
     };
-    const changes = [await this.#filter.ensure(rules, this.#elements(this.#livePorts()))];
+    const changes = [await this.#filter.ensure(rules, this.#elements(this.#ports.live()))];
     changes.push(await this.#overlays.ensureBridges());
     this.#events.expect({ overlays: this.#overlays.standing, access: this.#access, foreign });
     changes.push(await this.#ensurePorts(), await forwarding.enable());
@@ -380,14 +382,10 @@ export class LinuxHostNetwork implements HostNetwork {
     const links = await this.#netlink.listLinks({ kind: 'veth' });
     const byName = new Map(links.map((link) => [link.name, link]));
     for (const overlay of this.#overlays.standing)
-      changes.push(...(await this.#containers.repairAll(overlay, this.#ports.values(), byName)));
+      changes.push(...(await this.#containers.repairAll(overlay, this.#ports, byName)));
     const changed = changes.includes(true);
     if (changed) this.#log.info('put back what others changed in the host network');
     return changed;
-  }
-
-  #livePorts(): readonly KnownPort[] {
-    return [...this.#ports.values()].filter(({ live }) => live);
   }
 
   #elements(ports: readonly { readonly port: PortIdentity }[]): readonly AntiSpoofElement[] {
@@ -401,7 +399,7 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   #vxlanPlace(): VxlanPlace {
-    const macs = [...this.#ports.values()].map(({ port }) => port.mac);
+    const macs = this.#ports.all().map(({ port }) => port.mac);
     const localMacs = new Set(this.#access === null ? macs : [...macs, this.#access.mac]);
     return { ...this.#configured(), localMacs };
   }

@@ -3,6 +3,7 @@ import { parseCidr, parseIp } from '../../../src/base/address.ts';
 import { DEFAULT_VNI, type Mac } from '../../../src/base/ids.ts';
 import type { OverlayNetworkConfig } from '../../../src/host/host-network.ts';
 import { EventFilter } from '../../../src/host/linux/event-filter.ts';
+import { KnownPorts } from '../../../src/host/linux/known-ports.ts';
 import { networkInterfaces } from '../../../src/host/linux/names.ts';
 import { type Link, type NetlinkEvent, ROUTE_PROTOCOL } from '../../../src/host/netlink/objects.ts';
 import { linkNamed as link } from './links.ts';
@@ -79,7 +80,9 @@ const ROWS: readonly (readonly [string, NetlinkEvent, boolean])[] = [
   ['events were lost', { kind: 'overrun' }, true],
 ];
 
-const PORTS = [{ network: DEFAULT_VNI, port: { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] } }];
+const PORT = { hostIfname: 'fbc1', mac: CONTAINER_MAC, ips: ['10.32.0.5'] };
+const PORTS = new KnownPorts();
+PORTS.set({ network: DEFAULT_VNI, port: PORT, index: 20, live: true });
 const CONFIG: OverlayNetworkConfig = {
   network: DEFAULT_VNI,
   internal: false,
@@ -135,6 +138,6 @@ it('looks at the ports of each network in its own bridge', () => {
     foreign: [ETH0],
   });
   const port = (master: number) => linkEvent(link(41, 'fabn7p', { kind: 'tun', master, mtu: 1418 }));
-  expect(filter.isRelevant(port(40), [])).toBe(false);
-  expect(filter.isRelevant(port(BRIDGE.index), [])).toBe(true);
+  expect(filter.isRelevant(port(40), new KnownPorts())).toBe(false);
+  expect(filter.isRelevant(port(BRIDGE.index), new KnownPorts())).toBe(true);
 });

@@ -6,8 +6,7 @@ import { type BootId, type ClusterId, DEFAULT_VNI, type GiftId, type Mac, type P
 import { VERSION } from '../../../src/daemon/version.ts';
 import { type AuthorState, peerIdOf, signState } from '../../../src/gossip/author-state.ts';
 import { GOSSIP_LIMITS } from '../../../src/gossip/limits.ts';
-import { nextVersion } from '../../../src/gossip/own-map.ts';
-import { EMPTY_MAP } from '../../../src/gossip/packed-map.ts';
+import { FIRST_VERSION, nextVersion } from '../../../src/gossip/own-map.ts';
 import {
   attachmentKey,
   encodeAttachment,
@@ -77,6 +76,6 @@ export function firstState(identity: MeshIdentity, index: number, containers: nu
       encodeAttachment({ network: DEFAULT_VNI, mac, ips, sequence: 0, name: `web-${container}`, kind: 'container' }),
     );
   }
-  const version = nextVersion({ packed: EMPTY_MAP, version: 0, floor: 0 }, batch, GOSSIP_LIMITS)!;
+  const { delta: _, ...version } = nextVersion(FIRST_VERSION, batch, GOSSIP_LIMITS)!;
   return signState(quickCrypto, CLUSTER, sign, { ...version, author: peer, identityKey });
 }
