@@ -229,6 +229,15 @@ Napi::Value forbidCoreDumpsHere(const Napi::CallbackInfo& info) {
   return done.ok() ? info.Env().Undefined() : raise(info.Env(), done.error());
 }
 
+Napi::Value sendUnixDatagramTo(const Napi::CallbackInfo& info) {
+  return PromiseWork<Done>::start(
+      info.Env(),
+      [address = textAt(info, 0), payload = textAt(info, 1), timeout = std::chrono::milliseconds(intAt(info, 2))] {
+        return sendUnixDatagram(address, payload, timeout);
+      },
+      undefined);
+}
+
 Napi::Value boottimeNow(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), boottimeMs()); }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -246,6 +255,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("limitTcpSegments", Napi::Function::New<limitTcpSegmentsOf>(env));
   exports.Set("tryLockFile", Napi::Function::New<tryLockFileOf>(env));
   exports.Set("forbidCoreDumps", Napi::Function::New<forbidCoreDumpsHere>(env));
+  exports.Set("sendUnixDatagram", Napi::Function::New<sendUnixDatagramTo>(env));
   exports.Set("boottimeMs", Napi::Function::New<boottimeNow>(env));
   return exports;
 }

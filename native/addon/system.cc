@@ -9,9 +9,13 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "namespace.h"
@@ -92,6 +96,29 @@ Result<bool> tryLockFile(int fd) {
 
 Result<Done> forbidCoreDumps() {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return lastError("prctl");
+  return Done{};
+}
+
+Result<Done> sendUnixDatagram(const std::string& address, const std::string& payload,
+                              std::chrono::milliseconds timeout) {
+  sockaddr_un there{};
+  there.sun_family = AF_UNIX;
+  // A path needs room for its final zero; a name in the abstract space is as long as the address says.
+  if (address.size() < 2 || address.size() >= sizeof there.sun_path) return SystemError{EINVAL, "sendto"};
+  std::ranges::copy(address, there.sun_path);
+  const bool is_abstract = address.front() == '@';
+  if (is_abstract) there.sun_path[0] = '\0';
+  const std::size_t length = offsetof(sockaddr_un, sun_path) + address.size() + (is_abstract ? 0 : 1);
+
+  UniqueFd sender(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!sender) return lastError("socket");
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
+  const std::chrono::microseconds rest = timeout - seconds;
+  const timeval limit{seconds.count(), static_cast<suseconds_t>(rest.count())};
+  if (setsockopt(sender.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0) return lastError("setsockopt");
+  const ssize_t sent = sendto(sender.get(), payload.data(), payload.size(), MSG_NOSIGNAL,
+                              reinterpret_cast<const sockaddr*>(&there), static_cast<socklen_t>(length));
+  if (sent < 0) return lastError("sendto");
   return Done{};
 }
 

@@ -1,8 +1,10 @@
-// Single system calls that Node does not offer: sysctls and offloads inside a namespace, credentials, segment sizes, locks, the boot clock.
+// Single system calls that Node does not offer: sysctls and offloads inside a namespace, credentials, segment sizes, locks, datagrams
+// to unix sockets, the boot clock.
 #pragma once
 
 #include <sys/socket.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -37,6 +39,11 @@ Result<Done> limitTcpSegments(int fd, int bytes);
 /** False when another open file description holds the lock. */
 Result<bool> tryLockFile(int fd);
 Result<Done> forbidCoreDumps();
+/**
+ * One datagram to the unix socket at `address`, a path or, behind an @, a name in the abstract space (unix(7)). Waits for at most
+ * `timeout` where the receiver's queue is full.
+ */
+Result<Done> sendUnixDatagram(const std::string& address, const std::string& payload, std::chrono::milliseconds timeout);
 double boottimeMs();
 
 }  // namespace fabric

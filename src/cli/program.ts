@@ -14,7 +14,7 @@ import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { networkCreate, networkInspect, networkList, networkRemove } from './commands/network.ts';
 import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
-import { setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
+import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
 import { status } from './commands/status.ts';
 import type { Shell } from './completion.ts';
 
@@ -78,6 +78,7 @@ export function buildProgram(): Command {
     .option('--dns-order <order>', 'rotate (default): each container of a name in turn, or nearest: those nearby first')
     .option('--docker', 'be a network plugin of Docker (see docs/docker.md)')
     .option('--no-docker', 'no longer be one (the default)')
+    .option('--setup-cni', "what 'fabric setup cni' does, as soon as containers can be attached")
     .option('--http <addr:port|off>', 'metrics, health, status and events for reading (default 127.0.0.1:6784)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
@@ -173,8 +174,8 @@ export function buildProgram(): Command {
 
   const setup = program.command('setup').description('let other programs of this host use fabric');
   verb(setup, 'cni', 'install the CNI plugin and a configuration for container runtimes')
-    .option('--conf-dir <dir>', 'where runtimes read CNI configurations', '/etc/cni/net.d')
-    .option('--bin-dir <dir>', 'where they find CNI plugins', '/opt/cni/bin')
+    .option('--conf-dir <dir>', 'where runtimes read CNI configurations', CNI_CONF_DIR)
+    .option('--bin-dir <dir>', 'where they find CNI plugins', CNI_BIN_DIR)
     .option('--remove', 'take both away')
     .action(setupCni);
   verb(setup, 'systemd', 'install a systemd unit; it starts nothing by itself')

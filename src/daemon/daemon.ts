@@ -3,7 +3,6 @@
 // there. Order at start: lock and state, kernel check, local API, listen, member, network.
 
 import { hostname } from 'node:os';
-import { formatCidr, parseCidr } from '../base/address.ts';
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
@@ -69,6 +68,8 @@ export interface DaemonCapabilities {
   readonly stateDir: StateDir;
   /** Features of the machine that a test takes away. */
   readonly without: readonly SimulatedLack[];
+  /** Called once, when the end begins, whoever wants it. */
+  readonly ending: () => void;
 }
 
 /**
@@ -178,7 +179,8 @@ export class Daemon {
   async stop(end: DaemonEnd = 'stopped'): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    const { host, stateDir, log } = this.#caps;
+    const { host, stateDir, log, ending } = this.#caps;
+    ending();
     let failure: unknown = null;
     const step = async (work: () => unknown): Promise<void> => {
       try {
@@ -222,6 +224,11 @@ export class Daemon {
 
   get clusterId(): string | null {
     return this.#token?.clusterId ?? null;
+  }
+
+  /** What others see of this host at a glance. */
+  get glance(): Pick<Watchtower, 'health' | 'unreadiness'> {
+    return this.#tower;
   }
 
   status(): Status {
@@ -432,8 +439,4 @@ export class Daemon {
     }
     setImmediate(() => void this.stop('reset').catch(this.#fail));
   }
-}
-
-export function describeRanges({ range, range6 }: Pick<Genesis, 'range' | 'range6'>): string {
-  return [range, range6].flatMap((text) => (text === null ? [] : [formatCidr(parseCidr(text)!)])).join(' and ');
 }

@@ -7,6 +7,7 @@ import { type LogLevel, type LogSink, openConsoleSink, PinoLog } from '../host/l
 import { forbidCoreDumps } from '../host/native.ts';
 import { nodeCrypto } from '../host/node-crypto.ts';
 import { nodeRandom } from '../host/node-random.ts';
+import { takeNotifySocket } from '../host/notify-socket.ts';
 import { RotatingFile } from '../host/rotating-file.ts';
 import { StateDir } from '../host/state-dir.ts';
 import { SystemClock } from '../host/system-clock.ts';
@@ -14,26 +15,31 @@ import { systemTimers } from '../host/system-timers.ts';
 import { Daemon } from './daemon.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { openHostNetwork } from './open-host-network.ts';
+import { ServiceReport, whenReady } from './service-report.ts';
 import { parseSimulatedLacks, TEST_WITHOUT_VARIABLE } from './simulated-lacks.ts';
 
-/** Runs until the daemon is stopped; rejects with the FabricError that ended it. */
-export async function runDaemon(options: LaunchOptions): Promise<void> {
+/**
+ * Runs until the daemon is stopped; rejects with the FabricError that ended it. `attachable` is called once, as soon as a container
+ * could be attached.
+ */
+export async function runDaemon(options: LaunchOptions, attachable: () => void): Promise<void> {
   const ready = readyDescriptor();
   try {
-    await run(options, ready);
+    await run(options, ready, attachable);
   } catch (error) {
     ready?.fail(error);
     throw error;
   }
 }
 
-async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promise<void> {
+async function run(options: LaunchOptions, ready: ReadyDescriptor | null, attachable: () => void): Promise<void> {
   forbidCoreDumps();
   const clock = new SystemClock();
   const stateDir = StateDir.open({ path: options.stateDir, crypto: nodeCrypto });
   const sink: LogSink =
     ready === null ? await openConsoleSink() : new RotatingFile({ path: `${stateDir.path}/fabric.log` });
   const log = new PinoLog({ clock, sink, level: options.logLevel as LogLevel });
+  const notifySocket = takeNotifySocket(process.env);
   const host = await openHostNetwork(stateDir.path, log);
   await host.preflight();
   const daemon = new Daemon(options, {
@@ -45,6 +51,20 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null): Promi
     host,
     stateDir,
     without: parseSimulatedLacks(process.env[TEST_WITHOUT_VARIABLE]),
+    ending: () => {
+      endWaiting();
+      report?.stopping();
+    },
+  });
+  const { glance } = daemon;
+  const report = notifySocket && new ServiceReport({ ...notifySocket, timers: systemTimers, log, glance });
+  report?.start();
+  const endWaiting = whenReady({ timers: systemTimers, glance }, () => {
+    try {
+      attachable();
+    } catch (error) {
+      log.error('set-up failed', { reason: (error as Error).message });
+    }
   });
   // Ctrl-C means all of fabric; a service manager's SIGTERM comes before an upgrade, too: frames go on flowing.
   const stop = (signal: NodeJS.Signals): void => {

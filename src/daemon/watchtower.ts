@@ -67,7 +67,7 @@ export class Watchtower implements Observations {
         status,
         journal: this.journal,
         metrics: () => metrics.text(),
-        unreadiness: () => this.#unreadiness(),
+        unreadiness: () => this.unreadiness(),
       }),
       holderOf: ({ ip, port }) => describePortHolder(ip, port, ['TCP']),
       timers,
@@ -86,6 +86,13 @@ export class Watchtower implements Observations {
     const { member, mesh, docker, clock } = this.#ports;
     const uptimeMs = clock.monotonicMs() - this.#startedMs;
     return this.#judge.judge({ member: member(), mesh: mesh(), http: this.http(), docker: docker(), uptimeMs });
+  }
+
+  /** Why no container can be attached now, in words; null when one can. */
+  unreadiness(): string | null {
+    const member = this.#ports.member();
+    if (member === null) return 'this host has not joined its cluster yet';
+    return member.readiness()?.reason ?? null;
   }
 
   http(): HttpFacts {
@@ -107,12 +114,6 @@ export class Watchtower implements Observations {
 
   caughtUp(ms: number): void {
     this.#metrics?.caughtUp(ms);
-  }
-
-  #unreadiness(): string | null {
-    const member = this.#ports.member();
-    if (member === null) return 'this host has not joined its cluster yet';
-    return member.attachments.readiness()?.reason ?? null;
   }
 
   async #gather(): Promise<MetricFacts> {

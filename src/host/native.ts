@@ -1,5 +1,5 @@
 // What Node lacks of Linux, through the addon in native/addon: netlink sockets and sysctls inside a network namespace,
-// namespace handles, peer credentials, offloads, segment sizes, file locks, CLOCK_BOOTTIME. Namespaces are entered by a short-lived native
+// namespace handles, peer credentials, offloads, segment sizes, file locks, unix datagrams, CLOCK_BOOTTIME. Namespaces are entered by a short-lived native
 // thread only: no thread of Node ever changes its own. The addon is loaded at the first call, so that importing is free.
 
 import { existsSync } from 'node:fs';
@@ -219,6 +219,15 @@ export function forbidCoreDumps(): void {
   addon().forbidCoreDumps();
 }
 
+/**
+ * One datagram to the unix socket at `address`: a path, or behind an @ a name in the abstract space (unix(7)). Rejects with
+ * ErrnoException: ENOENT or ECONNREFUSED without a receiver, EAGAIN when its queue is full for `timeoutMs`, EINVAL when the address
+ * is too long. Runs on libuv's pool.
+ */
+export async function sendUnixDatagram(address: string, payload: string, timeoutMs: number): Promise<void> {
+  await addon().sendUnixDatagram(address, payload, timeoutMs);
+}
+
 /** The path of a file of the native build. Throws FabricError `internal` when it was not built. */
 export function nativeFile(name: string): string {
   let folder = dirname(fileURLToPath(import.meta.url));
@@ -270,6 +279,7 @@ interface Addon {
   limitTcpSegments(fd: number, bytes: number): void;
   tryLockFile(fd: number): boolean;
   forbidCoreDumps(): void;
+  sendUnixDatagram(address: string, payload: string, timeoutMs: number): Promise<void>;
 }
 
 /** ETHTOOL_GTXCSUM and the like, from linux/ethtool.h. */

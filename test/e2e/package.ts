@@ -4,12 +4,19 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
+import type { Status } from '../../src/daemon/status-types.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
-import { exec } from '../lab/exec.ts';
+import { eventually, exec } from '../lab/exec.ts';
 import { Lab } from '../lab/lab.ts';
+import { ServiceManager } from '../lab/service-manager.ts';
 
 /** No npm, no compiler and no Node, only what Debian has in its base system and fabric's dependencies. */
 const BARE = ['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'];
+const NO_SYSTEMD = existsSync('/usr/bin/systemd-analyze')
+  ? false
+  : 'systemd is not installed: FABRIC_SETUP=full npm run setup';
+/** Of `systemd-analyze security`, in tenths: what may change interfaces and enter namespaces can't be harmless. */
+const EXPOSURE_MAX = 43;
 
 test('fabric as a package', async (t) => {
   const lab = await Lab.create();
@@ -45,17 +52,9 @@ test('fabric as a package', async (t) => {
   const fabric = (args: readonly string[], mayFail = false) => {
     return host.run([...BARE, '/opt/fabric/bin/fabric', ...args], { mayFail, timeoutMs: 60_000 });
   };
-  await t.test('it runs with its own Node and its own engine', async (t) => {
-    t.match((await fabric(['--version'])).stdout, /^fabric \d/, 'the command starts');
-    await fabric(['launch', '--detach']);
-    const pid = await host.daemonPid();
-    t.equal((await host.run(['readlink', `/proc/${pid}/exe`])).stdout, '/opt/fabric/lib/node\n', 'its own Node');
-    const { datapath } = JSON.parse((await fabric(['status', '--json'])).stdout) as { datapath: { name: string } };
-    t.equal(datapath.name, 'engine', 'its own engine');
-  });
-
+  const units = join(lab.directory, 'units');
   await t.test('fabric setup systemd', async (t) => {
-    const units = join(lab.directory, 'units');
+    t.match((await fabric(['--version'])).stdout, /^fabric \d/, 'the command starts');
     t.match((await fabric(['setup', 'systemd', '--unit-dir', units])).stdout, /fabric\.service: installed\n/, 'a unit');
     const unit = readFileSync(join(units, 'fabric.service'), 'utf8');
     const command = '/opt/fabric/lib/node /opt/fabric/dist/src/cli/main.js launch';
@@ -66,8 +65,38 @@ test('fabric as a package', async (t) => {
     );
     t.match(unit, '\nKillMode=process\n', 'the engine survives a restart');
     t.match(unit, '\nConditionPathExists=/var/lib/fabric/identity.json\n', 'a boot founds no cluster');
+  });
+
+  await t.test('systemd understands the unit', { skip: NO_SYSTEMD }, async (t) => {
+    const path = join(units, 'fabric.service');
+    const verified = await host.run(['systemd-analyze', 'verify', '--man=no', '--recursive-errors=no', path]);
+    t.equal(verified.stderr, '', 'and has nothing to say against it');
+    const review = ['systemd-analyze', 'security', '--offline=yes', '--no-pager', `--threshold=${EXPOSURE_MAX}`, path];
+    const { status, stdout } = await host.run(review, { mayFail: true });
+    t.equal(status, 0, stdout.trim().split('\n').at(-1) ?? 'it says a score');
+  });
+
+  await t.test('it runs as the unit says, with its own Node and its own engine', async (t) => {
+    const unit = readFileSync(join(units, 'fabric.service'), 'utf8');
+    const manager = await ServiceManager.start(lab, host);
+    const first = manager.run(unit);
+    await eventually('it is ready', () => manager.has('READY=1'), { timeoutMs: 20_000 });
+    t.match((await host.run(['readlink', `/proc/${await host.daemonPid()}/exe`])).stdout, '/opt/fabric/lib/node\n');
+    await eventually('it says how it is', () => manager.has('STATUS=healthy'));
+    await eventually('and that it lives', () => manager.has('WATCHDOG=1'));
+    const status = JSON.parse((await fabric(['status', '--json'])).stdout) as Status;
+    t.equal(status.datapath.name, 'engine', 'its own engine');
+    t.same(status.datapath.lacks, [], 'which lacks nothing with the capabilities of the unit');
+    const engine = (await host.run(['pidof', 'fabric-engine'])).stdout;
+
+    manager.forget();
+    await first.stop();
+    t.ok(manager.has('STOPPING=1'), 'it says that it stops');
+    manager.run(unit);
+    await eventually('its next start is ready', () => manager.has('READY=1'), { timeoutMs: 20_000 });
+    t.equal((await host.run(['pidof', 'fabric-engine'])).stdout, engine, 'a restart leaves the engine');
     await fabric(['setup', 'systemd', '--unit-dir', units, '--remove']);
-    t.same(readdirSync(units), [], 'and it goes again');
+    t.same(readdirSync(units), [], 'and the unit goes again');
   });
 
   await t.test('R7 fabric setup cni', async (t) => {

@@ -15,6 +15,7 @@ import {
   openNetlinkSocket,
   peerCredentials,
   readSysctl,
+  sendUnixDatagram,
   tryLockFile,
   writeSysctl,
 } from '../../src/host/native.ts';
@@ -35,6 +36,14 @@ describe.skipIf(!built)('the native addon', () => {
     own.close();
     own.close();
     expect(() => own.fd).toThrow(/invariant/);
+  });
+
+  test('says why a unix datagram reached nobody', async () => {
+    const send = (address: string) => sendUnixDatagram(address, 'READY=1', 100);
+    await expect(send(join(folder, 'nobody'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(send(`@${folder}/nobody`)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(send('/')).rejects.toMatchObject({ code: 'EINVAL' });
+    await expect(send(`/${'x'.repeat(107)}`)).rejects.toMatchObject({ code: 'EINVAL' });
   });
 
   test('limits the segments of TCP, and says when it cannot', async () => {

@@ -10,11 +10,13 @@ import { nodeCrypto } from '../../host/node-crypto.ts';
 import { launchDetached } from '../detach.ts';
 import { usageError } from '../exit.ts';
 import { firstLineOf } from '../first-line.ts';
+import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni } from './setup.ts';
 
 interface Flags extends LaunchFlags {
   readonly token?: string;
   readonly tokenFile?: string;
   readonly detach?: boolean;
+  readonly setupCni?: boolean;
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
@@ -37,7 +39,11 @@ export async function launch(flags: Flags): Promise<void> {
   }
   if (flags.detach === true) return launchDetached({ argv, token, options });
   const { runDaemon } = await import('../../daemon/main.ts');
-  await runDaemon(options);
+  await runDaemon(options, flags.setupCni === true ? installCni : () => undefined);
+}
+
+function installCni(): void {
+  setupCni({ confDir: CNI_CONF_DIR, binDir: CNI_BIN_DIR });
 }
 
 /** From the flag, a file, standard input or the environment; the environment is cleared so that no child inherits it. */

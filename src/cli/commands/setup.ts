@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { FabricError } from '../../base/errors.ts';
 import { DaemonClient } from '../client.ts';
 import { installFile, removeFile } from '../install-file.ts';
+import { unitText } from '../systemd-unit.ts';
 
 interface Removable {
   readonly remove?: boolean;
@@ -16,6 +17,9 @@ interface Removable {
 
 /** Of the checkout or the package: what lies where is the same in both. */
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
+/** Where runtimes look by default. */
+export const CNI_CONF_DIR = '/etc/cni/net.d';
+export const CNI_BIN_DIR = '/opt/cni/bin';
 const CONFLIST_NAME = '10-fabric.conflist';
 const UNIT_NAME = 'fabric.service';
 /** Where systemd says that it runs (sd_booted(3)). */
@@ -66,7 +70,11 @@ export function setupSystemd({
   const unit = join(unitDir, UNIT_NAME);
   const isOurs = (text: string): boolean => text.includes('Description=fabric overlay network');
   if (remove) report(unit, removeFile(unit, isOurs));
-  else report(unit, installFile(unit, { content: unitText({ stateDir, runDir }), mode: 0o644, isOurs }));
+  else {
+    const command = [process.execPath, join(ROOT, 'dist/src/cli/main.js')];
+    const content = unitText({ command, stateDir, runDir });
+    report(unit, installFile(unit, { content, mode: 0o644, isOurs }));
+  }
   if (existsSync(SYSTEMD_RUNS)) reloadSystemd();
   if (!remove) say('once this host is a member of its cluster:\n    systemctl enable --now fabric');
 }
@@ -76,44 +84,6 @@ function conflistText(hasPortmap: boolean): string {
   const portmap = { type: 'portmap', capabilities: { portMappings: true } };
   const list = { cniVersion: '1.0.0', name: 'fabric', plugins: hasPortmap ? [fabric, portmap] : [fabric] };
   return `${JSON.stringify(list, null, 2)}\n`;
-}
-
-/** What each line is for stands in docs/operations.md. */
-function unitText({ stateDir, runDir }: { readonly stateDir: string; readonly runDir: string }): string {
-  const command = [
-    process.execPath,
-    join(ROOT, 'dist/src/cli/main.js'),
-    'launch',
-    '--state-dir',
-    stateDir,
-    '--run-dir',
-    runDir,
-  ];
-  const socket = join(runDir, 'fabric.sock');
-  return `[Unit]
-Description=fabric overlay network
-After=network-online.target
-Wants=network-online.target
-Before=docker.service containerd.service crio.service kubelet.service
-ConditionPathExists=${join(stateDir, 'identity.json')}
-
-[Service]
-Type=exec
-ExecStart=${command.map(quote).join(' ')}
-ExecStartPost=-/usr/bin/timeout 10 /bin/sh -c 'until [ -S ${socket} ]; do sleep 0.05; done'
-KillMode=process
-Restart=on-failure
-RestartSec=1
-
-[Install]
-WantedBy=multi-user.target
-`;
-}
-
-/** A word of a unit's command line (systemd.syntax(7)): specifiers begin with a percent sign. */
-function quote(word: string): string {
-  const escaped = word.replaceAll('%', '%%').replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('$', '$$$$');
-  return /^[\w@%+=:,./-]+$/.test(escaped) ? escaped : `"${escaped}"`;
 }
 
 function reloadSystemd(): void {

@@ -1,0 +1,121 @@
+// What a service manager hears, and when, by a clock that the test moves.
+
+import { describe, expect, test } from 'vitest';
+import { ServiceReport, whenReady } from '../../src/daemon/service-report.ts';
+import type { Problem } from '../../src/daemon/status-types.ts';
+import { ManualTimers } from '../fakes/manual-timers.ts';
+import { RecordingLog } from '../fakes/recording-log.ts';
+
+const PROBLEM: Problem = { code: 'tunnel-failed', what: 'no tunnel to two', why: 'no answer', fix: 'x' };
+const WATCHDOG_MS = 400;
+
+function makeWorld({ watchdogMs = null as number | null } = {}) {
+  const timers = new ManualTimers();
+  const world = {
+    timers,
+    log: new RecordingLog(),
+    said: [] as string[],
+    unreadiness: 'joining' as string | null,
+    problems: [] as Problem[],
+    deaf: false,
+  };
+  const glance = {
+    health: () => ({ ok: world.problems.length === 0, problems: world.problems, notices: [] }),
+    unreadiness: () => world.unreadiness,
+  };
+  const tell = async (lines: Readonly<Record<string, string>>): Promise<void> => {
+    if (world.deaf) throw new Error('ECONNREFUSED');
+    world.said.push(
+      Object.entries(lines)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' '),
+    );
+  };
+  const report = new ServiceReport({ timers, log: world.log, glance, watchdogMs, tell });
+  /** Lets so much time pass; what was said meanwhile. */
+  const after = async (ms: number): Promise<readonly string[]> => {
+    timers.advance(ms);
+    for (let turn = 0; turn < 100; turn++) await Promise.resolve();
+    return world.said.splice(0);
+  };
+  return { world, glance, report, after };
+}
+
+describe('the report to a service manager', () => {
+  test('READY comes once, within 100 ms of the first readiness', async () => {
+    const { world, report, after } = makeWorld();
+    report.start();
+    expect(await after(5_000)).toEqual(['STATUS=not ready: joining']);
+    world.unreadiness = null;
+    expect(await after(100)).toEqual(['READY=1 STATUS=healthy']);
+    world.unreadiness = 'the datapath does not work';
+    expect(await after(5_000)).toEqual(['STATUS=not ready: the datapath does not work']);
+    world.unreadiness = null;
+    expect(await after(5_000)).toEqual(['STATUS=healthy']);
+  });
+
+  test('the status is said when it changes, with the first problem', async () => {
+    const { world, report, after } = makeWorld();
+    world.unreadiness = null;
+    report.start();
+    await after(0);
+    expect(await after(60_000)).toEqual([]);
+    world.problems = [PROBLEM];
+    expect(await after(60_000)).toEqual(['STATUS=NOT HEALTHY: no tunnel to two: no answer']);
+  });
+
+  test('signs of life come twice in the time of a watchdog, once it is ready', async () => {
+    const { world, report, after } = makeWorld({ watchdogMs: WATCHDOG_MS });
+    report.start();
+    expect(await after(WATCHDOG_MS)).toEqual(['STATUS=not ready: joining']);
+    world.unreadiness = null;
+    expect(await after(100)).toEqual(['READY=1 STATUS=healthy WATCHDOG=1']);
+    expect(await after(2 * WATCHDOG_MS)).toEqual(['WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1']);
+  });
+
+  test('after STOPPING nothing more is said', async () => {
+    const { report, after } = makeWorld({ watchdogMs: WATCHDOG_MS });
+    report.start();
+    await after(0);
+    report.stopping();
+    expect(await after(60_000)).toEqual(['STOPPING=1 STATUS=stopping']);
+  });
+
+  test('a manager that does not listen is logged, and heard again when it does', async () => {
+    const { world, report, after } = makeWorld();
+    world.deaf = true;
+    report.start();
+    await after(0);
+    expect(JSON.stringify(world.log)).toContain('ECONNREFUSED');
+    world.deaf = false;
+    world.unreadiness = null;
+    expect(await after(100)).toEqual(['READY=1 STATUS=healthy']);
+  });
+});
+
+describe('what waits for readiness', () => {
+  test('happens once, as soon as a container can be attached', () => {
+    const { world, glance } = makeWorld();
+    let times = 0;
+    whenReady({ timers: world.timers, glance }, () => times++);
+    world.timers.advance(5_000);
+    expect(times).toBe(0);
+    world.unreadiness = null;
+    world.timers.advance(100);
+    expect(times).toBe(1);
+    world.timers.advance(5_000);
+    expect(times).toBe(1);
+    expect(world.timers.pending).toBe(0);
+  });
+
+  test('does not happen any more once nobody waits', () => {
+    const { world, glance } = makeWorld();
+    let times = 0;
+    const cancel = whenReady({ timers: world.timers, glance }, () => times++);
+    world.timers.advance(1_000);
+    cancel();
+    world.unreadiness = null;
+    world.timers.advance(1_000);
+    expect(times).toBe(0);
+  });
+});
