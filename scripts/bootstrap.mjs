@@ -57,6 +57,7 @@ const PACKAGES_FULL = [
   'libclang-rt-dev',
   'prometheus',
   'chromium',
+  'systemd',
 ];
 
 export const isRoot = process.getuid?.() === 0;

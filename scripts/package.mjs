@@ -86,7 +86,7 @@ function makeTree(stage) {
   copyFiles(join(root, 'dist/src'), join(tree, 'dist/src'), /\.js$/);
   copyFiles(join(root, 'dist/ui'), join(tree, 'dist/ui'), /\.js$/);
   copyFiles(join(root, 'ui'), join(tree, 'ui'), /\.(html|css)$/);
-  copyFiles(join(root, 'deploy'), join(tree, 'deploy'), /\.(yml|json)$/);
+  copyFiles(join(root, 'deploy'), join(tree, 'deploy'), /\.(ya?ml|json|txt)$/);
   copyFiles(join(root, 'docs'), join(tree, 'docs'), /\.(md|json|jpg)$/, /^results$/);
   for (const folder of run('npm', ['ls', '--omit=dev', '--all', '--parseable']).trim().split('\n').slice(1)) {
     copyFiles(folder, join(tree, relative(root, folder)), RUNTIME_FILE, NOT_RUNTIME);

@@ -1,6 +1,7 @@
 // The unit's text, where it depends on where fabric lies. That systemd understands it, and that fabric works within it, shows
 // test/e2e/package.ts.
 
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { unitText } from '../../src/cli/systemd-unit.ts';
 
@@ -35,4 +36,10 @@ test('what the daemon writes is writable, and what V8 and sysctls need is not fo
   for (const name of ['MemoryDenyWriteExecute', 'ProtectKernelTunables', 'PrivateMounts', 'MountFlags']) {
     expect(unit.has(name)).toBe(false);
   }
+});
+
+test('docs/operations.md shows the unit of a package', () => {
+  const text = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const shown = /```ini\n([\s\S]*?)```/.exec(text)?.[1];
+  expect(shown).toBe(unitText({ command: PACKAGE, stateDir: '/var/lib/fabric', runDir: '/run/fabric' }));
 });

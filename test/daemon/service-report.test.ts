@@ -33,63 +33,63 @@ function makeWorld({ watchdogMs = null as number | null } = {}) {
   };
   const report = new ServiceReport({ timers, log: world.log, glance, watchdogMs, tell });
   /** Lets so much time pass; what was said meanwhile. */
-  const after = async (ms: number): Promise<readonly string[]> => {
+  const elapse = async (ms: number): Promise<readonly string[]> => {
     timers.advance(ms);
     for (let turn = 0; turn < 100; turn++) await Promise.resolve();
     return world.said.splice(0);
   };
-  return { world, glance, report, after };
+  return { world, glance, report, elapse };
 }
 
 describe('the report to a service manager', () => {
   test('READY comes once, within 100 ms of the first readiness', async () => {
-    const { world, report, after } = makeWorld();
+    const { world, report, elapse } = makeWorld();
     report.start();
-    expect(await after(5_000)).toEqual(['STATUS=not ready: joining']);
+    expect(await elapse(5_000)).toEqual(['STATUS=not ready: joining']);
     world.unreadiness = null;
-    expect(await after(100)).toEqual(['READY=1 STATUS=healthy']);
+    expect(await elapse(100)).toEqual(['READY=1 STATUS=healthy']);
     world.unreadiness = 'the datapath does not work';
-    expect(await after(5_000)).toEqual(['STATUS=not ready: the datapath does not work']);
+    expect(await elapse(5_000)).toEqual(['STATUS=not ready: the datapath does not work']);
     world.unreadiness = null;
-    expect(await after(5_000)).toEqual(['STATUS=healthy']);
+    expect(await elapse(5_000)).toEqual(['STATUS=healthy']);
   });
 
   test('the status is said when it changes, with the first problem', async () => {
-    const { world, report, after } = makeWorld();
+    const { world, report, elapse } = makeWorld();
     world.unreadiness = null;
     report.start();
-    await after(0);
-    expect(await after(60_000)).toEqual([]);
+    await elapse(0);
+    expect(await elapse(60_000)).toEqual([]);
     world.problems = [PROBLEM];
-    expect(await after(60_000)).toEqual(['STATUS=NOT HEALTHY: no tunnel to two: no answer']);
+    expect(await elapse(60_000)).toEqual(['STATUS=NOT HEALTHY: no tunnel to two: no answer']);
   });
 
   test('signs of life come twice in the time of a watchdog, once it is ready', async () => {
-    const { world, report, after } = makeWorld({ watchdogMs: WATCHDOG_MS });
+    const { world, report, elapse } = makeWorld({ watchdogMs: WATCHDOG_MS });
     report.start();
-    expect(await after(WATCHDOG_MS)).toEqual(['STATUS=not ready: joining']);
+    expect(await elapse(WATCHDOG_MS)).toEqual(['STATUS=not ready: joining']);
     world.unreadiness = null;
-    expect(await after(100)).toEqual(['READY=1 STATUS=healthy WATCHDOG=1']);
-    expect(await after(2 * WATCHDOG_MS)).toEqual(['WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1']);
+    expect(await elapse(100)).toEqual(['READY=1 STATUS=healthy WATCHDOG=1']);
+    expect(await elapse(2 * WATCHDOG_MS)).toEqual(['WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1', 'WATCHDOG=1']);
   });
 
   test('after STOPPING nothing more is said', async () => {
-    const { report, after } = makeWorld({ watchdogMs: WATCHDOG_MS });
+    const { report, elapse } = makeWorld({ watchdogMs: WATCHDOG_MS });
     report.start();
-    await after(0);
+    await elapse(0);
     report.stopping();
-    expect(await after(60_000)).toEqual(['STOPPING=1 STATUS=stopping']);
+    expect(await elapse(60_000)).toEqual(['STOPPING=1 STATUS=stopping']);
   });
 
   test('a manager that does not listen is logged, and heard again when it does', async () => {
-    const { world, report, after } = makeWorld();
+    const { world, report, elapse } = makeWorld();
     world.deaf = true;
     report.start();
-    await after(0);
+    await elapse(0);
     expect(JSON.stringify(world.log)).toContain('ECONNREFUSED');
     world.deaf = false;
     world.unreadiness = null;
-    expect(await after(100)).toEqual(['READY=1 STATUS=healthy']);
+    expect(await elapse(100)).toEqual(['READY=1 STATUS=healthy']);
   });
 });
 

@@ -7,8 +7,8 @@ import { type Test, test } from 'tap';
 import type { Status } from '../../src/daemon/status-types.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
 import { eventually, exec } from '../lab/exec.ts';
+import { FakeSystemd } from '../lab/fake-systemd.ts';
 import { Lab } from '../lab/lab.ts';
-import { ServiceManager } from '../lab/service-manager.ts';
 
 /** No npm, no compiler and no Node, only what Debian has in its base system and fabric's dependencies. */
 const BARE = ['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'];
@@ -78,23 +78,32 @@ test('fabric as a package', async (t) => {
 
   await t.test('it runs as the unit says, with its own Node and its own engine', async (t) => {
     const unit = readFileSync(join(units, 'fabric.service'), 'utf8');
-    const manager = await ServiceManager.start(lab, host);
-    const first = manager.run(unit);
-    await eventually('it is ready', () => manager.has('READY=1'), { timeoutMs: 20_000 });
-    t.match((await host.run(['readlink', `/proc/${await host.daemonPid()}/exe`])).stdout, '/opt/fabric/lib/node\n');
-    await eventually('it says how it is', () => manager.has('STATUS=healthy'));
-    await eventually('and that it lives', () => manager.has('WATCHDOG=1'));
+    const systemd = await FakeSystemd.start(lab, host);
+    const first = systemd.run(unit);
+    await eventually('it is ready', () => systemd.has('READY=1'), { timeoutMs: 20_000 });
+    t.match(
+      (await host.run(['readlink', `/proc/${await host.daemonPid()}/exe`])).stdout,
+      '/opt/fabric/lib/node\n',
+      'its own Node',
+    );
+    await eventually('it says how it is', () => systemd.has('STATUS=healthy'));
+    await eventually('and that it lives', () => systemd.has('WATCHDOG=1'));
     const status = JSON.parse((await fabric(['status', '--json'])).stdout) as Status;
     t.equal(status.datapath.name, 'engine', 'its own engine');
     t.same(status.datapath.lacks, [], 'which lacks nothing with the capabilities of the unit');
     const engine = (await host.run(['pidof', 'fabric-engine'])).stdout;
 
-    manager.forget();
+    systemd.forget();
     await first.stop();
-    t.ok(manager.has('STOPPING=1'), 'it says that it stops');
-    manager.run(unit);
-    await eventually('its next start is ready', () => manager.has('READY=1'), { timeoutMs: 20_000 });
+    t.ok(systemd.has('STOPPING=1'), 'it says that it stops');
+    systemd.run(unit, ['--setup-cni']);
+    await eventually('its next start is ready', () => systemd.has('READY=1'), { timeoutMs: 20_000 });
     t.equal((await host.run(['pidof', 'fabric-engine'])).stdout, engine, 'a restart leaves the engine');
+    const conflist = ['test', '-f', '/etc/cni/net.d/10-fabric.conflist'];
+    await eventually('the configuration for runtimes is there', async () => {
+      return (await host.run(conflist, { mayFail: true })).status === 0;
+    });
+    await fabric(['setup', 'cni', '--remove']);
     await fabric(['setup', 'systemd', '--unit-dir', units, '--remove']);
     t.same(readdirSync(units), [], 'and the unit goes again');
   });

@@ -6,10 +6,10 @@ import { end, eventually } from './exec.ts';
 import type { LabHost } from './host.ts';
 import type { Lab } from './lab.ts';
 
-const SOCKET = 'fabric-service-manager';
+const SOCKET = 'fabric-fake-systemd';
 const WATCHDOG_USEC = 500_000;
 
-export class ServiceManager {
+export class FakeSystemd {
   readonly #lab: Lab;
   readonly #host: LabHost;
   #said = '';
@@ -20,27 +20,28 @@ export class ServiceManager {
   }
 
   /** It listens when this resolves. */
-  static async start(lab: Lab, host: LabHost): Promise<ServiceManager> {
-    const manager = new ServiceManager(lab, host);
+  static async start(lab: Lab, host: LabHost): Promise<FakeSystemd> {
+    const systemd = new FakeSystemd(lab, host);
     // Node has no unix datagram sockets.
     const listener = lab.spawn([...host.enter(), 'socat', '-u', `ABSTRACT-RECV:${SOCKET}`, 'STDOUT']);
     listener.stdout!.on('data', (chunk: Buffer) => {
-      manager.#said += chunk.toString('utf8');
+      systemd.#said += chunk.toString('utf8');
     });
     await eventually('socat listens', async () => {
       return (await host.run(['ss', '-Hxl'])).stdout.includes(`@${SOCKET}`);
     });
-    return manager;
+    return systemd;
   }
 
-  /** Starts what the text of a unit describes. `stop` is SIGTERM to the main process alone (KillMode=process). */
-  run(unit: string): { stop(): Promise<void> } {
+  /** Starts what the text of a unit describes, with `more` arguments. `stop` is SIGTERM to the main process alone (KillMode=process). */
+  run(unit: string, more: readonly string[] = []): { stop(): Promise<void> } {
     const child = this.#lab.spawn([
       ...this.#host.enter(),
       ...['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'],
       ...[`NOTIFY_SOCKET=@${SOCKET}`, `WATCHDOG_USEC=${WATCHDOG_USEC}`],
       ...['setpriv', '--no-new-privs', `--bounding-set=${boundingSet(unit)}`],
       ...setting(unit, 'ExecStart').split(' '),
+      ...more,
     ]);
     return { stop: () => this.#stop(child) };
   }
