@@ -7,19 +7,16 @@ import type { LabContainer } from '../lab/container.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
-import { ProbePair, type Silence, silenceOf } from '../lab/probe.ts';
+import { inWords, ProbePair, silenceOf, unnoticedMs } from '../lab/probe.ts';
 import type { ProbeReport } from '../lab/probe-agent.ts';
 import { TcpStream } from '../lab/tcp-stream.ts';
 
 const LONG = process.env.FABRIC_LONG === 'engine-lifetime';
 const ROUNDS = LONG ? 20 : 3;
 const ROUNDS_OF_REST = LONG ? 20 : 1;
-/** How long the network may be silent when the daemon goes, the engine goes, or both. */
-const DAEMON_SILENCE_MAX_MS = 20;
+/** How long the network may be silent when the engine goes, or both. */
 const ENGINE_SILENCE_MAX_MS = 1_000;
 const BOTH_SILENCE_MAX_MS = 3_000;
-/** Where starting a daemon anywhere on the machine costs its frames more than that: so many times as much. */
-const DISTURBANCE_FACTOR = 3;
 /** A receiver's suspicion time and more: hosts without daemon must not be called dead while frames flow. */
 const ABSENCE_MS = LONG ? 20_000 : 6_500;
 /** WireGuard's REJECT_AFTER_TIME. */
@@ -62,9 +59,6 @@ async function frames(host: LabHost): Promise<number> {
   return (tunnel?.txFrames ?? 0) + (tunnel?.rxFrames ?? 0);
 }
 
-const inWords = ({ lost, medianMs, longestMs }: Silence): string =>
-  `silence of ${medianMs.toFixed(1)} ms in the median, ${longestMs.toFixed(1)} ms at most, ${lost} packets lost`;
-
 const describe = ({ received, lost, silenceMs, latestMs }: ProbeReport): string =>
   `${received} received, ${lost} lost, silence ${silenceMs.toFixed(1)} ms, latest ${latestMs.toFixed(1)} ms`;
 
@@ -92,8 +86,7 @@ async function relaunchesUnnoticed(
     reports.TERM.push(await probes.during(() => relaunch(a, 'TERM', 1)));
   }
   const disturbance = silenceOf(reports.bystander);
-  const isBusy = disturbance.longestMs > DAEMON_SILENCE_MAX_MS;
-  const limitMs = isBusy ? disturbance.longestMs * DISTURBANCE_FACTOR : DAEMON_SILENCE_MAX_MS;
+  const limitMs = unnoticedMs(disturbance);
   t.comment(`${when}, another daemon is launched: ${inWords(disturbance)}`);
   for (const signal of ['KILL', 'TERM'] as const) {
     const silence = silenceOf(reports[signal]);

@@ -67,6 +67,21 @@ export function silenceOf(reports: readonly ProbeReport[]): Silence {
   };
 }
 
+/** A network that lost nothing is as good as this between two datagrams. */
+const UNNOTICED_MS = 20;
+/** Where starting a daemon anywhere on the machine costs its frames more than that: so many times as much. */
+const DISTURBANCE_FACTOR = 3;
+
+/** How long a silence counts as none, on a machine where what has nothing to do with the probes makes them as late as `disturbance`. */
+export function unnoticedMs(disturbance: Silence): number {
+  const { longestMs } = disturbance;
+  return longestMs > UNNOTICED_MS ? longestMs * DISTURBANCE_FACTOR : UNNOTICED_MS;
+}
+
+export function inWords({ lost, medianMs, longestMs }: Silence): string {
+  return `silence of ${medianMs.toFixed(1)} ms in the median, ${longestMs.toFixed(1)} ms at most, ${lost} packets lost`;
+}
+
 /** Probes both ways between two containers. */
 export class ProbePair {
   readonly #probes: readonly Probe[];
