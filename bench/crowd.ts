@@ -13,7 +13,6 @@ import { SystemClock } from '../src/host/system-clock.ts';
 import type { SessionKeys } from '../src/router/datapath.ts';
 import { ETHERNET_BYTES } from '../src/router/frame.ts';
 import type { TunnelDatapath } from '../src/router/tunnel-options.ts';
-import { KEEPALIVE_MS } from '../src/router/tunnel-timing.ts';
 import {
   DatagramType,
   datagramType,
@@ -29,6 +28,7 @@ import { WireSpeaker } from '../test/router/wire-speaker.ts';
 
 /** One after the other: a daemon under a storm of handshakes asks for cookies, which is another measurement. */
 const BETWEEN_HANDSHAKES_MS = 60;
+const KEEPALIVE_MS = 10_000;
 const UNDERLAY_MTU = 1500;
 const FABRIC_PORT = 6783;
 

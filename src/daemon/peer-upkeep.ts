@@ -25,6 +25,12 @@ const WORDS: Readonly<Record<LivenessReason, string>> = {
   'known-only': 'is known',
 };
 
+const TURNS: Readonly<Record<'established' | 'silent' | 'answering', string>> = {
+  established: 'is up',
+  silent: 'has fallen silent',
+  answering: 'answers again',
+};
+
 export interface PeerUpkeepPorts {
   readonly self: PeerId;
   readonly log: Log;
@@ -92,11 +98,11 @@ export class PeerUpkeep {
     slot.applyTables(this.#ports.floodLists());
   }
 
-  /** Its tunnel came up or could not be made. */
+  /** Its tunnel came up, fell silent or answers again, or could not be made. */
   tunnelTurned(peer: PeerId, turn: Parameters<NonNullable<TunnelEvents['turned']>>[1]): void {
     const nickname = this.#ports.directory.peer(peer)?.nickname ?? peer;
-    if (turn.to === 'established') this.#tell('tunnel-established', peer, `the tunnel to ${nickname} is up`);
-    else this.#tell('tunnel-failed', peer, `no tunnel to ${nickname}: ${turn.reason}`);
+    if (turn.to === 'failed') this.#tell('tunnel-failed', peer, `no tunnel to ${nickname}: ${turn.reason}`);
+    else this.#tell(`tunnel-${turn.to}`, peer, `the tunnel to ${nickname} ${TURNS[turn.to]}`);
   }
 
   /** Who is heard through its tunnel lives, though its daemon may be restarting. */

@@ -59,8 +59,7 @@ export class TunnelAdopter {
     peer.slots.adopt(session, left.role);
     peer.endpoint = endpoint;
     if (left.role === 'current') {
-      this.#peers.searchPath(peer, session, nowMs); // until it knows more, the datapath goes on with what it found
-      peer.traffic.restart(nowMs);
+      this.#peers.startProbing(peer, session, nowMs); // until it knows more, the datapath goes on with what it found
       peer.wantedMs = null;
       this.#options.events.placed(peer.peer, { endpoint, pathMtu });
     }

@@ -90,10 +90,13 @@ export interface TunnelEvents {
   placed(peer: PeerId, place: { readonly endpoint: Endpoint; readonly pathMtu: number | null }): void;
   /** The peer answered a datagram of {@link Tunnels.prod} or of the search for the path's MTU, of that size. Absent: nobody waits. */
   probed?(peer: PeerId, bytes: number): void;
-  /** A tunnel came up that was down, or a series of tries ended without an answer. New keys of a live tunnel are no news. */
+  /**
+   * A tunnel came up that was down, fell silent under traffic or answers again, or a series of tries ended without an answer.
+   * New keys of a live tunnel are no news.
+   */
   turned?(
     peer: PeerId,
-    turn: { readonly to: 'established' } | { readonly to: 'failed'; readonly reason: string },
+    turn: { readonly to: 'established' | 'silent' | 'answering' } | { readonly to: 'failed'; readonly reason: string },
   ): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;

@@ -7,9 +7,10 @@ import type { PeerId } from '../base/ids.ts';
 import type { PeerCounters } from './datapath.ts';
 import type { InitiatorHandshake } from './handshake.ts';
 import { PathSearch } from './path-search.ts';
+import { TrafficWatch } from './traffic-watch.ts';
 import type { TunnelState, TunnelStatus } from './tunnel-options.ts';
 import { type Session, SessionSlots } from './tunnel-sessions.ts';
-import { REKEY_TIMEOUT_MS, TrafficWatch } from './tunnel-timing.ts';
+import { REKEY_TIMEOUT_MS } from './tunnel-timing.ts';
 
 const ENDPOINTS_MAX = 8;
 
@@ -51,6 +52,8 @@ export class TunnelPeer {
   readonly path = new PathSearch();
   /** Why the last series failed or could not begin; null after a success. */
   failure: string | null = null;
+  /** Nothing comes back on the session: told once, until something does. */
+  silent = false;
   /** A whole series went unanswered since the last success: later ones try less often. */
   gaveUp = false;
   /** What went wrong with the tries since the last success; makes `failure` more precise. */
@@ -126,6 +129,10 @@ export class TunnelPeer {
     const waiting = series?.endpoint == null ? null : `no answer from ${formatEndpoint(series.endpoint)}`;
     switch (this.state) {
       case 'established': {
+        if (this.silent) {
+          const seconds = Math.floor(this.traffic.quietMs(nowMs) / 1_000);
+          return `it has answered nothing for ${seconds} s${waiting === null ? '' : `; ${waiting}`}${because}`;
+        }
         const overdue = series !== null && nowMs - series.startedMs >= REKEY_TIMEOUT_MS;
         if (overdue && waiting !== null) return `new keys are overdue: ${waiting}${because}`;
         const { bytes, topBytes } = this.path;

@@ -99,26 +99,30 @@ export class TunnelPeers {
   sendOn(peer: TunnelPeer, session: Session, { rekey, nowMs }: { rekey: boolean; nowMs: number }): void {
     const { datapath, events } = this.#options;
     this.count(rekey ? 'rekeyed' : 'established');
-    if (!rekey) events.turned?.(peer.peer, { to: 'established' });
+    if (!rekey) {
+      peer.silent = false;
+      events.turned?.(peer.peer, { to: 'established' });
+    }
     peer.endpoint = session.endpoint;
     datapath.setEndpoint(peer.peer, session.endpoint);
     const another = peer.agreedMtu !== session.pathMtu;
-    this.searchPath(peer, session, nowMs);
+    this.startProbing(peer, session, nowMs);
     if (another) this.applyPathMtu(peer);
     events.placed(peer.peer, session);
     datapath.useSession(session.localIndex);
-    peer.traffic.restart(nowMs);
     peer.wantedMs = null;
     peer.failure = null;
     peer.gaveUp = false;
     peer.trouble = null;
   }
 
-  /** The session is the peer's current one: what its path carries is found out from now on. */
-  searchPath(peer: TunnelPeer, { pathMtu, capabilities }: Session, nowMs: number): void {
+  /** The session is the peer's current one: what its path carries, and whether it is alive, is found out from now on. */
+  startProbing(peer: TunnelPeer, { pathMtu, capabilities }: Session, nowMs: number): void {
     const topBytes = Math.min(pathMtu, this.#options.neededMtu ?? pathMtu);
     peer.agreedMtu = pathMtu;
-    peer.path.agree({ topBytes, asks: (capabilities & Capability.answersProbes) !== 0 }, nowMs);
+    const asks = (capabilities & Capability.answersProbes) !== 0;
+    peer.path.agree({ topBytes, asks }, nowMs);
+    peer.traffic.restart(nowMs, { asks });
   }
 
   applyPathMtu({ peer, pathMtu }: TunnelPeer): void {

@@ -279,11 +279,7 @@ export class Tunnels {
     if (peer.wantedMs !== null && nowMs - peer.wantedMs >= REKEY_ATTEMPT_MS) peer.wantedMs = null;
     const { current } = peer.slots;
     if (current !== null) {
-      if (peer.counters !== null) peer.traffic.observe(peer.counters);
-      if (peer.traffic.keepaliveDue(nowMs, peer.counters, this.#persistentMs)) {
-        this.#options.datapath.sendKeepalive(peer.peer);
-        peer.traffic.keepaliveSent(nowMs);
-      }
+      this.#watch(peer, nowMs);
       const probeBytes = peer.path.tick(nowMs, peer.counters?.lastDataSentMs ?? null);
       if (probeBytes !== null) this.#options.datapath.sendProbe(peer.peer, probeBytes);
     }
@@ -292,8 +288,27 @@ export class Tunnels {
     this.#initiator.service(peer, nowMs);
   }
 
+  #watch(peer: TunnelPeer, nowMs: number): void {
+    const { traffic } = peer;
+    const { datapath, events } = this.#options;
+    if (peer.counters !== null) traffic.observe(peer.counters);
+    if (this.#persistentMs !== null && traffic.keepaliveDue(nowMs, this.#persistentMs)) {
+      datapath.sendKeepalive(peer.peer);
+      traffic.keepaliveSent(nowMs);
+    }
+    const silent = traffic.silent(nowMs);
+    if (silent !== peer.silent) {
+      peer.silent = silent;
+      events.turned?.(peer.peer, { to: silent ? 'silent' : 'answering' });
+    }
+    if (traffic.probeDue(nowMs)) {
+      datapath.sendProbe(peer.peer, PROD_BYTES);
+      traffic.probed(nowMs);
+    }
+  }
+
   #needsNewSession(peer: TunnelPeer, current: Session, nowMs: number): boolean {
-    if (current.exhausted || peer.traffic.silent(nowMs)) return true;
+    if (current.exhausted || peer.silent) return true;
     if (nowMs < current.rekeyAtMs) return false;
     if (this.#persistentMs !== null) return true;
     const { lastDataSentMs, lastDataReceivedMs } = peer.counters ?? { lastDataSentMs: null, lastDataReceivedMs: null };
@@ -315,7 +330,9 @@ export class Tunnels {
 
   #dueMs(peer: TunnelPeer, nowMs: number): number {
     let dueMs = peer.slots.nextExpiryMs;
-    if (peer.slots.current !== null) dueMs = Math.min(dueMs, nowMs + POLL_MS, peer.path.dueMs);
+    if (peer.slots.current !== null) {
+      dueMs = Math.min(dueMs, nowMs + POLL_MS, peer.path.dueMs, peer.traffic.dueMs(nowMs));
+    }
     if (peer.series !== null) dueMs = Math.min(dueMs, peer.series.retryAtMs, peer.series.startedMs + REKEY_ATTEMPT_MS);
     if (peer.wantedMs !== null) {
       dueMs = Math.min(dueMs, peer.wantedMs + REKEY_ATTEMPT_MS);

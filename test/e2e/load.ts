@@ -106,5 +106,9 @@ test(`${LOAD_S} s of full load`, { timeout: (LOAD_S + 240) * 1000 }, async (t) =
       t.ok(first > 0 && last - first <= growthMaxMiB, `${name} on ${host.name} stays within ${growthMaxMiB} MiB`);
     });
   }
-  for (const host of hosts) t.ok((await host.status()).health.ok, `${host.name} is healthy after it`);
+  for (const host of hosts) {
+    t.ok((await host.status()).health.ok, `${host.name} is healthy after it`);
+    const silences = (await host.events()).filter(({ kind }) => kind === 'tunnel-silent');
+    t.same(silences, [], 'and never took a full tunnel for a dead one');
+  }
 });

@@ -7,6 +7,7 @@ import { type Test, test } from 'tap';
 import type { FabricEvent } from '../../src/daemon/events/event-kinds.ts';
 import type { Status } from '../../src/daemon/status-types.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
+import type { LabContainer } from '../lab/container.ts';
 import { end, eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { fetchAll } from '../lab/http-fetch.ts';
@@ -15,6 +16,8 @@ import { Lab } from '../lab/lab.ts';
 
 const HTTP_PORT = 6784;
 const PROMETHEUS_PORT = 9090;
+/** That nothing comes through a tunnel any more. */
+const TOLD_WITHIN_MS = 3_000;
 const NOT_INSTALLED = existsSync('/usr/bin/promtool')
   ? false
   : 'prometheus is not installed: FABRIC_SETUP=full npm run setup';
@@ -36,14 +39,6 @@ async function get(
   const { stdout } = await host.run(httpGet(address, HTTP_PORT, path, headers), { mayFail: true });
   const [head = '', ...body] = stdout.split('\r\n\r\n');
   return { status: Number(/^HTTP\/1\.\d (\d+)/.exec(head)?.[1] ?? 0), body: body.join('\r\n\r\n') };
-}
-
-async function eventsOf(host: LabHost): Promise<readonly FabricEvent[]> {
-  const { stdout } = await host.fabric(['events', '--once', '--json', '--limit', '1000']);
-  return stdout
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as FabricEvent);
 }
 
 test('what others see of a host', async (t) => {
@@ -86,8 +81,32 @@ test('what others see of a host', async (t) => {
   });
   await t.test('Prometheus', { skip: NOT_INSTALLED }, (t) => prometheus(t, lab, one));
   await t.test('status, by what somebody looks for', (t) => statusPages(t, lab, one, two));
+  await t.test('a path that dies under traffic', (t) => silentPath(t, { lab, one, two, web, far }));
   await t.test('events and notices', (t) => eventsAndNotices(t, lab, one, two));
 });
+
+/** Only the tunnel's datagrams, one way: the mesh goes on, and so does what leaves. */
+async function silentPath(
+  t: Test,
+  { lab, one, two, web, far }: { lab: Lab; one: LabHost; two: LabHost; web: LabContainer; far: LabContainer },
+): Promise<void> {
+  const toldBy = async (kind: string) => (await one.events()).find((event) => event.kind === kind);
+  const pings = lab.spawn([...web.enter(), 'ping', '-q', '-i', '0.1', far.ip]);
+  await eventually('pings are under way', async () => {
+    return (await one.status()).tunnels.some(({ state, reason }) => state === 'established' && reason === null);
+  });
+  t.notOk(await toldBy('tunnel-silent'), 'a tunnel that answers is not called silent');
+  await lab.drop(two, one, 'udp dport 6783');
+  const droppedMs = Date.now();
+  await eventually('it is told', async () => (await toldBy('tunnel-silent')) !== undefined);
+  const afterMs = Date.parse((await toldBy('tunnel-silent'))!.time) - droppedMs;
+  t.comment(`told after ${afterMs} ms`);
+  t.ok(afterMs <= TOLD_WITHIN_MS, 'in time');
+  t.match((await one.status()).tunnels[0]!.reason, /^it has answered nothing for \d+ s/);
+  await lab.heal();
+  await eventually('its return is told', async () => (await toldBy('tunnel-answering')) !== undefined);
+  await end(pings);
+}
 
 async function whoMayRead(
   t: Test,
@@ -201,7 +220,7 @@ async function statusPages(t: Test, lab: Lab, one: LabHost, two: LabHost): Promi
 }
 
 async function eventsAndNotices(t: Test, lab: Lab, one: LabHost, two: LabHost): Promise<void> {
-  const kinds = (await eventsOf(one)).map(({ kind }) => kind);
+  const kinds = (await one.events()).map(({ kind }) => kind);
   for (const kind of [
     'started',
     'joined',
@@ -229,5 +248,5 @@ async function eventsAndNotices(t: Test, lab: Lab, one: LabHost, two: LabHost): 
   t.match(health.notices, [{ code: 'peer-dead', why: 'two (it was stopped)' }], 'but it is said');
   const waited = await one.fabric(['status', '--wait', '--timeout', '0.5'], { mayFail: true });
   t.equal(waited.status, 1, 'and --wait waits for it');
-  await eventually('the notice is an event', async () => (await eventsOf(one)).some(({ kind }) => kind === 'notice'));
+  await eventually('the notice is an event', async () => (await one.events()).some(({ kind }) => kind === 'notice'));
 }

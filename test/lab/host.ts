@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { FabricEvent } from '../../src/daemon/events/event-kinds.ts';
 import type { Status } from '../../src/daemon/status-types.ts';
 import { CHECKOUT } from './checkout.ts';
 import { LabContainer } from './container.ts';
@@ -114,6 +115,13 @@ export class LabHost {
 
   async status(): Promise<Status> {
     return JSON.parse((await this.fabric(['status', '--json'])).stdout) as Status;
+  }
+
+  /** Of this run of its daemon, oldest first. */
+  async events(): Promise<readonly FabricEvent[]> {
+    const { stdout } = await this.fabric(['events', '--once', '--json', '--limit', '1000']);
+    const lines = stdout.trim().split('\n');
+    return lines.map((line) => JSON.parse(line) as FabricEvent);
   }
 
   /** Healthy and every known peer alive, with at least `peers` of them. */

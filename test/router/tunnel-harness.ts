@@ -115,6 +115,8 @@ export class SimHost implements TunnelDatapath {
   readonly log = new RecordingLog();
   /** Where each peer was last said to be. */
   readonly placed = new Map<PeerId, string>();
+  /** What its tunnels came to, in order. */
+  readonly turns: string[] = [];
   readonly seen: { peer: PeerId; endpoint: Endpoint }[] = [];
   readonly sessions = new Map<number, LiveSession>();
   readonly endpoints = new Map<PeerId, Endpoint>();
@@ -201,6 +203,7 @@ export class SimHost implements TunnelDatapath {
       events: {
         peerSeen: ({ peer, endpoint }) => this.seen.push({ peer, endpoint }),
         placed: (peer, { endpoint }) => void this.placed.set(peer, endpoint.ip),
+        turned: (_, { to }) => void this.turns.push(to),
         wake: (withinMs) => this.#arm(withinMs),
       },
       ...change,

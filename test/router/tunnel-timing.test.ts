@@ -1,20 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { PeerId } from '../../src/base/ids.ts';
-import type { PeerCounters } from '../../src/router/datapath.ts';
 import { HandshakeLoad } from '../../src/router/tunnel-load.ts';
 import { TUNNEL_LIMITS } from '../../src/router/tunnel-options.ts';
-import { rekeyTimeMs, retryDelayMs, TrafficWatch } from '../../src/router/tunnel-timing.ts';
-
-function counters(sent: number | null, dataReceived: number | null, received: number | null): PeerCounters {
-  const none = { txFrames: 0, txBytes: 0, rxFrames: 0, rxBytes: 0, drops: {} };
-  return {
-    peer: '0'.repeat(32) as PeerId,
-    ...none,
-    lastDataSentMs: sent,
-    lastDataReceivedMs: dataReceived,
-    lastReceivedMs: received,
-  };
-}
+import { rekeyTimeMs, retryDelayMs } from '../../src/router/tunnel-timing.ts';
 
 describe('when to rekey and to retry', () => {
   test.each([
@@ -32,48 +19,6 @@ describe('when to rekey and to retry', () => {
   ])('%s', (_, attempts, endpoints, patient, expected) => {
     expect(retryDelayMs({ attempts, endpoints, patient }, 0)).toBe(expected);
     expect(retryDelayMs({ attempts, endpoints, patient }, 1)).toBe(expected + 333);
-  });
-});
-
-describe('the watch over traffic', () => {
-  test.each([
-    ['nothing happened', counters(null, null, null), false, false],
-    ['data came, nothing went', counters(null, 1_000, 1_000), true, false],
-    ['data went, nothing came', counters(1_000, null, null), false, true],
-    ['data came after ours', counters(1_000, 2_000, 2_000), true, false],
-    ['a keepalive came after ours', counters(1_000, 500, 2_000), false, false],
-  ])('%s', (_, now, keepalive, silent) => {
-    const watch = new TrafficWatch();
-    watch.observe(now);
-    expect(watch.keepaliveDue(10_999, now, null)).toBe(false);
-    expect(watch.keepaliveDue(20_000, now, null)).toBe(keepalive);
-    expect(watch.silent(15_999)).toBe(false);
-    expect(watch.silent(16_000)).toBe(silent);
-  });
-
-  test('the first unanswered datagram counts, not the last', () => {
-    const watch = new TrafficWatch();
-    for (let second = 1; second <= 16; second++) watch.observe(counters(second * 1_000, null, null));
-    expect(watch.silent(16_000)).toBe(true);
-    watch.observe(counters(16_000, null, 16_000));
-    expect(watch.silent(16_000)).toBe(false);
-  });
-
-  test('a keepalive settles what was owed, until more data comes', () => {
-    const watch = new TrafficWatch();
-    watch.observe(counters(null, 1_000, 1_000));
-    watch.keepaliveSent(11_000);
-    watch.observe(counters(null, 1_000, 1_000));
-    expect(watch.keepaliveDue(30_000, null, null)).toBe(false);
-    watch.observe(counters(null, 31_000, 31_000));
-    expect(watch.keepaliveDue(41_000, null, null)).toBe(true);
-  });
-
-  test('a new session starts afresh', () => {
-    const watch = new TrafficWatch();
-    watch.observe(counters(1_000, null, null));
-    watch.restart(17_000);
-    expect(watch.silent(17_000)).toBe(false);
   });
 });
 

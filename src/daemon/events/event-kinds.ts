@@ -11,6 +11,8 @@ export const EVENT_KINDS = [
   'peer-gone',
   'tunnel-established',
   'tunnel-failed',
+  'tunnel-silent',
+  'tunnel-answering',
   'datapath-started',
   'datapath-failed',
   'attached',
