@@ -26,6 +26,9 @@ const VXLAN_BRIDGE_PORT: BridgePortFlags = {
   broadcastFlood: false,
 };
 
+/** Locally administered, and none that a probe device has. */
+const PORT_MAC_FIRST_BYTES: Readonly<Record<Family, string>> = { 4: '06', 6: '0e' };
+
 /** Calls under way at once: a full table must not fill the socket. */
 const BATCH_MAX = 256;
 
@@ -52,8 +55,13 @@ async function ensureFamily(netlink: Rtnetlink, place: VxlanPlace, plan: VxlanPl
   const { port, probe } = names.vxlan[family];
   const common = { mtu: config.mtu, alias: aliasOf(names, family), addressGeneration: false };
   const device = { family, port: VXLAN_PORT, local: localOf(plan, family), mtu: config.mtu };
+  const portMac = portMacOf(plan, family);
   const changes = [
-    await ensureDevice(netlink, { ...device, name: port, vni: config.network }, { ...common, master: bridge.index }),
+    await ensureDevice(
+      netlink,
+      { ...device, name: port, vni: config.network, mac: portMac },
+      { ...common, mac: portMac, master: bridge.index },
+    ),
     await ensurePortFlags(netlink, port, VXLAN_BRIDGE_PORT),
     await ensureDevice(
       netlink,
@@ -160,6 +168,11 @@ function addressed(paths: readonly (readonly [Mac, string])[], family: Family): 
     if (ip.family === family) found.set(mac, ip);
   }
   return found;
+}
+
+/** The same each time the port is made, so that a restart leaves the kernel as it was. Nobody sends to it. */
+function portMacOf({ probeMac }: VxlanPlan, family: Family): Mac {
+  return `${PORT_MAC_FIRST_BYTES[family]}${probeMac.slice(2)}` as Mac;
 }
 
 function localOf({ local }: VxlanPlan, family: Family): IpAddress | null {

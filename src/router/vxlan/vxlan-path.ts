@@ -75,6 +75,7 @@ export class VxlanPath {
     if (this.#state !== 'barred' && this.remote === remote) return;
     this.#enter('trying', `the path to ${remote} by UDP 8472 is being proven`);
     this.remote = remote;
+    this.heard = null;
     this.#unproven = true;
     // The packet filter has to hear of the peer first.
     this.#dueMs = nowMs + STEP_MS;

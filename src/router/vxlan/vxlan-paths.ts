@@ -202,9 +202,11 @@ export class VxlanPaths {
       this.#bar(peer, entry, objection);
       return;
     }
-    const { path, endpoint } = entry;
+    const { path } = entry;
+    const endpoint = entry.endpoint!;
     const [before, remote] = [path.up, path.remote];
-    path.allow(endpoint!, this.#options.clock.monotonicMs());
+    if (remote !== null && remote !== endpoint) this.#withdraw(peer, entry);
+    path.allow(endpoint, this.#options.clock.monotonicMs());
     if (remote !== path.remote) this.#options.events.changed(peer, false, path.view.reason);
     else this.#tell(peer, entry, before);
   }
@@ -221,13 +223,18 @@ export class VxlanPaths {
     return null;
   }
 
-  /** What the peer still sends by VXLAN is about to be shut out: it shall know at once. */
   #bar(peer: PeerId, entry: Entry, reason: string): void {
     const { path } = entry;
     const wasAllowed = path.remote !== null;
-    if (wasAllowed && path.heard !== null) this.#send(peer, entry, 'withdraw', path.heard);
+    if (wasAllowed) this.#withdraw(peer, entry);
     path.bar(reason);
     if (wasAllowed) this.#options.events.changed(peer, false, reason);
+  }
+
+  /** What the peer still sends by VXLAN from the address that it has had is about to be shut out: it shall know at once. */
+  #withdraw(peer: PeerId, entry: Entry): void {
+    const { heard } = entry.path;
+    if (heard !== null) this.#send(peer, entry, 'withdraw', heard);
   }
 
   #tell(peer: PeerId, { path }: Entry, before: boolean): void {

@@ -181,6 +181,20 @@ describe('the path', () => {
     a.paths.restarted('99'.repeat(16) as PeerId); // nobody
   });
 
+  test('from an address that the peer has left ends at once: what comes from there would be dropped', () => {
+    const { wire, a, b } = pair();
+    wire.run(1_000);
+    b.paths.learn(a.id, { endpoint: '192.0.2.77' });
+    expect(b.paths.allowed()).toEqual(new Map([[a.id, '192.0.2.77']]));
+    wire.run(10);
+    expect(a.paths.remotes().size).toBe(0);
+    expect(a.paths.view(b.id)?.reason).toMatch(/does not take plain VXLAN from this host any more/);
+    wire.run(10_000);
+    b.paths.learn(a.id, { endpoint: a.ip });
+    wire.run(10_000);
+    expect([a.stateOf(b), b.stateOf(a)]).toEqual(['up', 'up']);
+  });
+
   test('tells of each answer, for which the encrypted way is kept ready', () => {
     const { wire, a } = pair();
     wire.run(1_000);
