@@ -29,7 +29,8 @@ export interface ApiPorts {
   setDocker(enabled: boolean): Promise<void>;
   /** `leave`: unused address blocks go to a peer first; rejects when none takes them. The end itself is not awaited. */
   stop(leave: boolean): Promise<void>;
-  reset(force: boolean): Promise<void>;
+  /** Resolves, before the end, with the directory whose state goes last: what stays there could not be removed. */
+  reset(force: boolean): Promise<{ readonly stateDir: string }>;
   peerPid(socketFd: number): number;
   /** TCP and UDP port of mesh and tunnels. */
   meshPort(): number;

@@ -17,12 +17,10 @@ import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/iden
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
 import type { StateDir } from '../host/state-dir.ts';
-import { ETHERNET_BYTES } from '../router/frame.ts';
 import { PcapPort } from '../router/pcap/pcap-port.ts';
-import { overheadBytes } from '../router/wire-format.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
 import type { DockerService } from './docker-service.ts';
-import { createGenesis, readGenesis, refuseContradictions } from './genesis.ts';
+import { createGenesis, mtuFor, readGenesis, refuseContradictions } from './genesis.ts';
 import { giveUnusedBack } from './give-back.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { firstToken, refuseForeignToken } from './launch-token.ts';
@@ -97,6 +95,8 @@ export class Daemon {
   #pendingDeletes: PendingDeletes | null = null;
   #underlayMtu = UNDERLAY_MTU_DEFAULT;
   #ready: () => void = () => undefined;
+  /** The local API has all its calls. */
+  #serving = false;
   #stopping = false;
   /** True when this launch made a new cluster. */
   created = false;
@@ -119,6 +119,7 @@ export class Daemon {
       timers,
       log,
       member: () => this.#member,
+      serving: () => this.#serving,
       mesh: () => this.#mesh,
       status: () => this.status(),
       docker: () => this.#docker.facts(),
@@ -260,7 +261,7 @@ export class Daemon {
   async #create(keys: HostKeys): Promise<void> {
     const { random, crypto, stateDir } = this.#caps;
     const token = this.#token!;
-    const mtu = this.#underlayMtu - overheadBytes(4) - ETHERNET_BYTES;
+    const mtu = mtuFor(this.#underlayMtu, await this.#endpoints());
     const genesis = createGenesis({ options: this.#options, clusterId: token.clusterId, keys, mtu }, random, crypto);
     await refuseOverlap(genesis, this.#caps.host, { isMember: false });
     const encoded = encodeGenesis(genesis);
@@ -362,6 +363,7 @@ export class Daemon {
       });
       await this.#pendingDeletes.start();
       this.#api.setRoutes(apiRoutes(this.#apiPorts(), { member, store, pendingDeletes: this.#pendingDeletes }));
+      this.#serving = true;
       this.#docker.join(member);
       this.#tower.journal.add({ kind: 'joined', what: `this host is a member of cluster ${this.clusterId}` });
       this.#ready();
@@ -426,7 +428,7 @@ export class Daemon {
     setImmediate(() => void this.stop('stopped').catch(this.#fail));
   }
 
-  async #reset(force: boolean): Promise<void> {
+  async #reset(force: boolean): Promise<{ readonly stateDir: string }> {
     if (this.#member !== null) {
       await leaveCluster({
         member: this.#member,
@@ -438,5 +440,6 @@ export class Daemon {
       });
     }
     setImmediate(() => void this.stop('reset').catch(this.#fail));
+    return { stateDir: this.#caps.stateDir.path };
   }
 }

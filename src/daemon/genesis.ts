@@ -3,6 +3,7 @@
 import { formatCidr, formatIp, parseCidr } from '../base/address.ts';
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { Crypto, Random } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type ClusterId, DEFAULT_VNI, type Mac, macFromBytes, type PeerId, type Vni } from '../base/ids.ts';
 import { linkLocalOf } from '../base/link-local.ts';
@@ -13,6 +14,8 @@ import { decodeGenesis } from '../gossip/record-codec.ts';
 import type { OverlayNetworkConfig } from '../host/host-network.ts';
 import type { HostKeys } from '../host/identity-file.ts';
 import { type AddressPlan, type FamilyPlan, gatewayOf, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
+import { ETHERNET_BYTES } from '../router/frame.ts';
+import { overheadBytes } from '../router/wire-format.ts';
 import { type LaunchOptions, LEASE_PREFIX_DEFAULT, RANGE_DEFAULT } from './launch-options.ts';
 
 export const LEASE_PREFIX6_DEFAULT = 64;
@@ -40,6 +43,15 @@ export function createGenesis({ options, clusterId, keys, mtu }: Creation, rando
     mtu: options.mtu ?? mtu,
   };
   return { ...facts, signature: crypto.ed25519Sign(keys.identitySeed, genesisSigningBytes(facts)) };
+}
+
+/**
+ * Overlay MTU, bytes, whose full frames fit one datagram on an underlay of that MTU. Tunnels of a host that peers reach by IPv4 too
+ * go that way first; the larger overhead of IPv6 counts where there is nothing else.
+ */
+export function mtuFor(underlayMtu: number, endpoints: readonly Endpoint[]): number {
+  const ipv6Only = endpoints.length > 0 && endpoints.every(({ ip }) => ip.includes(':'));
+  return underlayMtu - overheadBytes(ipv6Only ? 6 : 4) - ETHERNET_BYTES;
 }
 
 /** RFC 4193: fd, 40 bits that are the cluster's own, subnet 0. */

@@ -21,13 +21,24 @@ export const DOUBT_MS = 3_000;
 const NAMED_MAX = 5;
 
 export interface HealthFacts {
+  /** Null until containers can be attached. */
   readonly member: Member | null;
+  /** This host belongs to its cluster. */
+  readonly joined: boolean;
   readonly mesh: Mesh | null;
   readonly http: HttpFacts;
   readonly docker: DockerFacts;
   /** Since this daemon started. */
   readonly uptimeMs: number;
 }
+
+/** Of a host that belongs to its cluster. */
+export const STARTING: Problem = {
+  code: 'starting',
+  what: 'this host takes no containers yet',
+  why: 'its network is being set up, and what ran before is being adopted',
+  fix: 'Wait some seconds; if it lasts, see the log',
+};
 
 export class HealthJudge {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
@@ -39,9 +50,9 @@ export class HealthJudge {
   }
 
   /** A fresh picture at each call. Called at least once a second, it knows how long a claim has been in doubt. */
-  judge({ member, mesh, http, docker, uptimeMs }: HealthFacts): Health {
+  judge({ member, joined, mesh, http, docker, uptimeMs }: HealthFacts): Health {
     const problems = [
-      ...(member === null ? [notJoined(mesh)] : this.#problems(member, uptimeMs)),
+      ...(member === null ? [joined ? STARTING : notJoined(mesh)] : this.#problems(member, uptimeMs)),
       ...dockerProblems(docker),
     ];
     return { ok: problems.length === 0, problems, notices: findNotices(member, http) };

@@ -87,6 +87,14 @@ export async function resetOffline({
   }
 }
 
+/**
+ * After a daemon's `reset`, which erases its state once nothing of fabric's is left in the kernel: where the state is still there,
+ * the rest is removed now. Rejects with what is left, why, and how it goes.
+ */
+export async function finishReset(where: { stateDir: string; runDir: string }): Promise<void> {
+  if (StateDir.holdsState(where.stateDir)) await resetOffline({ ...where, force: true });
+}
+
 /** Damaged state counts as membership: only --force gives it up. */
 function hasMembership(state: StateDir): boolean {
   try {

@@ -8,7 +8,7 @@ import type { Mesh } from '../host/mesh/mesh.ts';
 import { EventJournal } from './events/event-journal.ts';
 import { eventRoutes } from './events/event-routes.ts';
 import { HealthWatch } from './events/health-watch.ts';
-import { HealthJudge } from './health.ts';
+import { HealthJudge, STARTING } from './health.ts';
 import type { HttpSetting } from './http/http-options.ts';
 import { HttpPort } from './http/http-port.ts';
 import { httpRoutes } from './http/http-routes.ts';
@@ -25,6 +25,8 @@ export interface WatchtowerPorts {
   readonly timers: Timers;
   readonly log: Log;
   member(): Member | null;
+  /** Containers can be attached. */
+  serving(): boolean;
   mesh(): Mesh | null;
   status(): Status;
   docker(): DockerFacts;
@@ -83,15 +85,23 @@ export class Watchtower implements Observations {
   }
 
   health(): Health {
-    const { member, mesh, docker, clock } = this.#ports;
+    const { member, serving, mesh, docker, clock } = this.#ports;
     const uptimeMs = clock.monotonicMs() - this.#startedMs;
-    return this.#judge.judge({ member: member(), mesh: mesh(), http: this.http(), docker: docker(), uptimeMs });
+    return this.#judge.judge({
+      member: serving() ? member() : null,
+      joined: member() !== null,
+      mesh: mesh(),
+      http: this.http(),
+      docker: docker(),
+      uptimeMs,
+    });
   }
 
   /** Why no container can be attached now, in words; null when one can. */
   unreadiness(): string | null {
     const member = this.#ports.member();
     if (member === null) return 'this host has not joined its cluster yet';
+    if (!this.#ports.serving()) return STARTING.what;
     return member.readiness()?.reason ?? null;
   }
 

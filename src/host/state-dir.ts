@@ -11,6 +11,7 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -26,6 +27,9 @@ import { assert, FabricError } from '../base/errors.ts';
 import { type HostIdentity, readIdentityFile, writeIdentityFile } from './identity-file.ts';
 import { openDatabase } from './sqlite-objects.ts';
 import { SqliteStore } from './sqlite-store.ts';
+
+const IDENTITY_FILE = 'identity.json';
+const DATABASE_FILE = 'fabric.db';
 
 /** f_type of file systems whose locks and fsync can't be relied on (statfs(2)). */
 const NETWORK_FILE_SYSTEMS: ReadonlyMap<number, string> = new Map([
@@ -75,6 +79,11 @@ export class StateDir {
       });
     }
     return new StateDir(path, options.crypto, takeLock(path));
+  }
+
+  /** False once {@link erase} has done its work, and where no host was ever admitted. */
+  static holdsState(path: string): boolean {
+    return [IDENTITY_FILE, DATABASE_FILE].some((name) => existsSync(join(path, name)));
   }
 
   /** The state of an admitted host; null when this host belongs to no cluster yet. Throws `state-damaged`. */
@@ -137,11 +146,11 @@ export class StateDir {
   }
 
   get #identityPath(): string {
-    return join(this.path, 'identity.json');
+    return join(this.path, IDENTITY_FILE);
   }
 
   get #databasePath(): string {
-    return join(this.path, 'fabric.db');
+    return join(this.path, DATABASE_FILE);
   }
 
   #matchOrThrow(store: SqliteStore, identity: HostIdentity): void {

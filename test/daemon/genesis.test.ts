@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ClusterId } from '../../src/base/ids.ts';
 import { linkLocalOf } from '../../src/base/link-local.ts';
-import { createGenesis, networkFacts, readGenesis, refuseContradictions } from '../../src/daemon/genesis.ts';
+import { createGenesis, mtuFor, networkFacts, readGenesis, refuseContradictions } from '../../src/daemon/genesis.ts';
 import { checkLaunchFlags, type LaunchFlags } from '../../src/daemon/launch-options.ts';
 import { encodeGenesis } from '../../src/gossip/record-codec.ts';
 import { generateHostKeys } from '../../src/host/identity-file.ts';
@@ -39,6 +39,22 @@ describe('createGenesis', () => {
 
   test('two creations from one token have different ids', () => {
     expect(create({}, 2).genesisId).not.toBe(create({}, 3).genesisId);
+  });
+});
+
+describe('the overlay MTU of a new cluster', () => {
+  test.each<[string, readonly string[], number]>([
+    ['IPv4', ['192.0.2.1'], 1418],
+    ['both families', ['2001:db8::1', '192.0.2.1'], 1418],
+    ['IPv6 alone', ['2001:db8::1', '2001:db8::2'], 1398],
+    ['an unknown underlay', [], 1418],
+  ])('on %s lets a full frame go in one datagram', (_name, ips, mtu) => {
+    expect(
+      mtuFor(
+        1500,
+        ips.map((ip) => ({ ip, port: 6783 })),
+      ),
+    ).toBe(mtu);
   });
 });
 

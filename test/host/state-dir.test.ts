@@ -162,7 +162,9 @@ describe('state directory', () => {
     const path = memberDirectory();
     truncateSync(join(path, 'fabric.db'), 10);
     const state = open(path);
+    expect(StateDir.holdsState(path)).toBe(true);
     state.erase();
+    expect(StateDir.holdsState(path)).toBe(false);
     expect(state.resume()).toBeNull();
     state.close();
   });

@@ -81,12 +81,13 @@ export async function reset({
       fix: 'Stop the containers first, or say --force',
     });
   }
+  const { finishReset, resetOffline } = await import('../../daemon/reset.ts');
   if (yes !== true) await confirm('Leave the cluster and remove all that fabric made on this host?');
   if (running) {
-    await client.post('/v1/reset', { force: force === true });
+    const left = await client.post<{ stateDir: string }>('/v1/reset', { force: force === true });
     await ended(client);
+    await finishReset({ stateDir: left.stateDir, runDir });
   } else {
-    const { resetOffline } = await import('../../daemon/reset.ts');
     await resetOffline({ stateDir, runDir, force: force === true });
   }
 }

@@ -42,7 +42,7 @@ import { checkCapabilities } from './preflight.ts';
 import { removeAll } from './removal.ts';
 import { HostStateFile } from './state-file.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
-import { ensureVxlan, sameFilter, type VxlanPlace } from './vxlan-ports.ts';
+import { ensureVxlan, sameFilter, type VxlanPlace, withoutEndingPaths } from './vxlan-ports.ts';
 
 export interface LinuxHostNetworkOptions {
   readonly log: Log;
@@ -142,7 +142,11 @@ export class LinuxHostNetwork implements HostNetwork {
       try {
         // Containers come and go far more often than peers: their paths alone need no program run.
         if (sameFilter(before, plan)) await ensureVxlan(this.#netlink, this.#vxlanPlace(), plan);
-        else await this.#ensureAll();
+        else {
+          const staying = withoutEndingPaths(before, plan);
+          if (staying !== null) await ensureVxlan(this.#netlink, this.#vxlanPlace(), staying);
+          await this.#ensureAll();
+        }
       } catch (error) {
         this.#vxlan = null;
         await this.#ensureAll();
@@ -323,7 +327,9 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#watch = null;
     this.#ports.clear();
     this.#overlays.clear();
-    await this.#exclusive(() => removeAll(this.#netlink, this.#filter, this.#forwarding));
+    await this.#exclusive(() =>
+      removeAll({ netlink: this.#netlink, filter: this.#filter, forwarding: this.#forwarding }),
+    );
   }
 
   /** The whole target state; true when something differed. The packet filter stands before anything is forwarded. */

@@ -188,6 +188,16 @@ function aliasOf({ bridge }: NetworkInterfaces, family: Family): string {
   return `${ALIAS_PREFIX} VXLAN over IPv${family} of ${bridge}`;
 }
 
+/**
+ * The plan `before` without the paths that `after` ends or moves; null when it keeps them all. Such paths go before the packet filter
+ * follows the new plan, which takes its time: the peer at their other end may have shut them already.
+ */
+export function withoutEndingPaths(before: VxlanPlan | null, after: VxlanPlan | null): VxlanPlan | null {
+  if (before === null || after === null) return null;
+  const paths = new Map([...before.paths].filter(([mac, ip]) => after.paths.get(mac) === ip));
+  return paths.size === before.paths.size ? null : { ...before, paths };
+}
+
 /** True when both let in the same hosts to the same devices: only paths may differ. */
 export function sameFilter(a: VxlanPlan | null, b: VxlanPlan | null): boolean {
   const filterOf = (plan: VxlanPlan | null) => JSON.stringify(plan === null ? null : { ...plan, paths: null });
