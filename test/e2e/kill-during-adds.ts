@@ -10,6 +10,7 @@ import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { type KernelState, kernelState } from '../lab/kernel-state.ts';
 import { Lab } from '../lab/lab.ts';
+import { datapathSettled } from '../lab/settled.ts';
 
 const ROUNDS = process.env.FABRIC_LONG === 'kill-during-adds' ? 50 : 5;
 const ADDS = 20;
@@ -18,6 +19,7 @@ const DEPARTED_WITHIN_MS = 1000;
 const TALK_WITHIN_MS = 3_000;
 
 interface Scene {
+  readonly lab: Lab;
   readonly host: LabHost;
   readonly other: LabHost;
   /** Attached before the first round, on the host that is killed. */
@@ -32,8 +34,9 @@ interface Scene {
 test('L7 kill -9 of a daemon while 20 ADDs are under way', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
-  const host = await lab.host('a');
-  const other = await lab.host('b');
+  // One address each: tunnels may choose another family after a restart, and the kernel's VXLAN follows them.
+  const host = await lab.host('a', { ipv4Only: true });
+  const other = await lab.host('b', { ipv4Only: true });
   await host.launch();
   await other.launch({ join: host, token: await host.token() });
   const survivors = [await host.container('s0'), await host.container('s1')];
@@ -41,13 +44,14 @@ test('L7 kill -9 of a daemon while 20 ADDs are under way', async (t) => {
   const candidates: LabContainer[] = [];
   for (let i = 0; i < ADDS; i++) candidates.push(await host.namespace(`n${i}`));
   await eventually('the containers talk', () => remote.pings(survivors[0]!.ip));
+  await eventually('the datapath has settled', () => datapathSettled(lab, host));
   const clean = await kernelState(host);
   const startedMs = performance.now();
   const undisturbed = await Promise.all(candidates.map((container) => container.tryAdd()));
   const batchMs = performance.now() - startedMs;
   t.ok(undisturbed.every(Boolean), `${ADDS} ADDs at once took ${batchMs.toFixed(0)} ms`);
   for (const container of candidates) await container.cni('DEL');
-  const scene: Scene = { host, other, survivors, remote, candidates, batchMs };
+  const scene: Scene = { lab, host, other, survivors, remote, candidates, batchMs };
   for (let round = 0; round < ROUNDS; round++) {
     // Spread over the whole batch: each round's kill falls into its own slice.
     const random = new SeededRandom(round);
@@ -69,7 +73,7 @@ async function nothingDeparted(host: LabHost): Promise<boolean> {
 }
 
 async function killRound(t: Test, scene: Scene, { random, killAfterMs, clean }: Round): Promise<void> {
-  const { host, other, survivors, remote, candidates } = scene;
+  const { lab, host, other, survivors, remote, candidates } = scene;
   const pid = await host.daemonPid();
   const adds = candidates.map((container) => container.tryAdd());
   await delay(killAfterMs);
@@ -112,6 +116,7 @@ async function killRound(t: Test, scene: Scene, { random, killAfterMs, clean }: 
   await eventually('the kernel has freed what DELs let go of', () => nothingDeparted(host), {
     timeoutMs: DEPARTED_WITHIN_MS,
   });
+  await eventually('the datapath has settled', () => datapathSettled(lab, host));
   t.same(await kernelState(host), clean, 'the kernel is as it was: interfaces, routes, FDB, nftables, sysctls');
   const left = await host.status();
   t.same(left.attachments.map(({ containerId }) => containerId).sort(), survivors.map(({ id }) => id).sort());

@@ -1,8 +1,9 @@
 // Beginnings and ends that go wrong half way: a host that left is remembered in the chains of others' blocks, a crash right
-// after admission loses nothing, a joiner that is stopped says so, and a stop during ADDs leaves nothing behind.
+// after admission loses nothing, a joiner that is stopped says so, a stop during ADDs leaves nothing behind, and a reset that is
+// stuck says in what.
 
 import Database from 'better-sqlite3';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
@@ -106,4 +107,22 @@ test('stop while containers are being attached: each ADD ends, and nothing half 
   t.equal(ports, attached, 'as many interfaces as ADDs that succeeded');
   await a.launch();
   t.equal((await a.status()).attachments.length, attached, 'the next start knows exactly these');
+  await t.test('reset names what it could not remove, and ends the work once it can', (t) => stuckReset(t, a));
 });
+
+/** `nft` fails from now on: what the daemon has in nftables can't be removed. */
+async function stuckReset(t: Test, host: LabHost): Promise<void> {
+  const nft = (await host.run(['which', 'nft'])).stdout.trim();
+  await host.run(['mount', '--bind', '/bin/false', nft]);
+  const { status, stderr } = await host.fabric(['reset', '--yes', '--force'], { mayFail: true });
+  t.equal(status, 1, 'it fails');
+  t.match(stderr, /left in the kernel: .*the tables fabric of nftables/, 'it says what is left');
+  t.match(stderr, /nft delete table bridge fabric; nft delete table inet fabric/, 'and how it goes');
+  t.match((await host.run(['ls', '/var/lib/fabric'])).stdout, 'identity.json', 'the state that tells of it stays');
+
+  await host.run(['umount', nft]);
+  await host.fabric(['reset', '--yes', '--force']);
+  t.equal((await host.run(['nft', 'list', 'tables'])).stdout, '', 'nothing is left of nftables');
+  t.notMatch((await host.run(['ip', 'link', 'show'])).stdout, /fab/, 'nor of interfaces');
+  t.notMatch((await host.run(['ls', '/var/lib/fabric'])).stdout, 'identity.json', 'nor of the state');
+}

@@ -13,6 +13,7 @@ import { httpGet } from '../lab/http-get.ts';
 import { kernelState } from '../lab/kernel-state.ts';
 import { Lab } from '../lab/lab.ts';
 import { NO_PODMAN, type Podman, setUpPodman } from '../lab/podman.ts';
+import { allDatapathsSettled } from '../lab/settled.ts';
 
 const CONFLIST = {
   cniVersion: '1.0.0',
@@ -45,8 +46,8 @@ test('runtimes on one network', { skip: NO_CONTAINERD || NO_PODMAN || NO_DOCKER 
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const image = await makeBusyboxImage(lab.directory);
-  const a = await lab.host('a');
-  const b = await lab.host('b');
+  const a = await lab.host('a', { ipv4Only: true });
+  const b = await lab.host('b', { ipv4Only: true });
   await a.launch();
   await b.launch({ join: a, token: await a.token(), flags: ['--docker'] });
   const [containerd, podman] = await Promise.all([
@@ -62,6 +63,10 @@ test('runtimes on one network', { skip: NO_CONTAINERD || NO_PODMAN || NO_DOCKER 
   const cri = containerd.cri();
   t.teardown(() => cri.close());
   await eventually('containerd and its network are ready', async () => (await cri.ready()).includes('NetworkReady'));
+  const [elsewhere] = (await a.status()).routes.filter(({ local }) => !local);
+  await a.run(['ping', '-c', '1', '-W', '2', elsewhere!.ips[0]!.split('/')[0]!]);
+  const settled = () => eventually('the datapaths have settled', () => allDatapathsSettled(lab));
+  await settled();
   const before = await Promise.all([a, b].map((host) => kernelState(host)));
 
   const pod = await cri.run({
@@ -140,6 +145,7 @@ test('runtimes on one network', { skip: NO_CONTAINERD || NO_PODMAN || NO_DOCKER 
     await cri.remove(again);
   });
 
+  await settled();
   for (const [index, host] of [a, b].entries()) {
     const after = await kernelState(host);
     for (const part of ['links', 'addresses', 'routes', 'fdb']) {

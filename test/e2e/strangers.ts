@@ -1,16 +1,20 @@
-// Hosts that do not belong: one with the cluster's id and another secret, one with another cluster's token, and a member of a
-// cluster of its own. They are refused with a reason on both sides, both sides live on, they are never among the peers, and
+// Hosts that do not belong: one with the cluster's id and another secret, one with another cluster's token, a member of a cluster
+// of its own, and one of a version that speaks no protocol of ours. They are refused with a reason on both sides, both sides live on, they are never among the peers, and
 // whatever they throw at UDP 6783 (garbage, forged data, replays of what they overheard) is counted and delivered to nobody.
 
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { formatToken, generateToken, parseToken } from '../../src/base/token.ts';
 import type { Status } from '../../src/daemon/status-types.ts';
+import { PROTOCOL, VERSION } from '../../src/daemon/version.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { nodeRandom } from '../../src/host/node-random.ts';
 import { DATA_DATAGRAM_MIN, DatagramType, WIRE_VERSION } from '../../src/router/wire-format.ts';
 import { udpPayloads } from '../lab/capture-file.ts';
-import { eventually } from '../lab/exec.ts';
+import { CHECKOUT } from '../lab/checkout.ts';
+import { end, eventually } from '../lab/exec.ts';
+import { FUTURE_VERSION } from '../lab/future-host.ts';
 import type { LabHost } from '../lab/host.ts';
 import { type Capture, Lab } from '../lab/lab.ts';
 import { Traffic } from '../lab/traffic.ts';
@@ -39,6 +43,9 @@ test('strangers', async (t) => {
     await wrongToken(t, lab, { a, stranger: await lab.host('lost'), token: other, code: 'cluster-mismatch' });
   });
   await t.test('a member of another cluster', async (t) => anotherCluster(t, a, await lab.host('foreign')));
+  await t.test('a host of a later protocol: both sides name both versions', async (t) => {
+    await laterProtocol(t, lab, { a, future: await lab.host('future'), token });
+  });
   await t.test('TM1 TM3 TM16 datagrams of a stranger reach no container', (t) =>
     datagrams(t, lab, { a, b, stranger, capture }),
   );
@@ -112,6 +119,43 @@ async function anotherCluster(t: Test, a: LabHost, foreign: LabHost): Promise<vo
   t.same(nicknames(await foreign.status()), [], 'the foreign host has no peer');
   t.ok((await foreign.status()).health.ok, 'it is healthy');
   t.same(nicknames(await a.status()), ['b'], 'nor has ours another one');
+}
+
+interface Refused {
+  readonly code: string;
+  readonly why: string;
+}
+
+async function laterProtocol(
+  t: Test,
+  lab: Lab,
+  { a, future, token }: { a: LabHost; future: LabHost; token: string },
+): Promise<void> {
+  const program = [process.execPath, join(CHECKOUT, 'dist/test/lab/future-host.js'), a.ip];
+  const child = lab.spawn([...future.enter(), 'env', '-u', 'NODE_OPTIONS', `FABRIC_TOKEN=${token}`, ...program]);
+  let said = '';
+  child.stdout!.on('data', (chunk: Buffer) => {
+    said += chunk.toString('utf8');
+  });
+  const ours = `fabric ${VERSION} (protocol ${PROTOCOL.protocolMin} to ${PROTOCOL.protocolMax})`;
+  const later = PROTOCOL.protocolMax + 1;
+  const theirs = `fabric ${FUTURE_VERSION} (protocol ${later} to ${later})`;
+  await eventually('the later host says why it does not join', () => said.includes('\n'));
+  const { code, why } = JSON.parse(said.slice(0, said.indexOf('\n'))) as Refused;
+  t.same({ code, why }, { code: 'version-mismatch', why: `it runs ${ours}, this host ${theirs}` });
+  await eventually('ours says whom it refused', async () => (await refusals(a, future)).length > 0);
+  const [refused] = await refusals(a, future);
+  t.match(refused, { code: 'version-mismatch', why: `it runs ${theirs}, this host ${ours}` });
+
+  await a.fabric(['connect', future.ip]);
+  await eventually('dialled, it is refused with the same words', async () => {
+    const target = (await a.status()).targets.find(({ host }) => host === `${future.ip}:${MESH_PORT}`);
+    return target?.error?.includes(`it runs ${theirs}, this host ${ours}`) === true;
+  });
+  await a.fabric(['forget', future.ip]);
+  await end(child);
+  t.notMatch(said, /linked|admitted/, 'the later host has become no member');
+  t.ok((await a.status()).health.ok, 'ours is healthy');
 }
 
 interface Eavesdropped {
