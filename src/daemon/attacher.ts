@@ -2,8 +2,8 @@
 // attachment does and goes last, so that a crash at any step leaves a record of what to undo; addresses are released only once
 // the interface is off the bridge; an attach that fails or whose caller hung up leaves nothing.
 //
-//   ours:     entry ─▶ addresses ─▶ claim ─▶ interface ─▶ attached
-//   foreign:  entry ─▶ interface ─▶ plugin chooses ─▶ reserved, or seen to be free ─▶ claim ─▶ addressed ─▶ attached
+//   ours:     entry ─▶ addresses ─▶ claim, interface ─▶ attached
+//   foreign:  entry ─▶ interface ─▶ plugin chooses ─▶ reserved, or seen to be free ─▶ claim, addressed ─▶ attached
 
 import { cidrHasIp, cidrOf, formatIp, type IpAddress, parseInterfaceAddress, parseIp } from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
@@ -86,7 +86,7 @@ export class Attacher {
     const { gone } = await this.#ports.host.removeContainer({ network: id, hostIfname, mac, ips });
     this.departures.add(entry, gone);
     // Synced, and all before it. What comes behind it a power cut may take, and all that it stood for along with it.
-    network?.withdraw(mac);
+    await network?.withdraw(mac);
     network?.release(attachmentKeyText(entry.key));
     this.#ports.entries.deleteStep(entry.key);
     this.#ports.left(id);
@@ -101,8 +101,9 @@ export class Attacher {
     this.#update(attempt, { ips });
     await this.#ports.enter(attempt.network.id);
     await this.departures.over(attempt.entry);
-    attempt.network.publish(recordOf(attempt.entry));
-    const made = await host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
+    const made = await this.#claimWhile(attempt, () =>
+      host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd)),
+    );
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, made);
   }
@@ -120,10 +121,22 @@ export class Attacher {
     // Nothing is awaited from here to the claim: two attaches can't both find an address free.
     for (const ip of outside) this.#refuseHeld(attempt.network, ip, ipam.plugin);
     this.#update(attempt, { foreign, ips: foreign.map(({ ip }) => ip), routes: [...given.routes, ...routes] });
-    attempt.network.publish(recordOf(attempt.entry));
-    const set = await host.addressContainer(interfaceConfig(attempt.entry, attempt.namespaceFd));
+    const set = await this.#claimWhile(attempt, () =>
+      host.addressContainer(interfaceConfig(attempt.entry, attempt.namespaceFd)),
+    );
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, { ...made, routes: set.routes });
+  }
+
+  /**
+   * Publishes the claim while the kernel works: neither needs the other, and nothing is answered before both are done. When one
+   * fails, the other has ended before anything is undone.
+   */
+  async #claimWhile<T>({ network, entry }: Attempt, work: () => Promise<T>): Promise<T> {
+    const [claimed, worked] = await Promise.allSettled([network.publish(recordOf(entry)), work()]);
+    if (claimed.status === 'rejected') throw claimed.reason;
+    if (worked.status === 'rejected') throw worked.reason;
+    return worked.value;
   }
 
   /**

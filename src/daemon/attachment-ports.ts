@@ -47,9 +47,9 @@ export interface AddressPorts {
 /** A network that containers join. */
 export interface AttachmentNetwork extends AddressPorts {
   readonly bridge: string;
-  /** Puts the claim into this host's gossip map and our own tables. */
-  publish(record: AttachmentRecord): void;
-  withdraw(mac: Mac): void;
+  /** Puts the claim into this host's gossip map, durably, and into our own tables. */
+  publish(record: AttachmentRecord): Promise<void>;
+  withdraw(mac: Mac): Promise<void>;
   /** True when another claim holds this MAC. */
   macTaken(mac: Mac): boolean;
   /** Who holds an address that no lease covers, in words; null: nobody does. */

@@ -92,7 +92,7 @@ export class Attachments implements CniBackend {
       if (entry?.state !== 'attached' || entry.result === null) return false;
       const renamed: AttachmentEntry = { ...entry, name, aliases, result: { ...entry.result, name } };
       this.#ports.entries.putStep(renamed);
-      this.#ports.networkOf(networkOfEntry(renamed))?.publish(recordOf(renamed));
+      await this.#ports.networkOf(networkOfEntry(renamed))?.publish(recordOf(renamed));
       return true;
     });
   }
@@ -148,7 +148,7 @@ export class Attachments implements CniBackend {
       if (ports.some(({ hostIfname, alive }) => hostIfname === entry.hostIfname && alive)) throw error;
       return false;
     }
-    this.#ports.networkOf(networkOfEntry(entry))?.publish(recordOf(entry));
+    await this.#ports.networkOf(networkOfEntry(entry))?.publish(recordOf(entry));
     return true;
   }
 

@@ -4,7 +4,7 @@
 
 import type { Clock } from '../base/capabilities.ts';
 import type { Mac, Vni } from '../base/ids.ts';
-import type { AttachmentRecord } from '../base/records.ts';
+import type { OwnPresence } from './own-presence.ts';
 
 const DEVICES_MAX = 256;
 /** As the ageing time of a Linux bridge. */
@@ -12,8 +12,7 @@ const AGE_MS = 300_000;
 
 export interface ForeignDevicesPorts {
   readonly clock: Clock;
-  publish(record: AttachmentRecord): void;
-  withdraw(network: Vni, mac: Mac): void;
+  readonly claims: Pick<OwnPresence, 'publishClaim' | 'withdrawClaim'>;
   /** True when a host or container of the network already holds this MAC. */
   macTaken(network: Vni, mac: Mac): boolean;
 }
@@ -38,7 +37,7 @@ export class ForeignDevices {
       return;
     }
     this.#learned.set(key, { network, mac, learnedMs: this.#ports.clock.monotonicMs() });
-    this.#ports.publish({ network, mac, ips: [], sequence: 0, name: '', kind: 'foreign' });
+    this.#ports.claims.publishClaim({ network, mac, ips: [], sequence: 0, name: '', kind: 'foreign' });
   }
 
   /** Withdraws what is too old; returns the milliseconds until the next one is. */
@@ -48,7 +47,7 @@ export class ForeignDevices {
       const leftMs = learnedMs + AGE_MS - nowMs;
       if (leftMs > 0) return leftMs;
       this.#learned.delete(key);
-      this.#ports.withdraw(network, mac);
+      this.#ports.claims.withdrawClaim(network, mac);
     }
     return AGE_MS;
   }

@@ -29,8 +29,8 @@ export interface HostPlacePorts {
   allocate(request: { readonly owner: string; readonly family: 4 | 6; readonly wanted: null }): Promise<string>;
   /** Frees all addresses of an owner. */
   release(owner: string): void;
-  publish(record: AttachmentRecord): void;
-  withdraw(mac: Mac): void;
+  publish(record: AttachmentRecord): Promise<void>;
+  withdraw(mac: Mac): Promise<void>;
 }
 
 export class HostPlace {
@@ -61,7 +61,7 @@ export class HostPlace {
       return [];
     }
     this.ips = ip6 === null ? [ip] : [ip, ip6];
-    this.#ports.publish({
+    await this.#ports.publish({
       network: DEFAULT_VNI,
       mac: this.mac,
       ips: [...this.ips, linkLocalOf(this.mac)],
@@ -114,7 +114,7 @@ export class HostPlace {
   async hide(): Promise<void> {
     this.#wanted = false;
     this.obstacle = null;
-    this.#ports.withdraw(this.mac);
+    await this.#ports.withdraw(this.mac);
     this.ips = [];
     await this.#ports.host.hideHost();
   }

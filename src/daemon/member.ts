@@ -23,6 +23,7 @@ import type { AddressSpaces } from './address-spaces.ts';
 import { AttachmentStore, networkOfEntry } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
+import { ClaimWriter } from './claim-writer.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ElsewhereNews } from './events/elsewhere-news.ts';
@@ -238,11 +239,8 @@ export class Member {
       cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
       isOurs: (claim) => this.#isOurs(claim),
     });
-    const claims = {
-      publish: (record: AttachmentRecord) => this.#presence.publishClaim(record),
-      withdraw: (network: Vni, mac: Mac) => this.#presence.withdrawClaim(network, mac),
-    };
-    const wiring = { ...claims, directory: this.directory, mayAllocate: this.#gate.opened };
+    const claims = new ClaimWriter({ timers, write: (changes) => this.#presence.changeClaims(changes) });
+    const wiring = { claims, directory: this.directory, mayAllocate: this.#gate.opened };
     this.place = new HostPlace({
       ...attachmentNetwork(this.networks.main, wiring),
       store,
@@ -257,7 +255,7 @@ export class Member {
       const network = this.networks.get(id);
       return network === null || isMacTaken(network, mac);
     };
-    this.#foreign = new ForeignDevices({ ...claims, clock, macTaken });
+    this.#foreign = new ForeignDevices({ claims: this.#presence, clock, macTaken });
     const { reservations, attachments } = openAttachments(options, {
       ...wiring,
       self: keys.peer,

@@ -1,11 +1,11 @@
 // Makes the parts that hold what this host attached and reserved, from the member's networks and options.
 
 import type { Mac, PeerId, Vni } from '../base/ids.ts';
-import type { AttachmentRecord } from '../base/records.ts';
 import { AddressReservations } from './address-reservations.ts';
 import type { AttachmentNetwork, AttachmentPorts } from './attachment-ports.ts';
 import type { AttachmentStore } from './attachment-store.ts';
 import { Attachments } from './attachments.ts';
+import type { ClaimWriter } from './claim-writer.ts';
 import type { Directory } from './directory.ts';
 import type { MemberOptions } from './member-options.ts';
 import type { Network } from './network.ts';
@@ -20,8 +20,7 @@ export interface AttachmentWiring extends Pick<AttachmentPorts, 'addressObstacle
   readonly directory: Pick<Directory, 'peer'>;
   /** Resolves once this host may allocate. */
   readonly mayAllocate: Promise<void>;
-  publish(record: AttachmentRecord): void;
-  withdraw(network: Vni, mac: Mac): void;
+  readonly claims: Pick<ClaimWriter, 'publish' | 'withdraw'>;
 }
 
 export function openAttachments(options: MemberOptions, wiring: AttachmentWiring) {
@@ -66,12 +65,7 @@ export function openAttachments(options: MemberOptions, wiring: AttachmentWiring
 /** The network as those see it who put something into it. */
 export function attachmentNetwork(
   network: Network,
-  {
-    directory,
-    mayAllocate,
-    publish,
-    withdraw,
-  }: Pick<AttachmentWiring, 'directory' | 'mayAllocate' | 'publish' | 'withdraw'>,
+  { claims, directory, mayAllocate }: Pick<AttachmentWiring, 'claims' | 'directory' | 'mayAllocate'>,
 ): AttachmentNetwork {
   const { id, facts, routes, ipam, bridge } = network;
   const { v4, v6, internal, gateway, gateway6 } = facts;
@@ -89,8 +83,8 @@ export function attachmentNetwork(
       return network.allocate(wish);
     },
     release: (owner) => void ipam.release(owner),
-    publish,
-    withdraw: (mac) => withdraw(id, mac),
+    publish: (record) => claims.publish(record),
+    withdraw: (mac) => claims.withdraw(id, mac),
     macTaken: (mac) => isMacTaken(network, mac),
     freeAddressHolder: (ip) => {
       const holder = routes.holderOfFreeAddress(id, ip);

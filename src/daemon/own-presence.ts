@@ -7,6 +7,7 @@ import { type BootId, DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../ba
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
+import type { ClaimChange } from './claim-writer.ts';
 import type { Directory } from './directory.ts';
 import type { OwnRecords } from './own-records.ts';
 
@@ -76,15 +77,26 @@ export class OwnPresence {
   }
 
   publishClaim(record: AttachmentRecord): void {
-    this.#claims.set(keyOf(record), record);
-    this.#ports.records.publishAttachment(record);
-    this.#ports.claims.claim(this.#ports.self, record);
+    this.changeClaims([{ kind: 'publish', record }]);
   }
 
   withdrawClaim(network: Vni, mac: Mac): void {
-    this.#claims.delete(keyOf({ network, mac }));
-    this.#ports.records.withdrawAttachment(network, mac);
-    this.#ports.claims.withdraw(this.#ports.self, network, mac);
+    this.changeClaims([{ kind: 'withdraw', network, mac }]);
+  }
+
+  /** As one version of our records; durable when it returns. Throws what the store says, or `limit`: then nothing has changed. */
+  changeClaims(changes: readonly ClaimChange[]): void {
+    const { self, records, claims: keepers } = this.#ports;
+    records.changeAttachments(changes);
+    for (const change of changes) {
+      if (change.kind === 'publish') {
+        this.#claims.set(keyOf(change.record), change.record);
+        keepers.claim(self, change.record);
+      } else {
+        this.#claims.delete(keyOf(change));
+        keepers.withdraw(self, change.network, change.mac);
+      }
+    }
   }
 
   /**

@@ -2,7 +2,7 @@
 // writes only differences. Every write is durable (gossip's own promise) before anybody else can see it.
 
 import { equalBytes } from '../base/bytes.ts';
-import type { BootId, Mac, PeerId, Vni } from '../base/ids.ts';
+import type { BootId, PeerId, Vni } from '../base/ids.ts';
 import type {
   AttachmentRecord,
   LeaseRecord,
@@ -45,6 +45,7 @@ import {
   removalKey,
   voteKey,
 } from '../gossip/record-codec.ts';
+import type { ClaimChange } from './claim-writer.ts';
 
 export class OwnRecords {
   readonly #gossip: Gossip;
@@ -77,12 +78,13 @@ export class OwnRecords {
     return isClone ? other : null;
   }
 
-  publishAttachment(record: AttachmentRecord): void {
-    this.#write(new Map([[attachmentKey(record.network, record.mac), encodeAttachment(record)]]));
-  }
-
-  withdrawAttachment(network: Vni, mac: Mac): void {
-    this.#write(new Map([[attachmentKey(network, mac), null]]));
+  /** The last change of a claim counts. */
+  changeAttachments(changes: readonly ClaimChange[]): void {
+    const entries = changes.map((change) => {
+      if (change.kind === 'withdraw') return [attachmentKey(change.network, change.mac), null] as const;
+      return [attachmentKey(change.record.network, change.record.mac), encodeAttachment(change.record)] as const;
+    });
+    this.#write(new Map(entries));
   }
 
   publishName(record: NameRecord): void {

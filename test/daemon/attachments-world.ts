@@ -97,8 +97,8 @@ export function setUp({
     },
   };
   const mesh = {
-    publish: (record: AttachmentRecord) => void claims.set(record.mac, record),
-    withdraw: (mac: Mac) => void claims.delete(mac),
+    publish: async (record: AttachmentRecord) => void claims.set(record.mac, record),
+    withdraw: async (mac: Mac) => void claims.delete(mac),
   };
   const { allocate, release } = points.over('leases', leases, ['allocate', 'release']);
   const { publish, withdraw } = points.over('mesh', mesh, ['publish', 'withdraw']);

@@ -11,8 +11,10 @@ function setUp(taken: readonly Mac[] = []) {
   const announced = new Set<Mac>();
   const devices = new ForeignDevices({
     clock,
-    publish: (record) => void announced.add(record.mac),
-    withdraw: (_network, gone) => void announced.delete(gone),
+    claims: {
+      publishClaim: (record) => void announced.add(record.mac),
+      withdrawClaim: (_network, gone) => void announced.delete(gone),
+    },
     macTaken: (_network, candidate) => taken.includes(candidate),
   });
   return { clock, announced, devices };

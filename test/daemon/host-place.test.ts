@@ -22,8 +22,8 @@ function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
     nickname: 'a',
     retryMs: 0,
     allocate: ({ family }) => allocate(family),
-    publish: (record) => claims.set(record.mac, record),
-    withdraw: (mac) => claims.delete(mac),
+    publish: async (record) => void claims.set(record.mac, record),
+    withdraw: async (mac) => void claims.delete(mac),
     release: (owner) => released.push(owner),
   });
   return {

@@ -25,20 +25,30 @@ test('a record that stands already is not written again: no version, no message'
   expect(wrote()).toBe(2);
 });
 
+test('claims that change together are one version of our records', () => {
+  const { records, keys, wrote } = setUp();
+  records.changeAttachments([
+    { kind: 'publish', record: web },
+    { kind: 'publish', record: db },
+    { kind: 'withdraw', network: DEFAULT_VNI, mac: web.mac },
+  ]);
+  expect(keys()).toEqual([attachmentKey(DEFAULT_VNI, db.mac)]);
+  expect(wrote()).toBe(1);
+});
+
 test('claims come and go one by one; withdrawing what is not there changes nothing', () => {
   const { records, wrote, keys } = setUp();
-  records.publishAttachment(web);
-  records.publishAttachment(db);
-  records.withdrawAttachment(DEFAULT_VNI, web.mac);
+  for (const record of [web, db]) records.changeAttachments([{ kind: 'publish', record }]);
+  records.changeAttachments([{ kind: 'withdraw', network: DEFAULT_VNI, mac: web.mac }]);
   expect(keys()).toEqual([attachmentKey(DEFAULT_VNI, db.mac)]);
-  records.withdrawAttachment(DEFAULT_VNI, '02:00:00:00:00:99' as Mac);
+  records.changeAttachments([{ kind: 'withdraw', network: DEFAULT_VNI, mac: '02:00:00:00:00:99' as Mac }]);
   expect(wrote()).toBe(3);
 });
 
 test('replacing leases adds, keeps and removes in one version, and touches nothing else', () => {
   const { gossip, records, keys } = setUp();
   records.publishPeer(peerRecord());
-  records.publishAttachment(web);
+  records.changeAttachments([{ kind: 'publish', record: web }]);
   const [first, second, third] = ['10.32.0.0/24', '10.32.1.0/24', '10.32.2.0/24'].map((cidr) => leaseRecord(cidr));
   records.replaceLeases([first!, second!]);
   const version = gossip.stats().ownVersion;
@@ -58,7 +68,7 @@ test('one block under two epochs is two records', () => {
 test('replacing attachments leaves leases alone', () => {
   const { records, keys } = setUp();
   records.replaceLeases([leaseRecord('10.32.0.0/24')]);
-  records.publishAttachment(web);
+  records.changeAttachments([{ kind: 'publish', record: web }]);
   records.replaceAttachments([db]);
   expect(keys().sort()).toEqual([attachmentKey(DEFAULT_VNI, db.mac), leaseKey(leaseRecord('10.32.0.0/24'))].sort());
 });
@@ -66,7 +76,7 @@ test('replacing attachments leaves leases alone', () => {
 test('a host that leaves for good leaves only what proves its gifts', () => {
   const { records, keys } = setUp();
   records.publishPeer(peerRecord());
-  records.publishAttachment(web);
+  records.changeAttachments([{ kind: 'publish', record: web }]);
   records.replaceLeases([leaseRecord('10.32.0.0/24')]);
   records.withdrawAllButLeases();
   expect(keys()).toEqual([leaseKey(leaseRecord('10.32.0.0/24'))]);
