@@ -14,9 +14,10 @@ import { runMatrix } from './test-matrix.mjs';
 /** Each part but the matrix is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
 const PARTS = {
   fuzz: {
-    what: 'every fuzz target of native/fuzz for ten minutes, two at a time; the CNI plugin 20,000 times',
+    what: 'every fuzz target of native/fuzz for ten minutes, two at a time',
     timeoutS: 3300,
   },
+  'cni-shim': { what: 'the CNI plugin as a process, 20,000 calls of all kinds', timeoutS: 1800 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
   'cni-stress': { what: '5,000 ADD/DEL pairs of 20 workers; plugin, daemon and namespaces killed', timeoutS: 1800 },
   'engine-sanitized': {

@@ -68,7 +68,7 @@ describe('ADD', () => {
     expect(json).toMatchObject({ code: 4, details: 'No such file' });
   });
 
-  test('A5 repeated for the same (network, container, ifname) is an error and leaks nothing', async () => {
+  test('A5 P1 repeated for the same (network, container, ifname) is an error and leaks nothing', async () => {
     const backend = new FakeBackend();
     await run(backend, addEnv());
     expect((await run(backend, addEnv())).json.code).toBe(101);

@@ -113,7 +113,7 @@ describe('attach', () => {
   });
 });
 
-describe('A3 a failed attach leaves nothing', () => {
+describe('A3 P4 a failed attach leaves nothing', () => {
   test('the namespace is not what the caller opened', async () => {
     const { attachments, world, leftOver } = setUp();
     world.openNamespace = () => {

@@ -12,6 +12,11 @@ import { parseDeferredDelete, parseShimRequest } from '../../src/cni-plugin/wire
 import { fuzzShim } from '../cni-plugin/shim-fuzz.ts';
 import { REPOSITORY, records, runShim, SHIM, ShimSite, startShim, until } from '../cni-plugin/shim-process.ts';
 
+/** `npm run test:long -- cni-shim` takes 20,000 and another seed each time. */
+const IS_LONG = process.env.FABRIC_LONG === 'cni-shim';
+const FUZZ_RUNS = IS_LONG ? 20_000 : 300;
+const FUZZ_SEED = IS_LONG ? Date.now() % 2 ** 32 : 11;
+
 const site = new ShimSite();
 t.teardown(() => site.remove());
 
@@ -61,8 +66,9 @@ t.test('it starts quickly', async (t) => {
   t.ok(median < 30, 'far below the start of Node');
 });
 
-t.test('whatever it gets, it ends with success or one CNI error', async (t) => {
-  t.same(await fuzzShim(site, { seed: 11, runs: 300 }), []);
+const fuzzing = { timeout: IS_LONG ? 1_700_000 : 60_000 };
+t.test(`whatever it gets, it ends with success or one CNI error, seed ${FUZZ_SEED}`, fuzzing, async (t) => {
+  t.same(await fuzzShim(site, { seed: FUZZ_SEED, runs: FUZZ_RUNS }), [], `${FUZZ_RUNS} calls`);
 });
 
 t.test('E7 blank command: about text on stderr, exit 0, stdin unread', async (t) => {

@@ -36,7 +36,7 @@ test('the verbs with the kernel', async (t) => {
     await Promise.all(containers.map((container) => container.cni('DEL')));
   });
 
-  await t.test('A5 A6 K4 several interfaces in one container', async (t) => {
+  await t.test('A5 A6 K4 P1 several interfaces in one container', async (t) => {
     const container = await host.namespace('many');
     const first = await add(container, CONF);
     const repeated = await container.cni('ADD', { stdin: CONF, mayFail: true });
@@ -97,7 +97,60 @@ test('the verbs with the kernel', async (t) => {
     await container.cni('DEL', { stdin: routed });
   });
 
-  await t.test('A1 D1 D2 D3 D4 D5 D6 DEL of what is not there (any more)', async (t) => {
+  await t.test('P2 P4 C1 addresses that are asked for', async (t) => {
+    const [one, two] = [await host.namespace('asks'), await host.namespace('asks-too')];
+    const asking = (...ips: readonly string[]) => ({ ...CONF, runtimeConfig: { ips } });
+    const ip6 = (await host.status()).networks[0]!.range6!.replace('::/48', '::1:7');
+    const { ips } = await add(one, asking('10.35.0.7', ip6));
+    t.same(
+      ips.map(({ address }) => address),
+      ['10.35.0.7/12', `${ip6}/48`],
+    );
+    const refused = await two.cni('ADD', { stdin: asking('10.35.0.8', '10.35.0.7'), mayFail: true });
+    t.match(JSON.parse(refused.stdout), { code: 104 }, 'one of them is in use');
+    t.match(await add(two, asking('10.35.0.8')), { ips: [{ address: '10.35.0.8/12' }] }, 'the other was released');
+    for (const container of [one, two]) await container.cni('DEL', { stdin: CONF });
+  });
+
+  await t.test('P3 P4 C5 several sets of ranges', async (t) => {
+    const single = (subnet: string, ip: string) => ({ subnet, rangeStart: ip, rangeEnd: ip });
+    const ranges = [
+      [single('10.36.0.0/24', '10.36.0.9'), single('10.36.1.0/24', '10.36.1.4')],
+      [single('10.37.0.0/24', '10.37.0.1'), single('10.37.0.0/24', '10.37.0.3')],
+    ];
+    const conf = { ...CONF, ipam: { ranges } };
+    const containers = await inParallel([...Array(3).keys()], 3, (index) => host.namespace(`ranges${index}`));
+    const had = async (container: LabContainer) => (await add(container, conf)).ips.map(({ address }) => address);
+    t.same(await had(containers[0]!), ['10.36.0.9/12', '10.37.0.1/12'], 'one address out of each');
+    t.same(await had(containers[1]!), ['10.36.1.4/12', '10.37.0.3/12'], 'of the next range of each');
+    const refused = await containers[2]!.cni('ADD', { stdin: conf, mayFail: true });
+    t.match(JSON.parse(refused.stdout), { code: 103 }, 'until all are full');
+    t.equal((await held(host)).length, 2, 'which leaves nothing behind');
+    for (const container of containers) await container.cni('DEL', { stdin: conf });
+  });
+
+  await t.test('P6 C2 MACs are stable', async (t) => {
+    const bridgeMac = async () => {
+      const { stdout } = await host.run(['ip', '-j', 'link', 'show', 'fabric0']);
+      return (JSON.parse(stdout) as readonly { readonly address: string }[])[0]!.address;
+    };
+    const before = await bridgeMac();
+    const [low, next] = [await host.namespace('low'), await host.namespace('next')];
+    const lowest = { ...CONF, runtimeConfig: { mac: '02:00:00:00:00:01' } };
+    const { interfaces } = await add(low, lowest);
+    t.match(interfaces, [{ name: 'fabric0', mac: before }, {}, { name: 'eth0', mac: '02:00:00:00:00:01' }]);
+    await add(next, CONF);
+    t.equal(await bridgeMac(), before, 'a bridge takes the lowest MAC of its ports, if nobody gives it one');
+    t.ok(await next.pings('10.32.0.1'));
+    t.match((await next.run(['ip', 'neigh', 'show', '10.32.0.1'])).stdout, before, "and it is the gateway's");
+    await low.cni('DEL', { stdin: lowest });
+    const again = await add(low, lowest);
+    t.match(again.interfaces, [{ mac: before }, { name: interfaces[1]!.name }, { mac: '02:00:00:00:00:01' }]);
+    for (const container of [low, next]) await container.cni('DEL', { stdin: CONF });
+    t.equal(await bridgeMac(), before);
+  });
+
+  await t.test('A1 D1 D2 D3 D4 D5 D6 P5 DEL of what is not there (any more)', async (t) => {
     const container = await host.namespace('gone');
     await container.cni('DEL', { stdin: CONF });
     await container.run(['ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'theirs']);
@@ -126,7 +179,7 @@ test('the verbs with the kernel', async (t) => {
 
   t.same(await held(host), []);
   t.same(await kernelState(host), clean, 'the kernel is as it was');
-  await t.test('T1 D6 a network that is full', async (t) => exhaustion(t, await lab.host('small')));
+  await t.test('T1 D6 P7 a network that is full', async (t) => exhaustion(t, await lab.host('small')));
 });
 
 /** A range with room for few: STATUS and ADD say so, until somebody goes. */

@@ -6,8 +6,6 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'tap';
-import { fuzzShim } from '../cni-plugin/shim-fuzz.ts';
-import { ShimSite } from '../cni-plugin/shim-process.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
 
 const LONG = process.env.FABRIC_LONG === 'fuzz';
@@ -35,13 +33,3 @@ test(`fuzz targets, ${SECONDS} s each`, { timeout: TIMEOUT_MS, skip: reasonToSki
   t.equal(await exit, 0, 'the script says so');
   for (const target of TARGETS) t.ok(passed.has(target), `${target}: no finding`);
 });
-
-if (LONG) {
-  // `npm test` has 300 calls of it, with one seed, in cni-shim.ts.
-  test('the CNI plugin as a process, 20,000 calls', { timeout: 600_000 }, async (t) => {
-    const site = new ShimSite();
-    t.teardown(() => site.remove());
-    const seed = Date.now() % 2 ** 32;
-    t.same(await fuzzShim(site, { seed, runs: 20_000 }), [], `seed ${seed}`);
-  });
-}
