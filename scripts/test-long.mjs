@@ -17,6 +17,7 @@ const PARTS = {
     what: 'every fuzz target of native/fuzz for ten minutes, two at a time',
     timeoutS: 3300,
   },
+  'cni-crowd': { what: 'ADD and DEL with 1,000 containers attached, beside those with 10', timeoutS: 300 },
   'cni-shim': { what: 'the CNI plugin as a process, 20,000 calls of all kinds', timeoutS: 1800 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
   'cni-stress': { what: '5,000 ADD/DEL pairs of 20 workers; plugin, daemon and namespaces killed', timeoutS: 1800 },

@@ -4,15 +4,13 @@
 
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CHECKOUT } from '../../test/lab/checkout.ts';
 import type { LabHost } from '../../test/lab/host.ts';
 import { withLab } from '../../test/lab/with-lab.ts';
 import { processUs } from '../cpu-time.ts';
 import { describeMachine } from '../machine.ts';
 import { summarize } from '../statistics.ts';
-import type { LaunchJob, LaunchReport } from './launcher.ts';
+import { CniCalls } from './calls.ts';
 import { call, FABRIC, REFERENCE, type Subject } from './subjects.ts';
 
 /** In a row, of each. */
@@ -23,9 +21,6 @@ const MANY = 1_000;
 const FEW = 10;
 /** In a row while many are attached: a bridge has room for 1,021. */
 const CROWDED_SEQUENCE = 20;
-/** A thousand ADDs in between, without timing, so many at once. */
-const FILL_AT_ONCE = 50;
-const LAUNCHER = join(CHECKOUT, 'dist/bench/cni/launcher.js');
 
 interface Goal {
   readonly what: string;
@@ -44,25 +39,26 @@ interface Figures {
 
 class CniBench {
   readonly #host: LabHost;
-  #namespaces = 0;
+  readonly #calls: CniCalls;
 
   constructor(host: LabHost) {
     this.#host = host;
+    this.#calls = new CniCalls(host);
   }
 
   /** All figures of both; they take turns, call by call and crowd by crowd. */
   async compare(subjects: readonly [Subject, Subject]): Promise<Readonly<Record<Subject['name'], Figures>>> {
-    const sequence = await this.#inTurn(subjects, SEQUENCE);
+    const sequence = await this.#calls.inTurn(subjects, SEQUENCE);
     const crowds = new Map(subjects.map(({ name }) => [name, { add: [] as number[], del: [] as number[] }]));
     for (let round = 0; round < AT_ONCE_ROUNDS; round++) {
       for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
-        const names = await this.#makeNamespaces(AT_ONCE);
+        const names = await this.#calls.makeNamespaces(AT_ONCE);
         for (const [verb, into] of [
           ['ADD', 'add'],
           ['DEL', 'del'],
         ] as const) {
           const starts = names.map((name) => call(subject, verb, name));
-          crowds.get(subject.name)![into].push((await this.#launch({ starts, atOnce: true })).totalMs);
+          crowds.get(subject.name)![into].push((await this.#calls.launch({ starts, atOnce: true })).totalMs);
         }
       }
     }
@@ -74,66 +70,23 @@ class CniBench {
     return { fabric: figures(FABRIC), reference: figures(REFERENCE) };
   }
 
-  /** ADDs of all, then DELs of all, one after the other, the subjects taking turns. */
-  async #inTurn(
-    subjects: readonly Subject[],
-    count: number,
-  ): Promise<ReadonlyMap<string, Readonly<Record<'ADD' | 'DEL', readonly number[]>>>> {
-    const names = await this.#makeNamespaces(count * subjects.length);
-    const subjectOf = (index: number) => subjects[index % subjects.length]!;
-    const times: Record<'ADD' | 'DEL', readonly number[]> = { ADD: [], DEL: [] };
-    for (const verb of ['ADD', 'DEL'] as const) {
-      const starts = names.map((name, index) => call(subjectOf(index), verb, name));
-      times[verb] = (await this.#launch({ starts, atOnce: false })).ms;
-    }
-    const of = (subject: Subject, values: readonly number[]) =>
-      values.filter((_, index) => subjectOf(index) === subject);
-    return new Map(
-      subjects.map((subject) => [subject.name, { ADD: of(subject, times.ADD), DEL: of(subject, times.DEL) }]),
-    );
-  }
-
   /** Ours alone, with few attached and then with many; and the daemon's CPU time per ADD and DEL, in milliseconds. */
   async crowding(): Promise<{ few: Pair; many: Pair; cpuMs: number }> {
-    await this.#fill(FEW);
+    await this.#calls.fill(FABRIC, FEW);
     const beforeUs = await this.#daemonUs();
     const few = await this.#pair();
     const cpuMs = ((await this.#daemonUs()) - beforeUs) / 1000 / (2 * CROWDED_SEQUENCE);
-    await this.#fill(MANY - FEW);
+    await this.#calls.fill(FABRIC, MANY - FEW);
     return { few, many: await this.#pair(), cpuMs };
   }
 
   async #pair(): Promise<Pair> {
-    const { ADD, DEL } = (await this.#inTurn([FABRIC], CROWDED_SEQUENCE)).get('fabric')!;
+    const { ADD, DEL } = (await this.#calls.inTurn([FABRIC], CROWDED_SEQUENCE)).get('fabric')!;
     return { addMs: median(ADD), delMs: median(DEL) };
-  }
-
-  async #fill(count: number): Promise<void> {
-    for (let left = count; left > 0; left -= FILL_AT_ONCE) {
-      const names = await this.#makeNamespaces(Math.min(left, FILL_AT_ONCE));
-      await this.#launch({ starts: names.map((name) => call(FABRIC, 'ADD', name)), atOnce: true });
-    }
   }
 
   async #daemonUs(): Promise<number> {
     return processUs((await this.#host.run(['cat', `/proc/${await this.#host.daemonPid()}/stat`])).stdout);
-  }
-
-  async #makeNamespaces(count: number): Promise<readonly string[]> {
-    const names = Array.from({ length: count }, () => `n${this.#namespaces++}`);
-    const input = names.map((name) => `netns add ${name}\n`).join('');
-    await this.#host.run(['ip', '-batch', '-'], { input, timeoutMs: 60_000 });
-    return names;
-  }
-
-  async #launch(job: LaunchJob): Promise<LaunchReport> {
-    const command = ['env', '-u', 'NODE_OPTIONS', process.execPath, LAUNCHER];
-    const { stdout } = await this.#host.run(command, { input: JSON.stringify(job), timeoutMs: 120_000 });
-    const report = JSON.parse(stdout) as LaunchReport;
-    if (report.failures.length > 0) {
-      throw new Error(`${report.failures.length} of ${job.starts.length} failed: ${report.failures[0]}`);
-    }
-    return report;
   }
 }
 

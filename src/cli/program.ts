@@ -115,7 +115,10 @@ export function buildProgram(): Command {
 
   verb(program, 'capture', 'decrypted frames of the overlay as pcapng: fabric capture | tcpdump -n -r -')
     .argument('[what...]', 'a peer or a container of this host, if any, then a pcap filter (man 7 pcap-filter)')
-    .option('--network <name>', 'all that leaves for other hosts and comes from them (the default)')
+    .option(
+      '--network <name>',
+      'of that network; without a peer or container: all that leaves for other hosts and comes',
+    )
     .option('--write <file>', 'to a file instead of standard output')
     .option('--count <n>', 'end after so many frames', '1000000')
     .option('--bytes <n>', 'end before the capture is larger', '1073741824')

@@ -149,7 +149,10 @@ export interface DockerFacts {
   readonly waiting: number;
   /** Why it has failed, or why Docker can't be asked for names; null: all is well. */
   readonly reason: string | null;
-  /** Since start: Docker's calls, those answered with an error, those answered before they were done, and the slowest. */
+  /**
+   * Since start: Docker's calls, those answered with an error, those answered before they were done, and the slowest; of the last
+   * 1,024 the median and what 99 of 100 took.
+   */
   readonly counters: Readonly<Record<string, number>>;
 }
 

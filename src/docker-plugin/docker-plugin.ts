@@ -4,6 +4,7 @@
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import { AnswerTimes } from './answer-times.ts';
 import type { IpamDriver } from './ipam-driver.ts';
 import { type Fields, fieldsOf } from './messages.ts';
 import type { NetworkDriver } from './network-driver.ts';
@@ -21,12 +22,15 @@ interface Method {
 }
 
 export interface PluginCounters {
-  calls: number;
+  readonly calls: number;
   /** Answered with `Err`. */
-  errors: number;
+  readonly errors: number;
   /** Answered before their work was done. */
-  late: number;
-  slowestMs: number;
+  readonly late: number;
+  readonly slowestMs: number;
+  /** Of the last answers: half of them, and 99 of 100, took at most so long. */
+  readonly medianMs: number;
+  readonly p99Ms: number;
 }
 
 export interface DockerPluginPorts {
@@ -40,7 +44,8 @@ interface Drivers {
 }
 
 export class DockerPlugin {
-  readonly counters: PluginCounters = { calls: 0, errors: 0, late: 0, slowestMs: 0 };
+  readonly #counts = { calls: 0, errors: 0, late: 0, slowestMs: 0 };
+  readonly #times = new AnswerTimes();
   readonly #ports: DockerPluginPorts;
   readonly #methods: ReadonlyMap<string, Method>;
   #drivers: Drivers | null = null;
@@ -48,6 +53,10 @@ export class DockerPlugin {
   constructor(ports: DockerPluginPorts) {
     this.#ports = ports;
     this.#methods = this.#table();
+  }
+
+  get counters(): PluginCounters {
+    return { ...this.#counts, medianMs: this.#times.quantile(0.5), p99Ms: this.#times.quantile(0.99) };
   }
 
   /** Names of all methods, as `NetworkDriver.Join`. */
@@ -64,14 +73,14 @@ export class DockerPlugin {
   async call(name: string, body: unknown): Promise<object> {
     const { timers } = this.#ports;
     const startedMs = timers.nowMs();
-    this.counters.calls++;
+    this.#counts.calls++;
     const cancelled = new AbortController();
     let isLate = false;
     let stopTimer: Cancel = () => undefined;
     const expired = new Promise<object>((resolve, reject) => {
       stopTimer = timers.after(ANSWER_MS_MAX, () => {
         isLate = true;
-        this.counters.late++;
+        this.#counts.late++;
         const early = this.#early(name, body);
         if (early !== null) return resolve(early);
         cancelled.abort();
@@ -89,7 +98,9 @@ export class DockerPlugin {
       return this.#refuse(name, error);
     } finally {
       stopTimer();
-      this.counters.slowestMs = Math.max(this.counters.slowestMs, timers.nowMs() - startedMs);
+      const tookMs = timers.nowMs() - startedMs;
+      this.#times.add(tookMs);
+      this.#counts.slowestMs = Math.max(this.#counts.slowestMs, tookMs);
     }
   }
 
@@ -104,7 +115,7 @@ export class DockerPlugin {
   }
 
   #refuse(name: string, error: unknown): object {
-    this.counters.errors++;
+    this.#counts.errors++;
     const reason = error instanceof FabricError ? error.message : String((error as Error).stack ?? error);
     this.#ports.log.warn('a call of Docker failed', { method: name, reason });
     const text = `fabric: ${(error as Error).message}`;

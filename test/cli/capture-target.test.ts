@@ -37,7 +37,23 @@ const peer = (nickname: string, id = PEER): Status['peers'][number] => ({
   state: 'alive',
   lastSeenMs: 1,
 });
+const network = (name: string, change: Partial<Status['networks'][number]> = {}): Status['networks'][number] => ({
+  name,
+  id: 1,
+  range: '10.32.0.0/12',
+  range6: null,
+  gateway: '10.32.0.1',
+  domain: null,
+  bridge: `bridge-${name}`,
+  internal: false,
+  state: 'active',
+  up: true,
+  hosts: [],
+  creator: null,
+  ...change,
+});
 const status = {
+  networks: [network('fabric'), network('blue'), network('red', { up: false })],
   peers: [peer('two'), peer('empty', 'ee'.repeat(16))],
   attachments: [attachment('web')],
   routes: [route('02:00:00:00:00:01'), route('02:00:00:00:00:02'), route('02:00:00:00:00:03', 'cc'.repeat(16))],
@@ -57,7 +73,7 @@ describe('what is captured', () => {
     ['a peer', ['two'], null, ofTwo],
     ['a peer by its id’s beginning, with a filter', ['bbbbbb', 'arp or icmp'], null, `(${ofTwo}) and (arp or icmp)`],
   ])('%s', (_, words, hostIfname, filter) => {
-    expect(captureTarget(words, status)).toMatchObject({ hostIfname, filter });
+    expect(captureTarget(words, status, null)).toMatchObject({ hostIfname, filter });
   });
 
   test.each([
@@ -80,6 +96,41 @@ describe('what is captured', () => {
       'limit',
     ],
   ])('%s is refused', (_, words, now, code) => {
-    expect(() => captureTarget(words, now)).toThrow(expect.objectContaining({ code }));
+    expect(() => captureTarget(words, now, null)).toThrow(expect.objectContaining({ code }));
+  });
+
+  describe('on a named network', () => {
+    const both = {
+      ...status,
+      attachments: [attachment('web'), attachment('web', { network: 'blue', hostIfname: 'fab-blue' })],
+      routes: [...status.routes, { ...route('02:00:00:00:00:09'), network: 'blue' }],
+    };
+
+    test.each([
+      ['nothing said', [], { hostIfname: null, bridge: 'bridge-blue', filter: '' }],
+      ['a container there', ['web', 'arp'], { hostIfname: 'fab-blue', filter: 'arp' }],
+      ['a peer', ['two'], { hostIfname: null, bridge: 'bridge-blue', filter: 'ether host 02:00:00:00:00:09' }],
+    ])('%s', (_, words, expected) => {
+      expect(captureTarget(words, both, 'blue')).toMatchObject(expected);
+    });
+
+    test('without its name it is the default one, and a container of any', () => {
+      expect(captureTarget(['two'], both, null)).toMatchObject({ bridge: 'bridge-fabric', filter: ofTwo });
+      const there = { ...both, attachments: [attachment('db', { network: 'blue', hostIfname: 'fab-blue' })] };
+      expect(captureTarget(['db'], there, null)).toMatchObject({ hostIfname: 'fab-blue' });
+    });
+
+    test.each([
+      ['that is not there', 'green', 'network-unknown'],
+      ['in which this host has nothing', 'red', 'network-unknown'],
+    ])('%s is refused', (_, name, code) => {
+      expect(() => captureTarget([], both, name)).toThrow(expect.objectContaining({ code }));
+    });
+
+    test('before this host is a member there is nothing', () => {
+      expect(() => captureTarget([], { ...status, networks: [] }, null)).toThrow(
+        expect.objectContaining({ code: 'daemon-unreachable' }),
+      );
+    });
   });
 });

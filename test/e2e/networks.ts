@@ -110,7 +110,18 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
       await member(colour, from).run(ping, { mayFail: true });
     }
   };
+  const captured = join(lab.directory, 'blue.pcapng');
+  const bounds = ['--count', '4', '--seconds', '20', '--write', captured];
+  const capture = lab.spawn([...a.enter(), ...a.fabricCommand(['capture', 'icmp', '--network', 'blue', ...bounds])]);
+  let heard = '';
+  capture.stderr!.on('data', (chunk: Buffer) => {
+    heard += chunk.toString('utf8');
+  });
+  await eventually('fabric capture listens', () => heard.includes('capturing'));
   await Promise.all(COLOURS.flatMap((colour) => hosts.map((from) => talk(colour, from))));
+  await eventually('fabric capture has its frames', () => heard.includes('ended at --count'));
+  t.ok(await holdsText(captured, text('blue')), "a capture of a network has that network's frames");
+  t.notOk(await holdsText(captured, text('green')), 'and no others');
   const macs = new Map<LabContainer, string>();
   for (const container of members.values()) {
     macs.set(container, (await container.run(['cat', '/sys/class/net/eth0/address'])).stdout.trim());

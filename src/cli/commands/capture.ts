@@ -2,8 +2,6 @@
 // captured where, the daemon's status says; the capture itself needs CAP_NET_RAW, runs in this process and ends with it.
 
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { FabricError } from '../../base/errors.ts';
-import { DEFAULT_NETWORK_NAME } from '../../base/ids.ts';
 import type { Status } from '../../daemon/status-types.ts';
 import { type CaptureEnd, type CaptureResult, FrameCapture } from '../../host/capture/frame-capture.ts';
 import { networkInterfaces } from '../../host/linux/names.ts';
@@ -26,21 +24,10 @@ interface Options {
 const STDOUT = 1;
 
 export async function capture(words: readonly string[], options: Options): Promise<void> {
-  if (options.network !== undefined && options.network !== DEFAULT_NETWORK_NAME) {
-    throw usageError(`there is no network ${options.network}`, `Use ${DEFAULT_NETWORK_NAME}`);
-  }
   const status = await new DaemonClient(options.runDir).get<Status>('/v1/status');
-  const bridge = status.networks[0]?.bridge;
-  if (bridge === undefined) {
-    throw new FabricError('daemon-unreachable', {
-      what: 'there is nothing to capture yet',
-      why: 'this host has not joined its cluster',
-      fix: 'See fabric status',
-    });
-  }
-  const target = captureTarget(words, status);
+  const target = captureTarget(words, status, options.network ?? null);
   const wish = {
-    interfaces: target.hostIfname === null ? await overlayPorts(bridge) : [target.hostIfname],
+    interfaces: target.hostIfname === null ? await overlayPorts(target.bridge) : [target.hostIfname],
     filter: target.filter,
     snapBytes: positive('--snap', options.snap),
     framesMax: positive('--count', options.count),
@@ -57,7 +44,7 @@ export async function capture(words: readonly string[], options: Options): Promi
   process.stderr.write(`${summary(result)}\n`);
 }
 
-/** The datapath's port, and those of plain VXLAN where there are any. */
+/** Of one network: the datapath's port, and those of plain VXLAN where there are any. */
 async function overlayPorts(bridge: string): Promise<readonly string[]> {
   const { portNear, vxlan } = networkInterfaces(bridge);
   const netlink = Rtnetlink.open();

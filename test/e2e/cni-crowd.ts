@@ -1,0 +1,57 @@
+// ADD and DEL cost as much with many containers attached as with ten. Time says that on a quiet machine only, so what the daemon
+// writes for them is counted (proc(5), wchar), with 200 attached; `npm run test:long -- cni-crowd` attaches 1,000 and times, too.
+
+import { test } from 'tap';
+import { CniCalls, type Times } from '../../bench/cni/calls.ts';
+import { FABRIC } from '../../bench/cni/subjects.ts';
+import { summarize } from '../../bench/statistics.ts';
+import type { LabHost } from '../lab/host.ts';
+import { Lab } from '../lab/lab.ts';
+
+const IS_LONG = process.env.FABRIC_LONG === 'cni-crowd';
+const FEW = 10;
+const MANY = IS_LONG ? 1_000 : 200;
+/** One after the other; a bridge has room for 1,021. */
+const PAIRS = 20;
+/** The log of the database is copied into it now and then, which falls on some call. */
+const WRITTEN_RATIO_MAX = 1.3;
+/** Of medians. */
+const TIME_RATIO_MAX = 1.2;
+
+test(`ADD and DEL with ${MANY} attached`, { timeout: 300_000 }, async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const host = await lab.host('a');
+  await host.launch();
+  const calls = new CniCalls(host);
+  const measure = async () => {
+    const before = await writtenBytes(host);
+    const times = (await calls.inTurn([FABRIC], PAIRS)).get(FABRIC.name)!;
+    return { times, bytes: ((await writtenBytes(host)) - before) / PAIRS };
+  };
+  await calls.fill(FABRIC, FEW);
+  await measure(); // the first calls are those of a daemon that has just started
+  const few = await measure();
+  await calls.fill(FABRIC, MANY - FEW);
+  const many = await measure();
+  t.equal((await host.status()).attachments.length, MANY);
+  const ratio = many.bytes / few.bytes;
+  t.ok(ratio <= WRITTEN_RATIO_MAX, `written for a pair: ${many.bytes} bytes, ${ratio.toFixed(2)} of that with ${FEW}`);
+  for (const verb of ['ADD', 'DEL'] as const) {
+    const [fewMs, manyMs] = [median(few.times, verb), median(many.times, verb)];
+    const slower = manyMs / fewMs;
+    const words = `${verb}: ${manyMs.toFixed(2)} ms, ${slower.toFixed(2)} of that with ${FEW}`;
+    if (IS_LONG) t.ok(slower <= TIME_RATIO_MAX, words);
+    else t.comment(words);
+  }
+});
+
+function median(times: Times, verb: 'ADD' | 'DEL'): number {
+  return summarize(times[verb]).median;
+}
+
+/** By system calls of the daemon, to whatever file or socket. */
+async function writtenBytes(host: LabHost): Promise<number> {
+  const { stdout } = await host.run(['cat', `/proc/${await host.daemonPid()}/io`]);
+  return Number(/^wchar: (\d+)$/m.exec(stdout)![1]);
+}
