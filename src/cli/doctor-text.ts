@@ -4,6 +4,9 @@ import type { Finding } from '../doctor/finding.ts';
 import type { PeerReading, Readings } from '../doctor/readings.ts';
 import { printable } from './table.ts';
 
+/** A clock that is off by more is told in seconds. */
+const FAR_OFF_MS = 10_000;
+
 export function doctorText(findings: readonly Finding[], readings: Readings): string {
   const lines = [verdict(findings)];
   for (const { code, severity, what, why, fix } of findings) {
@@ -52,16 +55,21 @@ function aboutPeer({
   tunnelMtu,
   ...rest
 }: PeerReading): readonly string[] {
-  const clock =
-    rest.clockSkewMs === null ? [] : [`clock ${signed(rest.clockSkewMs)} ms (± ${Math.ceil(rest.clockErrorMs ?? 0)})`];
   return [
     ...(rest.linked ? [] : ['no link']),
     `TCP ${ways(tcpOutFault === undefined ? null : tcpOutFault === null, tcpInFault === undefined ? null : tcpInFault === null)}`,
     `UDP ${ways(udpOut, udpIn)}`,
     icmp.rttMs === null ? 'no ping' : `ping ${icmp.rttMs.toFixed(1)} ms`,
     ...(tunnelMtu === null ? [] : [`path ${tunnelMtu} bytes`]),
-    ...clock,
+    ...clock(rest),
   ];
+}
+
+function clock({ clockSkewMs, clockErrorMs }: Pick<PeerReading, 'clockSkewMs' | 'clockErrorMs'>): readonly string[] {
+  if (clockSkewMs === null) return [];
+  const isFarOff = Math.abs(clockSkewMs) >= FAR_OFF_MS;
+  const [unit, perUnitMs] = isFarOff ? (['s', 1_000] as const) : (['ms', 1] as const);
+  return [`clock ${signed(clockSkewMs / perUnitMs)} ${unit} (± ${Math.ceil((clockErrorMs ?? 0) / perUnitMs)})`];
 }
 
 /** Null: nobody knows. */

@@ -3,6 +3,7 @@
 // one for the night does not want all others to cry. What mends itself within moments is neither.
 
 import type { Clock } from '../base/capabilities.ts';
+import { type PeerId, parsePeerId } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { Route } from '../router/routes.ts';
 import { type LeaseFacts, leaseProblems } from './lease-problems.ts';
@@ -109,7 +110,12 @@ function ownProblems(member: Member): readonly Problem[] {
       why = 'no free address in the blocks of this host',
       fix = 'Detach containers, or connect peers that own free blocks',
     } = obstacle.explanation;
-    add(obstacle.code, what, why, fix);
+    add(
+      obstacle.code,
+      what,
+      withNicknames(why, (peer) => member.directory.peer(peer)?.nickname),
+      fix,
+    );
   }
   if (place.obstacle !== null) {
     add(
@@ -192,6 +198,14 @@ function silentHosts(member: Member): Problem | null {
     why: `${dead.slice(0, NAMED_MAX).join(', ')}${more}`,
     fix: 'Start fabric there, or check TCP 6783 on the way; if one is gone for good: fabric rmpeer HOST',
   };
+}
+
+/** Peer ids in a text of a part that knows no nicknames, as people know the hosts. Other words of their form stay. */
+export function withNicknames(text: string, nicknameOf: (peer: PeerId) => string | undefined): string {
+  return text.replaceAll(/\b[0-9a-f]{32}\b/g, (word) => {
+    const peer = parsePeerId(word);
+    return (peer === null ? undefined : nicknameOf(peer)) ?? word;
+  });
 }
 
 function nameOf(member: Member, peer: Route['peer']): string {

@@ -1,9 +1,9 @@
 // A container image made of Debian's static busybox alone, as files that runtimes import: nothing is pulled from anywhere.
 // `docker import` takes the root file system; `ctr images import` takes a Docker archive around it.
 
-import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { CHECKOUT } from './checkout.ts';
 import { exec } from './exec.ts';
 
 const BUSYBOX = '/bin/busybox';
@@ -32,26 +32,20 @@ export async function makeBusyboxImage(folder: string): Promise<BusyboxImage> {
   const rootfs = join(folder, 'rootfs.tar');
   await exec(['tar', '-C', root, '-cf', rootfs, '.']);
 
-  const parts = join(folder, 'archive');
-  mkdirSync(join(parts, 'layer'), { recursive: true });
-  copyFileSync(rootfs, join(parts, 'layer/layer.tar'));
-  const layerId = createHash('sha256').update(readFileSync(rootfs)).digest('hex');
-  const manifest: object[] = [];
-  for (const [name, image, command] of [
-    ['config.json', IMAGE, ['/bin/sh']],
-    ['pause.json', PAUSE_IMAGE, PAUSE],
-  ] as const) {
-    const config = {
-      architecture: { x64: 'amd64', arm64: 'arm64' }[process.arch as 'x64' | 'arm64'],
-      os: 'linux',
-      config: { Cmd: command, Env: ['PATH=/bin'] },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${layerId}`] },
-    };
-    writeFileSync(join(parts, name), JSON.stringify(config));
-    manifest.push({ Config: name, RepoTags: [image], Layers: ['layer/layer.tar'] });
-  }
-  writeFileSync(join(parts, 'manifest.json'), JSON.stringify(manifest));
   const archive = join(folder, 'image.tar');
-  await exec(['tar', '-C', parts, '-cf', archive, 'manifest.json', 'config.json', 'pause.json', 'layer']);
+  const { writeDockerArchive } = await loadDockerArchive();
+  const Env = ['PATH=/bin'];
+  writeDockerArchive(archive, {
+    layer: rootfs,
+    images: [
+      { name: IMAGE, config: { Cmd: ['/bin/sh'], Env } },
+      { name: PAUSE_IMAGE, config: { Cmd: PAUSE, Env } },
+    ],
+  });
   return { rootfs, archive };
+}
+
+/** Scripts are not compiled, so they do not lie beside what is. */
+function loadDockerArchive(): Promise<typeof import('../../scripts/docker-archive.mjs')> {
+  return import(join(CHECKOUT, 'scripts/docker-archive.mjs'));
 }

@@ -1,0 +1,14 @@
+// What people read of a reading.
+
+import { expect, test } from 'vitest';
+import { doctorText } from '../../src/cli/doctor-text.ts';
+import { HEALTHY, PEER } from '../doctor/healthy-readings.ts';
+
+test.each([
+  [0, 2, 'clock 0 ms (± 2)'],
+  [13, 13.2, 'clock +13 ms (± 14)'],
+  [-9_999, 5, 'clock -9999 ms (± 5)'],
+  [-7_200_003, 5, 'clock -7200 s (± 1)'],
+])('a clock that is off by %d ms is told in a readable unit', (clockSkewMs, clockErrorMs, told) => {
+  expect(doctorText([], { ...HEALTHY, peers: [{ ...PEER, clockSkewMs, clockErrorMs }] })).toContain(told);
+});
