@@ -11,7 +11,10 @@ import { bootstrap, isRoot, root } from './bootstrap.mjs';
 import { TapReport } from './tap-report.mjs';
 import { runMatrix } from './test-matrix.mjs';
 
-/** Each part but the matrix is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. */
+/**
+ * Each part but the matrix is the end-to-end file of that name; it reads FABRIC_LONG and then takes its full length. Or the one in
+ * test/long, which `npm test` does not run.
+ */
 const PARTS = {
   fuzz: {
     what: 'every fuzz target of native/fuzz for ten minutes, two at a time',
@@ -24,6 +27,11 @@ const PARTS = {
   'engine-sanitized': {
     what: 'the engine under ThreadSanitizer and under AddressSanitizer, a minute each',
     timeoutS: 600,
+  },
+  image: {
+    what: 'the container image built and run by containerd, as the pod of deploy/kubernetes',
+    timeoutS: 600,
+    folder: 'long',
   },
   load: { what: '56 minutes of full load on the engine: flat memory, every frame accounted for', timeoutS: 3590 },
   'engine-lifetime': {
@@ -46,8 +54,8 @@ function list() {
 
 /** Runs the file; returns its counts and all that it said, in TAP. */
 async function run(part) {
-  const { timeoutS } = PARTS[part];
-  const file = join('dist/test/e2e', `${part}.js`);
+  const { timeoutS, folder = 'e2e' } = PARTS[part];
+  const file = join('dist/test', folder, `${part}.js`);
   if (!existsSync(join(root, file))) throw new Error(`${file} is not built`);
   const tap = join(root, 'node_modules/.bin/tap');
   const child = spawn(tap, ['run', '--reporter=tap', `--timeout=${timeoutS}`, file], {

@@ -16,6 +16,8 @@ export const NO_CONTAINERD =
     ? false
     : 'containerd or containernetworking-plugins is not installed: FABRIC_SETUP=full npm run setup';
 
+/** Hundreds of megabytes are unpacked and copied. */
+const IMPORT_MAX_MS = 120_000;
 const CONFIG_FILE = '/run/containerd.toml';
 const CONFIG = `
 version = 2
@@ -42,11 +44,16 @@ export class Containerd {
     this.#host = host;
   }
 
-  /** With this CNI configuration list and our plugin beside Debian's. Returns when it answers. */
-  static async start(lab: Lab, host: LabHost, conflist: object): Promise<Containerd> {
+  /**
+   * With this CNI configuration list and our plugin beside Debian's; null: somebody else brings both. Returns when it answers.
+   */
+  static async start(lab: Lab, host: LabHost, conflist: object | null): Promise<Containerd> {
     // CRI looks into this directory alone, and runs `loopback` from there.
-    await host.run(['cp', '-r', '/usr/lib/cni/.', CNI_PLUGIN, '/opt/cni/bin/']);
-    await host.run(['tee', '/etc/cni/net.d/10-fabric.conflist'], { input: JSON.stringify(conflist) });
+    await host.run(['cp', '-r', '/usr/lib/cni/.', '/opt/cni/bin/']);
+    if (conflist !== null) {
+      await host.run(['cp', CNI_PLUGIN, '/opt/cni/bin/']);
+      await host.run(['tee', '/etc/cni/net.d/10-fabric.conflist'], { input: JSON.stringify(conflist) });
+    }
     await host.run(['tee', CONFIG_FILE], { input: CONFIG });
     const daemon = lab.spawn([...host.enter(), '/usr/bin/containerd', '--config', CONFIG_FILE, '--log-level', 'error']);
     let said = '';
@@ -71,7 +78,8 @@ export class Containerd {
   }
 
   async import(archive: string, namespace: Namespace = 'default'): Promise<void> {
-    await this.#host.run(['ctr', '--namespace', namespace, 'images', 'import', '--snapshotter', 'native', archive]);
+    const command = ['ctr', '--namespace', namespace, 'images', 'import', '--snapshotter', 'native', archive];
+    await this.#host.run(command, { timeoutMs: IMPORT_MAX_MS });
   }
 
   /** Returns once the container runs, attached. In the foreground, because a detached `ctr run` never calls DEL. */
