@@ -53,6 +53,7 @@ export function openIpam(
     log,
     send: (peer, bytes) => mesh.send(peer, 'lease', bytes),
     candidates: () => mesh.linkedPeers(),
+    isAlive: (peer) => member.isAlive(peer),
     // Of the default network alone: what a host that is gone owns of others comes back by an operator's word.
     ...(plan.network === DEFAULT_VNI ? { voting: votingFacts(options, member) } : {}),
     events: {

@@ -88,6 +88,7 @@ export class Ipam {
       donorsFor: (need) => donorsFor(need, { ...options, view: this.#view }),
       send: (donor, { family, wish, exact }, giftId) =>
         this.#send(donor, { kind: 'request', giftId, family, wish, exact }),
+      awaitsLink: (donor, { exact }) => exact !== null && options.isAlive?.(donor) === true,
       ended: () => options.events.changed(),
     });
     this.#exchange = new LeaseExchange({
@@ -141,8 +142,8 @@ export class Ipam {
   }
 
   /** A link to the peer came up: whoever waits for space asks now. */
-  linked(_peer: PeerId): void {
-    this.#requests.donorsChanged();
+  linked(peer: PeerId): void {
+    this.#requests.linked(peer);
     this.#voting.core?.linked();
     this.#maintain();
   }
@@ -302,7 +303,9 @@ export class Ipam {
 
   /** Time-outs, retries, next blocks; returns the milliseconds after which to call it again. */
   tick(): number {
+    const claimsBefore = this.#view.claimCount;
     this.#exchange.retryPending();
+    if (this.#view.claimCount !== claimsBefore) this.#options.events.changed();
     this.#exchange.tick();
     const votingMs = this.#voting.core?.tick() ?? TICK_MAX_MS;
     this.#inherit();

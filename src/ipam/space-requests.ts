@@ -43,17 +43,28 @@ export interface SpaceRequestsOptions {
   readonly giftId: () => GiftId;
   /** Donors for a need, best first; called when the next one is wanted. */
   readonly donorsFor: (need: Need) => readonly PeerId[];
-  /** False when there is no link to the donor. */
+  /** False when there is no link to the donor; in a large cluster one is made then. */
   readonly send: (donor: PeerId, need: Need, giftId: GiftId) => boolean;
+  /** True when nobody else could give it and the donor lives, so that a link to it is worth waiting for. */
+  readonly awaitsLink: (donor: PeerId, need: Need) => boolean;
   /** A round ended without a gift; not called for one that ends inside of {@link SpaceRequests.want}. */
   readonly ended: (need: Need) => void;
+}
+
+interface Current {
+  readonly donor: PeerId;
+  readonly giftId: GiftId;
+  sends: number;
+  deadlineMs: number;
+  /** False: there was no link yet. */
+  sent: boolean;
 }
 
 interface Ask {
   need: Need;
   /** What is asked for in this pass of the round: a share that nobody can give becomes any address. */
   wish: Wish;
-  current: { donor: PeerId; giftId: GiftId; sends: number; deadlineMs: number } | null;
+  current: Current | null;
   failures: Failure[];
   failedRounds: number;
   /** When the last round failed, and when the next may start by itself. */
@@ -125,9 +136,12 @@ export class SpaceRequests {
     this.#asks.clear();
   }
 
-  /** Somebody new can be asked: the back-offs end. */
-  donorsChanged(): void {
-    for (const ask of this.#asks.values()) ask.retryMs = 0;
+  /** Somebody new can be asked: the back-offs end, and what waited for this link leaves. */
+  linked(peer: PeerId): void {
+    for (const ask of this.#asks.values()) {
+      ask.retryMs = 0;
+      if (ask.current?.donor === peer && !ask.current.sent) ask.current.sent = this.#send(ask, ask.current);
+    }
   }
 
   /** Repeats and moves on; returns the milliseconds until the next call is useful, or null. */
@@ -147,13 +161,17 @@ export class SpaceRequests {
 
   #repeat(ask: Ask, current: NonNullable<Ask['current']>): void {
     if (current.sends >= SENDS_MAX) {
-      this.#fail(ask, 'no-answer');
+      this.#fail(ask, current.sent ? 'no-answer' : 'not-linked');
       return;
     }
     current.sends++;
     current.deadlineMs = this.#nowMs() + REPLY_TIMEOUT_MS;
-    if (!this.#options.send(current.donor, { ...ask.need, wish: ask.wish }, current.giftId))
-      this.#fail(ask, 'not-linked');
+    if (this.#send(ask, current)) current.sent = true;
+    else if (!this.#options.awaitsLink(current.donor, ask.need)) this.#fail(ask, 'not-linked');
+  }
+
+  #send({ need, wish }: Ask, { donor, giftId }: Pick<Current, 'donor' | 'giftId'>): boolean {
+    return this.#options.send(donor, { ...need, wish }, giftId);
   }
 
   #fail(ask: Ask, reason: Failure['reason']): void {
@@ -180,8 +198,10 @@ export class SpaceRequests {
       if (asked.has(donor)) continue;
       asked.add(donor);
       const giftId = this.#options.giftId();
-      ask.current = { donor, giftId, sends: 1, deadlineMs: this.#nowMs() + REPLY_TIMEOUT_MS };
-      if (this.#options.send(donor, { ...ask.need, wish: ask.wish }, giftId)) return true;
+      const current = { donor, giftId, sends: 1, deadlineMs: this.#nowMs() + REPLY_TIMEOUT_MS, sent: false };
+      ask.current = current; // the answer may come before the call returns
+      current.sent = this.#send(ask, current);
+      if (current.sent || this.#options.awaitsLink(donor, ask.need)) return true;
       ask.failures.push({ donor, reason: 'not-linked' });
     }
     ask.current = null;

@@ -39,6 +39,8 @@ export interface IpamOptions {
   readonly send: (peer: PeerId, bytes: Uint8Array) => boolean;
   /** Peers with a live link. */
   readonly candidates: () => readonly PeerId[];
+  /** True when a host lives, linked or not: in a large cluster a link to it is made when there is something to send. Absent: unknown. */
+  readonly isAlive?: (peer: PeerId) => boolean;
   readonly events: IpamEvents;
   /** Absent: nothing is taken back from hosts that are gone without an operator's word. */
   readonly voting?: VotingFacts;

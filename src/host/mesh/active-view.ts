@@ -52,7 +52,7 @@ export class ActiveView {
   readonly #links = new Map<PeerId, number>();
   readonly #candidates = new Map<PeerId, { readonly known: KnownPeer; readonly sinceMs: number }>();
   readonly #unreached = new Map<PeerId, number>();
-  readonly #wanted = new Map<PeerId, number>();
+  readonly #wanted = new Map<PeerId, { readonly untilMs: number; readonly isAwaited: boolean }>();
   #reviveMs = 0;
   #surplusMs = 0;
 
@@ -84,12 +84,19 @@ export class ActiveView {
   /** `wasLost`: neither side wanted it to end, so the peer is dialled first of all. */
   linkDown(peer: PeerId, wasLost: boolean, nowMs: number): void {
     this.#links.delete(peer);
-    if (wasLost) this.want(peer, nowMs);
+    if (wasLost) this.#want(peer, { nowMs, isAwaited: false });
   }
 
-  /** Something is to be sent to this peer, and there is no link: one is made, and kept for a while. */
-  want(peer: PeerId, nowMs: number): void {
-    if (this.#wanted.size < WANTED_MAX || this.#wanted.has(peer)) this.#wanted.set(peer, nowMs + WANTED_MS);
+  /** Something is to be sent to this peer, and there is no link: one is made, and kept for a while. True when that is news. */
+  want(peer: PeerId, nowMs: number): boolean {
+    const isNews = this.#wanted.get(peer)?.isAwaited !== true;
+    this.#want(peer, { nowMs, isAwaited: true });
+    return isNews;
+  }
+
+  #want(peer: PeerId, { nowMs, isAwaited }: { readonly nowMs: number; readonly isAwaited: boolean }): void {
+    if (this.#wanted.size >= WANTED_MAX && !this.#wanted.has(peer)) return;
+    this.#wanted.set(peer, { untilMs: nowMs + WANTED_MS, isAwaited });
   }
 
   /** False when the cluster is small enough for links between all. */
@@ -146,7 +153,7 @@ export class ActiveView {
       if (untilMs > nowMs && this.#unreached.size <= UNREACHED_MAX) break;
       this.#unreached.delete(peer);
     }
-    for (const [peer, untilMs] of this.#wanted) if (untilMs <= nowMs) this.#wanted.delete(peer);
+    for (const [peer, { untilMs }] of this.#wanted) if (untilMs <= nowMs) this.#wanted.delete(peer);
     return unreached;
   }
 
@@ -157,10 +164,12 @@ export class ActiveView {
   }
 
   #chooseWanted(nowMs: number): void {
-    for (const peer of this.#wanted.keys()) {
-      if (this.#links.has(peer) || this.#candidates.has(peer)) continue;
+    for (const [peer, { isAwaited }] of this.#wanted) {
+      const candidate = this.#candidates.get(peer);
+      if (this.#links.has(peer) || (candidate !== undefined && (!isAwaited || candidate.known.isAwaited))) continue;
       const known = this.#known.find((one) => one.peer === peer);
-      if (known !== undefined) this.#candidates.set(peer, { known, sinceMs: nowMs });
+      if (known === undefined) continue;
+      this.#candidates.set(peer, { known: { ...known, isAwaited }, sinceMs: candidate?.sinceMs ?? nowMs });
     }
   }
 

@@ -22,6 +22,8 @@ export interface KnownPeer {
   readonly peer: PeerId;
   /** Best first. */
   readonly endpoints: readonly Endpoint[];
+  /** Something waits to be sent there: it is dialled at once, without a head start for the other side. */
+  readonly isAwaited?: boolean;
 }
 
 export interface Dial extends Address {
@@ -101,13 +103,17 @@ export class Dialler {
   /** The peers that gossip knows, replacing what it knew before. */
   setKnownPeers(known: readonly KnownPeer[], nowMs: number): void {
     const named = new Set<PeerId>();
-    for (const { peer, endpoints } of known) {
+    for (const { peer, endpoints, isAwaited = false } of known) {
       if (peer === this.#self) continue;
       named.add(peer);
       const addresses = endpoints.map(({ ip, port }) => ({ host: ip, port }));
       const entry = this.#peers.get(peer);
-      if (entry === undefined) this.#peers.set(peer, destination(addresses, peer, nowMs + this.#headStartMs(peer)));
-      else entry.addresses = addresses;
+      if (entry === undefined) {
+        this.#peers.set(peer, destination(addresses, peer, nowMs + (isAwaited ? 0 : this.#headStartMs(peer))));
+        continue;
+      }
+      entry.addresses = addresses;
+      if (isAwaited && entry.attempts === 0) entry.nextMs = Math.min(entry.nextMs, nowMs);
     }
     for (const peer of this.#peers.keys()) if (!named.has(peer)) this.#peers.delete(peer);
     for (const peer of this.#observed.keys())

@@ -99,7 +99,9 @@ export class Mesh {
   /** False when the link would block or is not there; in a large cluster one is made then, for the sender's next try. */
   send(peer: PeerId, channel: Channel, bytes: Uint8Array): boolean {
     const link = this.link(peer);
-    if (link === null) this.#view.want(peer, this.#options.clock.monotonicMs());
+    if (link === null && this.#view.want(peer, this.#options.clock.monotonicMs())) {
+      this.#options.timers.soon(() => this.#dialDue());
+    }
     return link?.send(channel, bytes) ?? false;
   }
 

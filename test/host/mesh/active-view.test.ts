@@ -166,3 +166,22 @@ test('hosts that start at once end with a connected graph of bounded degree', ()
     expect(size).toBeLessThanOrEqual(LIMITS.linksMax);
   }
 });
+
+describe('a peer without a link for whom something waits', () => {
+  test('is news once, and is dialled at once', () => {
+    const { view, known } = setUp(40);
+    const wanted = known[39]!;
+    expect([view.want(wanted, 0), view.want(wanted, 100)]).toEqual([true, false]);
+    expect(view.choose(100).dial.find(({ peer }) => peer === wanted)?.isAwaited).toBe(true);
+  });
+
+  test('is dialled at once also when it was to be dialled anyway, because its link was lost', () => {
+    const { view, known } = setUp(40);
+    const lost = known[39]!;
+    view.linkUp(lost, 0);
+    view.linkDown(lost, true, 0);
+    expect(view.choose(0).dial.find(({ peer }) => peer === lost)?.isAwaited).toBe(false);
+    expect(view.want(lost, 10)).toBe(true);
+    expect(view.choose(10).dial.find(({ peer }) => peer === lost)?.isAwaited).toBe(true);
+  });
+});

@@ -131,6 +131,18 @@ describe('known peers', () => {
     expect(first!.at).toBeLessThanOrEqual(toMs);
   });
 
+  test('for whom something waits are dialled at once by either id, also when they had a head start', () => {
+    const dialler = fresh();
+    const known = { peer: SMALLER, endpoints: [endpoint(1)] };
+    dialler.setKnownPeers([known], 0);
+    expect(dialler.tick(100)).toEqual([]);
+    dialler.setKnownPeers([{ ...known, isAwaited: true }], 100);
+    expect(dialler.tick(100)).toHaveLength(1);
+    const other = fresh();
+    other.setKnownPeers([{ ...known, isAwaited: true }], 0);
+    expect(other.tick(0)).toHaveLength(1);
+  });
+
   test('all addresses of a round come quickly, the next round later', () => {
     const dialler = fresh();
     dialler.setKnownPeers([{ peer: LARGER, endpoints: [endpoint(1), endpoint(2)] }], 0);
