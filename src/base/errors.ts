@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'address-exhausted'
   | 'address-in-use'
   | 'address-foreign'
+  | 'address-held'
   | 'address-invalid'
   | 'attachment-exists'
   | 'attachment-unknown'

@@ -16,6 +16,7 @@ import { ps } from './commands/ps.ts';
 import { rmpeer } from './commands/rmpeer.ts';
 import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
 import { status } from './commands/status.ts';
+import { unhold } from './commands/unhold.ts';
 import type { Shell } from './completion.ts';
 
 const STATE_DIR_DEFAULT = '/var/lib/fabric';
@@ -202,6 +203,10 @@ export function buildProgram(): Command {
   )
     .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
     .action(rmpeer);
+  verb(program, 'unhold', 'let a MAC or address that moved too often move to this host now (see docs/mobility.md)')
+    .argument('<what>', 'the MAC or the address')
+    .option('--network <name>', 'of that network (default: the default one)')
+    .action(unhold);
   verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);
   verb(program, 'hide', 'take that address away').action(hide);
   verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay")

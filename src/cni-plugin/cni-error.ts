@@ -76,6 +76,7 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   'address-exhausted': CNI_CODE.addressExhausted,
   'address-in-use': CNI_CODE.addressInUse,
   'address-foreign': CNI_CODE.addressForeign,
+  'address-held': CNI_CODE.tryAgainLater,
   'address-invalid': CNI_CODE.config,
   'attachment-exists': CNI_CODE.attachmentExists,
   'attachment-unknown': CNI_CODE.unknownContainer,

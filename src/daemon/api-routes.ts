@@ -1,10 +1,11 @@
 // The calls of the local API (docs/openapi.json): what the CLI asks for and the CNI plugin's door. Every body is checked here;
 // before this host is a member of a cluster only status, token, connect, forget, stop and reset are there.
 
+import { formatIp, parseIp } from '../base/address.ts';
 import type { Clock, Log, Random, Store } from '../base/capabilities.ts';
 import { type Endpoint, parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import type { PeerId } from '../base/ids.ts';
+import { type PeerId, parseMac } from '../base/ids.ts';
 import type { AttachmentKey, NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { ReservationEntry } from './address-reservations.ts';
 import { CniRoute, type CniRoutePorts, cniApiRoutes } from './cni-route.ts';
@@ -140,6 +141,11 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
         throw malformed('the host is malformed');
       return member.removals.remove(peer);
     },
+    'POST /v1/unhold': ({ body }) => {
+      const { what, network } = objectOf(body);
+      const { id, routes } = member.networks.named(networkNameOf(network));
+      return { cleared: routes.moves.clear(id, macOrAddress(what)) };
+    },
     'POST /v1/expose': async () => {
       ports.setExposed(true);
       return { addresses: await member.place.expose() };
@@ -177,6 +183,15 @@ function hostOf(body: unknown): { host: string; port: number } {
   const address = typeof host === 'string' ? parseHostPort(host) : null;
   if (address === null) throw malformed(`${String(host)} is no host`);
   return address;
+}
+
+/** Canonical text. */
+function macOrAddress(value: unknown): string {
+  const text = typeof value === 'string' ? value : '';
+  const ip = parseIp(text);
+  const what = parseMac(text.toLowerCase()) ?? (ip === null ? null : formatIp(ip));
+  if (what === null) throw malformed(`${text} is neither a MAC nor an address`);
+  return what;
 }
 
 /** `fabric attach` knows no container id: the namespace's inode stands for it. */

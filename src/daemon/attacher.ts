@@ -29,6 +29,9 @@ import { Departures } from './departures.ts';
 /** Of one network: a Linux bridge has 1,024 ports; the overlay port and host0 take two. */
 export const ATTACHMENTS_MAX = 1021;
 
+/** Errors that tell of another who has the wanted MAC or address. */
+const DUPLICATES: readonly string[] = ['address-in-use', 'address-held'];
+
 /** Where one attach stands: its entry as it is in the store, and the namespace while it is open. */
 interface Attempt {
   entry: AttachmentEntry;
@@ -48,10 +51,26 @@ export class Attacher {
 
   /** One at a time per key: the caller queues. Rejects as CniBackend.attach. */
   async attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
+    try {
+      return await this.#attach(request, cancelled);
+    } catch (error) {
+      const isDuplicate = error instanceof FabricError && DUPLICATES.includes(error.code);
+      if (isDuplicate) this.#ports.tell({ kind: 'duplicate', what: error.message, subject: request.containerId });
+      throw error;
+    }
+  }
+
+  async #attach(request: AttachRequest, cancelled: AbortSignal): Promise<Attachment> {
     const { entries, log, tell } = this.#ports;
     const network = this.#ports.networkNamed(request.network);
     await this.#refuse(request, network);
     const plan = request.foreignIpam === null ? planAddresses(request.addresses, network.addressing) : [];
+    for (const { wanted } of plan) if (wanted !== null) refuseHeld(network, wanted);
+    if (request.mac !== null) {
+      refuseHeld(network, request.mac);
+      await network.macReleased(request.mac);
+      stopIfCancelled(cancelled);
+    }
     await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), ips: [] });
     const namespace = request.namespace === null ? null : this.#ports.openNamespace(request.namespace);
     try {
@@ -101,8 +120,9 @@ export class Attacher {
     this.#update(attempt, { ips });
     await this.#ports.enter(attempt.network.id);
     await this.departures.over(attempt.entry);
+    const announce = ips.some((ip) => attempt.network.hasMoved(ip));
     const made = await this.#claimWhile(attempt, () =>
-      host.addContainer(interfaceConfig(attempt.entry, attempt.namespaceFd)),
+      host.addContainer({ ...interfaceConfig(attempt.entry, attempt.namespaceFd), announce }),
     );
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, made);
@@ -121,8 +141,9 @@ export class Attacher {
     // Nothing is awaited from here to the claim: two attaches can't both find an address free.
     for (const ip of outside) this.#refuseHeld(attempt.network, ip, ipam.plugin);
     this.#update(attempt, { foreign, ips: foreign.map(({ ip }) => ip), routes: [...given.routes, ...routes] });
+    const announce = attempt.entry.ips.some((ip) => attempt.network.hasMoved(ip));
     const set = await this.#claimWhile(attempt, () =>
-      host.addressContainer(interfaceConfig(attempt.entry, attempt.namespaceFd)),
+      host.addressContainer({ ...interfaceConfig(attempt.entry, attempt.namespaceFd), announce }),
     );
     stopIfCancelled(attempt.cancelled);
     return this.#finish(attempt, { ...made, routes: set.routes });
@@ -283,18 +304,24 @@ export class Attacher {
   /** Of no other interface of this host either, whatever its network: the packet filter knows a MAC by itself. */
   #chooseMac(requested: Mac | null, network: AttachmentNetwork): Mac {
     const { entries } = this.#ports; // also those whose claim is not published yet
-    const taken = (mac: Mac): boolean => network.macTaken(mac) || entries.hasMac(mac);
+    const holderOf = (mac: Mac): string | null => {
+      const entry = entries.withMac(mac);
+      return entry === undefined ? network.macHolder(mac) : `${describeEntry(entry)} on this host`;
+    };
     if (requested !== null) {
-      if (taken(requested)) {
-        throw new FabricError('address-in-use', { what: `the MAC ${requested} is in use on this network or host` });
-      }
-      return requested;
+      const holder = holderOf(requested);
+      if (holder === null) return requested;
+      throw new FabricError('address-in-use', {
+        what: `the MAC ${requested} is in use`,
+        why: `${holder} has it`,
+        fix: 'Detach the container that has it, or choose another MAC',
+      });
     }
     for (;;) {
       const bytes = this.#ports.random.bytes(6);
       bytes[0] = (bytes[0]! & 0xfc) | 0x02; // locally administered, not a group
       const mac = macFromBytes(bytes);
-      if (!taken(mac)) return mac;
+      if (holderOf(mac) === null) return mac;
     }
   }
 
@@ -306,6 +333,17 @@ export class Attacher {
   #entriesOf({ id }: AttachmentNetwork): readonly AttachmentEntry[] {
     return this.#ports.entries.all().filter((entry) => networkOfEntry(entry) === id);
   }
+}
+
+/** What moves too often is had by two, and the later one waits (RFC 7432 §15.1). */
+function refuseHeld(network: AttachmentNetwork, what: string): void {
+  const why = network.heldMove(what);
+  if (why === null) return;
+  throw new FabricError('address-held', {
+    what: `${what} may not move here now`,
+    why,
+    fix: `Find out which two hosts both want it; if its moves are in order: fabric unhold ${what}`,
+  });
 }
 
 function placeOf({ namespace }: AttachRequest): Pick<AttachmentEntry, 'namespaceDev' | 'namespaceIno'> {

@@ -50,8 +50,14 @@ export interface AttachmentNetwork extends AddressPorts {
   /** Puts the claim into this host's gossip map, durably, and into our own tables. */
   publish(record: AttachmentRecord): Promise<void>;
   withdraw(mac: Mac): Promise<void>;
-  /** True when another claim holds this MAC. */
-  macTaken(mac: Mac): boolean;
+  /** Who has this MAC, in words; null: nobody has. */
+  macHolder(mac: Mac): string | null;
+  /** Resolves once no container of another live host has the MAC, after a moment at the latest. */
+  macReleased(mac: Mac): Promise<void>;
+  /** Why that MAC or address (canonical text) may not come here now, in words; null: it may. */
+  heldMove(what: string): string | null;
+  /** True when the address was elsewhere or had another MAC before, so that neighbours may remember that. */
+  hasMoved(ip: string): boolean;
   /** Who holds an address that no lease covers, in words; null: nobody does. */
   freeAddressHolder(ip: string): string | null;
 }

@@ -82,9 +82,9 @@ export class AttachmentStore {
     return this.#counts.get(network) ?? 0;
   }
 
-  /** True when one has that MAC, whatever its network. */
-  hasMac(mac: Mac): boolean {
-    return this.#byMac.has(mac);
+  /** The one that has that MAC, whatever its network. */
+  withMac(mac: Mac): AttachmentEntry | undefined {
+    return this.#entries.get(this.#byMac.get(mac) ?? '');
   }
 
   /**

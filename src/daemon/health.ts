@@ -5,6 +5,7 @@
 import type { Clock } from '../base/capabilities.ts';
 import { type PeerId, parsePeerId } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
+import { MOVES_MAX, MOVES_WINDOW_MS } from '../router/moves.ts';
 import type { Route } from '../router/routes.ts';
 import { type LeaseFacts, leaseProblems } from './lease-problems.ts';
 import type { Member } from './member.ts';
@@ -66,6 +67,7 @@ export class HealthJudge {
       ...leaseProblems(member.ipam, { peers: otherHosts(member), uptimeMs }),
       ...tunnelProblems(member),
       ...lasting.map((route) => claimProblem(route, member)),
+      ...heldMoves(member, this.#clock.monotonicMs()),
       ...networkProblems(member),
     ];
   }
@@ -171,6 +173,21 @@ function claimProblem(route: Route, member: Member): Problem {
     why: `${route.ips.join(' ')}: ${route.reason}`,
     fix: 'See fabric status routes',
   };
+}
+
+/** Those in which this host has a part: each of the two tells its own operator. */
+function heldMoves(member: Member, nowMs: number): readonly Problem[] {
+  const { self } = member.attachments;
+  return member.networks
+    .all()
+    .flatMap(({ routes }) => routes.moves.held())
+    .filter(({ at, from }) => at === self || from === self)
+    .map(({ what, network, at, from, untilMs }) => ({
+      code: 'move-held',
+      what: `${what} of the network ${member.networks.labelOf(network)} is on two hosts: it is held on ${nameOf(member, at)}`,
+      why: `it moved ${MOVES_MAX} times within ${MOVES_WINDOW_MS / 1000} s, last from ${nameOf(member, from)}; it may move again in ${Math.ceil((untilMs - nowMs) / 1000)} s`,
+      fix: `End one of the two, or undo the loop between the bridges; then: fabric unhold ${what}`,
+    }));
 }
 
 function findNotices(member: Member | null, http: HttpFacts): readonly Problem[] {

@@ -8,7 +8,7 @@
 import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
+import { DEFAULT_VNI, type PeerId } from '../base/ids.ts';
 import { peerIdOf } from '../base/membership.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
@@ -29,7 +29,7 @@ import { Directory } from './directory.ts';
 import { ElsewhereNews } from './events/elsewhere-news.ts';
 import { LeaseNews } from './events/lease-news.ts';
 import type { Examiner } from './examiner.ts';
-import { ForeignDevices } from './foreign-devices.ts';
+import type { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
 import { HostPlace } from './host-place.ts';
@@ -38,8 +38,9 @@ import type { Names } from './names.ts';
 import { Neighbourhood } from './neighbourhood.ts';
 import type { NetworkPresence } from './network-presence.ts';
 import type { Networks } from './networks.ts';
-import { attachmentNetwork, isMacTaken, openAttachments } from './open-attachments.ts';
+import { attachmentNetwork, openAttachments } from './open-attachments.ts';
 import { openExaminer } from './open-examiner.ts';
+import { openForeignDevices } from './open-foreign-devices.ts';
 import { openGossip } from './open-gossip.ts';
 import { openNames } from './open-names.ts';
 import { openNetworks } from './open-networks.ts';
@@ -119,8 +120,8 @@ export class Member {
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
       peerChanged: (author, before) => this.#peers.recordChanged(author, before),
       peerGone: (author) => this.#peers.recordGone(author),
-      leaseAdded: (author, record) => this.spaces.observe(author, record),
-      leaseGone: (author, record) => this.spaces.withdraw(author, record),
+      leaseAdded: (author, record) => this.networks.leaseAdded(author, record),
+      leaseGone: (author, record) => this.networks.leaseGone(author, record),
       attachmentAdded: (author, record) => this.#keepers.claim(author, record),
       attachmentGone: (author, { network, mac }) => this.#keepers.withdraw(author, network, mac),
       nameAdded: (author, record) => this.names.nameAdded(author, record),
@@ -165,7 +166,6 @@ export class Member {
       tables: () => [...this.routes.tables(), ...this.networkPresence.tables(), this.#peers.floodListOf(DEFAULT_VNI)],
       learned: (network, mac) => {
         this.#guard.run(() => this.#foreign.learned(network, mac));
-        this.#foreignTicker.wake();
       },
     });
     const opened = openNetworks(options, this.facts, {
@@ -227,12 +227,18 @@ export class Member {
       vxlan: this.vxlan,
       mesh: options.mesh,
     });
-    this.#keepers = keptByAll(this.networks, this.names, this.#elsewhere);
+    this.#foreign = openForeignDevices(options, {
+      presence: () => this.#presence,
+      networks: this.networks,
+      wake: () => this.#foreignTicker.wake(),
+    });
+    this.#keepers = keptByAll(this.networks, this.names, this.#elsewhere, this.#foreign);
     this.#presence = openPresence(options, {
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
       claims: this.#keepers,
+      sequenceOf: (claim) => this.networks.nextSequence(claim),
       networks: () => this.networkPresence.members(),
       leases: () => this.spaces.records(),
       votes: () => this.ipam.votes(),
@@ -240,7 +246,7 @@ export class Member {
       isOurs: (claim) => this.#isOurs(claim),
     });
     const claims = new ClaimWriter({ timers, write: (changes) => this.#presence.changeClaims(changes) });
-    const wiring = { claims, directory: this.directory, mayAllocate: this.#gate.opened };
+    const wiring = { claims, clock, directory: this.directory, mayAllocate: this.#gate.opened };
     this.place = new HostPlace({
       ...attachmentNetwork(this.networks.main, wiring),
       store,
@@ -251,11 +257,6 @@ export class Member {
       hasIpv6: this.facts.v6 !== null,
       nickname: options.settings.nickname,
     });
-    const macTaken = (id: Vni, mac: Mac): boolean => {
-      const network = this.networks.get(id);
-      return network === null || isMacTaken(network, mac);
-    };
-    this.#foreign = new ForeignDevices({ claims: this.#presence, clock, macTaken });
     const { reservations, attachments } = openAttachments(options, {
       ...wiring,
       self: keys.peer,

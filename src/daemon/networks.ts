@@ -6,7 +6,7 @@ import { type Cidr, cidrsOverlap, formatCidr, parseCidr } from '../base/address.
 import { toHex, utf8 } from '../base/bytes.ts';
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, isNetworkName, type Mac, NETWORK_IDS_VNI, type PeerId, type Vni } from '../base/ids.ts';
-import type { AttachmentRecord, NetworkRecord } from '../base/records.ts';
+import type { AttachmentRecord, LeaseRecord, NetworkRecord } from '../base/records.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import { type AddressPlan, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
@@ -209,13 +209,29 @@ export class Networks implements ClaimKeeper {
     this.#ports.forgotten(id);
   }
 
+  /** A lease record that gossip brought. */
+  leaseAdded(author: PeerId, record: LeaseRecord): void {
+    this.#ports.spaces.observe(author, record);
+    this.get(record.network)?.leaseHeard(record);
+  }
+
+  leaseGone(author: PeerId, record: LeaseRecord): void {
+    this.#ports.spaces.withdraw(author, record);
+    this.get(record.network)?.leaseHeard(record);
+  }
+
   /** As ClaimKeeper: a claim on a network that is not known yet waits in the directory. */
   claim(author: PeerId, record: AttachmentRecord): void {
     this.get(record.network)?.routes.claim(author, record);
   }
 
   withdraw(author: PeerId, network: Vni, mac: Mac): void {
-    this.get(network)?.routes.withdraw(author, network, mac);
+    this.get(network)?.withdraw(author, mac);
+  }
+
+  /** See {@link Routes.nextSequence}; 0 in a network that is not known. */
+  nextSequence({ network, mac }: Pick<AttachmentRecord, 'network' | 'mac'>): number {
+    return this.get(network)?.routes.nextSequence(network, mac) ?? 0;
   }
 
   stopAllocating(refusal: FabricError): void {

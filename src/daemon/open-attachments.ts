@@ -1,6 +1,8 @@
 // Makes the parts that hold what this host attached and reserved, from the member's networks and options.
 
-import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { Clock } from '../base/capabilities.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
+import { MOVES_MAX, MOVES_WINDOW_MS } from '../router/moves.ts';
 import { AddressReservations } from './address-reservations.ts';
 import type { AttachmentNetwork, AttachmentPorts } from './attachment-ports.ts';
 import type { AttachmentStore } from './attachment-store.ts';
@@ -14,6 +16,7 @@ import type { Networks } from './networks.ts';
 /** What the member adds to its options. */
 export interface AttachmentWiring extends Pick<AttachmentPorts, 'addressObstacle' | 'readiness' | 'nameService'> {
   readonly self: PeerId;
+  readonly clock: Clock;
   readonly entries: AttachmentStore;
   readonly networks: Pick<Networks, 'get' | 'named' | 'forgetUnused'>;
   readonly presence: { enter(network: Vni): Promise<void>; left(network: Vni): void };
@@ -65,9 +68,10 @@ export function openAttachments(options: MemberOptions, wiring: AttachmentWiring
 /** The network as those see it who put something into it. */
 export function attachmentNetwork(
   network: Network,
-  { claims, directory, mayAllocate }: Pick<AttachmentWiring, 'claims' | 'directory' | 'mayAllocate'>,
+  { claims, clock, directory, mayAllocate }: Pick<AttachmentWiring, 'claims' | 'clock' | 'directory' | 'mayAllocate'>,
 ): AttachmentNetwork {
   const { id, facts, routes, ipam, bridge } = network;
+  const nameOf = (peer: PeerId): string => directory.peer(peer)?.nickname ?? peer;
   const { v4, v6, internal, gateway, gateway6 } = facts;
   return {
     id,
@@ -85,15 +89,22 @@ export function attachmentNetwork(
     release: (owner) => void ipam.release(owner),
     publish: (record) => claims.publish(record),
     withdraw: (mac) => claims.withdraw(id, mac),
-    macTaken: (mac) => isMacTaken(network, mac),
+    macHolder: (mac) => {
+      if (mac === facts.gatewayMac) return 'the gateway';
+      const holder = routes.ownerOfMac(id, mac);
+      return holder === null ? null : `the host ${nameOf(holder)}`;
+    },
+    macReleased: (mac) => network.macReleased(mac),
+    heldMove: (what) => {
+      const held = routes.moves.heldElsewhere(id, what);
+      if (held === null) return null;
+      const leftS = Math.ceil((held.untilMs - clock.monotonicMs()) / 1000);
+      return `it moved ${MOVES_MAX} times within ${MOVES_WINDOW_MS / 1000} s and is held on ${nameOf(held.at)} for ${leftS} s`;
+    },
+    hasMoved: (ip) => routes.isRemembered(id, ip),
     freeAddressHolder: (ip) => {
       const holder = routes.holderOfFreeAddress(id, ip);
-      return holder === null ? null : `${directory.peer(holder.author)?.nickname ?? holder.author} (${holder.mac})`;
+      return holder === null ? null : `${nameOf(holder.author)} (${holder.mac})`;
     },
   };
-}
-
-/** The gateway has it, or a claim does. */
-export function isMacTaken({ id, facts, routes }: Network, mac: Mac): boolean {
-  return mac === facts.gatewayMac || routes.ownerOfMac(id, mac) !== null;
 }

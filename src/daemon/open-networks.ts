@@ -42,7 +42,7 @@ export function bridgeOf(network: Vni): string {
 }
 
 export type NetworksOptions = SpaceOptions &
-  Pick<MemberOptions, 'timers' | 'genesis' | 'dockerNetworksOf'> & {
+  Pick<MemberOptions, 'timers' | 'genesis' | 'dockerNetworksOf' | 'tell'> & {
     readonly host: Pick<HostNetwork, 'addNetwork' | 'removeNetwork' | 'datapathPortOf' | 'overlappingRoutes'>;
     readonly settings: Pick<Settings, 'bridge' | 'nickname' | 'leaseTimeMs'>;
   };
@@ -74,6 +74,12 @@ export function openNetworks(options: NetworksOptions, facts: NetworkFacts, wiri
       apply: (changes) => {
         if (of.id === DEFAULT_VNI) wiring.applyMain(changes);
         else if (presence.isUp(of.id)) slot.applyTables(changes);
+      },
+      moved: (what, at) => {
+        const isHere = at === identity.keys.peer;
+        const place = isHere ? 'this host' : (wiring.directory.peer(at)?.nickname ?? at);
+        const news = { kind: 'moved', what: `${what} has moved to ${place}`, subject: what } as const;
+        options.tell(isHere ? news : { ...news, peer: at });
       },
       leasesSettled: () => {
         if (of.id === DEFAULT_VNI) wiring.leasesSettled();

@@ -10,7 +10,7 @@ import type { MemberOptions } from './member-options.ts';
 export function openRoutes(
   { clock }: Pick<MemberOptions, 'clock'>,
   facts: NetworkFacts,
-  ports: Pick<RoutePorts, 'self' | 'isAlive' | 'apply'> & { ownerOf(ip: IpAddress): PeerId | null },
+  ports: Pick<RoutePorts, 'self' | 'isAlive' | 'apply' | 'moved'> & { ownerOf(ip: IpAddress): PeerId | null },
 ): Routes {
   return new Routes({
     ...ports,

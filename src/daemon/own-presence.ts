@@ -24,6 +24,8 @@ export interface OwnPresencePorts {
   readonly claims: ClaimKeeper;
   /** All of the peer record but what changes. */
   readonly peerRecord: Omit<PeerRecord, 'endpoints' | 'networks'>;
+  /** The mobility sequence of a claim of this host (RFC 7432 §15). */
+  sequenceOf(claim: AttachmentRecord): number;
   /** Networks in which this host has members, ascending. */
   networks(): readonly Vni[];
   endpoints(): Promise<readonly Endpoint[]>;
@@ -84,9 +86,13 @@ export class OwnPresence {
     this.changeClaims([{ kind: 'withdraw', network, mac }]);
   }
 
-  /** As one version of our records; durable when it returns. Throws what the store says, or `limit`: then nothing has changed. */
-  changeClaims(changes: readonly ClaimChange[]): void {
+  /**
+   * As one version of our records; durable when it returns. Throws what the store says, or `limit`: then nothing has changed. The
+   * sequence of a claim is set here: the one that it has already, or above all that were seen.
+   */
+  changeClaims(wanted: readonly ClaimChange[]): void {
     const { self, records, claims: keepers } = this.#ports;
+    const changes = wanted.map((change) => this.#inSequence(change));
     records.changeAttachments(changes);
     for (const change of changes) {
       if (change.kind === 'publish') {
@@ -121,6 +127,12 @@ export class OwnPresence {
       this.#claimAll(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
       void this.#refreshQuietly();
     });
+  }
+
+  #inSequence(change: ClaimChange): ClaimChange {
+    if (change.kind === 'withdraw') return change;
+    const { record } = change;
+    return { kind: 'publish', record: { ...record, sequence: this.#ports.sequenceOf(record) } };
   }
 
   #claimAll(adopted: readonly AttachmentRecord[]): void {

@@ -65,6 +65,8 @@ export interface ContainerInterfaceConfig {
   readonly foreign: readonly ForeignAddress[];
   readonly defaultRoute: boolean;
   readonly routes: readonly ContainerRouteConfig[];
+  /** Say by ARP and neighbour advertisement that the addresses are here, for those who know them by another MAC; absent: no. */
+  readonly announce?: boolean;
 }
 
 export interface Removal {

@@ -2,13 +2,15 @@
 // datapath. Deterministic: the same claims give the same routes on every host, in whatever order they arrive. A claim is
 // refused and reported when it is about the gateway, on what no interface can hold, or on an address of the network that its
 // author does not own. Addresses outside the network come from foreign IPAM plugins and belong to no lease: each has one live
-// holder (free-claims.ts). Of two claims on one MAC the higher mobility sequence wins (RFC 7432 §15), then the lower peer id.
+// holder (free-claims.ts). Of two claims on one MAC what a host has attached wins over a device that a bridge has learned, then the
+// higher mobility sequence (RFC 7432 §15), then the lower peer id (docs/mobility.md).
 
 import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
 import { isMulticastMac, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { TableChange } from './datapath.ts';
 import { FreeClaims, isHoldable } from './free-claims.ts';
+import { Moves } from './moves.ts';
 
 export interface RouteNetwork {
   readonly network: Vni;
@@ -30,7 +32,12 @@ export interface RoutePorts {
   isAlive(peer: PeerId): boolean;
   /** Receives every change of the tables, in order. */
   apply(changes: readonly TableChange[]): void;
+  /** A MAC or address (canonical text) that was at another host before is at this one now. */
+  moved(network: Vni, what: string, at: PeerId): void;
 }
+
+/** A uint32 on the wire: who moves that often stays at the last. */
+const SEQUENCE_MAX = 0xffff_ffff;
 
 /** `active`: in the tables. `duplicate`: another claim on MAC or address won. `stale`: its author is dead. `refused`: see reason. */
 export type RouteState = 'active' | 'duplicate' | 'stale' | 'refused';
@@ -57,7 +64,15 @@ interface Contest {
   readonly network: Vni;
   readonly mac: Mac;
   readonly claims: Map<PeerId, AttachmentRecord>;
-  installed: { readonly to: PeerId | 'local'; readonly ips: readonly string[]; readonly sinceMs: number } | null;
+  installed: Installed | null;
+}
+
+interface Installed {
+  readonly author: PeerId;
+  readonly to: PeerId | 'local';
+  readonly ips: readonly string[];
+  readonly sequence: number;
+  readonly sinceMs: number;
 }
 
 export class Routes {
@@ -72,8 +87,12 @@ export class Routes {
   /** Who claims addresses that no lease covers. */
   readonly #free = new FreeClaims((author) => author === this.#ports.self || this.#ports.isAlive(author));
 
+  /** Of MACs and of addresses, but for link-local ones: they belong to their MAC and go where that goes. */
+  readonly moves: Moves;
+
   constructor(ports: RoutePorts) {
     this.#ports = ports;
+    this.moves = new Moves(ports);
   }
 
   /** A claim was published or changed. */
@@ -118,6 +137,12 @@ export class Routes {
     }
   }
 
+  /** What these hosts own changed: their claims are judged again, and those that were not believed. */
+  ownersChanged(hosts: Iterable<PeerId>): void {
+    for (const host of hosts) this.reconsider(host);
+    for (const key of [...this.#doubted]) this.#settle(this.#contests.get(key)!);
+  }
+
   /** Ownership of addresses changed: every claim is judged again. */
   reconsiderAll(): void {
     for (const contest of this.#contests.values()) this.#settle(contest);
@@ -140,6 +165,29 @@ export class Routes {
   ownerOfMac(network: Vni, mac: Mac): PeerId | null {
     const contest = this.#contests.get(contestKey(network, mac));
     return contest === undefined ? null : (this.#winner(contest)?.author ?? null);
+  }
+
+  /** The mobility sequence of a claim of ours: the one that it has, else above all that were seen on this MAC. */
+  nextSequence(network: Vni, mac: Mac): number {
+    const key = contestKey(network, mac);
+    const claims = this.#contests.get(key)?.claims ?? new Map<PeerId, AttachmentRecord>();
+    const own = claims.get(this.#ports.self);
+    if (own !== undefined) return own.sequence;
+    const seen = [...claims.values()].map(({ sequence }) => sequence);
+    return Math.min(SEQUENCE_MAX, Math.max(this.moves.lastSequence(network, mac), ...seen) + 1);
+  }
+
+  /** True when the address is or was known by a MAC, so that containers here may remember it; its record may not be withdrawn yet. */
+  isRemembered(network: Vni, ip: string): boolean {
+    return this.#neighbours.has(neighbourKey(network, ip)) || this.moves.isKnown(network, ip);
+  }
+
+  /** True when a device that speaks on our bridge may be claimed: nobody has its MAC, or another bridge had learned it. */
+  mayClaimDevice(network: Vni, mac: Mac): boolean {
+    const contest = this.#contests.get(contestKey(network, mac));
+    const winner = contest === undefined ? null : this.#winner(contest);
+    if (winner !== null && (winner.record.kind !== 'foreign' || winner.author === this.#ports.self)) return false;
+    return this.moves.heldElsewhere(network, mac) === null;
   }
 
   /** The other, live host on which a container, or that host itself, has this MAC; null: none, or a device that may move. */
@@ -247,8 +295,15 @@ export class Routes {
     const { network, mac, installed } = contest;
     const to = winner === null ? null : winner.author === this.#ports.self ? ('local' as const) : winner.author;
     const sinceMs = installed !== null && installed.to === to ? installed.sinceMs : this.#ports.nowMs();
-    const target = winner === null || to === null ? null : { to, ips: winner.record.ips, sinceMs };
+    const target: Installed | null =
+      winner === null || to === null
+        ? null
+        : { author: winner.author, to, ips: winner.record.ips, sequence: winner.record.sequence, sinceMs };
     const key = contestKey(network, mac);
+    if (installed?.to !== to) {
+      if (installed !== null) this.moves.left(network, mac, { at: installed.author, sequence: installed.sequence });
+      if (target !== null) this.moves.arrived(network, mac, target.author);
+    }
     if (this.#isDoubted(contest, winner)) this.#doubted.add(key);
     else this.#doubted.delete(key);
     const changes: TableChange[] = [];
@@ -257,21 +312,29 @@ export class Routes {
     } else if (installed?.to !== target.to) changes.push({ kind: 'mac', network, mac, to: target.to });
     const wanted = new Set(target?.ips ?? []);
     const had = new Set(installed?.ips ?? []);
-    for (const ip of had) if (!wanted.has(ip)) changes.push(...this.#unanswer(network, ip, mac));
-    for (const ip of wanted) if (!had.has(ip)) changes.push(...this.#answer(network, ip, mac));
+    for (const ip of had) if (!wanted.has(ip)) changes.push(...this.#unanswer(network, ip, contest));
     contest.installed = target;
+    for (const ip of wanted) if (!had.has(ip)) changes.push(...this.#answer(network, ip, contest));
     if (changes.length > 0) this.#ports.apply(changes);
   }
 
-  #answer(network: Vni, ip: string, mac: Mac): readonly TableChange[] {
+  #answer(network: Vni, ip: string, { mac, installed }: Contest): readonly TableChange[] {
     const key = neighbourKey(network, ip);
-    this.#neighbours.set(key, [...(this.#neighbours.get(key) ?? []), mac]);
+    const before = this.#neighbours.get(key) ?? [];
+    const [beforeMac] = before.slice(-1);
+    const holder = beforeMac === undefined ? null : this.#contests.get(contestKey(network, beforeMac))?.installed;
+    if (!isLinkLocalText(ip)) {
+      if (holder != null) this.moves.left(network, ip, { at: holder.author });
+      if (installed !== null) this.moves.arrived(network, ip, installed.author);
+    }
+    this.#neighbours.set(key, [...before, mac]);
     return [{ kind: 'neighbour', network, ip, mac }];
   }
 
   /** The address falls back to the newest of the claims that remain, if any does. */
-  #unanswer(network: Vni, ip: string, mac: Mac): readonly TableChange[] {
+  #unanswer(network: Vni, ip: string, { mac, installed }: Contest): readonly TableChange[] {
     const key = neighbourKey(network, ip);
+    if (installed !== null && !isLinkLocalText(ip)) this.moves.left(network, ip, { at: installed.author });
     const before = this.#neighbours.get(key) ?? [];
     const after = before.filter((other) => other !== mac);
     if (after.length === 0) {
@@ -294,11 +357,8 @@ export class Routes {
     let best: Claim | null = null;
     for (const [author, record] of contest.claims) {
       if (this.#objection(author, record) !== null) continue;
-      const beats =
-        best === null ||
-        record.sequence > best.record.sequence ||
-        (record.sequence === best.record.sequence && author < best.author);
-      if (beats) best = { author, record };
+      const claim = { author, record };
+      if (best === null || beats(claim, best)) best = claim;
     }
     return best;
   }
@@ -339,12 +399,25 @@ interface Objection {
   readonly reason: string;
 }
 
+/** What a bridge has learned is a guess beside what a host attached; then the later move counts. */
+function beats(one: Claim, other: Claim): boolean {
+  const [learned, otherLearned] = [one.record.kind === 'foreign', other.record.kind === 'foreign'];
+  if (learned !== otherLearned) return otherLearned;
+  if (one.record.sequence !== other.record.sequence) return one.record.sequence > other.record.sequence;
+  return one.author < other.author;
+}
+
 /** Outside the network's ranges, so that no lease says whose it is. */
 function isFree({ range, range6 }: RouteNetwork, text: string): boolean {
   const ip = parseIp(text);
   if (ip === null || (ip.family === 6 && isLinkLocal(ip.value))) return false;
   const block = ip.family === 4 ? range : range6;
   return block === null || !cidrHasIp(block, ip);
+}
+
+function isLinkLocalText(text: string): boolean {
+  const ip = parseIp(text);
+  return ip?.family === 6 && isLinkLocal(ip.value);
 }
 
 function isLinkLocal(value: bigint): boolean {

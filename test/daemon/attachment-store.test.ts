@@ -49,7 +49,7 @@ test('counts by network and finds MACs as a walk over all entries does, also aft
     expect(store.countOf(BLUE)).toBe(all.filter(({ vni }) => vni === BLUE).length);
     expect(store.countOf(DEFAULT_VNI)).toBe(all.filter(({ vni }) => vni === undefined).length);
     for (let mac = 0; mac < 12; mac++) {
-      expect(store.hasMac(entry(mac).mac)).toBe(all.some((each) => each.mac === entry(mac).mac));
+      expect(store.withMac(entry(mac).mac)).toEqual(all.findLast((each) => each.mac === entry(mac).mac));
     }
   }
 });

@@ -10,6 +10,7 @@ import { AddressReservations } from '../../src/daemon/address-reservations.ts';
 import type { AddressWish, AttachmentNetwork } from '../../src/daemon/attachment-ports.ts';
 import { AttachmentStore } from '../../src/daemon/attachment-store.ts';
 import { Attachments } from '../../src/daemon/attachments.ts';
+import type { News } from '../../src/daemon/events/event-kinds.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
 import { FaultPoints } from '../fakes/fault-points.ts';
@@ -56,6 +57,7 @@ export function setUp({
   const addresses = new Map(disk.entries(LEASES).map(([ip, owner]) => [ip, new TextDecoder().decode(owner)]));
   const claims = new Map<Mac, AttachmentRecord>();
   const open = new Set<number>();
+  const told: News[] = [];
   let next = 2 + addresses.size;
   const world = {
     allocate: async ({ owner, family, wanted }: AddressWish) => {
@@ -69,7 +71,10 @@ export function setUp({
       return { fd, close: () => void open.delete(fd) };
     },
     enter: async (_network: Vni): Promise<void> => undefined,
-    macTaken: (_mac: Mac) => false,
+    macHolder: (_mac: Mac): string | null => null,
+    macReleased: async (_mac: Mac): Promise<void> => undefined,
+    heldMove: (_what: string): string | null => null,
+    hasMoved: (_ip: string) => false,
     freeAddressHolder: (_ip: string): string | null => null,
     obstacle: null as string | null,
     unready: null as { reason: string; degraded: boolean } | null,
@@ -110,7 +115,10 @@ export function setUp({
     release,
     publish,
     withdraw,
-    macTaken: (mac) => world.macTaken(mac),
+    macHolder: (mac) => world.macHolder(mac),
+    macReleased: (mac) => world.macReleased(mac),
+    heldMove: (what) => world.heldMove(what),
+    hasMoved: (ip) => world.hasMoved(ip),
     freeAddressHolder: (ip) => world.freeAddressHolder(ip),
   };
   const blue: AttachmentNetwork = {
@@ -140,7 +148,7 @@ export function setUp({
       random: new SeededRandom(7),
       crypto: nodeCrypto,
       log,
-      tell: () => undefined,
+      tell: (news) => void told.push(news),
       entries,
       host: points.over('host', host, ['addContainer', 'addressContainer', 'removeContainer', 'adoptContainer']),
       openNamespace: () => world.openNamespace(),
@@ -158,5 +166,5 @@ export function setUp({
     ports: host.ports.size,
     namespaces: open.size,
   });
-  return { store: disk, host, claims, addresses, entries, attachments, reservations, world, leftOver };
+  return { store: disk, host, claims, addresses, entries, attachments, reservations, world, told, leftOver };
 }

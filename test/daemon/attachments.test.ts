@@ -83,12 +83,14 @@ describe('attach', () => {
   });
 
   test('a MAC in use is refused, also one whose attach is still under way', async () => {
-    const { attachments, world } = setUp();
+    const { attachments, world, told } = setUp();
     const mac = '02:11:22:33:44:55' as Mac;
-    world.macTaken = (candidate) => candidate === '02:00:00:00:00:99';
+    world.macHolder = (candidate) => (candidate === '02:00:00:00:00:99' ? 'the host b' : null);
     await expect(attachments.attach(request({ mac: '02:00:00:00:00:99' as Mac }), never)).rejects.toMatchObject({
       code: 'address-in-use',
+      explanation: { why: 'the host b has it' },
     });
+    expect(told).toMatchObject([{ kind: 'duplicate', subject: 'c1' }]);
     const first = attachments.attach(request({ mac }), never);
     await expect(attachments.attach(request({ mac, containerId: 'c2' }), never)).rejects.toMatchObject({
       code: 'address-in-use',

@@ -17,6 +17,8 @@ import type {
 export class FakeHostNetwork implements HostNetwork {
   readonly calls: string[] = [];
   readonly ports = new Map<string, ContainerPort>();
+  /** Host ends of the containers that announced themselves. */
+  readonly announced: string[] = [];
   exposed: HostAccess | null = null;
   vxlan: VxlanPlan | null = null;
   /** Awaited (and so able to fail) before the method of that name does anything. */
@@ -69,6 +71,7 @@ export class FakeHostNetwork implements HostNetwork {
   async addContainer(config: ContainerInterfaceConfig) {
     await this.#enter('addContainer', config.ips.join(' '));
     this.show(config.hostIfname);
+    if (config.announce === true) this.announced.push(config.hostIfname);
     return {
       hostMac: '02:00:00:00:00:01' as Mac,
       bridgeMac: '02:00:00:00:00:02' as Mac,

@@ -1,23 +1,28 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_VNI, type Mac } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import { ForeignDevices } from '../../src/daemon/foreign-devices.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 
+const OTHER = 'b'.repeat(32) as PeerId;
 const mac = (n: number) =>
   `0a:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}` as Mac;
 
 function setUp(taken: readonly Mac[] = []) {
   const clock = new ManualClock();
   const announced = new Set<Mac>();
+  const elsewhere = new Set<Mac>();
+  let wakes = 0;
   const devices = new ForeignDevices({
     clock,
     claims: {
       publishClaim: (record) => void announced.add(record.mac),
       withdrawClaim: (_network, gone) => void announced.delete(gone),
     },
-    macTaken: (_network, candidate) => taken.includes(candidate),
+    mayClaim: (_network, candidate) => !taken.includes(candidate),
+    isHere: (_network, candidate) => !elsewhere.has(candidate),
+    wake: () => void wakes++,
   });
-  return { clock, announced, devices };
+  return { clock, announced, elsewhere, devices, wakes: () => wakes };
 }
 
 describe('foreign devices', () => {
@@ -30,6 +35,23 @@ describe('foreign devices', () => {
     clock.advance(100_000);
     devices.tick();
     expect([...announced]).toEqual([mac(2)]);
+  });
+
+  test('that speak elsewhere now are withdrawn at once, and learned again when they return', () => {
+    const { clock, announced, elsewhere, devices, wakes } = setUp();
+    for (const n of [1, 2]) devices.learned(DEFAULT_VNI, mac(n));
+    const claim = { network: DEFAULT_VNI, ips: [], sequence: 1, name: '', kind: 'foreign' } as const;
+    devices.claim(OTHER, { ...claim, mac: mac(3) });
+    expect(wakes()).toBe(2);
+    elsewhere.add(mac(1));
+    devices.claim(OTHER, { ...claim, mac: mac(1) });
+    expect(wakes()).toBe(3);
+    clock.advance(1_000);
+    expect(devices.tick()).toBe(299_000);
+    expect([...announced]).toEqual([mac(2)]);
+    elsewhere.clear();
+    devices.learned(DEFAULT_VNI, mac(1));
+    expect(announced.has(mac(1))).toBe(true);
   });
 
   test("never take a container's or host's MAC", () => {

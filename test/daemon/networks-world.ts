@@ -122,6 +122,7 @@ export class NetworkHost {
         crypto: quickCrypto,
         dockerNetworksOf: (network) => this.dockers.get(network) ?? [],
         log: this.log,
+        tell: () => undefined,
         host: this.kernel,
         mesh: {
           send: (peer, _channel, bytes) => this.#send(peer, bytes),
@@ -173,8 +174,8 @@ export class NetworkHost {
     const before = this.#heard.get(from) ?? { leases: [], claims: [] };
     const now: Said = { leases: from.leases, claims: [...from.claims.values()] };
     this.#heard.set(from, now);
-    for (const record of before.leases) if (!now.leases.includes(record)) this.spaces.withdraw(from.peer, record);
-    for (const record of now.leases) if (!before.leases.includes(record)) this.spaces.observe(from.peer, record);
+    for (const record of before.leases) if (!now.leases.includes(record)) this.networks.leaseGone(from.peer, record);
+    for (const record of now.leases) if (!before.leases.includes(record)) this.networks.leaseAdded(from.peer, record);
     for (const record of from.made) this.networks.made(from.peer, record);
     for (const network of from.removed) this.networks.removed(network);
     const gone = before.claims.filter((claim) => !now.claims.includes(claim));

@@ -263,3 +263,30 @@ describe('the end of a network', () => {
     expect(() => a!.network('blue')).toThrow(/two networks claim its id/);
   });
 });
+
+describe('a MAC that another host has', () => {
+  test.each(['is let go', 'is kept'] as const)('is waited for, a second at most: it %s', async (end) => {
+    const world = new NetworksWorld(2);
+    const [a, b] = world.hosts;
+    await a!.join(a!.networks.main, MAC);
+    b!.hear(a!);
+    let isOver = false;
+    const waiting = b!.networks.main.macReleased(MAC).then(() => {
+      isOver = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).toBe(false);
+    if (end === 'is let go') {
+      await a!.leave(MAC);
+      b!.hear(a!);
+    } else world.timers.advance(1_000);
+    await waiting;
+    expect(b!.networks.nextSequence({ network: DEFAULT_VNI, mac: MAC })).toBe(1);
+  });
+
+  test('that nobody has is waited for by nobody', async () => {
+    const [a] = new NetworksWorld(1).hosts;
+    await a!.networks.main.macReleased(MAC);
+    expect(a!.networks.nextSequence({ network: DEFAULT_VNI, mac: MAC })).toBe(0);
+  });
+});

@@ -61,6 +61,7 @@ function setUp(here: readonly AttachmentRecord[]) {
       withdraw: (_author, _network, mac) => routed.delete(mac),
     },
     peerRecord: peerRecord(),
+    sequenceOf: () => 3,
     networks: () => [web.network],
     endpoints: async () => [makeEndpoint('192.0.2.1', 6783)!],
     leases: () => [],
@@ -172,4 +173,11 @@ describe('the same identity in another process', () => {
     adoptRun(OTHER, null);
     expect(clones).toEqual([]);
   });
+});
+
+test('a claim is published with its mobility sequence', () => {
+  const { presence, gossip } = setUp([web]);
+  presence.publishClaim(web);
+  const [[key, value] = ['', new Uint8Array()]] = gossip.entries(SELF, ATTACHMENT_PREFIX);
+  expect(decodeAttachment(key, value)).toMatchObject({ mac: web.mac, sequence: 3 });
 });

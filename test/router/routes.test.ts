@@ -32,6 +32,7 @@ function setUp(owners: Record<string, PeerId> = {}) {
   const tables = new Tables();
   const clock = new ManualClock();
   const dead = new Set<PeerId>();
+  const moved: string[] = [];
   const routes = new Routes({
     nowMs: () => clock.monotonicMs(),
     self: A,
@@ -47,8 +48,9 @@ function setUp(owners: Record<string, PeerId> = {}) {
     ownerOf: (_network, ip) => owners[ip] ?? null,
     isAlive: (peer) => !dead.has(peer),
     apply: (changes) => tables.apply(changes),
+    moved: (_network, what, at) => void moved.push(`${what} ${at}`),
   });
-  return { routes, tables, dead, clock };
+  return { routes, tables, dead, clock, moved };
 }
 
 function record(macNumber: number, ips: readonly string[], sequence = 0): AttachmentRecord {
@@ -108,6 +110,18 @@ describe('routes', () => {
     expect(tables.macs.get(mac(1))).toBe(B);
   });
 
+  test('a claim that came before the records that prove it is believed when they are there, and the old one no more', () => {
+    const owners: Record<string, PeerId> = { '10.32.1.2': C };
+    const { routes, tables } = setUp(owners);
+    routes.claim(C, record(1, ['10.32.1.2']));
+    routes.claim(B, record(2, ['10.32.1.2']));
+    expect(tables.neighbours.get('10.32.1.2')).toBe(mac(1));
+    owners['10.32.1.2'] = B;
+    routes.ownersChanged([C]);
+    expect([...tables.macs]).toEqual([[mac(2), B]]);
+    expect(tables.neighbours.get('10.32.1.2')).toBe(mac(2));
+  });
+
   test('a dead host leaves the tables and returns', () => {
     const { routes, tables, dead } = setUp({ '10.32.1.2': B });
     routes.claim(B, record(1, ['10.32.1.2']));
@@ -137,6 +151,17 @@ describe('routes', () => {
     expect(tables.macs.get(mac(1))).toBe(C);
     expect(routes.ownerOfMac(DEFAULT_VNI, mac(1))).toBe(C);
     expect(routes.list().find((route) => route.peer === B)!.state).toBe('duplicate');
+  });
+
+  test('what a host has attached wins over what a bridge has learned, whatever the sequences', () => {
+    const { routes, tables } = setUp();
+    routes.claim(C, { ...record(1, [], 9), kind: 'foreign' });
+    routes.claim(B, record(1, [], 0));
+    expect(tables.macs.get(mac(1))).toBe(B);
+    routes.claim(C, { ...record(1, [], 10), kind: 'foreign' });
+    expect(tables.macs.get(mac(1))).toBe(B);
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    expect(tables.macs.get(mac(1))).toBe(C);
   });
 
   test('one own claim is local', () => {
@@ -263,5 +288,67 @@ describe('addresses that no lease covers, as foreign IPAM plugins choose them', 
     routes.reconsider(B);
     expect(tables.neighbours.get('198.51.100.7')).toBe(mac(2));
     expect(tables.macs.has(mac(1))).toBe(false);
+  });
+});
+
+describe('moves', () => {
+  const foreign = (sequence: number): AttachmentRecord => ({ ...record(1, [], sequence), kind: 'foreign' });
+
+  test('the sequence of a claim of ours is above all that were seen, and stays what it was', () => {
+    const { routes, dead } = setUp();
+    const next = (): number => routes.nextSequence(DEFAULT_VNI, mac(1));
+    expect(next()).toBe(0);
+    routes.claim(B, record(1, [], 4));
+    dead.add(B);
+    routes.reconsider(B);
+    expect(next()).toBe(5);
+    routes.claim(A, record(1, [], 5));
+    routes.claim(C, record(1, [], 8));
+    expect(next()).toBe(5);
+    for (const author of [A, B, C]) routes.withdraw(author, DEFAULT_VNI, mac(1));
+    expect(next()).toBe(9);
+  });
+
+  test('of MACs and addresses from host to host are told; what stays or is new is none', () => {
+    const { routes, moved } = setUp({ '10.32.1.2': B, '198.51.100.7': B });
+    routes.claim(B, record(1, ['10.32.1.2', 'fe80::1']));
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    routes.claim(B, record(1, ['10.32.1.2']));
+    expect(moved).toEqual([]);
+    routes.claim(C, record(1, [], 1));
+    expect(moved).toEqual([`${mac(1)} ${C}`]);
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    routes.claim(B, record(2, ['198.51.100.7']));
+    routes.withdraw(B, DEFAULT_VNI, mac(2));
+    routes.claim(C, record(3, ['198.51.100.7']));
+    expect(moved.slice(1)).toEqual([`198.51.100.7 ${C}`]);
+  });
+
+  test('an address is remembered as long as neighbours may know it by a MAC', () => {
+    const { routes } = setUp({ '10.32.1.2': B });
+    const remembered = (): boolean => routes.isRemembered(DEFAULT_VNI, '10.32.1.2');
+    expect(remembered()).toBe(false);
+    routes.claim(B, record(1, ['10.32.1.2']));
+    expect(remembered()).toBe(true);
+    routes.withdraw(B, DEFAULT_VNI, mac(1));
+    expect(remembered()).toBe(true);
+  });
+
+  test('a device may be claimed where it speaks, unless a host attached its MAC, it is ours, or it moves too often', () => {
+    const { routes, clock } = setUp();
+    const may = (): boolean => routes.mayClaimDevice(DEFAULT_VNI, mac(1));
+    expect(may()).toBe(true);
+    routes.claim(B, foreign(0));
+    expect(may()).toBe(true);
+    routes.claim(C, record(1, []));
+    expect(may()).toBe(false);
+    routes.withdraw(C, DEFAULT_VNI, mac(1));
+    routes.claim(A, foreign(1));
+    expect(may()).toBe(false);
+    clock.advance(200_000);
+    for (let sequence = 2; sequence < 7; sequence++) routes.claim(sequence % 2 === 0 ? B : C, foreign(sequence));
+    expect(may()).toBe(false);
+    clock.advance(180_000);
+    expect(may()).toBe(true);
   });
 });

@@ -18,6 +18,8 @@ export const EVENT_KINDS = [
   'attached',
   'detached',
   'elsewhere',
+  'moved',
+  'duplicate',
   'lease-active',
   'lease-idle',
   'lease-space',

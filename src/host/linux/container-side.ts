@@ -41,12 +41,14 @@ export async function lookInside(inside: Rtnetlink, ifname: string): Promise<Con
  * wanted.
  */
 export async function quietIpv6(
-  { ifname, ips }: Pick<ContainerInterfaceConfig, 'ifname' | 'ips'>,
+  { ifname, ips, announce = false }: Pick<ContainerInterfaceConfig, 'ifname' | 'ips' | 'announce'>,
   namespaceFd: number,
 ): Promise<void> {
   const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
   const isWanted = ips.some((ip) => mustParse(ip).family === 6);
-  await writeSysctls({ [key('accept_ra')]: '0', ...(isWanted ? { [key('disable_ipv6')]: '0' } : {}) }, namespaceFd);
+  const loud = { [`net/ipv4/conf/${ifname}/arp_notify`]: '1', ...(isWanted ? { [key('ndisc_notify')]: '1' } : {}) };
+  const quiet = { [key('accept_ra')]: '0', ...(isWanted ? { [key('disable_ipv6')]: '0' } : {}) };
+  await writeSysctls({ ...quiet, ...(announce ? loud : {}) }, namespaceFd);
 }
 
 /** `host` is the other end, `present` the routes of before. Resolves with the routes that were set beyond the connected ones. */
@@ -70,6 +72,8 @@ export async function setUpContainerSide(
       return inside.addRoute({ dst, gateway, index, ...(onlink ? { onlink } : {}), ...inKernelWords(attributes) });
     }),
   ]);
+  // The kernel announces all addresses whenever the MAC is set (arp_notify, ndisc_notify), also to what it is.
+  if (config.announce === true) await inside.setLink(index, { mac: config.mac });
   return routes.map(({ dst, gateway, attributes }) => ({
     dst: formatCidr(dst),
     gw: formatIp(gateway),
