@@ -14,6 +14,7 @@ import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { inParallel } from '../lab/in-parallel.ts';
 import { Lab } from '../lab/lab.ts';
+import { PingLog } from '../lab/ping-log.ts';
 import { Traffic } from '../lab/traffic.ts';
 import { MDNS_GROUPS, MDNS_PORT, UDP_PORT } from '../lab/traffic-agent.ts';
 
@@ -25,6 +26,10 @@ const GATEWAY = '10.32.0.1';
 const SUBNET_BROADCAST = '10.47.255.255';
 const UPLINK = { ip: '198.51.100.1', ip6: '2001:db8:2::1' };
 const OUTSIDE = { ip: '198.51.100.2', ip6: '2001:db8:2::2' };
+
+const MOVES = 10;
+/** A neighbour that remembers a MAC that is gone asks anew after a second at the earliest. */
+const MOVE_MS_MAX = 1_000;
 
 interface Scene {
   readonly lab: Lab;
@@ -51,6 +56,7 @@ test('three hosts with two containers each', async (t) => {
   await t.test('TM24 broadcast and mDNS reach every other container exactly once', (t) => floods(t, scene));
   await t.test('containers and hosts reach each other', (t) => hostAccess(t, scene));
   await t.test('a container reaches the outside as its host', (t) => masquerade(t, scene));
+  await t.test('containers that are made anew on another host are reached there at once', (t) => moves(t, scene));
   await t.test('every host is healthy and names the others', (t) => healthy(t, scene));
   await t.test('TM31 no secret stands in arguments, environment, log or status', (t) => noSecret(t, scene));
   const plain = lab.mix.encrypted ? {} : { skip: 'plain VXLAN was asked for' };
@@ -199,6 +205,35 @@ async function masquerade(t: Test, { lab, outside, containers, traffic }: Scene)
     const from = (await server.received()).find(({ text }) => text === `${of} calls`)!.from;
     t.equal(from, uplink, `${of} appears as its host`);
   }
+}
+
+/**
+ * Containers of host b end and are made anew on host c with their addresses, every other one with its MAC, too. A container pings
+ * all the time: one of host a; one of host c, when neighbours on that bridge have to hear of a new MAC.
+ */
+async function moves(t: Test, { lab, hosts, containers }: Scene): Promise<void> {
+  const [, b, c] = hosts as [LabHost, LabHost, LabHost];
+  const tookMs: number[] = [];
+  for (let number = 0; number < MOVES; number++) {
+    const keepsMac = number % 2 === 0;
+    const before = await b.container(`old${number}`);
+    const runtimeConfig = { ips: [before.ip, before.ip6], ...(keepsMac ? { mac: before.mac } : {}) };
+    const after = await c.namespace(`new${number}`, { conf: { runtimeConfig } });
+    const pings = new PingLog(lab, containers[keepsMac ? 0 : 4]!, before.ip);
+    await eventually('the old place answers', () => pings.answeredMs.length > 0, { everyMs: 5 });
+    await before.remove();
+    const startMs = Date.now();
+    t.ok(await after.tryAdd(), `${before.ip} is on host c`);
+    const answer = (): number | undefined => pings.answeredMs.find((atMs) => atMs > startMs);
+    await eventually('the new place answers', () => answer() !== undefined, { everyMs: 5 });
+    tookMs.push(answer()! - startMs);
+    pings.stop();
+    await after.remove();
+  }
+  tookMs.sort((one, other) => one - other);
+  const [median, max] = [tookMs[MOVES >> 1]!, tookMs[MOVES - 1]!];
+  t.comment(`from the call of ADD to the first answer: median ${median.toFixed(0)} ms, max ${max.toFixed(0)} ms`);
+  t.ok(max < MOVE_MS_MAX, 'no neighbour had to find out by itself');
 }
 
 async function healthy(t: Test, { lab, hosts }: Scene): Promise<void> {

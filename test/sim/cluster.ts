@@ -2,7 +2,7 @@
 
 import { parseCidr } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
-import type { ClusterId, PeerId } from '../../src/base/ids.ts';
+import type { ClusterId, Mac, PeerId } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
 import type { Action, Schedule } from './schedule.ts';
 import type { FirstLaunch } from './sim-daemon.ts';
@@ -10,6 +10,8 @@ import { type DiskCopy, SimHost } from './sim-host.ts';
 import { SimLog } from './sim-log.ts';
 import { SimNetwork } from './sim-network.ts';
 import { World } from './world.ts';
+
+const DEVICE_SPEAKS_EVERY_MS = 1_000;
 
 export class Cluster {
   readonly schedule: Schedule;
@@ -21,6 +23,8 @@ export class Cluster {
   readonly failures: unknown[] = [];
   /** Steps of the schedule that were carried out, by kind. */
   readonly done = new Map<string, number>();
+  /** On which host's bridge a device speaks now. */
+  readonly devices = new Map<Mac, number>();
   readonly #token: Token;
   readonly #copies = new Map<number, DiskCopy>();
 
@@ -120,10 +124,13 @@ export class Cluster {
         host.stop('leaving');
         return;
       case 'attach':
-        host.attach(action.container);
+        host.attach(action.container, action.as ?? null);
         return;
       case 'detach':
         host.detach(action.container);
+        return;
+      case 'device':
+        this.#placeDevice(action.mac, host.index);
         return;
       case 'renumber':
         host.renumber();
@@ -158,6 +165,18 @@ export class Cluster {
       case 'step-clock':
         host.clock.skewMs = action.skewMs;
     }
+  }
+
+  #placeDevice(mac: Mac, host: number): void {
+    const isNew = !this.devices.has(mac);
+    this.devices.set(mac, host);
+    if (isNew) this.#hearDevice(mac);
+    else this.hosts[host]?.hearDevice(mac);
+  }
+
+  #hearDevice(mac: Mac): void {
+    this.hosts[this.devices.get(mac)!]?.hearDevice(mac);
+    this.world.after(DEVICE_SPEAKS_EVERY_MS, () => this.#hearDevice(mac));
   }
 
   /** The first host creates; later ones join through all that were there before them. */

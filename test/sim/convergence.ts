@@ -3,7 +3,6 @@
 
 import { parseIp } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
-import { DEFAULT_VNI } from '../../src/base/ids.ts';
 import { VIEW_LIMITS } from '../../src/host/mesh/active-view.ts';
 import type { Cluster } from './cluster.ts';
 import type { SimHost } from './sim-host.ts';
@@ -13,7 +12,7 @@ export function disagreement(cluster: Cluster): string | null {
   const hosts = cluster.hosts.slice(0, cluster.schedule.hosts);
   const down = hosts.find(({ daemon }) => daemon?.started !== true);
   if (down !== undefined) return `${down.name} is no member: ${down.daemon?.failure ?? 'it still starts'}`;
-  return records(hosts) ?? liveness(cluster, hosts) ?? owners(hosts) ?? routes(hosts);
+  return records(hosts) ?? liveness(cluster, hosts) ?? owners(hosts) ?? routes(hosts) ?? devices(cluster, hosts);
 }
 
 function records(hosts: readonly SimHost[]): string | null {
@@ -68,11 +67,25 @@ function routes(hosts: readonly SimHost[]): string | null {
     const { peer } = daemon!.keys;
     for (const { mac, ips } of kernel.containers.values()) {
       for (const other of hosts) {
-        const owner = other.daemon!.member!.routes.ownerOfMac(DEFAULT_VNI, mac);
-        if (owner !== peer) return `${other.name} routes ${mac} of h${index} to ${owner}`;
+        const place = other.daemon!.datapath.placeOf(mac);
+        const wanted = other.index === index ? 'local' : peer;
+        if (place !== wanted) return `${other.name} leads ${mac} of h${index} to ${place}`;
         const strange = ips.find((ip) => other.daemon!.member!.ipam.ownerOf(parseIp(ip)!) !== peer);
         if (strange !== undefined) return `${other.name} says that ${strange} is not ${name}'s`;
       }
+    }
+  }
+  return null;
+}
+
+/** Everyone's tables lead to a device where it speaks. */
+function devices(cluster: Cluster, hosts: readonly SimHost[]): string | null {
+  for (const [mac, index] of cluster.devices) {
+    const { name, daemon } = hosts[index]!;
+    for (const other of hosts) {
+      const place = other.daemon!.datapath.placeOf(mac);
+      const wanted = other.index === index ? 'local' : daemon!.keys.peer;
+      if (place !== wanted) return `${other.name} leads the device ${mac} of ${name} to ${place}`;
     }
   }
   return null;

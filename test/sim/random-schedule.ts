@@ -1,8 +1,11 @@
 // Draws a schedule from a seed: hosts join, containers come and go, and each kind of fault that was asked for begins at random
 // times and ends again. The drawing knows roughly what state each host is in, so that most steps mean something.
 
+import { cidrSize, formatIp, parseCidr } from '../../src/base/address.ts';
+import { type Mac, macFromBytes } from '../../src/base/ids.ts';
+import { MOVES_MAX } from '../../src/router/moves.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
-import type { Action, Schedule, Step } from './schedule.ts';
+import type { Action, ContainerFacts, Schedule, Step } from './schedule.ts';
 import { CONDITIONS } from './sim-network.ts';
 
 export const FAULT_KINDS = [
@@ -20,6 +23,7 @@ export const FAULT_KINDS = [
   'lost-state',
   'clone',
   'leave',
+  'move',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -35,6 +39,7 @@ export interface ScheduleWish {
   readonly leaseTimeMs?: number;
 }
 
+const RANGE = '10.32.0.0/16';
 const JOIN_SPREAD_MS = 200;
 const FAULT_EVERY_MS = 2_500;
 const CONTAINER_EVERY_MS = 700;
@@ -65,6 +70,8 @@ class Drawing {
   #lossyUntilMs = 0;
   #machines: number;
   #containerNumber = 0;
+  readonly #movers: { readonly container: string; readonly as: ContainerFacts; host: number }[] = [];
+  readonly #devices: { readonly mac: Mac; host: number; moves: number }[] = [];
   #left = new Set<number>();
 
   constructor(wish: ScheduleWish) {
@@ -77,16 +84,7 @@ class Drawing {
   }
 
   schedule(): Schedule {
-    const {
-      seed,
-      hosts,
-      durationMs,
-      faults,
-      range = '10.32.0.0/16',
-      range6 = null,
-      leasePrefix = 26,
-      leaseTimeMs,
-    } = this.#wish;
+    const { seed, hosts, durationMs, faults, range = RANGE, range6 = null, leasePrefix = 26, leaseTimeMs } = this.#wish;
     for (let host = 0; host < hosts; host++) this.#at(host * JOIN_SPREAD_MS, { kind: 'launch', host });
     const startMs = hosts * JOIN_SPREAD_MS;
     this.#containersComeAndGo(1_000, durationMs);
@@ -193,6 +191,10 @@ class Drawing {
       case 'clone':
         this.#clone(host, atMs, endMs);
         break;
+      case 'move':
+        if (this.#random.fraction() < 0.5) this.#moveContainer(host, atMs);
+        else this.#moveDevice(host, atMs);
+        break;
       case 'leave':
         if (host === 0 || this.#left.size > this.#wish.hosts / 4 || atMs > this.#wish.durationMs - LEAVE_MS) return;
         this.#left.add(host);
@@ -204,6 +206,37 @@ class Drawing {
         );
         break;
     }
+  }
+
+  /** A runtime ends a container and makes it anew on another host, with its address and MAC, at once or a moment later. */
+  #moveContainer(host: number, atMs: number): void {
+    const mover = this.#movers.find((one) => one.host !== host && this.#random.fraction() < 0.7);
+    if (mover !== undefined) {
+      this.#at(atMs, { kind: 'detach', host: mover.host, container: mover.container });
+      mover.host = host;
+    }
+    const { container, as } = mover ?? this.#newMover(host);
+    this.#at(atMs + this.#random.below(100), { kind: 'attach', host, container, as });
+  }
+
+  /** Its address is from the end of the range, where nobody allocates unless asked. */
+  #newMover(host: number): { readonly container: string; readonly as: ContainerFacts } {
+    const range = parseCidr(this.#wish.range ?? RANGE)!;
+    const number = this.#movers.length;
+    const value = range.base + cidrSize(range) - 2n - BigInt(number);
+    const as = { ip: formatIp({ family: range.family, value }), mac: macOf(0x11, number) };
+    this.#movers.push({ container: `m${number}`, as, host });
+    return { container: `m${number}`, as };
+  }
+
+  /** A virtual machine migrates; less often than would hold it (RFC 7432 §15.1). */
+  #moveDevice(host: number, atMs: number): void {
+    const known = this.#devices.find((one) => one.host !== host && one.moves < MOVES_MAX - 1);
+    const device = known ?? { mac: macOf(0x22, this.#devices.length), host, moves: -1 };
+    if (known === undefined) this.#devices.push(device);
+    device.host = host;
+    device.moves++;
+    this.#at(atMs, { kind: 'device', host, mac: device.mac });
   }
 
   /** The operator waits until the cluster is whole again and has heard of the dead host's last gifts (docs/leases.md). */
@@ -279,4 +312,8 @@ class Drawing {
   #at(atMs: number, action: Action): void {
     this.#steps.push({ atMs: Math.max(0, Math.round(atMs)), action });
   }
+}
+
+function macOf(kind: number, number: number): Mac {
+  return macFromBytes(Uint8Array.of(0x02, 0, 0, kind, number >> 8, number & 0xff));
 }

@@ -2,15 +2,25 @@
 // and from then on stands by itself: written to a file it replays on changed code, and shrinking removes parts of it.
 
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { Mac } from '../../src/base/ids.ts';
 import type { CutPlan } from './sim-disk.ts';
 import type { NetworkConditions } from './sim-network.ts';
+
+/** What a container keeps when it is made anew elsewhere. */
+export interface ContainerFacts {
+  readonly ip: string;
+  readonly mac: Mac;
+}
 
 /** An action on a host that can't take it now (attach while it is down) does nothing. */
 export type Action =
   | { readonly kind: 'launch' | 'crash' | 'cut-power' | 'pause' | 'resume' | 'stop' | 'leave'; readonly host: number }
   | { readonly kind: 'renumber' | 'copy-disk' | 'restore-copy' | 'lose-disk'; readonly host: number }
   | ({ readonly kind: 'cut-at-write'; readonly host: number } & CutPlan)
-  | { readonly kind: 'attach' | 'detach'; readonly host: number; readonly container: string }
+  | { readonly kind: 'detach'; readonly host: number; readonly container: string }
+  | { readonly kind: 'attach'; readonly host: number; readonly container: string; readonly as?: ContainerFacts }
+  /** From now on, and until it speaks elsewhere, a device behind a port of that host's bridge sends something every second. */
+  | { readonly kind: 'device'; readonly host: number; readonly mac: Mac }
   /** An operator says at a host that what another machine was before it lost its disk is gone for good. */
   | { readonly kind: 'rmpeer'; readonly host: number; readonly machine: number }
   /** A machine beyond the cluster's comes up with a copy of this host's disk. */

@@ -6,7 +6,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import type { Clock } from '../../src/base/capabilities.ts';
 import { type Endpoint, equalEndpoints } from '../../src/base/endpoint.ts';
 import { assert } from '../../src/base/errors.ts';
-import type { PeerId } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import type {
   Datapath,
   DatapathEvents,
@@ -52,6 +52,8 @@ export class SimDatapath implements Datapath {
   readonly #using = new Map<PeerId, number>();
   readonly #endpoints = new Map<PeerId, Endpoint>();
   readonly #counters = new Map<PeerId, Counters>();
+  /** Of the default network. */
+  readonly #places = new Map<Mac, PeerId | 'local'>();
   #events: DatapathEvents | null = null;
   /** Data frames that were delivered here. */
   delivered = 0;
@@ -104,7 +106,23 @@ export class SimDatapath implements Datapath {
 
   setPathMtu(): void {}
 
-  applyTables(_changes: readonly TableChange[]): void {}
+  applyTables(changes: readonly TableChange[]): void {
+    for (const change of changes) {
+      if (change.network !== DEFAULT_VNI) continue;
+      if (change.kind === 'mac') this.#places.set(change.mac, change.to);
+      if (change.kind === 'mac-gone') this.#places.delete(change.mac);
+    }
+  }
+
+  /** Where frames to that MAC go; undefined: its place is unknown. */
+  placeOf(mac: Mac): PeerId | 'local' | undefined {
+    return this.#places.get(mac);
+  }
+
+  /** A device that others put into the bridge sends a frame: news for the daemon unless the tables have it here. */
+  hearDevice(mac: Mac): void {
+    if (this.#places.get(mac) !== 'local') this.#events?.learned(DEFAULT_VNI, mac, null);
+  }
 
   async settle(): Promise<void> {}
 
@@ -126,6 +144,7 @@ export class SimDatapath implements Datapath {
     this.#endpoints.delete(peer);
     this.#using.delete(peer);
     this.#counters.delete(peer);
+    for (const [mac, to] of this.#places) if (to === peer) this.#places.delete(mac);
   }
 
   stats(): DatapathStats {

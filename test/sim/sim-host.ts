@@ -3,7 +3,7 @@
 
 import type { Endpoint } from '../../src/base/endpoint.ts';
 import { FabricError } from '../../src/base/errors.ts';
-import type { PeerId } from '../../src/base/ids.ts';
+import type { Mac, PeerId } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
 import { mergeDnsSettings, NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import type { Settings } from '../../src/daemon/settings.ts';
@@ -12,6 +12,7 @@ import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
 import { quickCrypto } from '../fakes/quick-crypto.ts';
 import type { SeededRandom } from '../fakes/seeded-random.ts';
 import { type ClockFaults, PowerCut } from './process.ts';
+import type { ContainerFacts } from './schedule.ts';
 import { type FirstLaunch, SimDaemon } from './sim-daemon.ts';
 import { SimKernel } from './sim-kernel.ts';
 import type { SimLog } from './sim-log.ts';
@@ -142,7 +143,8 @@ export class SimHost {
     }
   }
 
-  attach(containerId: string): void {
+  /** `as`: with that address and MAC, as a runtime does that makes it anew here. */
+  attach(containerId: string, as: ContainerFacts | null = null): void {
     this.#operate('attach', async (daemon) => {
       const { member } = daemon;
       if (member === null) return 'no-member';
@@ -153,9 +155,9 @@ export class SimHost {
           ifname: 'eth0',
           namespace: { pid: 1, fd: 3, dev: 4n, ino: 5n, path: `/run/netns/${containerId}` },
           owner: 'cni:sim',
-          addresses: { ips: [], ranges: [] },
+          addresses: { ips: as === null ? [] : [as.ip], ranges: [] },
           foreignIpam: null,
-          mac: null,
+          mac: as?.mac ?? null,
           name: containerId,
           defaultRoute: true,
           routes: [],
@@ -175,6 +177,12 @@ export class SimHost {
       this.containers.delete(containerId); // an attach that was under way has ended meanwhile
       return 'ok';
     });
+  }
+
+  /** A device behind a port that others put into the bridge sends something. */
+  hearDevice(mac: Mac): void {
+    const { daemon } = this;
+    daemon?.process.run(() => daemon.datapath.hearDevice(mac));
   }
 
   /** In good order: `leaving` gives the blocks back and forgets the cluster. */

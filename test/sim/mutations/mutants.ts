@@ -11,6 +11,7 @@ import { Estate } from '../../../src/ipam/estate.ts';
 import { Holdings } from '../../../src/ipam/holdings.ts';
 import { Ipam } from '../../../src/ipam/ipam.ts';
 import { LeaseView } from '../../../src/ipam/lease-view.ts';
+import { Routes } from '../../../src/router/routes.ts';
 import { MemoryStore } from '../../fakes/memory-store.ts';
 import { type FaultKind, randomSchedule } from '../random-schedule.ts';
 import type { Schedule } from '../schedule.ts';
@@ -29,6 +30,7 @@ const USED_TWICE = / is used by /;
 const OVERLAP = / overlap$/;
 const OUTSIDE = / outside of its leases$/;
 const OWNERS_DIFFER = /: hosts name \d+ owners of /;
+const DEVICE_ELSEWHERE = / leads the device .* to /;
 const WENT_BACK = / went back from version | holds version .* which never wrote it$/;
 
 const CROWDED = { hosts: 5, range: '10.32.0.0/24', leasePrefix: 28 };
@@ -172,6 +174,17 @@ export const MUTANTS: readonly Mutant[] = [
         if (!this.hasRemovals || done.has(this)) return [];
         done.add(this);
         return this.regions(family).filter(({ owner, claim }) => claim !== null && owner !== by);
+      });
+    },
+  },
+  {
+    name: 'an old claim on a MAC wins over a newer sequence',
+    schedules: crowded(['move']),
+    says: DEVICE_ELSEWHERE,
+    break: () => {
+      const claim = Routes.prototype.claim;
+      vi.spyOn(Routes.prototype, 'claim').mockImplementation(function (this: Routes, author, record) {
+        claim.call(this, author, { ...record, sequence: -record.sequence });
       });
     },
   },
