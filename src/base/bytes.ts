@@ -94,6 +94,21 @@ export class ByteReader {
     return this.#take(8) ? this.#view.getBigUint64(this.#offset - 8) : 0n;
   }
 
+  /** LEB128 of a whole number up to 2^53 - 1; more sets `failed`. */
+  varint(): number {
+    let value = 0;
+    for (let scale = 1; scale <= 2 ** 49; scale *= 128) {
+      const byte = this.u8();
+      value += (byte & 127) * scale;
+      if (byte < 128) {
+        if (value > Number.MAX_SAFE_INTEGER) break;
+        return value;
+      }
+    }
+    this.failed = true;
+    return 0;
+  }
+
   /** A view, not a copy: valid as long as the input is. */
   bytes(length: number): Uint8Array {
     return this.#take(length) ? this.#bytes.subarray(this.#offset - length, this.#offset) : new Uint8Array(0);
@@ -162,6 +177,13 @@ export class ByteWriter {
     const offset = this.#reserve(8);
     this.#view.setBigUint64(offset, value);
     return this;
+  }
+
+  /** LEB128: 7 bits per byte, the lowest first. `value` is a whole number from 0 to 2^53 - 1. */
+  varint(value: number): this {
+    let rest = value;
+    for (; rest >= 128; rest = Math.floor(rest / 128)) this.u8((rest % 128) + 128);
+    return this.u8(rest);
   }
 
   bytes(value: Uint8Array): this {

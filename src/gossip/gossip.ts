@@ -12,7 +12,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
-import { FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
+import { type AuthorState, FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
 import { MemoryAuthorTable } from './author-table.ts';
 import { Counters } from './counters.ts';
 import { BUCKETS } from './digest-tree.ts';
@@ -20,12 +20,13 @@ import { FetchList } from './fetch-list.ts';
 import type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
 import {
   ASKED_PER_LINK_MAX,
+  FLOODS_WAITING_MAX,
   GOSSIP_LIMITS,
   GOSSIP_TIMES,
   type GossipLimits,
   type GossipTimes,
   HOLDERS_MAX,
-  PUSHES_WAITING_MAX,
+  WITNESSES_MAX,
 } from './limits.ts';
 import {
   type Bitmap,
@@ -36,21 +37,15 @@ import {
   type StateItem,
   type Want,
 } from './messages.ts';
+import { Neighbours } from './neighbours.ts';
 import { Outbox } from './outbox.ts';
+import { Pace } from './pace.ts';
 import { changesBetween, EMPTY_MAP, entriesOf, lookUp } from './packed-map.ts';
-import { PushTree } from './push-tree.ts';
+import { type PushPlan, PushTree } from './push-tree.ts';
 import { Replica, type Verdict } from './replica.ts';
 
 export type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
 export type { RecordChange } from './packed-map.ts';
-
-interface Link {
-  readonly link: GossipLink;
-  readonly outbox: Outbox;
-  writable: boolean;
-  /** Not before this time the next push leaves. */
-  pushAtMs: number;
-}
 
 export class Gossip {
   readonly #options: GossipOptions;
@@ -61,15 +56,16 @@ export class Gossip {
   readonly #replica: Replica;
   readonly #tree: PushTree;
   readonly #fetch: FetchList;
-  readonly #links = new Map<PeerId, Link>();
-  readonly #sent = new Counters();
+  readonly #pace: Pace;
+  readonly #neighbours: Neighbours;
   readonly #received = new Counters();
   readonly #drops = new Counters();
-  #bytesSent = 0;
   #bytesReceived = 0;
+  /** The version that our next own push builds on; null: all is pushed. */
+  #unpushed: number | null = null;
+  #ownPushAtMs = Number.NEGATIVE_INFINITY;
   #reconcileAtMs: number;
   #lazyAtMs = Number.POSITIVE_INFINITY;
-  #pushAtMs = Number.POSITIVE_INFINITY;
   #persistAtMs = Number.POSITIVE_INFINITY;
 
   /** Loads what the store holds; throws FabricError `state-damaged` when our own state there is unreadable. */
@@ -83,6 +79,8 @@ export class Gossip {
     this.#times = { ...GOSSIP_TIMES, ...options.times };
     const table = options.table ?? new MemoryAuthorTable(crypto);
     this.#replica = new Replica({ ...options, table, limits: this.#limits });
+    this.#pace = new Pace(this.#times);
+    this.#neighbours = new Neighbours(this.#pace, options.random);
     this.#tree = new PushTree(this.#limits.treesMax);
     this.#fetch = new FetchList({
       missingMax: this.#limits.authorsMax,
@@ -113,7 +111,8 @@ export class Gossip {
   batch(changes: ReadonlyMap<string, Uint8Array | null>): void {
     const written = this.#replica.write(changes);
     if (written === null) return;
-    for (const { outbox } of this.#links.values()) outbox.push(this.#self, written.previous);
+    this.#pace.saw(this.#nowMs());
+    this.#unpushed ??= written.previous;
     this.#flush();
   }
 
@@ -155,15 +154,15 @@ export class Gossip {
   /** A link replaces an older one to the same peer. */
   linkUp(peer: PeerId, link: GossipLink): void {
     assert(peer !== this.#self, 'no link leads to ourselves');
-    if (this.#links.has(peer)) this.linkDown(peer);
+    if (this.#neighbours.has(peer)) this.linkDown(peer);
     const outbox = new Outbox(this.#replica.table, this.#limits);
     outbox.root();
-    this.#links.set(peer, { link, outbox, writable: true, pushAtMs: 0 });
+    this.#neighbours.add(peer, link, outbox);
     this.#flush();
   }
 
   linkDown(peer: PeerId): void {
-    if (!this.#links.delete(peer)) return;
+    if (!this.#neighbours.remove(peer)) return;
     this.#tree.linkDown(peer);
     this.#fetch.linkDown(peer);
     this.#flush();
@@ -171,17 +170,15 @@ export class Gossip {
 
   /** The link takes messages again. */
   writable(peer: PeerId): void {
-    const link = this.#links.get(peer);
-    if (link === undefined) return;
-    link.writable = true;
+    this.#neighbours.writable(peer);
     this.#flush();
   }
 
   /** A message from a neighbour. The array is not kept. */
   receive(peer: PeerId, bytes: Uint8Array): void {
     this.#bytesReceived += bytes.length;
-    const link = this.#links.get(peer);
-    if (link === undefined) {
+    const outbox = this.#neighbours.outboxOf(peer);
+    if (outbox === undefined) {
       this.#drops.add('no-link');
       return;
     }
@@ -192,7 +189,7 @@ export class Gossip {
     }
     this.#received.add(message.type);
     this.#fetch.active(peer, this.#nowMs());
-    this.#handle(peer, link.outbox, message);
+    this.#handle(peer, outbox, message);
     this.#flush();
   }
 
@@ -213,11 +210,14 @@ export class Gossip {
     const nowMs = this.#nowMs();
     if (nowMs >= this.#reconcileAtMs) {
       this.#reconcileAtMs = this.#nextReconcileAtMs();
-      this.#randomLink()?.outbox.root();
+      // What is on its way makes digests differ all the time, and fetching it would only double it.
+      const share = 1 / this.#pace.stretchOf('reconcile', nowMs);
+      if (share === 1 || this.#options.random.fraction() < share) this.#neighbours.randomOutbox()?.root();
     }
     if (nowMs >= this.#lazyAtMs) {
-      this.#lazyAtMs = Number.POSITIVE_INFINITY;
-      for (const { outbox } of this.#links.values()) outbox.announceNow();
+      let isGathering = false;
+      for (const outbox of this.#neighbours.outboxes()) isGathering = outbox.pauseOver() || isGathering;
+      this.#lazyAtMs = isGathering ? nowMs + this.#pace.lazyMs(nowMs) : Number.POSITIVE_INFINITY;
     }
     this.#fetch.expire(nowMs);
     this.#flush();
@@ -230,7 +230,8 @@ export class Gossip {
     const atMs = Math.min(
       this.#reconcileAtMs,
       this.#lazyAtMs,
-      this.#pushAtMs,
+      this.#neighbours.pushAtMs,
+      this.#unpushed === null ? Number.POSITIVE_INFINITY : this.#ownPushAtMs,
       this.#persistAtMs,
       this.#fetch.expiresAtMs(),
     );
@@ -250,13 +251,13 @@ export class Gossip {
   stats(): GossipStats {
     return {
       authors: this.#replica.table.size,
-      links: this.#links.size,
+      links: this.#neighbours.size,
       stateBytes: this.#replica.table.bytes,
       ownVersion: this.version(this.#self),
       missing: this.missing,
-      messagesSent: this.#sent.read(),
+      messagesSent: this.#neighbours.sent,
       messagesReceived: this.#received.read(),
-      bytesSent: this.#bytesSent,
+      bytesSent: this.#neighbours.bytesSent,
       bytesReceived: this.#bytesReceived,
       drops: this.#drops.read(),
     };
@@ -321,7 +322,7 @@ export class Gossip {
         });
         break;
       case 'ours-newer':
-        outbox.have(author);
+        if (!fresh) outbox.have(author);
         break;
       case 'same':
         outbox.known(author);
@@ -345,6 +346,7 @@ export class Gossip {
     if ('reason' in verdict) this.#drops.add(verdict.reason);
     switch (verdict.kind) {
       case 'installed':
+        if (item.pushed) this.#pace.saw(this.#nowMs(), version - (verdict.before?.version ?? version - 1));
         this.#spread(peer, outbox, verdict);
         break;
       case 'known':
@@ -366,21 +368,35 @@ export class Gossip {
 
   #spread(from: PeerId, outbox: Outbox, { state, before }: Extract<Verdict, { kind: 'installed' }>): void {
     const { author } = state;
+    const nowMs = this.#nowMs();
     outbox.known(author);
-    const { eager, lazy } = this.#tree.forward(author, from, this.#links.keys());
-    for (const peer of eager) this.#pushTo(this.#links.get(peer)!.outbox, author, before?.version ?? 0);
-    for (const peer of lazy) this.#links.get(peer)!.outbox.announceLater(author);
-    if (eager.length + lazy.length > 0) this.#lazyAtMs = Math.min(this.#lazyAtMs, this.#nowMs() + this.#times.lazyMs);
+    const plan = this.#tree.forward(author, from, this.#neighbours.peers());
+    for (const peer of plan.eager) this.#pushTo(this.#neighbours.outboxOf(peer)!, author, { before, plan });
+    for (const peer of this.#witnesses(plan.lazy)) this.#neighbours.outboxOf(peer)!.announceLater(author);
+    if (plan.eager.length + plan.lazy.length > 0)
+      this.#lazyAtMs = Math.min(this.#lazyAtMs, nowMs + this.#pace.lazyMs(nowMs));
     if (this.#replica.hasUnsaved)
       this.#persistAtMs = Math.min(this.#persistAtMs, this.#nowMs() + this.#times.persistMs);
     if (author === this.#self) this.#reportAdoption(state.version);
     this.#events.changed(author, changesBetween(before?.packed ?? EMPTY_MAP, state.packed));
   }
 
-  /** Of very many changes at once (a partition heals) most are announced, or all of them would flood. */
-  #pushTo(outbox: Outbox, author: PeerId, base: number): void {
-    if (outbox.pushes < PUSHES_WAITING_MAX) outbox.push(author, base);
+  /** Of very many changes at once that have no tree (a partition heals) most are announced, or all of them would flood. */
+  #pushTo(
+    outbox: Outbox,
+    author: PeerId,
+    { before, plan }: { readonly before: AuthorState | undefined; readonly plan: PushPlan },
+  ): void {
+    const floodsMax = FLOODS_WAITING_MAX * this.#pace.stretchOf('push', this.#nowMs());
+    if (outbox.pushes < (plan.isTree ? this.#limits.statesMax : floodsMax)) outbox.push(author, before?.version ?? 0);
     else outbox.announceLater(author);
+  }
+
+  /** To whom a change is announced: in a busy mesh to a few in a row, whichever they are. */
+  #witnesses(lazy: readonly PeerId[]): readonly PeerId[] {
+    if (lazy.length <= WITNESSES_MAX || !this.#pace.isBusy(this.#nowMs())) return lazy;
+    const first = Math.floor(this.#options.random.fraction() * lazy.length);
+    return Array.from({ length: WITNESSES_MAX }, (_, i) => lazy[(first + i) % lazy.length]!);
   }
 
   #reportAdoption(version: number): void {
@@ -390,41 +406,25 @@ export class Gossip {
     this.#events.ownStateNewer(version);
   }
 
-  /** Asks for what is missing and sends what each link takes. */
+  /** Pushes our own changes, asks for what is missing, and sends what each link takes. */
   #flush(): void {
     const nowMs = this.#nowMs();
-    this.#pushAtMs = Number.POSITIVE_INFINITY;
-    for (const [peer, entry] of this.#links) {
-      if (!entry.writable) continue;
+    if (this.#unpushed !== null && nowMs >= this.#ownPushAtMs) {
+      for (const outbox of this.#neighbours.outboxes()) outbox.push(this.#self, this.#unpushed);
+      this.#unpushed = null;
+      if (this.#neighbours.size > 0) this.#ownPushAtMs = nowMs + this.#pace.ownPushMs(nowMs);
+    }
+    this.#neighbours.flush(nowMs, (peer, outbox) => {
       for (const { author, full, fresh } of this.#fetch.take(peer, nowMs)) {
-        const graft = fresh && author !== this.#self && !this.#links.has(author);
-        entry.outbox.want({ author, base: full ? 0 : this.version(author), graft });
+        const graft = fresh && author !== this.#self && !this.#neighbours.has(author);
+        outbox.want({ author, base: full ? 0 : this.version(author), graft });
       }
-      this.#drain(entry, nowMs);
-    }
-  }
-
-  #drain(entry: Link, nowMs: number): void {
-    const pushes = nowMs >= entry.pushAtMs ? 'go' : 'wait';
-    while (entry.writable) {
-      const message = entry.outbox.next(pushes);
-      if (message === null) break;
-      if (message.isPush === true || message.type === 'prune') entry.pushAtMs = nowMs + this.#times.pushMs;
-      this.#sent.add(message.type);
-      this.#bytesSent += message.bytes.length;
-      entry.writable = entry.link.send(message.bytes);
-    }
-    if (entry.writable && entry.outbox.waits) this.#pushAtMs = Math.min(this.#pushAtMs, entry.pushAtMs);
+    });
   }
 
   #persist(): void {
     this.#replica.saveSome();
     this.#persistAtMs = this.#replica.hasUnsaved ? this.#nowMs() + this.#times.persistMs : Number.POSITIVE_INFINITY;
-  }
-
-  #randomLink(): Link | undefined {
-    const skip = Math.floor(this.#options.random.fraction() * this.#links.size);
-    return [...this.#links.values()][skip];
   }
 
   /** Half to one and a half times the mean, so that hosts started together drift apart. */

@@ -31,9 +31,12 @@ export interface GossipLimits {
 export interface GossipTimes {
   /** Mean pause between two digest exchanges with a random neighbour; jittered by half. 20 bytes when nothing differs. */
   readonly reconcileMs: number;
-  /** Pause between two pushes or prunes over one link: the first change leaves at once, those of a busy cluster share messages. */
+  /**
+   * Least pause between two pushes or prunes over one link, and between two pushes of our own changes: the first leaves at once,
+   * those of a busy cluster share messages. See {@link PAUSE_STRETCH_MAX}.
+   */
   readonly pushMs: number;
-  /** How long lazy announcements gather before they leave: batches changes, and lets the push overtake them. */
+  /** How long news waits at least, and at most twice, before it is announced: batches changes, and lets the push overtake. */
   readonly lazyMs: number;
   /** A holder that stays silent this long after it was asked loses the turn to the next. */
   readonly askTimeoutMs: number;
@@ -70,7 +73,7 @@ export const GOSSIP_LIMITS: GossipLimits = {
 export const GOSSIP_TIMES: GossipTimes = {
   reconcileMs: 3_000,
   pushMs: 10,
-  lazyMs: 50,
+  lazyMs: 30,
   askTimeoutMs: 2_000,
   askNewsTimeoutMs: 150,
   refusedMs: 10_000,
@@ -81,7 +84,20 @@ export const GOSSIP_TIMES: GossipTimes = {
 export const ASKED_PER_LINK_MAX = 256;
 /** Neighbours remembered as holders of one missing state. */
 export const HOLDERS_MAX = 4;
-/** Pushes of others' changes that wait for one link; what comes on top within the pause is announced. */
-export const PUSHES_WAITING_MAX = 4;
+/** Changes that flood, because their author has no tree yet, and wait for one link per unstretched pause; more are announced. */
+export const FLOODS_WAITING_MAX = 4;
+/** Up to this rate of news in the whole cluster no pause stretches; above it they stretch in proportion (pace.ts). */
+export const CALM_NEWS_PER_SECOND = 10;
+/** Who hears of a change in a busy mesh besides those to whom it is pushed, so that whoever was missed asks for it. */
+export const WITNESSES_MAX = 2;
+/** Of one push so many versions count as news at most, whatever it claims. */
+export const NEWS_VERSIONS_MAX = 64;
+/** The time over which the rate of news is taken. */
+export const NEWS_WINDOW_MS = 1_000;
+/**
+ * How often its least length a pause may last. At 500 changes per second our own changes leave every 500 ms, so that an author
+ * of many signs once for all of them; each hop of the push adds up to 200 ms. 5 hops lead through 1,000 hosts.
+ */
+export const PAUSE_STRETCH_MAX = { ownPush: 50, push: 20, lazy: 20, reconcile: 20 } as const;
 /** States written to disk per batch. */
 export const PERSIST_BATCH_MAX = 256;

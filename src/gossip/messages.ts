@@ -7,19 +7,19 @@
 //   2 buckets  bitmap 32 | digest 8 of each set bucket               answer to a root that differs
 //   3 heads    head* | bitmap 32                                     all my heads in the set buckets
 //   4 have     flags 1 (1: fresh news) | head*                       "ask me for these"
-//   5 want     {author 16 | base 8 | flags 1 (1: graft)}*            base: what I have, 0 for the full map
-//   6 states   {flags 1 (1: pushed) | author 16 | version 8 | floor 8 | base 8 | signature 64
-//              | identity key 32 only if base is 0 | length 4 | entries}*
+//   5 want     {author 16 | base v | flags 1 (1: graft)}*            base: what I have, 0 for the full map
+//   6 states   {flags 1 (1: pushed) | author 16 | version v | version - base v | floor v | signature 64
+//              | identity key 32 only if base is 0 | length v | entries (wire-entries.ts)}*
 //   7 prune    author 16 *                                           "your pushes of these come too late"
 //
-//   head = author 16 | version 8 | fingerprint 8; `*` repeats as far as the message reaches
+//   head = author 16 | version v | fingerprint 8; v is a varint; `*` repeats as far as the message reaches
 
 import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
 import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 import { type AuthorState, FINGERPRINT_BYTES, type Head, IDENTITY_KEY_BYTES, SIGNATURE_BYTES } from './author-state.ts';
 import { BUCKETS } from './digest-tree.ts';
 import type { GossipLimits } from './limits.ts';
-import { deltaSince } from './packed-map.ts';
+import { readEntries, writeEntries } from './wire-entries.ts';
 
 export const GOSSIP_VERSION = 1;
 
@@ -37,12 +37,13 @@ export interface Want {
   readonly graft: boolean;
 }
 
-/** A received state, not yet verified. Its byte fields are views into the message. */
+/** A received state, not yet verified. Its signature and key are views into the message. */
 export interface StateItem extends Head {
   readonly pushed: boolean;
   readonly base: number;
   /** Present exactly if `base` is 0. */
   readonly identityKey: Uint8Array | null;
+  /** In the form of a packed map; a copy. */
   readonly entries: Uint8Array;
 }
 
@@ -97,13 +98,13 @@ export function encodeBuckets(digests: Uint8Array): Uint8Array {
 }
 
 export function writeHead(writer: ByteWriter, head: HeadRef): void {
-  writer.bytes(fromHex(head.author)!).u64(BigInt(head.version)).bytes(head.fingerprint);
+  writer.bytes(fromHex(head.author)!).varint(head.version).bytes(head.fingerprint);
 }
 
 export function writeWant(writer: ByteWriter, { author, base, graft }: Want): void {
   writer
     .bytes(fromHex(author)!)
-    .u64(BigInt(base))
+    .varint(base)
     .u8(graft ? FLAG : 0);
 }
 
@@ -114,11 +115,16 @@ export function writeAuthor(writer: ByteWriter, author: PeerId): void {
 /** What a holder of `base` lacks of `state`; the full map when `base` is 0 or lies below the floor. */
 export function writeState(writer: ByteWriter, state: AuthorState, base: number, pushed: boolean): void {
   const usable = base >= state.floor && base < state.version ? base : 0;
-  const entries = usable === 0 ? state.packed : deltaSince(state.packed, usable);
-  writer.u8(pushed ? FLAG : 0).bytes(fromHex(state.author)!);
-  writer.u64(BigInt(state.version)).u64(BigInt(state.floor)).u64(BigInt(usable)).bytes(state.signature);
-  if (usable === 0) writer.bytes(state.identityKey);
-  writer.u32(entries.length).bytes(entries);
+  const { author, version, floor, signature, identityKey, packed } = state;
+  const entries = writeEntries(packed, { version, since: usable });
+  writer.u8(pushed ? FLAG : 0).bytes(fromHex(author)!);
+  writer
+    .varint(version)
+    .varint(version - usable)
+    .varint(floor)
+    .bytes(signature);
+  if (usable === 0) writer.bytes(identityKey);
+  writer.varint(entries.length).bytes(entries);
 }
 
 /** Why a message was not understood: both are counted, neither harms the link. */
@@ -196,30 +202,24 @@ function readAuthor(reader: ByteReader): PeerId {
   return toHex(reader.bytes(PEER_ID_BYTES)) as PeerId;
 }
 
-/** Versions beyond 2^53 - 1 are nobody's: they fail the message. */
-function readVersion(reader: ByteReader): number {
-  const version = reader.u64();
-  if (version > BigInt(Number.MAX_SAFE_INTEGER)) reader.failed = true;
-  return Number(version);
-}
-
 function readHead(reader: ByteReader): HeadRef {
-  return { author: readAuthor(reader), version: readVersion(reader), fingerprint: reader.bytes(FINGERPRINT_BYTES) };
+  return { author: readAuthor(reader), version: reader.varint(), fingerprint: reader.bytes(FINGERPRINT_BYTES) };
 }
 
 function readWant(reader: ByteReader): Want {
-  return { author: readAuthor(reader), base: readVersion(reader), graft: (reader.u8() & FLAG) !== 0 };
+  return { author: readAuthor(reader), base: reader.varint(), graft: (reader.u8() & FLAG) !== 0 };
 }
 
 function readState(reader: ByteReader): StateItem | null {
   const pushed = (reader.u8() & FLAG) !== 0;
   const author = readAuthor(reader);
-  const version = readVersion(reader);
-  const floor = readVersion(reader);
-  const base = readVersion(reader);
+  const version = reader.varint();
+  const base = version - reader.varint();
+  const floor = reader.varint();
   const signature = reader.bytes(SIGNATURE_BYTES);
   const identityKey = base === 0 ? reader.bytes(IDENTITY_KEY_BYTES) : null;
-  const entries = reader.bytes(reader.u32());
-  const plausible = version >= 1 && floor <= version && base < version && (base === 0 || base >= floor);
-  return plausible ? { pushed, author, version, floor, base, signature, identityKey, entries } : null;
+  const entries = readEntries(reader.bytes(reader.varint()), version);
+  const plausible = floor <= version && base >= 0 && base < version && (base === 0 || base >= floor);
+  if (entries === null || !plausible) return null;
+  return { pushed, author, version, floor, base, signature, identityKey, entries };
 }

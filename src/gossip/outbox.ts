@@ -9,6 +9,7 @@ import {
   BITMAP_BYTES,
   encodeBuckets,
   encodeRoot,
+  type HeadRef,
   type MessageType,
   openMessage,
   setBit,
@@ -40,8 +41,10 @@ export class Outbox {
   readonly #states = new Map<PeerId, number>();
   readonly #pushes = new Map<PeerId, number>();
   readonly #have = new Set<PeerId>();
-  readonly #news = new Set<PeerId>();
-  readonly #lazy = new Set<PeerId>();
+  /** News in three ages: to be announced now, after this pause, after the next one. A head is as it was when it came. */
+  readonly #news = new Map<PeerId, HeadRef>();
+  readonly #aging = new Map<PeerId, HeadRef>();
+  readonly #lazy = new Map<PeerId, HeadRef>();
   readonly #wants = new Map<PeerId, Want>();
   readonly #prunes = new Set<PeerId>();
 
@@ -90,15 +93,21 @@ export class Outbox {
     this.#have.add(author);
   }
 
-  /** News to announce after the lazy pause, unless the neighbour shows before that it knows. */
+  /** News to announce after a whole lazy pause at least, unless the neighbour shows before that it knows. */
   announceLater(author: PeerId): void {
-    this.#lazy.add(author);
+    const state = this.#table.get(author);
+    if (state === undefined) return;
+    const { version, fingerprint } = state;
+    this.#lazy.set(author, { author, version, fingerprint });
   }
 
-  /** The lazy pause is over. */
-  announceNow(): void {
-    for (const author of this.#lazy) this.#news.add(author);
+  /** A lazy pause is over; true when another one is wanted. */
+  pauseOver(): boolean {
+    for (const [author, head] of this.#aging) this.#news.set(author, head);
+    this.#aging.clear();
+    for (const [author, head] of this.#lazy) this.#aging.set(author, head);
     this.#lazy.clear();
+    return this.#aging.size > 0;
   }
 
   want(want: Want): void {
@@ -115,6 +124,7 @@ export class Outbox {
     this.#pushes.delete(author);
     this.#have.delete(author);
     this.#news.delete(author);
+    this.#aging.delete(author);
     this.#lazy.delete(author);
   }
 
@@ -133,9 +143,9 @@ export class Outbox {
       this.#drain('want', this.#wants, ([, want]) => want.author, writeWantEntry) ??
       this.#drainStates(this.#states, false) ??
       (pushes === 'go' ? this.#drainStates(this.#pushes, true) : null) ??
-      this.#drainHave(this.#news, 1) ??
+      this.#drainHave(this.#news, 1, (_author, head) => head) ??
       this.#drainHeads() ??
-      this.#drainHave(this.#have, 0)
+      this.#drainHave(this.#have, 0, (author) => this.#table.get(author))
     );
   }
 
@@ -180,16 +190,20 @@ export class Outbox {
     return count === 0 ? null : { type: 'states', bytes: writer.finish(), isPush: pushed };
   }
 
-  #drainHave(authors: Set<PeerId>, flags: 0 | 1): OutgoingMessage | null {
-    if (authors.size === 0) return null;
+  #drainHave<T>(
+    items: { readonly size: number; entries(): Iterable<[PeerId, T]>; delete(author: PeerId): boolean },
+    flags: 0 | 1,
+    headOf: (author: PeerId, item: T) => HeadRef | undefined,
+  ): OutgoingMessage | null {
+    if (items.size === 0) return null;
     const writer = openMessage('have').u8(flags);
     let count = 0;
-    for (const author of authors) {
+    for (const [author, item] of items.entries()) {
       if (count >= this.#limits.itemsMax || writer.length >= this.#limits.messageBytesTarget) break;
-      authors.delete(author);
-      const state = this.#table.get(author);
-      if (state === undefined) continue;
-      writeHead(writer, state);
+      items.delete(author);
+      const head = headOf(author, item);
+      if (head === undefined) continue;
+      writeHead(writer, head);
       count++;
     }
     return count === 0 ? null : { type: 'have', bytes: writer.finish() };

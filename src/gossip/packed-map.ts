@@ -89,14 +89,6 @@ export function packEntry(writer: ByteWriter, key: string, version: number, valu
   else writer.bytes16(value);
 }
 
-/** The entries newer than `version`, as a map of their own. */
-export function deltaSince(packed: Uint8Array, version: number): Uint8Array {
-  const writer = new ByteWriter();
-  const entry = new MapCursor(packed);
-  while (entry.next()) if (entry.version > version) writer.bytes(entry.bytes());
-  return writer.finish();
-}
-
 /** `base` with the entries of `delta` put over it, without the tombstones that `floor` has made superfluous. */
 export function applyDelta(base: Uint8Array, delta: Uint8Array, floor: number): Uint8Array {
   const writer = new ByteWriter(base.length + delta.length);

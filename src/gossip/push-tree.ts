@@ -8,6 +8,8 @@ import type { PeerId } from '../base/ids.ts';
 export interface PushPlan {
   readonly eager: readonly PeerId[];
   readonly lazy: readonly PeerId[];
+  /** False: nobody has pruned yet, and the change floods. */
+  readonly isTree: boolean;
 }
 
 export class PushTree {
@@ -29,7 +31,7 @@ export class PushTree {
       if (pruned?.has(peer)) lazy.push(peer);
       else eager.push(peer);
     }
-    return { eager, lazy };
+    return { eager, lazy, isTree: pruned !== undefined };
   }
 
   /** `peer` is linked and gets the author's changes twice. */

@@ -143,7 +143,7 @@ export class Replica {
 
   /** The full map that the item stands for, a copy; null when its entries are malformed. */
   #assemble(item: StateItem, mine: AuthorState | undefined): Uint8Array | null {
-    if (item.base === 0) return item.entries.slice();
+    if (item.base === 0) return item.entries;
     const { limits } = this.#options;
     if (inspectMap(item.entries, { version: item.version, floor: item.floor, ...limits }) === null) return null;
     return applyDelta(mine?.packed ?? EMPTY_MAP, item.entries, item.floor);

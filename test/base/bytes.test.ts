@@ -28,6 +28,25 @@ describe('ByteReader', () => {
     expect(backwards.bytes(-2)).toHaveLength(0);
     expect(backwards.failed).toBe(true);
   });
+
+  test.each([
+    [0, '00'],
+    [127, '7f'],
+    [128, '8001'],
+    [300, 'ac02'],
+    [Number.MAX_SAFE_INTEGER, 'ffffffffffffff0f'],
+  ])('varint %d is %s', (value, hex) => {
+    expect(toHex(new ByteWriter().varint(value).finish())).toBe(hex);
+    const reader = new ByteReader(fromHex(hex)!);
+    expect(reader.varint()).toBe(value);
+    expect(reader).toMatchObject({ failed: false, remaining: 0 });
+  });
+
+  test.each(['', '80', 'ffffffffffffff10', 'ffffffffffffffff01'])('varint %j fails', (hex) => {
+    const reader = new ByteReader(fromHex(hex)!);
+    expect(reader.varint()).toBe(0);
+    expect(reader.failed).toBe(true);
+  });
 });
 
 test.each([

@@ -38,7 +38,7 @@ describe('a hostile neighbour', () => {
 
   test('that promises states it does not have delays nothing for long', () => {
     const { sim, victim, honest, evil } = setUp();
-    const promise = openMessage('have').u8(1).bytes(fromHex(honest.peer)!).u64(1_000_000n).bytes(new Uint8Array(8));
+    const promise = openMessage('have').u8(1).bytes(fromHex(honest.peer)!).varint(1_000_000).bytes(new Uint8Array(8));
     victim.gossip.receive(evil.peer, promise.finish());
     honest.gossip.put('at/0/x', utf8('1'));
     sim.run(50);
@@ -51,7 +51,7 @@ describe('a hostile neighbour', () => {
     const { sim, victim, evil } = setUp();
     for (let round = 0; round < 30; round++) {
       const message = openMessage('have').u8(0);
-      for (let i = 0; i < 1_000; i++) message.bytes(sim.random.bytes(16)).u64(1n).bytes(new Uint8Array(8));
+      for (let i = 0; i < 1_000; i++) message.bytes(sim.random.bytes(16)).varint(1).bytes(new Uint8Array(8));
       victim.gossip.receive(evil.peer, message.finish());
     }
     expect(victim.gossip.stats().missing).toBe(16_384);
@@ -61,7 +61,7 @@ describe('a hostile neighbour', () => {
 
   test('that claims newer own versions cannot stop our writes', () => {
     const { sim, victim, honest, evil } = setUp();
-    const claim = openMessage('have').u8(1).bytes(fromHex(victim.peer)!).u64(1_000_000n).bytes(new Uint8Array(8));
+    const claim = openMessage('have').u8(1).bytes(fromHex(victim.peer)!).varint(1_000_000).bytes(new Uint8Array(8));
     victim.gossip.receive(evil.peer, claim.finish());
     victim.gossip.put('still', utf8('here'));
     sim.run(1_000);

@@ -43,25 +43,37 @@ describe('golden bytes', () => {
   test('an announcement of news', () => {
     const { outbox } = outboxWith(ONE);
     outbox.announceLater(ONE.author);
+    expect(outbox.pauseOver()).toBe(true);
     expect(outbox.next()).toBeNull();
-    outbox.announceNow();
-    expect(toHex(take(outbox).bytes)).toBe(`010401${ONE.author}0000000000000001${toHex(ONE.fingerprint)}`);
+    expect(outbox.pauseOver()).toBe(false);
+    expect(toHex(take(outbox).bytes)).toBe(`010401${ONE.author}01${toHex(ONE.fingerprint)}`);
   });
 
   test('a full state', () => {
     const { outbox } = outboxWith(ONE);
     outbox.push(ONE.author, 0);
     expect(toHex(take(outbox).bytes)).toBe(
-      `010601${ONE.author}000000000000000100000000000000000000000000000000${toHex(ONE.signature)}` +
-        `${toHex(ONE.identityKey)}00000012` +
-        `04${toHex(utf8('peer'))}00000000000000010003${toHex(utf8('one'))}`,
+      `010601${ONE.author}010100${toHex(ONE.signature)}${toHex(ONE.identityKey)}0a` +
+        `04${toHex(utf8('peer'))}0004${toHex(utf8('one'))}`,
     );
+  });
+
+  test('a delta of version 300 on 298: a changed record and a deleted one', () => {
+    let state = stateOf(1, { b: 'old' });
+    for (let version = 2; version <= 298; version++) state = stateOf(1, { peer: `${version}` }, state);
+    const changed = stateOf(1, { a: 'x' }, state);
+    const { peer, sign, identityKey } = identity(1);
+    const next = nextVersion(changed, new Map([['b', null]]), GOSSIP_LIMITS)!;
+    const last = signState(nodeCrypto, CLUSTER, sign, { ...next, author: peer, identityKey });
+    const { outbox } = outboxWith(last);
+    outbox.push(peer, 298);
+    expect(toHex(take(outbox).bytes)).toBe(`010601${peer}ac020200${toHex(last.signature)}0901610102780162${'0000'}`);
   });
 
   test('a want with graft', () => {
     const { outbox } = outboxWith();
     outbox.want({ author: ONE.author, base: 258, graft: true });
-    expect(toHex(take(outbox).bytes)).toBe(`0105${ONE.author}000000000000010201`);
+    expect(toHex(take(outbox).bytes)).toBe(`0105${ONE.author}820201`);
   });
 });
 
@@ -103,8 +115,21 @@ describe('the outbox', () => {
     outbox.have(ONE.author);
     outbox.announceLater(ONE.author);
     outbox.known(ONE.author);
-    outbox.announceNow();
+    expect(outbox.pauseOver()).toBe(false);
     expect(outbox.next()).toBeNull();
+  });
+
+  test('announces the version that came a whole pause ago, not one that is still on its way', () => {
+    const newer = stateOf(1, { a: '1' }, ONE);
+    const { outbox, table } = outboxWith(ONE);
+    outbox.announceLater(ONE.author);
+    outbox.pauseOver();
+    table.set(newer);
+    outbox.announceLater(ONE.author);
+    expect(outbox.pauseOver()).toBe(true);
+    expect(take(outbox).message).toMatchObject({ type: 'have', fresh: true, heads: [{ version: 1 }] });
+    outbox.pauseOver();
+    expect(take(outbox).message).toMatchObject({ heads: [{ version: 2, fingerprint: newer.fingerprint }] });
   });
 
   test('lists all heads of a bucket', () => {
@@ -136,8 +161,17 @@ describe('decodeMessage', () => {
     ['type 0', [1, 0], 'unknown-type'],
     ['a root too short', [1, 1, 0, 0], 'malformed'],
     ['a root too long', [1, 1, ...new Array(13).fill(0)], 'malformed'],
-    ['a state of version 0', [1, 6, 0, ...new Array(16 + 24 + 64 + 32 + 4).fill(0)], 'malformed'],
-    ['a version beyond 2^53', [1, 4, 0, ...new Array(16).fill(0), 0xff, ...new Array(15).fill(0)], 'malformed'],
+    ['a state of version 0', [1, 6, 0, ...new Array(16 + 3 + 64 + 32 + 1).fill(0)], 'malformed'],
+    [
+      'a state whose base is below 0',
+      [1, 6, 0, ...new Array(16).fill(0), 1, 2, 0, ...new Array(65).fill(0)],
+      'malformed',
+    ],
+    [
+      'a version beyond 2^53',
+      [1, 4, 0, ...new Array(16).fill(0), ...new Array(7).fill(255), 16, ...new Array(8).fill(0)],
+      'malformed',
+    ],
   ])('%s', (_name, bytes, failure) => {
     expect(decodeMessage(Uint8Array.from(bytes), GOSSIP_LIMITS)).toBe(failure);
   });

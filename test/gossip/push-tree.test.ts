@@ -7,11 +7,11 @@ const links = [A, B, C, X];
 
 test('a change goes to everybody who has not pruned, never back, and is announced to the others', () => {
   const tree = new PushTree(10);
-  expect(tree.forward(X, A, links)).toEqual({ eager: [B, C], lazy: [] });
+  expect(tree.forward(X, A, links)).toEqual({ eager: [B, C], lazy: [], isTree: false });
   tree.prune(X, B);
-  expect(tree.forward(X, A, links)).toEqual({ eager: [C], lazy: [B] });
-  expect(tree.forward(X, B, links)).toEqual({ eager: [A, C], lazy: [] });
-  expect(tree.forward(Y, A, links)).toEqual({ eager: [B, C, X], lazy: [] });
+  expect(tree.forward(X, A, links)).toEqual({ eager: [C], lazy: [B], isTree: true });
+  expect(tree.forward(X, B, links)).toEqual({ eager: [A, C], lazy: [], isTree: true });
+  expect(tree.forward(Y, A, links)).toEqual({ eager: [B, C, X], lazy: [], isTree: false });
 });
 
 test('a graft, a lost link and a forgotten author end the prune', () => {
@@ -19,7 +19,7 @@ test('a graft, a lost link and a forgotten author end the prune', () => {
   for (const peer of [A, B, C]) tree.prune(Y, peer);
   tree.graft(Y, A);
   tree.linkDown(B);
-  expect(tree.forward(Y, X, links)).toEqual({ eager: [A, B], lazy: [C] });
+  expect(tree.forward(Y, X, links)).toEqual({ eager: [A, B], lazy: [C], isTree: true });
   tree.forget(Y);
   expect(tree.forward(Y, X, links).lazy).toEqual([]);
 });
