@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { bootstrap, root } from './bootstrap.mjs';
 
 bootstrap({ only: 'build' });
-const simulator = spawn(process.execPath, [join(root, 'dist/test/sim/main.js'), ...process.argv.slice(2)], {
+/** Messages of thousands of hosts die young, and ten thousand hosts need more than Node's usual heap. */
+const MEMORY = ['--max-semi-space-size=64', '--max-old-space-size=20000'];
+const simulator = spawn(process.execPath, [...MEMORY, join(root, 'dist/test/sim/main.js'), ...process.argv.slice(2)], {
   stdio: 'inherit',
 });
 simulator.once('close', (code) => {

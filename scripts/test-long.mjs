@@ -1,6 +1,7 @@
 // `npm run test:long -- PART`: a part of the tests at full length, which `npm test` runs shortened. Without an argument the
 // parts are listed. What it showed goes, dated, to docs/results/; the last line is the sum of the part's subtests.
-// `npm run test:long -- matrix [MIX]` runs the foundation's tests on each mix of datapaths, or on that one.
+// `npm run test:long -- matrix [MIX]` runs the foundation's tests on each mix of datapaths, or on that one; `-- sim FIRST-LAST` the
+// random schedules of those seeds and nothing else.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -43,7 +44,11 @@ const PARTS = {
     timeoutS: 300,
   },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
-  sim: { what: 'fresh random schedules in the simulator, and the figures of 1,000 hosts', timeoutS: 3300, root: false },
+  sim: {
+    what: 'fresh random schedules in the simulator (or of seeds FIRST-LAST), and the figures of 1,000 hosts',
+    timeoutS: 3300,
+    root: false,
+  },
   'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
 };
 
@@ -61,7 +66,7 @@ async function run(part) {
   const child = spawn(tap, ['run', '--reporter=tap', `--timeout=${timeoutS}`, file], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part },
+    env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part, FABRIC_SIM_SEEDS: process.argv[3] ?? '' },
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
   const report = new TapReport((text) => process.stdout.write(`${text}\n`));

@@ -2,7 +2,7 @@
 // a file that replays it, also on changed code. See docs/simulator.md.
 
 import { parseArgs } from 'node:util';
-import { simulateSeeds } from './many-seeds.ts';
+import { seedRange, simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
 import { reportLines, seedsLines } from './report.ts';
 import { figureOptions, measureFigures } from './scale/figures.ts';
@@ -12,7 +12,7 @@ import { shrink } from './shrink.ts';
 import { simulate } from './simulation.ts';
 
 const USAGE = `usage: npm run sim -- [--hosts 10] [--seed 1] [--minutes 1] [--faults all|none|KIND,…] [--replay FILE]
-                    [--seeds N] [--schedule FILE] [--shrink] [--log]
+                    [--seeds N|FIRST-LAST] [--schedule FILE] [--shrink] [--log]
 kinds of faults: ${FAULT_KINDS.join(', ')}
 `;
 const IDLE_MS = 30_000;
@@ -42,11 +42,13 @@ async function main(): Promise<number> {
   const hosts = whole('--hosts', values.hosts, 2, HOSTS_MAX);
   if (hosts > MEMBERS_MAX && values.replay === undefined)
     return measure(hosts, whole('--seed', values.seed, 0, 2 ** 31), whole('--minutes', values.minutes, 1, 60));
-  const seeds = whole('--seeds', values.seeds, 1, 1_000_000);
-  if (seeds > 1) {
+  const range = seedRange(values.seeds) ?? {
+    firstSeed: whole('--seed', values.seed, 1, 2 ** 31),
+    seeds: whole('--seeds', values.seeds, 1, 1_000_000),
+  };
+  if (range.seeds > 1) {
     const sum = await simulateSeeds({
-      firstSeed: whole('--seed', values.seed, 0, 2 ** 31),
-      seeds,
+      ...range,
       hosts: [hosts],
       durationMs: whole('--minutes', values.minutes, 1, 24 * 60) * 60_000,
       faults: faultKinds(values.faults),

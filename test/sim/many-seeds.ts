@@ -8,7 +8,7 @@ import { simulate } from './simulation.ts';
 export interface SeedsWish {
   readonly firstSeed: number;
   readonly seeds: number;
-  /** Cluster sizes, taken in turn. */
+  /** Cluster sizes, taken in turn by the number of the seed, so that ranges of seeds give what all of them would. */
   readonly hosts: readonly number[];
   readonly durationMs: number;
   readonly faults?: readonly FaultKind[];
@@ -26,6 +26,15 @@ export interface SeedsSum {
   readonly steps: ReadonlyMap<string, number>;
   /** Time from the last fault to agreement, ascending, of the seeds that came to it. */
   readonly convergedMs: readonly number[];
+  /** Of the clock on the wall. */
+  readonly wallMs: number;
+}
+
+/** `FIRST-LAST`; null when the text is no such range. */
+export function seedRange(text: string): Pick<SeedsWish, 'firstSeed' | 'seeds'> | null {
+  const [, first, last] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? [];
+  const seeds = Number(last) - Number(first) + 1;
+  return Number(first) >= 1 && seeds >= 1 ? { firstSeed: Number(first), seeds } : null;
 }
 
 export async function simulateSeeds(wish: SeedsWish): Promise<SeedsSum> {
@@ -33,9 +42,10 @@ export async function simulateSeeds(wish: SeedsWish): Promise<SeedsSum> {
   const failed: { seed: number; why: string }[] = [];
   const steps = new Map<string, number>();
   const convergedMs: number[] = [];
+  const startedMs = performance.now();
   for (let i = 0; i < seeds; i++) {
     const seed = firstSeed + i;
-    const schedule = randomSchedule({ ...wish, seed, hosts: hosts[i % hosts.length]!, faults });
+    const schedule = randomSchedule({ ...wish, seed, hosts: hosts[(seed - 1) % hosts.length]!, faults });
     const outcome = await simulate(schedule);
     for (const [kind, count] of outcome.steps) steps.set(kind, (steps.get(kind) ?? 0) + count);
     if (outcome.convergedMs !== null) convergedMs.push(outcome.convergedMs);
@@ -45,5 +55,11 @@ export async function simulateSeeds(wish: SeedsWish): Promise<SeedsSum> {
     if (keepAs !== null) writeSchedule(`${keepAs}-${seed}.json`, schedule);
     told?.(`seed ${seed}, ${schedule.hosts} hosts: ${why}`);
   }
-  return { seeds, failed, steps, convergedMs: convergedMs.sort((a, b) => a - b) };
+  return {
+    seeds,
+    failed,
+    steps,
+    convergedMs: convergedMs.sort((a, b) => a - b),
+    wallMs: performance.now() - startedMs,
+  };
 }

@@ -33,12 +33,13 @@ export function reportLines(schedule: Schedule, outcome: Outcome, wallMs: number
   return lines;
 }
 
-export function seedsLines({ seeds, failed, steps, convergedMs }: SeedsSum): readonly string[] {
+export function seedsLines({ seeds, failed, steps, convergedMs, wallMs }: SeedsSum): readonly string[] {
   const faults = [...steps].reduce((sum, [kind, count]) => sum + (NO_FAULTS.has(kind) ? 0 : count), 0);
   const at = (share: number): string => seconds(convergedMs[Math.floor((convergedMs.length - 1) * share)] ?? 0);
   return [
     `steps         ${counts(steps)}`,
     `convergence   median ${at(0.5)}, p99 ${at(0.99)}, longest ${at(1)} after the last fault`,
+    `this run      ${seconds(wallMs)}, ${((seeds / wallMs) * 60_000).toFixed(1)} seeds per minute`,
     `${failed.length === 0 ? 'ok' : 'FAILED'}: ${seeds} seeds, ${faults} fault events, ${failed.length} failed`,
   ];
 }

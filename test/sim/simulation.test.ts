@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../fakes/temporary-directory.ts';
-import { simulateSeeds } from './many-seeds.ts';
+import { seedRange, simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, randomSchedule } from './random-schedule.ts';
 import { readSchedule, writeSchedule } from './schedule.ts';
 import { shrink } from './shrink.ts';
@@ -45,6 +45,17 @@ test('a fixed set of seeds with all kinds of faults', { timeout: 60_000 }, async
   const sum = await simulateSeeds({ firstSeed: 1, seeds: 9, hosts: [4, 6, 8], durationMs: 20_000, keepAs: null });
   expect(sum.failed).toEqual([]);
   expect(sum.convergedMs.at(-1)).toBeLessThan(CONVERGE_MAX_MS);
+});
+
+test.each([
+  ['1-9', { firstSeed: 1, seeds: 9 }],
+  ['500-500', { firstSeed: 500, seeds: 1 }],
+  ['9-1', null],
+  ['0-3', null],
+  ['12', null],
+  ['1-2-3', null],
+])('the range of seeds %s', (text, range) => {
+  expect(seedRange(text)).toEqual(range);
 });
 
 describe('what once went wrong stays right', () => {
