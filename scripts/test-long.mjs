@@ -23,6 +23,7 @@ const PARTS = {
   },
   'cni-crowd': { what: 'ADD and DEL with 1,000 containers attached, beside those with 10', timeoutS: 300 },
   'cni-shim': { what: 'the CNI plugin as a process, 20,000 calls of all kinds', timeoutS: 1800 },
+  daemons: { what: '20 daemons killed at random for ten minutes while containers come and go', timeoutS: 1800 },
   'kill-during-adds': { what: 'kill -9 of a daemon while 20 ADDs are under way, 50 rounds', timeoutS: 1800 },
   'cni-stress': { what: '5,000 ADD/DEL pairs of 20 workers; plugin, daemon and namespaces killed', timeoutS: 1800 },
   'engine-sanitized': {
