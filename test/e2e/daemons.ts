@@ -21,6 +21,8 @@ const FLAGS = ['--range', '10.48.0.0/20', '--lease-prefix', '27'];
 /** Daemons that may be dead at the same time. */
 const KILLERS = IS_LONG ? 3 : 1;
 const DOWN_MAX_MS = 3_000;
+/** Before a runtime's next step, so that twenty hosts leave the machine some time. */
+const PAUSE_MAX_MS = 300;
 /** A runtime starts or ends one container after the other on each of so many hosts at once. */
 const RUNTIMES = 2;
 const CONTAINERS_PER_HOST_MAX = 5;
@@ -111,6 +113,7 @@ class Storm {
       const ends = random.below(CONTAINERS_PER_HOST_MAX) < running.length;
       if (ends) await this.#end(running[random.below(running.length)]!);
       else await this.#start(host);
+      await delay(random.below(PAUSE_MAX_MS));
     }
   }
 
