@@ -325,6 +325,7 @@ export class Member {
     this.networks.stopAllocating(new FabricError('daemon-unreachable', { what: 'the daemon is stopping' }));
     await this.attachments.idle(withinMs);
     await this.networkPresence.idle();
+    this.gossip.pushNow();
   }
 
   /** Ends what runs in this process; the kernel's network stays as it is. */

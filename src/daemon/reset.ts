@@ -58,6 +58,7 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
     throw error;
   }
   member.withdrawRecords();
+  member.gossip.pushNow();
   await pause(timers, WITHDRAWAL_MS); // the withdrawal leaves before the goodbye closes the links
 }
 

@@ -238,6 +238,13 @@ export class Gossip {
     return Math.max(0, atMs - this.#nowMs());
   }
 
+  /** Pushes our own changes at once, however busy the mesh is; before a stop, after which nobody could. */
+  pushNow(): void {
+    this.#ownPushAtMs = Number.NEGATIVE_INFINITY;
+    this.#neighbours.endPauses();
+    this.#flush();
+  }
+
   /** Writes at once what tick would write later; for a clean stop. */
   persistAll(): void {
     while (this.#replica.hasUnsaved) this.#persist();

@@ -83,6 +83,11 @@ export class Neighbours {
     if (neighbour !== undefined) neighbour.writable = true;
   }
 
+  /** What waits may leave. */
+  endPauses(): void {
+    for (const neighbour of this.#neighbours.values()) neighbour.pushAtMs = 0;
+  }
+
   /** Sends what each link takes now; `before` says what else belongs into its outbox. */
   flush(nowMs: number, before: (peer: PeerId, outbox: Outbox) => void): void {
     this.#pushAtMs = Number.POSITIVE_INFINITY;

@@ -143,7 +143,7 @@ export class Outbox {
       this.#drain('want', this.#wants, ([, want]) => want.author, writeWantEntry) ??
       this.#drainStates(this.#states, false) ??
       (pushes === 'go' ? this.#drainStates(this.#pushes, true) : null) ??
-      this.#drainHave(this.#news, 1, (_author, head) => head) ??
+      this.#drainHave(this.#news, 1, (author, head) => (this.#table.get(author) === undefined ? undefined : head)) ??
       this.#drainHeads() ??
       this.#drainHave(this.#have, 0, (author) => this.#table.get(author))
     );
@@ -190,6 +190,7 @@ export class Outbox {
     return count === 0 ? null : { type: 'states', bytes: writer.finish(), isPush: pushed };
   }
 
+  /** Of an author that was forgotten meanwhile nothing is announced. */
   #drainHave<T>(
     items: { readonly size: number; entries(): Iterable<[PeerId, T]>; delete(author: PeerId): boolean },
     flags: 0 | 1,

@@ -128,6 +128,23 @@ test('a link that takes nothing gets one merged state in the end, not a queue', 
   expect(sent[1]!.length).toBeLessThan(500);
 });
 
+test('what a busy mesh holds back leaves before a stop', () => {
+  const wire = new Wire();
+  const author = wire.host(1);
+  const sent: Uint8Array[] = [];
+  author.linkUp(wire.host(2).peer, { send: (bytes) => sent.push(bytes) > 0 });
+  for (let i = 0; i < 1_000; i++) author.put('key', utf8(`${i}`));
+  expect(sent).toHaveLength(2); // the digest and the first push
+  expect(author.dueMs()).toBe(10);
+  wire.clock.advance(10);
+  author.tick();
+  author.put('key', utf8('last'));
+  expect(author.dueMs()).toBeGreaterThan(400);
+  expect(sent).toHaveLength(3);
+  author.pushNow();
+  expect(sent).toHaveLength(4);
+});
+
 test('the first push leaves at once; what follows within 10 ms shares a message', () => {
   const wire = new Wire();
   const author = wire.host(1);
