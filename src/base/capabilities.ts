@@ -31,7 +31,15 @@ export interface Random {
 
 export type AeadCipher = 'aes-256-gcm' | 'chacha20-poly1305';
 
-/** Deterministic primitives: keys are raw bytes. No method keeps a reference to its arguments, but for what `ed25519Signer` returns. */
+/** An X25519 private key (RFC 7748), read once: reading a raw key costs ten times as much as an agreement. */
+export interface X25519Key {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** What both sides compute; null when it is all zero (a low-order public key). */
+  agree(publicKey: Uint8Array): Uint8Array | null;
+}
+
+/** Deterministic primitives: keys are raw bytes. No method keeps a reference to its arguments. */
 export interface Crypto {
   sha256(...parts: readonly Uint8Array[]): Uint8Array;
   hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
@@ -40,10 +48,8 @@ export interface Crypto {
   /** Unkeyed BLAKE2s-256 (RFC 7693). */
   blake2s(...parts: readonly Uint8Array[]): Uint8Array;
   hmacBlake2s(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
-  /** The public key of a 32-byte X25519 private key (RFC 7748). */
-  x25519Public(privateKey: Uint8Array): Uint8Array;
-  /** Null when the result is all zero (a low-order public key). */
-  x25519(privateKey: Uint8Array, publicKey: Uint8Array): Uint8Array | null;
+  /** From 32 bytes. */
+  x25519Key(privateKey: Uint8Array): X25519Key;
   /** The public key of a 32-byte Ed25519 seed (RFC 8032). */
   ed25519Public(seed: Uint8Array): Uint8Array;
   ed25519Sign(seed: Uint8Array, message: Uint8Array): Uint8Array;

@@ -54,7 +54,7 @@ export function openTunnels(
   );
   const secrets = [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }];
   return new Tunnels({
-    self: { peer: keys.peer, staticPrivate: keys.staticSecret, staticPublic: keys.staticKey },
+    self: { peer: keys.peer, staticPrivate: crypto.x25519Key(keys.staticSecret), staticPublic: keys.staticKey },
     membership: () => membership,
     secrets: () => secrets,
     verifyMembership: (credential) => {

@@ -66,7 +66,7 @@ export function writeIdentityFile(path: string, identity: HostIdentity, crypto: 
 
 function hostKeysOf(identitySeed: Uint8Array, staticSecret: Uint8Array, crypto: Crypto): HostKeys {
   const identityKey = crypto.ed25519Public(identitySeed);
-  const staticKey = crypto.x25519Public(staticSecret);
+  const staticKey = crypto.x25519Key(staticSecret).publicKey;
   return { peer: peerIdOf(identityKey, crypto), identitySeed, identityKey, staticSecret, staticKey };
 }
 

@@ -1,4 +1,5 @@
-// The Crypto capability on node:crypto. Raw private keys are wrapped in the DER prefixes that OpenSSL wants; all calls are
+// The Crypto capability on node:crypto. Raw private keys are wrapped in the DER prefixes that OpenSSL wants, and
+// zeroed by it when the key is collected; all calls are
 // synchronous and deterministic. Sources: RFC 5869, 7748, 7693, 8032, 8410.
 
 import {
@@ -38,6 +39,15 @@ function publicKey(curve: Curve, raw: Uint8Array): KeyObject {
   return createPublicKey({ key: { kty: 'OKP', crv: JWK_CURVE[curve], x }, format: 'jwk' });
 }
 
+function agree(own: KeyObject, rawPeer: Uint8Array): Uint8Array | null {
+  try {
+    const shared = diffieHellman({ privateKey: own, publicKey: publicKey('x25519', rawPeer) });
+    return shared.every((byte) => byte === 0) ? null : new Uint8Array(shared);
+  } catch {
+    return null; // OpenSSL refuses low-order points by throwing
+  }
+}
+
 /** The last 32 bytes of an SPKI are the raw key on both curves. */
 function rawPublic(key: KeyObject): Uint8Array {
   return new Uint8Array(createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-32));
@@ -69,17 +79,14 @@ export const nodeCrypto: Crypto = {
   blake2s: (...parts) => digest('blake2s256', parts),
   hmacBlake2s: (key, ...parts) => hmac('blake2s256', key, parts),
 
-  x25519Public: (raw) => rawPublic(privateKey('x25519', raw)),
-  x25519(rawPrivate, rawPeer) {
-    try {
-      const shared = diffieHellman({
-        privateKey: privateKey('x25519', rawPrivate),
-        publicKey: publicKey('x25519', rawPeer),
-      });
-      return shared.every((byte) => byte === 0) ? null : new Uint8Array(shared);
-    } catch {
-      return null; // OpenSSL refuses low-order points by throwing
-    }
+  x25519Key(raw) {
+    const key = privateKey('x25519', raw);
+    return {
+      get publicKey() {
+        return rawPublic(key);
+      },
+      agree: (rawPeer) => agree(key, rawPeer),
+    };
   },
 
   ed25519Public: (seed) => rawPublic(privateKey('ed25519', seed)),

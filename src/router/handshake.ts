@@ -3,7 +3,7 @@
 // sender's static key and, from the response on, by the cluster's PSK; secrets of a finished handshake are zeroed.
 
 import { concatBytes, utf8 } from '../base/bytes.ts';
-import type { Crypto } from '../base/capabilities.ts';
+import type { Crypto, X25519Key } from '../base/capabilities.ts';
 import { openCookie } from './cookie.ts';
 import {
   deriveMacKeys,
@@ -36,7 +36,7 @@ export interface TunnelSecret {
 }
 
 export interface StaticKeys {
-  readonly staticPrivate: Uint8Array;
+  readonly staticPrivate: X25519Key;
   readonly staticPublic: Uint8Array;
 }
 

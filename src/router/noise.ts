@@ -3,7 +3,7 @@
 // Invariant: a message that does not authenticate changes nothing, so a forged answer can't spoil a handshake under way.
 
 import { concatBytes, utf8 } from '../base/bytes.ts';
-import type { Crypto } from '../base/capabilities.ts';
+import type { Crypto, X25519Key } from '../base/capabilities.ts';
 
 export type NoiseToken = 'e' | 's' | 'ee' | 'es' | 'se' | 'ss' | 'psk';
 
@@ -33,9 +33,9 @@ export interface NoiseOptions {
   readonly role: 'initiator' | 'responder';
   /** Both sides' must be equal. */
   readonly prologue: Uint8Array;
-  readonly staticPrivate: Uint8Array;
+  readonly staticPrivate: X25519Key;
   readonly staticPublic: Uint8Array;
-  /** Fresh for each handshake; copied and zeroed by {@link NoiseHandshake.wipe}. */
+  /** Fresh for each handshake; it keeps no reference to these bytes. */
   readonly ephemeralPrivate: Uint8Array;
   /** The initiator's knowledge of the responder; ignored for a responder. */
   readonly remoteStatic?: Uint8Array;
@@ -50,7 +50,7 @@ export interface TransportKeys {
 export class NoiseHandshake {
   readonly #crypto: Crypto;
   readonly #options: NoiseOptions;
-  readonly #ephemeralPrivate: Uint8Array;
+  #ephemeral: X25519Key | null;
   readonly #psk: Uint8Array;
   #state: HandshakeState;
   #turn = 0;
@@ -59,7 +59,7 @@ export class NoiseHandshake {
     const { pattern, role, prologue, staticPublic, remoteStatic } = options;
     this.#crypto = crypto;
     this.#options = options;
-    this.#ephemeralPrivate = options.ephemeralPrivate.slice();
+    this.#ephemeral = crypto.x25519Key(options.ephemeralPrivate);
     this.#psk = options.psk.slice();
     const known = role === 'initiator' ? remoteStatic : staticPublic;
     if (known === undefined) throw new Error('invariant broken: the initiator knows the responder');
@@ -88,7 +88,7 @@ export class NoiseHandshake {
     const parts: Uint8Array[] = [];
     for (const token of this.#tokens('write')) {
       if (token === 'e') {
-        const ephemeral = this.#crypto.x25519Public(this.#ephemeralPrivate);
+        const ephemeral = this.#ephemeralKey.publicKey;
         parts.push(ephemeral);
         this.#mixEphemeral(state, ephemeral);
       } else if (token === 's') {
@@ -144,8 +144,13 @@ export class NoiseHandshake {
   /** Zeroes every secret of this handshake. It is of no use afterwards. */
   wipe(): void {
     this.#state.wipe();
-    this.#ephemeralPrivate.fill(0);
+    this.#ephemeral = null;
     this.#psk.fill(0);
+  }
+
+  get #ephemeralKey(): X25519Key {
+    if (this.#ephemeral === null) throw new Error('invariant broken: this handshake has been wiped');
+    return this.#ephemeral;
   }
 
   #tokens(direction: 'write' | 'read'): readonly NoiseToken[] {
@@ -178,9 +183,9 @@ export class NoiseHandshake {
     const initiator = this.#options.role === 'initiator';
     const ownEphemeral = token[initiator ? 0 : 1] === 'e';
     const remoteEphemeral = token[initiator ? 1 : 0] === 'e';
-    const own = ownEphemeral ? this.#ephemeralPrivate : this.#options.staticPrivate;
+    const own = ownEphemeral ? this.#ephemeralKey : this.#options.staticPrivate;
     const remote = remoteEphemeral ? state.remoteEphemeral : state.remoteStatic;
-    const shared = remote === null ? null : this.#crypto.x25519(own, remote);
+    const shared = remote === null ? null : own.agree(remote);
     if (shared === null) return false;
     state.mixKey(shared);
     shared.fill(0);

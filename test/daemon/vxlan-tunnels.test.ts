@@ -21,7 +21,7 @@ const SELF_PRIVATE = new Uint8Array(32).fill(2);
 const PEER_PRIVATE = new Uint8Array(32).fill(3);
 const KEY = probeKey(nodeCrypto, {
   staticPrivate: PEER_PRIVATE,
-  peerStatic: nodeCrypto.x25519Public(SELF_PRIVATE),
+  peerStatic: nodeCrypto.x25519Key(SELF_PRIVATE).publicKey,
   psk: PSK,
 })!;
 
@@ -123,7 +123,7 @@ function setUp() {
     },
   });
   const meet = () => {
-    vxlan.learn(PEER, { staticKey: nodeCrypto.x25519Public(PEER_PRIVATE), alive: true });
+    vxlan.learn(PEER, { staticKey: nodeCrypto.x25519Key(PEER_PRIVATE).publicKey, alive: true });
     vxlan.learn(PEER, { endpoint: PEER_IP, pathMtu: 1500 });
   };
   const put = (mac: Mac, to: PeerId | 'local', network: Vni = DEFAULT_VNI) =>

@@ -20,18 +20,22 @@ export const quickSignatures: Crypto = {
 /** A commutative toy group (powers of 5 modulo 2^31 - 1) in the place of X25519. */
 export const toyCrypto: Crypto = {
   ...nodeCrypto,
-  x25519Public: (key) => toyPoint(modPow(5n, toyScalar(key))),
-  x25519: (key, point) => {
-    const base = new DataView(point.buffer, point.byteOffset).getUint32(0);
-    return base === 0 ? null : toyPoint(modPow(BigInt(base), toyScalar(key)));
+  x25519Key: (key) => {
+    const scalar = toyScalar(key);
+    return {
+      publicKey: toyPoint(modPow(5n, scalar)),
+      agree: (point) => {
+        const base = new DataView(point.buffer, point.byteOffset).getUint32(0);
+        return base === 0 ? null : toyPoint(modPow(BigInt(base), scalar));
+      },
+    };
   },
 };
 
 /** Both. */
 export const quickCrypto: Crypto = {
   ...quickSignatures,
-  x25519Public: toyCrypto.x25519Public,
-  x25519: toyCrypto.x25519,
+  x25519Key: toyCrypto.x25519Key,
 };
 
 const TOY_PRIME = 2n ** 31n - 1n;

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { toHex, utf8 } from '../../src/base/bytes.ts';
+import type { X25519Key } from '../../src/base/capabilities.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import type { TunnelDatapath } from '../../src/router/tunnel-options.ts';
@@ -52,7 +53,7 @@ const MACS = ['02:00:00:00:00:0a' as Mac, '02:00:00:00:00:0b' as Mac] as const;
 class Host {
   readonly place: Place;
   readonly bed: ContractHost;
-  readonly staticPrivate: Uint8Array;
+  readonly staticPrivate: X25519Key;
   readonly staticPublic: Uint8Array;
   readonly tunnels: Tunnels;
   readonly random: SeededRandom;
@@ -69,8 +70,8 @@ class Host {
     this.place = place;
     this.bed = bed;
     this.random = random;
-    this.staticPrivate = random.bytes(32);
-    this.staticPublic = nodeCrypto.x25519Public(this.staticPrivate);
+    this.staticPrivate = nodeCrypto.x25519Key(random.bytes(32));
+    this.staticPublic = this.staticPrivate.publicKey;
     this.tunnels = new Tunnels({
       self: { peer: IDS[place], staticPrivate: this.staticPrivate, staticPublic: this.staticPublic },
       membership: () => utf8(`${IDS[place]} ${toHex(this.staticPublic)}`),

@@ -13,7 +13,10 @@ import {
 import { encodeTai64n } from '../../src/router/tai64n.ts';
 
 const key = (fill: number) => new Uint8Array(32).fill(fill);
-const identity = (fill: number) => ({ staticPrivate: key(fill), staticPublic: nodeCrypto.x25519Public(key(fill)) });
+const identity = (fill: number) => ({
+  staticPrivate: nodeCrypto.x25519Key(key(fill)),
+  staticPublic: nodeCrypto.x25519Key(key(fill)).publicKey,
+});
 const A = identity(1);
 const B = identity(2);
 const SECRET = { generation: 1, psk: key(3), mac1Key: key(4) };

@@ -102,15 +102,15 @@ function pair(pattern: NoisePattern, crypto: Crypto, change: Partial<NoiseOption
   const initiator = new NoiseHandshake(crypto, {
     ...common,
     role: 'initiator',
-    staticPrivate: INITIATOR_STATIC,
-    staticPublic: crypto.x25519Public(INITIATOR_STATIC),
+    staticPrivate: crypto.x25519Key(INITIATOR_STATIC),
+    staticPublic: crypto.x25519Key(INITIATOR_STATIC).publicKey,
     ephemeralPrivate: INITIATOR_EPHEMERAL,
     remoteStatic: RESPONDER_STATIC_PUBLIC,
   });
   const responder = new NoiseHandshake(crypto, {
     ...common,
     role: 'responder',
-    staticPrivate: RESPONDER_STATIC,
+    staticPrivate: crypto.x25519Key(RESPONDER_STATIC),
     staticPublic: RESPONDER_STATIC_PUBLIC,
     ephemeralPrivate: RESPONDER_EPHEMERAL,
     ...change,
@@ -124,7 +124,7 @@ describe('Noise against published vectors', () => {
     const first = initiator.writeMessage(PAYLOADS[0]!)!;
     expect(toHex(first)).toBe(ciphertexts[0]);
     expect(responder.readMessage(first)).toEqual(PAYLOADS[0]);
-    expect(responder.remoteStatic).toEqual(crypto.x25519Public(INITIATOR_STATIC));
+    expect(responder.remoteStatic).toEqual(crypto.x25519Key(INITIATOR_STATIC).publicKey);
     const second = responder.writeMessage(PAYLOADS[1]!)!;
     expect(toHex(second)).toBe(ciphertexts[1]);
     expect(initiator.readMessage(second)).toEqual(PAYLOADS[1]);

@@ -3,7 +3,7 @@
 // they used; the network notices when a (key, counter) pair repeats. Diffie-Hellman may be a toy, to make long runs cheap.
 
 import { toHex, utf8 } from '../../src/base/bytes.ts';
-import type { Crypto } from '../../src/base/capabilities.ts';
+import type { Crypto, X25519Key } from '../../src/base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../../src/base/endpoint.ts';
 import type { PeerId } from '../../src/base/ids.ts';
 import type { LastingSession, PeerCounters, SessionKeys } from '../../src/router/datapath.ts';
@@ -110,7 +110,7 @@ export class SimHost implements TunnelDatapath {
   readonly network: SimNetwork;
   readonly id: PeerId;
   endpoint: Endpoint;
-  readonly staticPrivate: Uint8Array;
+  readonly staticPrivate: X25519Key;
   readonly staticPublic: Uint8Array;
   readonly log = new RecordingLog();
   /** Where each peer was last said to be. */
@@ -139,8 +139,8 @@ export class SimHost implements TunnelDatapath {
     this.network = network;
     this.id = number.toString(16).padStart(32, '0') as PeerId;
     this.endpoint = { ip: `192.0.2.${number}`, port: 6783 };
-    this.staticPrivate = network.random.bytes(32);
-    this.staticPublic = network.crypto.x25519Public(this.staticPrivate);
+    this.staticPrivate = network.crypto.x25519Key(network.random.bytes(32));
+    this.staticPublic = this.staticPrivate.publicKey;
     this.store = setup.store ?? new MemoryStore();
     this.start(setup);
   }

@@ -46,7 +46,7 @@ export function probeKey(
   crypto: Crypto,
   { staticPrivate, peerStatic, psk }: { staticPrivate: Uint8Array; peerStatic: Uint8Array; psk: Uint8Array },
 ): Uint8Array | null {
-  const shared = crypto.x25519(staticPrivate, peerStatic);
+  const shared = crypto.x25519Key(staticPrivate).agree(peerStatic);
   if (shared === null) return null;
   const secret = new Uint8Array(shared.length + psk.length);
   secret.set(shared);

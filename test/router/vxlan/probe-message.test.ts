@@ -72,7 +72,7 @@ test('anything at all gives a probe or a reason', () => {
 
 describe('the key', () => {
   const [one, two] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
-  const [onePublic, twoPublic] = [nodeCrypto.x25519Public(one), nodeCrypto.x25519Public(two)];
+  const [onePublic, twoPublic] = [nodeCrypto.x25519Key(one).publicKey, nodeCrypto.x25519Key(two).publicKey];
   const psk = new Uint8Array(32).fill(3);
 
   it('is the same on both sides, and another with another token or peer', () => {
