@@ -177,9 +177,11 @@ export class Lab {
     };
   }
 
-  /** A process of the lab's, ended with it. */
+  /** A process of the lab's, ended with it. Output that nobody has asked for by the next turn is thrown away: a full pipe would stop it. */
   spawn(command: readonly string[], { stdin = 'ignore' }: { stdin?: 'ignore' | 'pipe' } = {}): ChildProcess {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { stdio: [stdin, 'pipe', 'pipe'] });
+    child.stdout?.resume();
+    child.stderr?.resume();
     this.#children.push(child);
     return child;
   }
