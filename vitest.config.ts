@@ -6,5 +6,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/e2e/**', 'dist/**', 'node_modules/**'],
     testTimeout: 20_000,
+    // All cores: vitest leaves one free by itself, which of two is half.
+    maxWorkers: '100%',
   },
 });

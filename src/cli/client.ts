@@ -33,6 +33,8 @@ export class DaemonClient {
       const call = request(
         {
           socketPath: this.socketPath,
+          // A connection for each call: a daemon that ended may have closed one that was kept.
+          agent: false,
           method,
           path,
           timeout: timeoutMs,
