@@ -38,6 +38,8 @@ export class VxlanTunnels {
   readonly #macs = new Map<Mac, PeerId>();
   /** By the family of the underlay. */
   readonly #probes = new Map<Family, FramePort>();
+  /** Whose paths the kernel has. */
+  #carried: ReadonlySet<PeerId> = new Set();
   #cancelRetry: Cancel | null = null;
   #running = false;
 
@@ -80,6 +82,7 @@ export class VxlanTunnels {
     await this.#reconciler.stop();
     this.#closeProbes();
     await this.#ports.host.applyVxlan(null);
+    this.#carried = new Set();
   }
 
   /** The forwarding tables changed: where MACs are is their word. */
@@ -108,8 +111,11 @@ export class VxlanTunnels {
     this.#paths.forget(peer);
   }
 
+  /** Of frames that cross now: a path that has just come up, or fallen, counts once the kernel follows it. */
   view(peer: PeerId): PathView | null {
-    return this.#paths.view(peer);
+    const view = this.#paths.view(peer);
+    if (this.#carried.has(peer)) return { state: 'up', reason: null };
+    return view?.state === 'up' ? { state: 'trying', reason: 'its forwarding entries are being made' } : view;
   }
 
   drops(): Readonly<Record<string, number>> {
@@ -131,7 +137,9 @@ export class VxlanTunnels {
 
   async #apply(): Promise<void> {
     if (this.#cancelRetry !== null) return;
+    const carried = new Set(this.#paths.remotes().keys());
     const { probes } = await this.#ports.host.applyVxlan(this.#plan());
+    this.#carried = carried;
     for (const [family, name] of probes) this.#openProbe(family, name);
   }
 
@@ -176,6 +184,7 @@ export class VxlanTunnels {
 
   #refused(reason: string): void {
     this.#ports.log.warn('kernel VXLAN does not work', { reason });
+    this.#carried = new Set(); // what it refuses leaves nothing there
     this.#closeProbes();
     this.#cancelRetry = this.#ports.timers.after(RETRY_MS, () => {
       this.#cancelRetry = null;

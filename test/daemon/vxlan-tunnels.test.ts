@@ -204,6 +204,31 @@ test('each answer wants the encrypted tunnel, and a restart of the peer ends pla
   expect(host.vxlan?.paths.size).toBe(0);
 });
 
+test('a path counts as plain from when the kernel has it until the kernel has it no more', async () => {
+  const { vxlan, host, timers, put, meet } = setUp();
+  let letGo = (): void => undefined;
+  const hold = (): void => {
+    host.before.applyVxlan = () => new Promise<void>((resolve) => (letGo = resolve));
+  };
+  vxlan.start();
+  put(MAC, PEER);
+  await timers.advance(10);
+  meet();
+  await timers.advance(150);
+  hold();
+  await timers.advance(500);
+  expect(vxlan.view(PEER)).toEqual({ state: 'trying', reason: 'its forwarding entries are being made' });
+  letGo();
+  await timers.advance(0);
+  expect(vxlan.view(PEER)).toEqual({ state: 'up', reason: null });
+  vxlan.learn(PEER, { alive: false });
+  await timers.advance(10);
+  expect(vxlan.view(PEER)?.state).toBe('up');
+  letGo();
+  await timers.advance(0);
+  expect(vxlan.view(PEER)?.state).toBe('barred');
+});
+
 describe('failures', () => {
   test('what the kernel refuses is the reason of every tunnel, and is tried again', async () => {
     const { vxlan, host, timers, meet } = setUp();
