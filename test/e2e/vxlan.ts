@@ -249,6 +249,7 @@ async function trust(t: Test, scene: Scene): Promise<void> {
 
   await b.fabric(['stop']);
   await b.launch({ flags: ['--trusted-subnets', '192.0.2.11/32'] });
+  await a.waitReady(2);
   t.ok(await ca.pings(cb.ip), 'given again: frames cross');
   await bothBecome(scene, true, RETURN_MS);
   t.ok(await ca.pings(cb.ip), 'and plain again');
