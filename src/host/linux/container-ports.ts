@@ -1,8 +1,9 @@
 // Container interfaces: a veth pair with one end in the bridge, locked to one MAC, and the other in the container's
 // namespace. What a port may send is in the packet filter before the port is in the bridge, and leaves it after the port
-// is taken down; a step that fails takes back all before it. The control plane announces addresses, so there is no gratuitous ARP
-// and no duplicate address detection.
+// is taken down; a step that fails takes back all before it. The control plane announces addresses, so there is no duplicate address
+// detection, and gratuitous ARP only where neighbours on the bridge may know an address by another MAC (RFC 5227 §3).
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { type Cidr, parseIp } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
@@ -32,6 +33,10 @@ export interface AddedContainer {
   readonly host: Link;
   readonly routes: readonly ContainerRoute[];
 }
+
+/** A port of the bridge forwards within milliseconds; the kernel puts it off for a second at most. */
+const FORWARDING_LOOK_MS = 2;
+const FORWARDING_LOOKS_MAX = 500;
 
 const NOTHING_TO_REMOVE: Removal = { gone: Promise.resolve() };
 
@@ -81,7 +86,9 @@ export class ContainerPorts {
           return [];
         }
         await Promise.all([bringUp, quietIpv6(config, namespaceFd)]);
-        return setUpContainerSide(inside, network, config, { host, present });
+        const routes = await setUpContainerSide(inside, network, config, { host, present });
+        if (config.announce === true) await this.#announce(inside, config, host);
+        return routes;
       };
       const undo = async () => (await this.remove(bridge, config, host.index)).gone;
       return { host, routes: await this.#orUndo(setUp(), undo) };
@@ -112,7 +119,9 @@ export class ContainerPorts {
         quietIpv6(config, config.namespaceFd),
         ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       ]);
-      return await setUpContainerSide(inside, network, config, { host, present });
+      const routes = await setUpContainerSide(inside, network, config, { host, present });
+      if (config.announce === true) await this.#announce(inside, config, host);
+      return routes;
     } finally {
       inside.close();
     }
@@ -308,6 +317,19 @@ export class ContainerPorts {
       ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       this.#netlink.setLink(index, { up: true }),
     ]);
+  }
+
+  /**
+   * The bridge passes nothing on before the kernel has told it of the new port's carrier, a moment after both ends are up. The
+   * kernel announces all addresses whenever the MAC is set (arp_notify, ndisc_notify), also to what it is.
+   */
+  async #announce(inside: Rtnetlink, { mac }: ContainerInterfaceConfig, { index, peerIndex }: Link): Promise<void> {
+    assert(peerIndex !== null, 'a veth has a peer');
+    for (let look = 0; look < FORWARDING_LOOKS_MAX; look++) {
+      if ((await this.#netlink.getLink(index))?.portForwards !== false) break;
+      await pause(FORWARDING_LOOK_MS);
+    }
+    await inside.setLink(peerIndex, { mac });
   }
 
   /** The container's end stays here until the runtime moves it: its alias says whose it is. */

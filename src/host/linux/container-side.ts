@@ -72,8 +72,6 @@ export async function setUpContainerSide(
       return inside.addRoute({ dst, gateway, index, ...(onlink ? { onlink } : {}), ...inKernelWords(attributes) });
     }),
   ]);
-  // The kernel announces all addresses whenever the MAC is set (arp_notify, ndisc_notify), also to what it is.
-  if (config.announce === true) await inside.setLink(index, { mac: config.mac });
   return routes.map(({ dst, gateway, attributes }) => ({
     dst: formatCidr(dst),
     gw: formatIp(gateway),
