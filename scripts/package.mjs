@@ -32,7 +32,7 @@ const RUNTIME_FILE = /(\.(c|m)?js|\.json|\.node|\.proto|^licen[cs]e.*|^copying.*
 const NOT_RUNTIME = /^(test|tests|deps|docs|example|examples|\.github)$/;
 const NOWHERE = /^(node_modules|obj\.target)$/;
 /** What fabric runs beside its own programs. */
-const TOOLS = ['nftables'];
+const TOOLS = ['iproute2', 'nftables'];
 /** The Node of the package, whatever Node the host has. */
 const COMMAND = `#!/bin/sh
 # The fabric command of an installed package: its own Node, its own files.

@@ -42,6 +42,8 @@ test('fabric as a package', async (t) => {
     ];
     await exec([...dpkg, '--install', deb]);
     t.ok(existsSync(join(system, 'opt/fabric/bin/fabric')), 'below /opt/fabric');
+    const { stdout: depends } = await exec(['dpkg-deb', '--field', deb, 'Depends']);
+    for (const tool of ['iproute2', 'nftables']) t.match(depends, tool, `${tool}, which fabric runs, comes along`);
     const { stdout: listed } = await exec(['tar', '-tzf', tarball]);
     t.match(listed, /^fabric\/bin\/fabric$/m, 'and the tarball has the same tree');
     t.notMatch(listed, /\/(test|typescript|vitest|node-gyp)\//, 'without what only the build needs');

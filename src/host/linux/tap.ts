@@ -11,12 +11,17 @@ export async function createTap(name: string): Promise<void> {
   try {
     await promisify(execFile)('ip', ['tuntap', 'add', 'dev', name, 'mode', 'tap', 'vnet_hdr'], { timeout: TIMEOUT_MS });
   } catch (error) {
+    const hasNoProgram = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FabricError(
       'kernel-feature-missing',
       {
         what: `can't make the interface ${name} of kind tap`,
-        why: error instanceof Error ? error.message.trim() : String(error),
-        fix: 'Load the module: modprobe tun, or launch with --datapath pcap',
+        why: hasNoProgram
+          ? 'the program ip is not there'
+          : error instanceof Error
+            ? error.message.trim()
+            : String(error),
+        fix: hasNoProgram ? 'Install iproute2' : 'Load the module: modprobe tun, or launch with --datapath pcap',
       },
       { cause: error },
     );
