@@ -5,6 +5,7 @@
 
 import { createSocket } from 'node:dgram';
 import type { Endpoint } from '../src/base/endpoint.ts';
+import { Keyring } from '../src/base/keyring.ts';
 import { openTunnels } from '../src/daemon/open-tunnels.ts';
 import { generateHostKeys, type HostIdentity, readIdentityFile } from '../src/host/identity-file.ts';
 import { nodeCrypto } from '../src/host/node-crypto.ts';
@@ -35,7 +36,8 @@ const FABRIC_PORT = 6783;
 const clock = new SystemClock();
 
 /** Starts one peer; resolves when its tunnel stands. */
-async function startPeer({ token, genesis, keys: target }: HostIdentity, remote: Endpoint): Promise<void> {
+async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<void> {
+  const target = identity.keys;
   const socket = createSocket('udp4');
   await new Promise<void>((resolve) => socket.bind(0, resolve));
   const sessions = new Map<number, { readonly speaker: WireSpeaker; sent: number }>();
@@ -78,7 +80,8 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
   };
   const tunnels = openTunnels(
     {
-      identity: { token, genesis, keys: generateHostKeys(nodeRandom, nodeCrypto) },
+      identity: { ...identity, keys: generateHostKeys(nodeRandom, nodeCrypto) },
+      keyring: new Keyring(identity, { clock, crypto: nodeCrypto, keep: () => {} }),
       crypto: nodeCrypto,
       clock,
       random: nodeRandom,
@@ -87,7 +90,7 @@ async function startPeer({ token, genesis, keys: target }: HostIdentity, remote:
       genesis: { mtu: UNDERLAY_MTU - overheadBytes(4) - ETHERNET_BYTES },
       underlayMtu: UNDERLAY_MTU,
     },
-    { datapath, wake, placed: () => {}, turned: () => {}, isRemoved: () => false },
+    { datapath, wake, placed: () => {}, turned: () => {}, admits: () => true },
   );
   socket.on('message', (datagram, { address, port }) => {
     if (datagramType(datagram) === DatagramType.data) answerProbe(datagram);

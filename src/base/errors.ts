@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'token-missing'
   | 'token-malformed'
   | 'token-refused'
+  | 'token-outdated'
   | 'cluster-mismatch'
   | 'version-mismatch'
   | 'identity-clone'

@@ -12,6 +12,8 @@ export type ClusterId = Brand<string, 'ClusterId'>;
 export type BootId = Brand<string, 'BootId'>;
 /** The random id of one gift of address space, 16 bytes as 32 hex digits: makes repeats idempotent. */
 export type GiftId = Brand<string, 'GiftId'>;
+/** Names one token, also beside another of its generation; derived from the secret, tells nothing of it; 8 bytes as 16 hex digits. */
+export type TokenId = Brand<string, 'TokenId'>;
 /** A MAC address, six lower-case hex octets joined by colons. */
 export type Mac = Brand<string, 'Mac'>;
 /** A virtual network identifier, 0 to 2^24 - 1; 0 is the default network, called `fabric`. */
@@ -25,6 +27,10 @@ const VNI_MAX = 0xff_ffff;
 export const NETWORK_IDS_VNI = 0xff_fffe as Vni;
 /** In a name of a network that shares its name with another, the id stands behind a dot. */
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_-]{0,62}$/;
+
+export function parseTokenId(text: string): TokenId | null {
+  return /^[0-9a-f]{16}$/.test(text) ? (text as TokenId) : null;
+}
 
 export function parsePeerId(text: string): PeerId | null {
   return /^[0-9a-f]{32}$/.test(text) ? (text as PeerId) : null;

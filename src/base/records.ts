@@ -3,7 +3,7 @@
 // The encoding is src/gossip/record-codec.ts (protobuf, so that unknown fields of newer versions survive).
 
 import type { Endpoint } from './endpoint.ts';
-import type { BootId, ClusterId, GiftId, Mac, PeerId, Vni } from './ids.ts';
+import type { BootId, ClusterId, GiftId, Mac, PeerId, TokenId, Vni } from './ids.ts';
 
 /** The facts that its creator fixes for a cluster's whole life, signed by the creator; every member keeps a copy. */
 export interface Genesis {
@@ -68,6 +68,33 @@ export interface RemovalRecord {
   readonly peer: PeerId;
   /** What people called it; may be empty. */
   readonly nickname: string;
+  /** True: it may be in wrong hands, so that every token it may know has to go, too. */
+  readonly revoked: boolean;
+}
+
+/** A token took the place of an older one at the author's host. Keyed by (generation, id). */
+export interface RotationRecord {
+  readonly generation: number;
+  readonly id: TokenId;
+  /** For how long the token before still lets in hosts that nobody knew, counted by each host from when it hears of it. */
+  readonly graceMs: number;
+  /** Revoked hosts that this token was kept from. */
+  readonly excluded: readonly PeerId[];
+}
+
+/** A token's secret for members, sealed to each one's static key (sealed-secret.ts). Keyed by (generation, id, part). */
+export interface SealsRecord {
+  readonly generation: number;
+  readonly id: TokenId;
+  readonly part: number;
+  /** X25519 public key of the sealing, 32 bytes. */
+  readonly ephemeralKey: Uint8Array;
+  readonly seals: readonly Seal[];
+}
+
+export interface Seal {
+  readonly member: PeerId;
+  readonly sealed: Uint8Array;
 }
 
 /**

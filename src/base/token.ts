@@ -3,13 +3,13 @@
 //
 //   cluster id 16 | generation 4 | secret 32 | first 4 bytes of SHA-256("fabric1-" | the 52 bytes before)
 //
-// CA key, tunnel PSK and mac1 key come from the secret by HKDF under separate labels, so that none reveals another.
+// CA key, tunnel PSK, mac1 key and id come from the secret by HKDF under separate labels, so that none reveals another.
 // No error message here ever repeats any part of the text: it may end up in a log.
 
 import { ByteReader, ByteWriter, fromHex, toHex, utf8 } from './bytes.ts';
 import type { Crypto, Random } from './capabilities.ts';
 import { FabricError } from './errors.ts';
-import type { ClusterId } from './ids.ts';
+import type { ClusterId, TokenId } from './ids.ts';
 
 export interface Token {
   readonly clusterId: ClusterId;
@@ -28,6 +28,7 @@ export interface ClusterKeys {
   readonly mac1Key: Uint8Array;
 }
 
+const TOKEN_ID_BYTES = 8;
 const PREFIX = 'fabric1-';
 const CLUSTER_ID_BYTES = 16;
 const SECRET_BYTES = 32;
@@ -43,6 +44,11 @@ const FIX = "Run 'fabric token' on a member of the cluster and paste its whole o
 export function generateToken(random: Random): Token {
   const clusterId = toHex(random.bytes(CLUSTER_ID_BYTES)) as ClusterId;
   return { clusterId, generation: 1, secret: random.bytes(SECRET_BYTES) };
+}
+
+/** The token that follows in a rotation: one generation later, with a secret of its own. */
+export function nextToken({ clusterId, generation }: Token, random: Random): Token {
+  return { clusterId, generation: generation + 1, secret: random.bytes(SECRET_BYTES) };
 }
 
 export function formatToken(token: Token, crypto: Crypto): string {
@@ -86,6 +92,10 @@ export function deriveClusterKeys(token: Token, crypto: Crypto): ClusterKeys {
     tunnelPsk: crypto.hkdfSha256(token.secret, `fabric1 tunnel psk ${scope}`, 32),
     mac1Key: crypto.hkdfSha256(token.secret, `fabric1 tunnel mac1 ${scope}`, 32),
   };
+}
+
+export function tokenIdOf({ clusterId, generation, secret }: Token, crypto: Crypto): TokenId {
+  return toHex(crypto.hkdfSha256(secret, `fabric1 token id ${clusterId} ${generation}`, TOKEN_ID_BYTES)) as TokenId;
 }
 
 function malformed(why: string): FabricError {

@@ -3,7 +3,6 @@
 // `fabric status` takes little longer than Node itself.
 
 import { Argument, Command, Option } from 'commander';
-import { FabricError } from '../base/errors.ts';
 import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
 import { attach, detach } from './commands/attach.ts';
@@ -13,6 +12,7 @@ import { events } from './commands/events.ts';
 import { expose, hide, reset, stop } from './commands/lifecycle.ts';
 import { networkCreate, networkInspect, networkList, networkRemove } from './commands/network.ts';
 import { ps } from './commands/ps.ts';
+import { revoke } from './commands/revoke.ts';
 import { rmpeer } from './commands/rmpeer.ts';
 import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
 import { status } from './commands/status.ts';
@@ -30,9 +30,6 @@ On the next:         the line that the first one prints, e.g.
                      fabric launch --join 192.0.2.1 --token-file -
 Then containers:     by CNI (type "fabric"), or: fabric attach netns:NAME
 And to see it:       fabric status`;
-
-/** Verbs that the design names and that are not built yet. */
-const LATER: readonly (readonly [verb: string, what: string])[] = [['revoke', 'refuse a host from now on']];
 
 export function buildProgram(): Command {
   const program = new Command('fabric');
@@ -191,7 +188,11 @@ export function buildProgram(): Command {
     .action(setupDocker);
 
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
-    .argument('[action]', 'rotate is not there yet')
+    .argument('[action]', 'rotate: put another token in its place (docs/keys.md)')
+    .option(
+      '--grace <time>',
+      'with rotate: how long the old token still lets in new hosts, 24h, 90m or 0 (default 24h)',
+    )
     .option('--generate', 'make a new token offline, for unattended installs')
     .action(async (action, flags) => (await import('./commands/token.ts')).token(action, flags));
   verb(program, 'connect', 'dial that host now and remember it').argument('<host>').action(connect);
@@ -203,6 +204,9 @@ export function buildProgram(): Command {
   )
     .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
     .action(rmpeer);
+  verb(program, 'revoke', 'shut a host in wrong hands out, alive or not, and replace the token, which it may know')
+    .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
+    .action(revoke);
   verb(program, 'unhold', 'let a MAC or address that moved too often move to this host now (see docs/mobility.md)')
     .argument('<what>', 'the MAC or the address')
     .option('--network <name>', 'of that network (default: the default one)')
@@ -228,16 +232,6 @@ export function buildProgram(): Command {
     .option('--markdown', 'as docs/cli.md')
     .action(async (flags) => (await import('./commands/manual.ts')).manual(flags, program));
 
-  for (const [name, what] of LATER) {
-    program
-      .command(name, { hidden: true })
-      .description(what)
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .action(() => {
-        throw new FabricError('not-implemented', { what: `fabric ${name} is not there yet`, why: `it will ${what}` });
-      });
-  }
   return program;
 }
 

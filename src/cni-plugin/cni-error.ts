@@ -61,6 +61,7 @@ const CODE_OF: Readonly<Record<ErrorCode, number>> = {
   'token-missing': CNI_CODE.state,
   'token-malformed': CNI_CODE.state,
   'token-refused': CNI_CODE.state,
+  'token-outdated': CNI_CODE.state,
   'cluster-mismatch': CNI_CODE.state,
   'version-mismatch': CNI_CODE.state,
   'identity-clone': CNI_CODE.state,

@@ -14,8 +14,10 @@ import { examineRoutes } from './examine-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
 import { networkNameOf, networkRoutes } from './network-routes.ts';
+import { revoke } from './open-rotations.ts';
 import { traceRoutes } from './open-tracer.ts';
 import type { PendingDeletes } from './pending-deletes.ts';
+import { GRACE_DEFAULT_MS } from './rotations.ts';
 import type { Status } from './status-types.ts';
 
 export interface ApiPorts {
@@ -135,11 +137,12 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
     ...traceRoutes({ member, clock: ports.clock, bridge: () => ports.bridge() }),
     ...examineRoutes({ member, port: () => ports.meshPort(), linkedAt: (peer) => ports.linkedAt(peer) }),
     ...networkRoutes(member),
-    'POST /v1/rmpeer': ({ body }) => {
-      const { peer } = objectOf(body);
-      if (typeof peer !== 'string' || peer.length === 0 || peer.length > NAME_MAX)
-        throw malformed('the host is malformed');
-      return member.removals.remove(peer);
+    'POST /v1/rmpeer': ({ body }) => member.removals.remove(peerNameOf(body)),
+    'POST /v1/revoke': ({ body }) => revoke(member, peerNameOf(body)),
+    'POST /v1/token/rotate': ({ body }) => {
+      const { graceMs = GRACE_DEFAULT_MS } = objectOf(body);
+      if (typeof graceMs !== 'number') throw malformed('graceMs must be a number');
+      return member.rotations.rotate({ graceMs });
     },
     'POST /v1/unhold': ({ body }) => {
       const { what, network } = objectOf(body);
@@ -176,6 +179,12 @@ async function prune(member: Member, body: unknown): Promise<readonly Attachment
     if (key !== undefined) freed.push(key);
   }
   return freed;
+}
+
+function peerNameOf(body: unknown): string {
+  const { peer } = objectOf(body);
+  if (typeof peer === 'string' && peer.length > 0 && peer.length <= NAME_MAX) return peer;
+  throw malformed('the host is malformed');
 }
 
 function hostOf(body: unknown): { host: string; port: number } {

@@ -9,7 +9,7 @@ import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import type { BootId } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
-import { formatToken, type Token } from '../base/token.ts';
+import { formatToken } from '../base/token.ts';
 import { encodeGenesis } from '../gossip/record-codec.ts';
 import { hasAesInstructions } from '../host/cpu.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -23,7 +23,7 @@ import type { DockerService } from './docker-service.ts';
 import { createGenesis, mtuFor, readGenesis, refuseContradictions } from './genesis.ts';
 import { giveUnusedBack } from './give-back.ts';
 import type { LaunchOptions } from './launch-options.ts';
-import { firstToken, refuseForeignToken } from './launch-token.ts';
+import { firstToken, takeGivenToken } from './launch-token.ts';
 import { LocalApi, localApiPlace } from './local-api.ts';
 import { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
@@ -33,6 +33,7 @@ import { openDocker } from './open-docker.ts';
 import { openMesh } from './open-mesh.ts';
 import { openNameSockets } from './open-name-sockets.ts';
 import { listenAddress, ownEndpoints } from './own-endpoints.ts';
+import { OwnIdentity } from './own-identity.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { refuseOverlap } from './range-overlap.ts';
 import { leaveCluster } from './reset.ts';
@@ -88,7 +89,8 @@ export class Daemon {
   #end: (end: DaemonEnd) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
   #settings: Settings;
-  #token: Token | null = null;
+  #own: OwnIdentity | null = null;
+  #renewCredentials: () => void = () => undefined;
   #keys: HostKeys | null = null;
   #mesh: Mesh | null = null;
   #member: Member | null = null;
@@ -146,10 +148,10 @@ export class Daemon {
     });
     if (state === null) {
       refuseContradictoryFlags(this.#settings);
-      this.#token = firstToken(this.#options, { crypto, random });
+      this.#own = new OwnIdentity(firstToken(this.#options, { crypto, random }), this.#caps);
     } else {
-      this.#token = state.identity.token;
-      refuseForeignToken(this.#options.token, this.#token, crypto);
+      this.#own = new OwnIdentity(state.identity, this.#caps);
+      takeGivenToken(this.#options.token, this.#own.keyring, crypto);
     }
     await this.#api.listen();
     this.#tower.journal.add({ kind: 'started', what: `fabric ${VERSION} started` });
@@ -165,10 +167,10 @@ export class Daemon {
       this.#settings = mergeSettings(this.#options, remembered, hostname());
       refuseContradictoryFlags(this.#settings);
       saveSettings(store, this.#settings);
-      await this.#openMesh(identity.keys, identity.token, identity.genesis);
+      await this.#openMesh(identity.keys, identity.genesis);
       this.#becomeMember({ identity, genesis, store, resumed: true });
     } else if (this.#options.joins.length > 0) {
-      await this.#openMesh(generateHostKeys(random, crypto), this.#token!, new Uint8Array(0));
+      await this.#openMesh(generateHostKeys(random, crypto), new Uint8Array(0));
       log.info('joining', { host: this.#options.joins.map(({ host: name }) => name).join(' ') });
     } else await this.#create(generateHostKeys(random, crypto));
     for (const target of this.#settings.targets) this.#mesh!.addTarget(target);
@@ -218,13 +220,12 @@ export class Daemon {
   }
 
   tokenText(): string {
-    const token = this.#token;
-    if (token === null) throw new FabricError('token-missing', { what: 'this host has no token yet' });
-    return formatToken(token, this.#caps.crypto);
+    if (this.#own === null) throw new FabricError('token-missing', { what: 'this host has no token yet' });
+    return formatToken(this.#own.keyring.current.token, this.#caps.crypto);
   }
 
   get clusterId(): string | null {
-    return this.#token?.clusterId ?? null;
+    return this.#own?.keyring.clusterId ?? null;
   }
 
   /** What others see of this host at a glance. */
@@ -259,26 +260,24 @@ export class Daemon {
   }
 
   async #create(keys: HostKeys): Promise<void> {
-    const { random, crypto, stateDir } = this.#caps;
-    const token = this.#token!;
+    const { random, crypto } = this.#caps;
+    const { keyring } = this.#own!;
     const mtu = mtuFor(this.#underlayMtu, await this.#endpoints());
-    const genesis = createGenesis({ options: this.#options, clusterId: token.clusterId, keys, mtu }, random, crypto);
+    const genesis = createGenesis({ options: this.#options, clusterId: keyring.clusterId, keys, mtu }, random, crypto);
     await refuseOverlap(genesis, this.#caps.host, { isMember: false });
     const encoded = encodeGenesis(genesis);
-    await this.#openMesh(keys, token, encoded);
-    const identity: HostIdentity = { keys, token, genesis: encoded };
-    const store = stateDir.admit(identity);
+    await this.#openMesh(keys, encoded);
+    const { identity, store } = this.#own!.admit({ keys, genesis: encoded });
     saveSettings(store, this.#settings);
     this.created = true;
     this.#becomeMember({ identity, genesis, store, resumed: false });
   }
 
-  async #openMesh(keys: HostKeys, token: Token, genesis: Uint8Array): Promise<void> {
+  async #openMesh(keys: HostKeys, genesis: Uint8Array): Promise<void> {
     this.#keys = keys;
-    this.#token = token;
-    this.#mesh = openMesh(this.#caps, {
+    const { mesh, renew } = openMesh(this.#caps, {
       keys,
-      token,
+      keyring: this.#own!.keyring,
       genesis,
       bootId: this.#bootId,
       listen: { host: listenAddress(this.#settings), port: this.#settings.port },
@@ -289,7 +288,9 @@ export class Daemon {
       clone: (report) => this.#cloned(report),
       admitted: (bytes) => this.#admitted(bytes),
     });
-    await this.#mesh.start();
+    this.#mesh = mesh;
+    this.#renewCredentials = renew;
+    await mesh.start();
   }
 
   #refused({ host, peer, code, what, why, fix }: RefusalReport): void {
@@ -303,12 +304,10 @@ export class Daemon {
 
   /** A member let us in: everything is durable when this returns. */
   #admitted(bytes: Uint8Array): void {
-    const token = this.#token!;
-    const genesis = readGenesis(bytes, token.clusterId, this.#caps.crypto);
+    const genesis = readGenesis(bytes, this.#own!.keyring.clusterId, this.#caps.crypto);
     if (genesis === null) throw new FabricError('cluster-mismatch', { what: 'the genesis is not valid' });
     refuseContradictions(this.#options, genesis);
-    const identity: HostIdentity = { keys: this.#keys!, token, genesis: bytes };
-    const store = this.#caps.stateDir.admit(identity);
+    const { identity, store } = this.#own!.admit({ keys: this.#keys!, genesis: bytes });
     saveSettings(store, this.#settings);
     this.#becomeMember({ identity, genesis, store, resumed: false });
   }
@@ -323,6 +322,8 @@ export class Daemon {
     const { runDir } = this.#options;
     this.#member = new Member({
       ...state,
+      keyring: this.#own!.keyring,
+      tokensChanged: () => this.#renewCredentials(),
       bootId: this.#bootId,
       settings,
       clock,

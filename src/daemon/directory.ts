@@ -11,6 +11,8 @@ import type {
   NetworkRecord,
   PeerRecord,
   RemovalRecord,
+  RotationRecord,
+  SealsRecord,
 } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import { decodeNetwork, decodeNetworkRemoval, isNetworkKey, isNetworkRemovalKey } from '../gossip/network-records.ts';
@@ -28,6 +30,7 @@ import {
   parseVoteKey,
   VOTE_PREFIX,
 } from '../gossip/record-codec.ts';
+import { decodeRotation, decodeSeals, isTokenKey, ROTATION_PREFIX } from '../gossip/token-records.ts';
 
 export interface DirectoryEvents {
   /** `before` is null for a host that is new or was gone. */
@@ -46,6 +49,9 @@ export interface DirectoryEvents {
   networkRemoved(author: PeerId, network: Vni): void;
   /** An operator at host `author` removed a host. Repeats happen; {@link Directory.ban} is for the receiver to call. */
   removed(author: PeerId, record: RemovalRecord): void;
+  /** A token took another's place at host `author`, or it gives one to members; repeats happen. */
+  rotated(author: PeerId, record: RotationRecord): void;
+  sealed(author: PeerId, record: SealsRecord): void;
 }
 
 interface Author {
@@ -95,14 +101,19 @@ export class Directory {
     };
   }
 
-  /** All that gossip holds but removals, as after a restart; they are for {@link loadRemovals}. */
+  /** All that gossip holds, as after a restart, but removals and tokens: for {@link loadRemovals} and {@link loadTokens}. */
   load(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
-    this.#load(gossip, (key) => !isRemovalKey(key));
+    this.#load(gossip, (key) => !isRemovalKey(key) && !isTokenKey(key));
   }
 
   /** Apart from all else, because what a removed host owned goes on by what its leases say. */
   loadRemovals(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
     this.#load(gossip, isRemovalKey);
+  }
+
+  /** Last of all, because a revoked host's tokens do not count. */
+  loadTokens(gossip: Pick<Gossip, 'authors' | 'entries'>): void {
+    this.#load(gossip, isTokenKey);
   }
 
   #load(gossip: Pick<Gossip, 'authors' | 'entries'>, isWanted: (key: string) => boolean): void {
@@ -124,6 +135,7 @@ export class Directory {
       else if (key.startsWith(LEASE_PREFIX)) this.#applyRecord(author, entry.leases, this.#leaseKind, key, value);
       else if (isRemovalKey(key)) this.#applyRemoval(author, key, value);
       else if (key.startsWith(VOTE_PREFIX)) this.#applyVote(author, key, value);
+      else if (isTokenKey(key)) this.#applyToken(author, key, value);
       else if (isNetworkKey(key)) this.#applyNetwork(author, key, value);
       else if (this.#banned.has(author)) continue;
       else if (key.startsWith(ATTACHMENT_PREFIX)) {
@@ -247,6 +259,16 @@ export class Directory {
     const record = isNetworkRemovalKey(key) ? null : decodeNetwork(key, value);
     if (removal !== null) this.#events.networkRemoved(author, removal);
     else if (record !== null) this.#events.networkMade(author, record);
+    else this.undecodable++;
+  }
+
+  /** Who withdraws it cleans up: a token that was learned stays learned. */
+  #applyToken(author: PeerId, key: string, value: Uint8Array | null): void {
+    if (value === null) return;
+    const rotation = key.startsWith(ROTATION_PREFIX) ? decodeRotation(key, value) : null;
+    const seals = key.startsWith(ROTATION_PREFIX) ? null : decodeSeals(key, value);
+    if (rotation !== null) this.#events.rotated(author, rotation);
+    else if (seals !== null) this.#events.sealed(author, seals);
     else this.undecodable++;
   }
 

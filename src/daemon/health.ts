@@ -55,6 +55,7 @@ export class HealthJudge {
   judge({ member, joined, mesh, http, docker, uptimeMs }: HealthFacts): Health {
     const problems = [
       ...(member === null ? [joined ? STARTING : notJoined(mesh)] : this.#problems(member, uptimeMs)),
+      ...tokenProblems(member, mesh),
       ...dockerProblems(docker),
     ];
     return { ok: problems.length === 0, problems, notices: findNotices(member, http) };
@@ -164,6 +165,20 @@ function tunnelProblems(member: Member): readonly Problem[] {
       fix: `Let UDP ${endpoint?.port ?? 6783} pass both ways; which way is blocked says: fabric doctor ${name}`,
     };
   });
+}
+
+/** Whoever is let in by somebody learns the current token from there. */
+function tokenProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
+  const isCutOff = member?.rotations.facts().isOutdated === true && mesh?.linkedPeers().length === 0;
+  if (!isCutOff) return [];
+  return [
+    {
+      code: 'token-outdated',
+      what: 'no host of the cluster lets this one in',
+      why: "the cluster's token was replaced twice while this host was away",
+      fix: "Take the output of 'fabric token' on another host into a file; here 'fabric stop', then 'fabric launch --token-file FILE'",
+    },
+  ];
 }
 
 function claimProblem(route: Route, member: Member): Problem {

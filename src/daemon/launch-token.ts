@@ -3,6 +3,7 @@
 
 import type { Crypto, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
+import type { Keyring } from '../base/keyring.ts';
 import { generateToken, parseToken, type Token } from '../base/token.ts';
 import type { LaunchOptions } from './launch-options.ts';
 
@@ -27,13 +28,18 @@ export function firstToken(
   });
 }
 
-/** A member may be given its own cluster's token again. Throws FabricError `state-contradiction` for any other. */
-export function refuseForeignToken(given: LaunchOptions['token'], own: Token, crypto: Crypto): void {
+/**
+ * A member may be given its own cluster's token again; a later one is taken in, by which a host that was away for too long comes
+ * back. Throws FabricError `state-contradiction` for another cluster's.
+ */
+export function takeGivenToken(given: LaunchOptions['token'], keyring: Keyring, crypto: Crypto): void {
   if (given === null) return;
-  const { clusterId } = parseToken(given, crypto);
-  if (clusterId === own.clusterId) return;
-  throw new FabricError('state-contradiction', {
-    what: `the token is of cluster ${clusterId}, this host belongs to ${own.clusterId}`,
-    fix: 'Leave that cluster first with fabric reset, or launch without a token to resume',
-  });
+  const token = parseToken(given, crypto);
+  if (token.clusterId !== keyring.clusterId) {
+    throw new FabricError('state-contradiction', {
+      what: `the token is of cluster ${token.clusterId}, this host belongs to ${keyring.clusterId}`,
+      fix: 'Leave that cluster first with fabric reset, or launch without a token to resume',
+    });
+  }
+  if (token.generation > keyring.current.generation) keyring.replaceAll(token);
 }

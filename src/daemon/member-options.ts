@@ -2,7 +2,8 @@
 
 import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
-import type { BootId, PeerId, Vni } from '../base/ids.ts';
+import type { BootId, PeerId, TokenId, Vni } from '../base/ids.ts';
+import type { Keyring } from '../base/keyring.ts';
 import type { Genesis } from '../base/records.ts';
 import type { NamespaceHandle } from '../cni-plugin/backend.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -26,14 +27,19 @@ export interface MeshPort {
   linkedPeers(): readonly PeerId[];
   /** Where the link to it leads; null: there is none. */
   linkedAt(peer: PeerId): Endpoint | null;
-  /** Ends the link to a host that is not to be let in any more. */
-  shutOut(peer: PeerId): void;
+  /** Ends the link to a host that is not to be let in any more, and tells it why. */
+  shutOut(peer: PeerId, why: string): void;
+  /** The token by which a linked peer proved itself; null: it is not linked. */
+  linkedBy(peer: PeerId): TokenId | null;
   /** A peer has answered, and whether it becomes a link is not decided yet. */
   isGreeting(): boolean;
 }
 
 export interface MemberOptions {
   readonly identity: HostIdentity;
+  readonly keyring: Keyring;
+  /** The keyring holds other tokens than before: the mesh is to show and demand others. */
+  tokensChanged(): void;
   readonly genesis: Genesis;
   readonly bootId: BootId;
   /** True when this host was a member before this start. */

@@ -14,7 +14,9 @@ import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { VIEW_LIMITS } from '../host/mesh/active-view.ts';
+import type { CertifiedPeer } from '../host/mesh/certificate.ts';
 import type { CloseReason } from '../host/mesh/connection.ts';
+import type { Refusal } from '../host/mesh/refusal.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
@@ -45,6 +47,7 @@ import { openGossip } from './open-gossip.ts';
 import { openNames } from './open-names.ts';
 import { openNetworks } from './open-networks.ts';
 import { openPresence } from './open-presence.ts';
+import { openRotations } from './open-rotations.ts';
 import { openSlot } from './open-slot.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
@@ -53,8 +56,9 @@ import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
 import { Removals } from './removals.ts';
+import type { Rotations } from './rotations.ts';
 import { StoreGuard } from './store-guard.ts';
-import { knowsOthers, SyncGate } from './sync-gate.ts';
+import { SyncGate, startGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
 import type { VxlanTunnels } from './vxlan-tunnels.ts';
 
@@ -83,6 +87,7 @@ export class Member {
   readonly place: HostPlace;
   readonly names: Names;
   readonly removals: Removals;
+  readonly rotations: Rotations;
   readonly examiner: Examiner;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: VxlanTunnels | null;
@@ -127,6 +132,8 @@ export class Member {
       nameAdded: (author, record) => this.names.nameAdded(author, record),
       nameGone: (author, record) => this.names.nameGone(author, record),
       removed: (author, record) => this.removals.heard(author, record),
+      rotated: (author, record) => this.#guard.run(() => this.rotations.heardRotation(author, record)),
+      sealed: (author, record) => this.#guard.run(() => this.rotations.heardSeals(author, record)),
       voted: (author, vote) => this.ipam.observeVote(author, vote),
       networkMade: (author, record) => this.networks.made(author, record),
       networkRemoved: (_author, network) => this.networks.removed(network),
@@ -207,11 +214,14 @@ export class Member {
       datapath: this.slot,
       turned: (peer, turn) => this.#peers.tunnelTurned(peer, turn),
       placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
-      isRemoved: (peer) => this.removals.isRemoved(peer),
+      admits: (peer, by) => !this.removals.isRemoved(peer) && this.rotations.admits(peer, by),
       probed: (peer, bytes) => this.examiner.probed(peer, bytes),
       wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
     });
-    this.removals = new Removals({ self: keys.peer, log, mesh: options.mesh, own: this.#own, parts: this });
+    const revoked = () => this.rotations.wake();
+    this.removals = new Removals({ self: keys.peer, log, mesh: options.mesh, own: this.#own, revoked, parts: this });
+    const failed = (error: FabricError) => this.#guard.failed(error);
+    this.rotations = openRotations(options, { own: this.#own, member: this, failed });
     this.examiner = openExaminer(options, this);
     this.#peers = new PeerUpkeep({
       self: keys.peer,
@@ -273,7 +283,7 @@ export class Member {
       () => this.attachments.reconcile({ starting: false }),
       (reason) => log.error('the kernel and the attachments could not be compared', { reason }),
     );
-    const ticker = (tick: () => number) => new Ticker(timers, tick, (error) => this.#guard.failed(error));
+    const ticker = (tick: () => number) => new Ticker(timers, tick, failed);
     this.#leasesTicker = ticker(() => this.spaces.tick());
     this.#tunnelTicker = ticker(() => {
       const { peers } = this.slot.stats();
@@ -293,8 +303,9 @@ export class Member {
   async start(): Promise<void> {
     const { host, settings } = this.#options;
     this.directory.load(this.gossip);
-    this.#startGate();
+    startGate(this.#gate, this, { resumed: this.#options.resumed });
     this.directory.loadRemovals(this.gossip); // what a removed host owned is known first, and the gate is closed
+    this.directory.loadTokens(this.gossip);
     this.#own.replaceLeases(this.spaces.records());
     this.#own.replaceVotes(DEFAULT_VNI, this.ipam.votes());
     for (const ticker of this.#tickers()) ticker.wake();
@@ -360,6 +371,11 @@ export class Member {
     this.#own.withdrawAllButLeases();
   }
 
+  /** Why a host that proved its identity is not let in; null: it is welcome. */
+  refusalOf(proved: CertifiedPeer): Refusal | null {
+    return this.removals.refusalOf(proved.peer) ?? this.rotations.refusalOf(proved.peer, proved);
+  }
+
   linkUp(peer: PeerId): void {
     this.#gate.linkUp({ isPartial: this.directory.peers().length > VIEW_LIMITS.fullMeshMax + 1 });
     this.neighbourhood.linkUp(peer);
@@ -420,22 +436,7 @@ export class Member {
   }
 
   #tickers(): readonly Pick<Ticker, 'wake' | 'stop'>[] {
-    return [this.neighbourhood, this.#leasesTicker, this.#tunnelTicker, this.#foreignTicker];
-  }
-
-  #startGate(): void {
-    const peers = this.directory.peers().map(([peer]) => peer);
-    const blockOwners = this.spaces.leases().map(({ peer }) => peer);
-    const hasPeers = this.#options.resumed && knowsOthers(this.attachments.self, { peers, blockOwners });
-    if (hasPeers && !this.#gate.isOpen) {
-      this.spaces.setAllocating(
-        new FabricError('syncing', {
-          what: 'no address is given out yet',
-          why: 'this host has to hear from a peer first',
-        }),
-      );
-    }
-    this.#gate.start({ hasPeers });
+    return [this.neighbourhood, this.#leasesTicker, this.#tunnelTicker, this.#foreignTicker, this.rotations];
   }
 
   #isOurs({ network, mac, kind }: AttachmentRecord): boolean {

@@ -1,10 +1,10 @@
-// Makes this host's end of the mesh, not started: TLS by the token, who this host says it is, and whom its links tell. What comes
+// Makes this host's end of the mesh, not started: TLS by the tokens, who this host says it is, and whom its links tell. What comes
 // before this host is a member goes nowhere.
 
 import type { Clock, Crypto, Log, Random, Timers } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { type BootId, DEFAULT_VNI } from '../base/ids.ts';
-import type { Token } from '../base/token.ts';
+import type { Keyring } from '../base/keyring.ts';
 import type { HostKeys } from '../host/identity-file.ts';
 import { makeMeshCredentials } from '../host/mesh/credentials.ts';
 import { Mesh } from '../host/mesh/mesh.ts';
@@ -24,7 +24,7 @@ export interface MeshCapabilities {
 
 export interface MeshWiring {
   readonly keys: HostKeys;
-  readonly token: Token;
+  readonly keyring: Keyring;
   /** Empty for a host that wants to join. */
   readonly genesis: Uint8Array;
   readonly bootId: BootId;
@@ -40,15 +40,22 @@ export interface MeshWiring {
   admitted(genesis: Uint8Array): void;
 }
 
-export function openMesh({ clock, timers, random, crypto, log }: MeshCapabilities, wiring: MeshWiring): Mesh {
-  const { keys, token, genesis, bootId, listen, nickname, endpoints, member } = wiring;
-  return new Mesh({
+/** `renew`: the keyring holds other tokens than before; links go on. */
+export function openMesh(
+  { clock, timers, random, crypto, log }: MeshCapabilities,
+  wiring: MeshWiring,
+): { readonly mesh: Mesh; renew(): void } {
+  const { keys, keyring, genesis, bootId, listen, nickname, endpoints, member } = wiring;
+  const { clusterId } = keyring;
+  const credentials = () => makeMeshCredentials({ keys, generations: keyring.generations }, crypto);
+  const transport = new TlsTransport({ credentials: credentials(), listen, clock });
+  const mesh = new Mesh({
     self: keys.peer,
-    clusterId: token.clusterId,
-    transport: new TlsTransport({ credentials: makeMeshCredentials({ keys, token }, crypto), listen, clock }),
+    clusterId,
+    transport,
     facts: { ...PROTOCOL, version: VERSION, nickname, bootId, genesis, endpoints, networks: [DEFAULT_VNI] },
-    readGenesis: (bytes) => readGenesis(bytes, token.clusterId, crypto),
-    bar: (peer) => member()?.removals.refusalOf(peer) ?? null,
+    readGenesis: (bytes) => readGenesis(bytes, clusterId, crypto),
+    bar: (proved) => member()?.refusalOf(proved) ?? null,
     clock,
     timers,
     random,
@@ -60,10 +67,14 @@ export function openMesh({ clock, timers, random, crypto, log }: MeshCapabilitie
       unreached: (peer) => member()?.neighbourhood.unreached(peer),
       message: (link, channel, bytes) => member()?.message(link.peer, channel, bytes),
       writable: (link) => member()?.writable(link.peer),
-      refused: (report) => wiring.refused(report),
+      refused: (report) => {
+        if (report.code === 'token-outdated') member()?.rotations.toldOutdated();
+        wiring.refused(report);
+      },
       removed: (report) => member()?.removals.toldByPeer(report),
       clone: (report) => wiring.clone(report),
       admitted: (bytes) => wiring.admitted(bytes),
     },
   });
+  return { mesh, renew: () => transport.updateCredentials(credentials()) };
 }

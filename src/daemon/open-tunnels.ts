@@ -1,11 +1,13 @@
 // Makes the control side of this host's tunnels from its identity: the membership that it shows in message 1 of a handshake,
-// the secrets of the token's generation, and the check of what others show.
+// the secrets of the tokens that it holds, and the check of what others show.
 
 import type { AeadCipher } from '../base/capabilities.ts';
+import { assert } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
+import type { Generation, Keyring } from '../base/keyring.ts';
 import { issueMembership, verifyMembership } from '../base/membership.ts';
-import { deriveClusterKeys } from '../base/token.ts';
 import { ETHERNET_BYTES, VLAN_BYTES, VLAN_TAGS_MAX } from '../router/frame.ts';
+import type { TunnelSecret } from '../router/handshake.ts';
 import type { TunnelDatapath, TunnelEvents } from '../router/tunnel-options.ts';
 import { Tunnels } from '../router/tunnels.ts';
 import { overheadBytes } from '../router/wire-format.ts';
@@ -20,7 +22,7 @@ const CIPHERS_WITHOUT_AES: readonly AeadCipher[] = ['chacha20-poly1305', 'aes-25
 /** What of a member its tunnels are made of. */
 export type TunnelFacts = Pick<
   MemberOptions,
-  'identity' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu' | 'hasAes'
+  'identity' | 'keyring' | 'crypto' | 'clock' | 'random' | 'store' | 'log' | 'underlayMtu' | 'hasAes'
 > & { readonly genesis: Pick<MemberOptions['genesis'], 'mtu'> };
 
 /** `wake`: the tunnels want their tick within so many milliseconds. */
@@ -31,36 +33,30 @@ export function openTunnels(
     wake,
     placed,
     turned,
-    isRemoved,
+    admits,
     probed,
-  }: { readonly datapath: TunnelDatapath; isRemoved(peer: PeerId): boolean } & Pick<
+  }: { readonly datapath: TunnelDatapath; admits(peer: PeerId, by: Generation): boolean } & Pick<
     TunnelEvents,
     'wake' | 'placed' | 'turned' | 'probed'
   >,
 ): Tunnels {
-  const { identity, genesis, crypto, clock, random, store, log, underlayMtu } = options;
-  const { keys, token } = identity;
-  const clusterKeys = deriveClusterKeys(token, crypto);
-  const authority = { generation: token.generation, caKey: crypto.ed25519Public(clusterKeys.caSeed) };
-  const membership = issueMembership(
-    {
-      clusterId: token.clusterId,
-      generation: token.generation,
-      caSeed: clusterKeys.caSeed,
-      identitySeed: keys.identitySeed,
-      staticKey: keys.staticKey,
-    },
-    crypto,
-  );
-  const secrets = [{ generation: token.generation, psk: clusterKeys.tunnelPsk, mac1Key: clusterKeys.mac1Key }];
+  const { identity, keyring, genesis, crypto, clock, random, store, log, underlayMtu } = options;
+  const { keys } = identity;
+  const memberships = new WeakMap<Generation, Uint8Array>();
+  const membershipOf = (by: Generation): Uint8Array => {
+    const issued = memberships.get(by) ?? issueMembership({ ...by, ...keys, clusterId: keyring.clusterId }, crypto);
+    memberships.set(by, issued);
+    return issued;
+  };
   return new Tunnels({
     self: { peer: keys.peer, staticPrivate: crypto.x25519Key(keys.staticSecret), staticPublic: keys.staticKey },
-    membership: () => membership,
-    secrets: () => secrets,
-    verifyMembership: (credential) => {
-      const verifier = { clusterId: token.clusterId, authorities: [authority], crypto };
-      const member = verifyMembership(credential, verifier);
-      return member === null || isRemoved(member.peer) ? null : member;
+    membership: (secret) => membershipOf(held(keyring, secret)),
+    secrets: () => keyring.generations,
+    admits: (peer, secret) => admits(peer, held(keyring, secret)),
+    verifyMembership: (credential, secret) => {
+      const by = held(keyring, secret);
+      const member = verifyMembership(credential, { clusterId: keyring.clusterId, authorities: [by], crypto });
+      return member !== null && admits(member.peer, by) ? member : null;
     },
     crypto,
     clock,
@@ -79,4 +75,11 @@ export function openTunnels(
       wake,
     },
   });
+}
+
+/** Tunnels hand back what `secrets` gave them. */
+function held({ generations }: Keyring, secret: TunnelSecret): Generation {
+  const found = generations.find((one) => one === secret);
+  assert(found !== undefined, 'a secret of a handshake is of a token that is held');
+  return found;
 }

@@ -2,7 +2,6 @@
 
 import { parseCidr } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
-import { deriveClusterKeys } from '../base/token.ts';
 import type { MemberOptions } from './member-options.ts';
 import type { Settings } from './settings.ts';
 import { VxlanTunnels } from './vxlan-tunnels.ts';
@@ -17,13 +16,13 @@ export function wantsVxlan({ datapath, trustedSubnets }: Pick<Settings, 'datapat
  * encrypted tunnel up, so that it takes over without a handshake.
  */
 export function openVxlan(options: MemberOptions, proven: (peer: PeerId) => void): VxlanTunnels | null {
-  const { identity, genesis, settings, clock, timers, random, crypto, log, host, openProbe } = options;
+  const { identity, keyring, genesis, settings, clock, timers, random, crypto, log, host, openProbe } = options;
   if (!wantsVxlan(settings) || openProbe === undefined) return null;
-  const { keys, token } = identity;
+  const { keys } = identity;
   return new VxlanTunnels({
     self: keys.peer,
     staticPrivate: keys.staticSecret,
-    psk: deriveClusterKeys(token, crypto).tunnelPsk,
+    psk: keyring.current.psk,
     trusted: settings.trustedSubnets.map((text) => parseCidr(text)!),
     mtu: genesis.mtu,
     local: settings.listen,

@@ -10,6 +10,8 @@ import type {
   NetworkRecord,
   PeerRecord,
   RemovalRecord,
+  RotationRecord,
+  SealsRecord,
 } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
@@ -45,6 +47,15 @@ import {
   removalKey,
   voteKey,
 } from '../gossip/record-codec.ts';
+import {
+  encodeRotation,
+  encodeSeals,
+  isTokenKey,
+  ROTATION_PREFIX,
+  rotationKey,
+  SEALS_PREFIX,
+  sealsKey,
+} from '../gossip/token-records.ts';
 import type { ClaimChange } from './claim-writer.ts';
 
 export class OwnRecords {
@@ -132,6 +143,22 @@ export class OwnRecords {
     this.#write(new Map([[removalKey(record.peer), encodeRemoval(record)]]));
   }
 
+  /** A rotation, or further seals of one (null), as one version; what was said of generations before `since` goes. */
+  publishToken(
+    { rotation, seals }: { readonly rotation: RotationRecord | null; readonly seals: readonly SealsRecord[] },
+    since: number,
+  ): void {
+    const changes = new Map<string, Uint8Array | null>();
+    for (const prefix of [ROTATION_PREFIX, SEALS_PREFIX]) {
+      for (const [key] of this.#gossip.entries(this.#self, prefix)) {
+        if (Number(key.split('/')[1]) < since) changes.set(key, null);
+      }
+    }
+    if (rotation !== null) changes.set(rotationKey(rotation), encodeRotation(rotation));
+    for (const record of seals) changes.set(sealsKey(record), encodeSeals(record));
+    this.#write(changes);
+  }
+
   publishNetwork(record: NetworkRecord): void {
     this.#write(new Map([[networkKey(record.network), encodeNetwork(record)]]));
   }
@@ -141,13 +168,14 @@ export class OwnRecords {
   }
 
   /**
-   * This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals, and the
-   * networks that were made here.
+   * This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals, the
+   * networks that were made here, and tokens that others may learn late.
    */
   withdrawAllButLeases(): void {
     const changes = new Map<string, null>();
     for (const [key] of this.#gossip.entries(this.#self)) {
-      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key) && !isNetworkKey(key)) changes.set(key, null);
+      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key) && !isNetworkKey(key) && !isTokenKey(key))
+        changes.set(key, null);
     }
     this.#write(changes);
   }

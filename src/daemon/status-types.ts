@@ -164,6 +164,14 @@ export interface HttpFacts {
   readonly reason: string | null;
 }
 
+/** Which token this host uses; never the token itself. */
+export interface TokenFacts {
+  /** 1 for a new cluster, one more at each rotation. */
+  readonly generation: number;
+  /** RFC 3339: until then the token before lets in new hosts, too; null: it does not. */
+  readonly graceEndsAt: string | null;
+}
+
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
@@ -181,6 +189,8 @@ export interface Status {
     readonly clusterId: string | null;
     readonly uptimeMs: number;
   };
+  /** Null before this host has joined. */
+  readonly token: TokenFacts | null;
   readonly datapath: {
     readonly name: DatapathName;
     /** Why it is not the engine, in words; null when it is, or when another one was asked for. */

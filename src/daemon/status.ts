@@ -27,6 +27,7 @@ import {
   STATUS_API_VERSION,
   type Status,
   type TargetRow,
+  type TokenFacts,
   type TunnelRow,
 } from './status-types.ts';
 
@@ -57,6 +58,7 @@ export function buildStatus(facts: StatusFacts): Status {
       clusterId: facts.clusterId,
       uptimeMs: Math.round(facts.uptimeMs),
     },
+    token: member === null ? null : tokenFacts(member),
     datapath: datapathFacts(facts),
     networks: member === null ? [] : networkRows(member),
     peers: member === null ? [] : peerRows(member, mesh, facts),
@@ -71,6 +73,11 @@ export function buildStatus(facts: StatusFacts): Status {
     http,
     targets: targetRows(mesh),
   };
+}
+
+function tokenFacts({ rotations }: Member): TokenFacts {
+  const { generation, graceEndsMs } = rotations.facts();
+  return { generation, graceEndsAt: graceEndsMs === null ? null : new Date(graceEndsMs).toISOString() };
 }
 
 function datapathFacts({ member, mtu, settings }: StatusFacts): Status['datapath'] {

@@ -4,7 +4,9 @@
 // best there is. A peer that answers but has not decided yet is not unreachable: it may be about to say that we are a clone.
 
 import type { Cancel, Timers } from '../base/capabilities.ts';
+import { FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
+import type { Member } from './member.ts';
 
 /** Three round trips of reconciliation on any network that carries a cluster. */
 const AFTER_LINK_MS = 400;
@@ -24,6 +26,22 @@ export function knowsOthers(
   state: { readonly peers: Iterable<PeerId>; readonly blockOwners: Iterable<PeerId> },
 ): boolean {
   return [...state.peers, ...state.blockOwners].some((peer) => peer !== self);
+}
+
+/** Closes the gate of a host that comes back to others; of any other one it opens at once. */
+export function startGate(
+  gate: SyncGate,
+  { directory, spaces, attachments }: Pick<Member, 'directory' | 'spaces' | 'attachments'>,
+  { resumed }: { readonly resumed: boolean },
+): void {
+  const peers = directory.peers().map(([peer]) => peer);
+  const blockOwners = spaces.leases().map(({ peer }) => peer);
+  const hasPeers = resumed && knowsOthers(attachments.self, { peers, blockOwners });
+  if (hasPeers && !gate.isOpen) {
+    const why = 'this host has to hear from a peer first';
+    spaces.setAllocating(new FabricError('syncing', { what: 'no address is given out yet', why }));
+  }
+  gate.start({ hasPeers });
 }
 
 export class SyncGate {

@@ -107,6 +107,11 @@ export class VxlanTunnels {
     this.#paths.restarted(peer);
   }
 
+  /** See {@link VxlanPaths.rekey}. */
+  rekey(psk: Uint8Array): void {
+    this.#paths.rekey(psk);
+  }
+
   forget(peer: PeerId): void {
     this.#paths.forget(peer);
   }

@@ -196,15 +196,15 @@ export function decodeLease(key: string, value: Uint8Array): LeaseRecord | null 
 }
 
 /** The value under {@link removalKey}. */
-export function encodeRemoval({ nickname }: RemovalRecord): Uint8Array {
-  return encode(TYPES.removal, { nickname });
+export function encodeRemoval({ nickname, revoked }: RemovalRecord): Uint8Array {
+  return encode(TYPES.removal, { nickname, revoked });
 }
 
 export function decodeRemoval(key: string, value: Uint8Array): RemovalRecord | null {
   const peer = isRemovalKey(key) ? parsePeerId(key.slice(REMOVAL_PREFIX.length)) : null;
   const fields = decode(TYPES.removal, value);
   if (peer === null || fields === null || !isText(fields.nickname, NICKNAME_CHARS_MAX)) return null;
-  return { peer, nickname: fields.nickname };
+  return { peer, nickname: fields.nickname, revoked: fields.revoked === true };
 }
 
 /** The value under {@link attachmentKey}. */

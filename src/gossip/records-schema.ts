@@ -29,7 +29,20 @@ const MESSAGES = {
       signature: { type: 'bytes', id: 4 },
     },
   },
-  Removal: { fields: { nickname: { type: 'string', id: 1 } } },
+  Removal: { fields: { nickname: { type: 'string', id: 1 }, revoked: { type: 'bool', id: 2 } } },
+  Rotation: {
+    fields: {
+      graceS: { type: 'uint32', id: 1 },
+      excluded: { rule: 'repeated', type: 'bytes', id: 2 },
+    },
+  },
+  Seals: {
+    fields: {
+      ephemeralKey: { type: 'bytes', id: 1 },
+      seals: { rule: 'repeated', type: 'Seal', id: 2 },
+    },
+  },
+  Seal: { fields: { member: { type: 'bytes', id: 1 }, sealed: { type: 'bytes', id: 2 } } },
   Network: {
     fields: {
       name: { type: 'string', id: 1 },
@@ -75,7 +88,17 @@ const root = protobuf.Root.fromJSON({
 
 /** The protobufjs type of one message of the schema. */
 export function recordType(
-  name: 'Peer' | 'Lease' | 'Removal' | 'Network' | 'NetworkRemoval' | 'Attachment' | 'Name' | 'Genesis',
+  name:
+    | 'Peer'
+    | 'Lease'
+    | 'Removal'
+    | 'Rotation'
+    | 'Seals'
+    | 'Network'
+    | 'NetworkRemoval'
+    | 'Attachment'
+    | 'Name'
+    | 'Genesis',
 ): protobuf.Type {
   return root.lookupType(`${RECORDS_PACKAGE}.${name}`);
 }

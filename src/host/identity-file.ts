@@ -8,8 +8,9 @@ import { concatBytes, equalBytes, fromHex, toHex, utf8 } from '../base/bytes.ts'
 import type { Crypto, Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
+import type { KeyringState } from '../base/keyring.ts';
 import { peerIdOf } from '../base/membership.ts';
-import { formatToken, parseToken, type Token } from '../base/token.ts';
+import { formatToken, parseToken } from '../base/token.ts';
 import { fsyncDirectory } from './sqlite-store.ts';
 
 /** The host's own key pairs: made once, of randomness only (machine ids collide on clones). */
@@ -24,14 +25,14 @@ export interface HostKeys {
 }
 
 /** What is durable once a host belongs to a cluster. */
-export interface HostIdentity {
+export interface HostIdentity extends KeyringState {
   readonly keys: HostKeys;
-  readonly token: Token;
   /** The cluster's signed genesis record as its codec wrote it. */
   readonly genesis: Uint8Array;
 }
 
-const VERSION = 1;
+/** 1 held one token. */
+const VERSION = 2;
 /** A genesis is a few hundred bytes; a larger file is not ours. */
 const FILE_BYTES_MAX = 64 * 1024;
 const CHECKSUM_LABEL = utf8('fabric identity file 1');
@@ -78,6 +79,10 @@ interface Fields {
   readonly staticSecret: string;
   readonly token: string;
   readonly genesis: string;
+  /** Since version 2. */
+  readonly older: readonly string[];
+  readonly graceEndsMs: number | null;
+  readonly untold: boolean;
 }
 
 function encode(identity: HostIdentity, crypto: Crypto): string {
@@ -89,6 +94,9 @@ function encode(identity: HostIdentity, crypto: Crypto): string {
     staticSecret: toHex(identity.keys.staticSecret),
     token: formatToken(identity.token, crypto),
     genesis: toHex(identity.genesis),
+    older: identity.older.map((token) => formatToken(token, crypto)),
+    graceEndsMs: identity.graceEndsMs,
+    untold: identity.untold,
   };
   return `${JSON.stringify({ ...fields, checksum: toHex(checksum(fields, crypto)) }, null, 2)}\n`;
 }
@@ -111,8 +119,11 @@ function decode(text: string, path: string, crypto: Crypto): HostIdentity {
   }
   const keys = hostKeysOf(identitySeed, staticSecret, crypto);
   const token = parseToken(fields.token, crypto);
-  if (keys.peer !== fields.peer || token.clusterId !== fields.clusterId) throw damaged(path, 'its fields contradict');
-  return { keys, token, genesis };
+  const older = fields.older.map((text) => parseToken(text, crypto));
+  const isForeign = [token, ...older].some(({ clusterId }) => clusterId !== fields.clusterId);
+  if (keys.peer !== fields.peer || isForeign) throw damaged(path, 'its fields contradict');
+  const { graceEndsMs, untold } = fields;
+  return { keys, token, older, graceEndsMs, untold, genesis };
 }
 
 function parseFields(text: string, path: string): { fields: Fields; sum: Uint8Array } {
@@ -141,14 +152,30 @@ function parseFields(text: string, path: string): { fields: Fields; sum: Uint8Ar
     staticSecret: textOf('staticSecret'),
     token: textOf('token'),
     genesis: textOf('genesis'),
+    older: version < 2 ? [] : textsOf(entries.get('older'), path),
+    graceEndsMs: version < 2 ? null : timeOf(entries.get('graceEndsMs'), path),
+    untold: entries.get('untold') === true,
   };
   return { fields, sum };
+}
+
+function textsOf(value: unknown, path: string): readonly string[] {
+  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
+    throw damaged(path, 'its field older is malformed');
+  }
+  return value;
+}
+
+function timeOf(value: unknown, path: string): number | null {
+  if (value === null || Number.isFinite(value)) return value as number | null;
+  throw damaged(path, 'its field graceEndsMs is malformed');
 }
 
 /** Over the values in a fixed order, so that the layout of the JSON does not matter. */
 function checksum(fields: Fields, crypto: Crypto): Uint8Array {
   const { version, peer, clusterId, identitySeed, staticSecret, token, genesis } = fields;
   const values = [String(version), peer, clusterId, identitySeed, staticSecret, token, genesis];
+  if (version >= 2) values.push(String(fields.graceEndsMs), String(fields.untold), ...fields.older);
   return crypto.sha256(concatBytes(CHECKSUM_LABEL, ...values.map((value) => utf8(`\n${value}`))));
 }
 

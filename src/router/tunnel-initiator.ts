@@ -165,8 +165,8 @@ export class TunnelInitiator {
     const { crypto, random, self, mtu, ciphers, capabilities = Capability.answersProbes } = this.#options;
     if (peer.staticKey === null) return 'its static key is not known yet: gossip has not brought its record';
     if (peer.candidates.length === 0) return 'no address of it is known';
-    // All endpoints under the newest token generation first: a peer that missed a rotation answers to the one before.
-    const secrets = this.#options.secrets();
+    // All endpoints under the newest token first: a peer that missed a rotation answers to the one before.
+    const secrets = this.#options.secrets().filter((one) => this.#options.admits?.(peer.peer, one) ?? true);
     const secret = secrets[Math.floor(series.attempts / peer.candidates.length) % Math.max(1, secrets.length)];
     if (secret === undefined) return 'this host holds no token';
     const timestamp = this.#nextTimestamp();
@@ -179,7 +179,7 @@ export class TunnelInitiator {
       secret,
       localIndex,
       ephemeralPrivate: random.bytes(KEY_BYTES),
-      payload: { timestamp, membership: this.#options.membership(), mtu, ciphers, capabilities },
+      payload: { timestamp, membership: this.#options.membership(secret), mtu, ciphers, capabilities },
       cookie: cookieGood ? peer.cookie!.value : null,
     });
     if (handshake !== null) return handshake;

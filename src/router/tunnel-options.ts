@@ -23,17 +23,19 @@ export type TunnelDatapath = Pick<
 
 export interface TunnelOptions {
   readonly self: StaticKeys & { readonly peer: PeerId };
-  /** Our signed membership as of now: at most 1,000 bytes, opaque here. */
-  readonly membership: () => Uint8Array;
-  /** The token's generations that are valid now, newest first: one, or two during a rotation's grace. */
+  /** Our membership, signed under that secret's generation: at most 1,000 bytes, opaque here. */
+  readonly membership: (secret: TunnelSecret) => Uint8Array;
+  /** Of the tokens that are held now, newest first; the same objects as long as they are. */
   readonly secrets: () => readonly TunnelSecret[];
+  /** Whether a peer may be met under that secret; default: always. A newer one than it has costs a try, an older one may be a stranger's. */
+  readonly admits?: (peer: PeerId, secret: TunnelSecret) => boolean;
   /**
    * Who a membership speaks for; null when it is malformed, not signed by the cluster, revoked, or not admitted under this
-   * token generation. Called once per initiation that passed mac1.
+   * secret, whose mac1 matched. Called once per initiation that passed mac1.
    */
   readonly verifyMembership: (
     membership: Uint8Array,
-    generation: number,
+    secret: TunnelSecret,
   ) => { readonly peer: PeerId; readonly staticKey: Uint8Array } | null;
   readonly crypto: Crypto;
   readonly clock: Clock;

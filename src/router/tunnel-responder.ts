@@ -75,14 +75,9 @@ export class TunnelResponder {
     return accepted;
   }
 
-  #accept(
-    handshake: ResponderHandshake,
-    { generation }: TunnelSecret,
-    from: Endpoint,
-    nowMs: number,
-  ): TunnelPeer | TunnelDrop {
+  #accept(handshake: ResponderHandshake, secret: TunnelSecret, from: Endpoint, nowMs: number): TunnelPeer | TunnelDrop {
     const { payload, remoteStatic } = handshake;
-    const member = this.#options.verifyMembership(payload.membership, generation);
+    const member = this.#options.verifyMembership(payload.membership, secret);
     if (member === null) return 'membership';
     if (!this.#options.crypto.equal(member.staticKey, remoteStatic)) return 'static-key';
     if (member.peer === this.#options.self.peer) return 'self';

@@ -105,6 +105,12 @@ export class Tunnels {
     this.#options.datapath.removePeer(id);
   }
 
+  /** Ends the tunnel at once; the peer stays known, and may prove itself anew. */
+  cut(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) this.#end(peer);
+  }
+
   /** A handshake datagram from the socket: anything at all. */
   handleDatagram(datagram: Uint8Array, from: Endpoint): void {
     const nowMs = this.#options.clock.monotonicMs();

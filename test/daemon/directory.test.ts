@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { equalBytes } from '../../src/base/bytes.ts';
-import { DEFAULT_VNI, type PeerId } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type PeerId, type TokenId } from '../../src/base/ids.ts';
 import { Directory } from '../../src/daemon/directory.ts';
 import {
   attachmentKey,
@@ -12,6 +12,7 @@ import {
   PEER_KEY,
   removalKey,
 } from '../../src/gossip/record-codec.ts';
+import { encodeRotation, encodeSeals, rotationKey, sealsKey } from '../../src/gossip/token-records.ts';
 import { attachmentRecord, IDENTITY_KEY, leaseRecord, peerRecord, SELF } from './own-map.ts';
 
 const author = SELF;
@@ -34,6 +35,8 @@ function setUp() {
     removed: (_by, { peer, nickname }) => events.push(`removed ${nickname} ${peer}`),
     networkMade: (_by, { network, name }) => events.push(`network ${network} ${name}`),
     networkRemoved: (_by, network) => events.push(`network gone ${network}`),
+    rotated: (_by, { generation, id }) => events.push(`rotated ${generation} ${id}`),
+    sealed: (_by, { generation, part, seals }) => events.push(`sealed ${generation} ${part} for ${seals.length}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);
   return { directory, events, apply };
@@ -121,9 +124,29 @@ test('a banned host is gone, and nothing of it is believed again but the leases 
   expect([directory.peers(), directory.attachments(author)]).toEqual([[], []]);
 });
 
+test('tokens are read last of all, also of a removed host, and are not withdrawn', () => {
+  const { directory, events, apply } = setUp();
+  const rotation = { generation: 2, id: '0123456789abcdef' as TokenId, graceMs: 0, excluded: [] };
+  const seals = { generation: 2, id: rotation.id, part: 0, ephemeralKey: new Uint8Array(32), seals: [] };
+  const entries: [string, Uint8Array][] = [
+    [rotationKey(rotation), encodeRotation(rotation)],
+    [sealsKey(seals), encodeSeals(seals)],
+    [sealsKey(seals), BROKEN],
+  ];
+  const gossip = { authors: () => [author], entries: () => entries };
+  directory.load(gossip);
+  directory.loadRemovals(gossip);
+  expect(events).toEqual([]);
+  directory.ban(author);
+  directory.loadTokens(gossip);
+  apply(rotationKey(rotation), null);
+  expect(events).toEqual([`rotated 2 ${rotation.id}`, 'sealed 2 0 for 0']);
+  expect(directory.undecodable).toBe(1);
+});
+
 test('removals are read apart from all else, and are not withdrawn', () => {
   const { directory, events, apply } = setUp();
-  const removal = { peer: SELF, nickname: 'lost' };
+  const removal = { peer: SELF, nickname: 'lost', revoked: false };
   const entries: [string, Uint8Array][] = [
     [removalKey(SELF), encodeRemoval(removal)],
     [leaseKey(lease), encodeLease(lease)],

@@ -40,6 +40,8 @@ function setUp(here: readonly AttachmentRecord[]) {
     nameGone: nothing,
     networkMade: nothing,
     networkRemoved: nothing,
+    rotated: nothing,
+    sealed: nothing,
   });
   const records = new OwnRecords(gossip, SELF, nothing);
   const presence = new OwnPresence({

@@ -4,6 +4,7 @@ import { FabricError } from '../../src/base/errors.ts';
 import type { PeerId } from '../../src/base/ids.ts';
 import type { PeerRecord, RemovalRecord } from '../../src/base/records.ts';
 import { Removals } from '../../src/daemon/removals.ts';
+import { REVOKED_MAX } from '../../src/gossip/token-records.ts';
 import type { LeaseRow } from '../../src/ipam/types.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
@@ -28,6 +29,7 @@ function setUp() {
     self: SELF,
     log: new RecordingLog(),
     mesh: { linkedPeers: () => [...linked], shutOut: (peer) => void did.push(`shut out ${peer.slice(0, 2)}`) },
+    revoked: () => void did.push('replace the token'),
     own: { publishRemoval: (record) => void published.push(record) },
     parts: {
       directory: {
@@ -69,7 +71,7 @@ test.each([
 ])('a host is removed by %s: published first, then shut out everywhere, and its blocks are named', (_how, name) => {
   const { removals, did, published } = setUp();
   expect(removals.remove(name)).toEqual({ peer: LOST, nickname: 'lost', blocks: ['10.32.4.0/22'] });
-  expect(published).toEqual([{ peer: LOST, nickname: 'lost' }]);
+  expect(published).toEqual([{ peer: LOST, nickname: 'lost', revoked: false }]);
   expect(did).toEqual(['inherit 22 at 11', 'ban 22', 'end tunnel 22', 'shut out 22']);
   expect(removals.isRemoved(LOST)).toBe(true);
   expect(removals.refusalOf(LOST)).toMatchObject({ code: 'peer-removed', what: `refused peer ${LOST} (lost)` });
@@ -96,11 +98,42 @@ test('a host that is linked is alive, and is not removed', () => {
   expect(did.length).toBeGreaterThan(0);
 });
 
+test('a host in wrong hands is revoked alive: shut out as any removed one, and the token is to be replaced', () => {
+  const { removals, did, published, linked } = setUp();
+  linked.add(LOST);
+  expect(removals.revoke('lost')).toEqual({ peer: LOST, nickname: 'lost', blocks: ['10.32.4.0/22'] });
+  expect(published).toEqual([{ peer: LOST, nickname: 'lost', revoked: true }]);
+  expect(did).toEqual(['replace the token', 'inherit 22 at 11', 'ban 22', 'end tunnel 22', 'shut out 22']);
+  expect([removals.isRevoked(LOST), removals.isRevoked(OTHER)]).toEqual([true, false]);
+  expect(removals.revoked()).toEqual([LOST]);
+  expect(removals.refusalOf(LOST)?.why).toContain('revoked it at me');
+});
+
+test('a host that was removed can be revoked later, here and elsewhere; the other way round nothing changes', () => {
+  const { removals, did } = setUp();
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost', revoked: false });
+  expect(removals.revoked()).toEqual([]);
+  removals.heard(TWIN, { peer: LOST, nickname: 'lost', revoked: true });
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost', revoked: false });
+  expect(removals.revoked()).toEqual([LOST]);
+  expect(did.filter((what) => what === 'replace the token')).toHaveLength(1);
+});
+
+test('no more hosts are revoked than a record can name', () => {
+  const { removals, published } = setUp();
+  for (let index = 0; index < REVOKED_MAX; index++) {
+    const peer = index.toString(16).padStart(32, '0') as PeerId;
+    removals.heard(OTHER, { peer, nickname: '', revoked: true });
+  }
+  expect(codeOf(() => removals.revoke('lost'))).toBe('limit');
+  expect(published).toEqual([]);
+});
+
 test('what other hosts say is carried out once, and each may take over', () => {
   const { removals, did } = setUp();
-  removals.heard(OTHER, { peer: LOST, nickname: 'lost' });
-  removals.heard(OTHER, { peer: LOST, nickname: 'lost' });
-  removals.heard(TWIN, { peer: LOST, nickname: 'lost' });
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost', revoked: false });
+  removals.heard(OTHER, { peer: LOST, nickname: 'lost', revoked: false });
+  removals.heard(TWIN, { peer: LOST, nickname: 'lost', revoked: false });
   expect(did.filter((what) => !what.startsWith('inherit'))).toEqual(['ban 22', 'end tunnel 22', 'shut out 22']);
   expect(did).toContain('inherit 22 at 33');
   expect(did).toContain('inherit 22 at 23');
@@ -109,7 +142,7 @@ test('what other hosts say is carried out once, and each may take over', () => {
 test('a host that was removed itself gives out no address any more, and says why', () => {
   const { removals, did, stopped } = setUp();
   expect(removals.ownFault).toBeNull();
-  removals.heard(OTHER, { peer: SELF, nickname: 'me' });
+  removals.heard(OTHER, { peer: SELF, nickname: 'me', revoked: false });
   expect(stopped()?.code).toBe('peer-removed');
   expect(removals.ownFault?.what).toBe('this host was removed from its cluster');
   expect(did).toEqual([]);

@@ -57,14 +57,14 @@ const WITHOUT_DAEMON: readonly Row[] = [
   ...['--ca', '--cert', '--key'].map((flag): Row => {
     return [['launch', flag, 'x'], USAGE, new RegExp(`${flag} is not there yet`)];
   }),
-  [['revoke', 'x', '--flag'], USAGE, /revoke is not there yet/],
+  [['revoke'], USAGE, /missing required argument/],
   ...['network create', 'doctor', 'trace', 'capture'].map((verb): Row => {
     return [[...verb.split(' '), 'x', '--flag'], USAGE, /unknown option '--flag'/];
   }),
   [['network', 'x'], USAGE, /unknown command 'x'/],
   [['trace', 'x'], USAGE, /missing required argument 'to'/],
   [['completion', 'csh'], USAGE, /'csh' is invalid.*bash, zsh, fish/],
-  [['token', 'rotate'], USAGE, /not there yet/],
+  [['token', 'rotate', '--grace', 'soon'], USAGE, /no time/],
   [['launch', '--dns-domain', 'a b'], USAGE, /can't be the domain of containers/],
   [['dns', 'add', 'web'], USAGE, /missing required argument 'ip'/],
 ];

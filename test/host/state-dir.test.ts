@@ -13,9 +13,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { utf8 } from '../../src/base/bytes.ts';
+import { toHex, utf8 } from '../../src/base/bytes.ts';
 import { FabricError } from '../../src/base/errors.ts';
-import { generateToken } from '../../src/base/token.ts';
+import { formatToken, generateToken } from '../../src/base/token.ts';
 import {
   generateHostKeys,
   type HostIdentity,
@@ -30,7 +30,15 @@ import { temporaryDirectory } from '../fakes/temporary-directory.ts';
 
 function identityOf(seed: number): HostIdentity {
   const random = new SeededRandom(seed);
-  return { keys: generateHostKeys(random, nodeCrypto), token: generateToken(random), genesis: random.bytes(300) };
+  const keys = generateHostKeys(random, nodeCrypto);
+  return {
+    keys,
+    token: generateToken(random),
+    older: [],
+    graceEndsMs: null,
+    untold: false,
+    genesis: random.bytes(300),
+  };
 }
 
 function open(path: string): StateDir {
@@ -173,7 +181,8 @@ describe('state directory', () => {
     const path = memberDirectory();
     const state = open(path);
     const { identity } = state.resume()!;
-    const rotated = { ...identity, token: { ...identity.token, generation: 2, secret: new Uint8Array(32).fill(9) } };
+    const token = { ...identity.token, generation: 2, secret: new Uint8Array(32).fill(9) };
+    const rotated = { ...identity, token, older: [identity.token], graceEndsMs: 1_900_000_000_000, untold: true };
     state.updateIdentity(rotated);
     expect(readIdentityFile(join(path, 'identity.json'), nodeCrypto)).toEqual(rotated);
     expect(() => state.updateIdentity(identityOf(4))).toThrow('invariant broken');
@@ -204,6 +213,30 @@ describe('identity file', () => {
     const random = new SeededRandom(1);
     const peers = Array.from({ length: 20 }, () => generateHostKeys(random, nodeCrypto).peer);
     expect(new Set(peers).size).toBe(20);
+  });
+
+  test('one of version 1, which held one token, is read', () => {
+    const path = join(temporaryDirectory(), 'identity.json');
+    const identity = identityOf(7);
+    const { keys, token, genesis } = identity;
+    const fields = {
+      version: 1,
+      peer: keys.peer,
+      clusterId: token.clusterId,
+      identitySeed: toHex(keys.identitySeed),
+      staticSecret: toHex(keys.staticSecret),
+      token: formatToken(token, nodeCrypto),
+      genesis: toHex(genesis),
+    };
+    const lines = Object.values(fields).map((value) => `\n${value}`);
+    const checksum = toHex(nodeCrypto.sha256(utf8(`fabric identity file 1${lines.join('')}`)));
+    writeFileSync(path, JSON.stringify({ ...fields, checksum }));
+    expect(readIdentityFile(path, nodeCrypto)).toEqual(identity);
+    writeFileSync(
+      path,
+      JSON.stringify({ ...fields, checksum: checksum.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) }),
+    );
+    expect(() => readIdentityFile(path, nodeCrypto)).toThrow('checksum');
   });
 
   test('a left-over temporary file is no obstacle', () => {

@@ -3,6 +3,7 @@
 
 import { toHex } from '../../src/base/bytes.ts';
 import type { BootId } from '../../src/base/ids.ts';
+import { deriveGeneration } from '../../src/base/keyring.ts';
 import { parseToken } from '../../src/base/token.ts';
 import { PROTOCOL } from '../../src/daemon/version.ts';
 import { generateHostKeys } from '../../src/host/identity-file.ts';
@@ -30,7 +31,7 @@ function start(host: string, tokenText: string): Mesh {
     self: keys.peer,
     clusterId: token.clusterId,
     transport: new TlsTransport({
-      credentials: makeMeshCredentials({ keys, token }, nodeCrypto),
+      credentials: makeMeshCredentials({ keys, generations: [deriveGeneration(token, nodeCrypto)] }, nodeCrypto),
       listen: { host: '::', port: MESH_PORT },
       clock,
     }),

@@ -4,11 +4,11 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../../src/base/ids.ts';
-import type { Token } from '../../src/base/token.ts';
 import { NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import { createGenesis, readGenesis } from '../../src/daemon/genesis.ts';
 import type { LaunchOptions } from '../../src/daemon/launch-options.ts';
 import { Member } from '../../src/daemon/member.ts';
+import { OwnIdentity } from '../../src/daemon/own-identity.ts';
 import { leaveCluster } from '../../src/daemon/reset.ts';
 import { loadSettings, type Settings, saveSettings } from '../../src/daemon/settings.ts';
 import { PROTOCOL, VERSION } from '../../src/daemon/version.ts';
@@ -44,17 +44,21 @@ export class SimDaemon {
   /** Why it ended by itself. */
   failure: string | null = null;
   readonly #host: SimHost;
-  readonly #token: Token;
+  readonly #own: OwnIdentity;
   readonly #random: SeededRandom;
   readonly #mesh: Mesh;
 
   constructor(host: SimHost, first: FirstLaunch | null) {
-    const { network, nic, disk, token } = host;
+    const { network, nic, disk } = host;
     this.#host = host;
-    this.#token = token;
     this.#random = host.network.world.random.split();
     this.process = new SimProcess(network.world, host.clock, () => host.daemonDied(this));
     this.disk = new SimDisk(disk.store, () => this.process.kill());
+    this.#own = new OwnIdentity(disk.identity ?? host.token, {
+      clock: this.process,
+      crypto: quickCrypto,
+      stateDir: { admit: (identity) => this.#admitted(identity), updateIdentity: (identity) => this.#kept(identity) },
+    });
     this.bootId = toHex(this.#random.bytes(8)) as BootId;
     this.keys = disk.identity?.keys ?? host.freshKeys(this.#random);
     this.datapath = new SimDatapath(network, nic, this.process);
@@ -102,15 +106,16 @@ export class SimDaemon {
   #genesisOf(first: FirstLaunch | null): Uint8Array {
     if (first === null || 'join' in first) return new Uint8Array(0);
     const options: LaunchOptions = { ...NO_OPTIONS, ...first.create };
-    const creation = { options, clusterId: this.#token.clusterId, keys: this.keys, mtu: OVERLAY_MTU };
+    const creation = { options, clusterId: this.#own.keyring.clusterId, keys: this.keys, mtu: OVERLAY_MTU };
     return encodeGenesis(createGenesis(creation, this.#random, quickCrypto));
   }
 
   #openMesh(genesis: Uint8Array): Mesh {
     const { network, nic, log } = this.#host;
-    const { clusterId, generation } = this.#token;
+    const { keyring } = this.#own;
+    const { clusterId } = keyring;
     const { peer, identityKey } = this.keys;
-    const identity = { certified: { peer, identityKey, generation }, clusterId };
+    const identity = { peer, identityKey, clusterId, tokens: () => keyring.generations };
     return new Mesh({
       self: peer,
       clusterId,
@@ -125,7 +130,7 @@ export class SimDaemon {
         networks: [DEFAULT_VNI],
       },
       readGenesis: (bytes) => readGenesis(bytes, clusterId, quickCrypto),
-      bar: (barred) => this.member?.removals.refusalOf(barred) ?? null,
+      bar: (proved) => this.member?.refusalOf(proved) ?? null,
       clock: this.process,
       timers: this.process,
       random: this.#random.split(),
@@ -137,7 +142,10 @@ export class SimDaemon {
         unreached: (peer) => this.member?.neighbourhood.unreached(peer),
         message: (link, channel, bytes) => this.member?.message(link.peer, channel, bytes),
         writable: (link) => this.member?.writable(link.peer),
-        refused: ({ what, why }) => log.debug(what, { why }),
+        refused: ({ code, what, why }) => {
+          if (code === 'token-outdated') this.member?.rotations.toldOutdated();
+          log.debug(what, { why });
+        },
         removed: (report) => this.member?.removals.toldByPeer(report),
         clone: (report) => {
           if (report.peer === peer) this.member?.cloneDetected(report.why);
@@ -149,19 +157,29 @@ export class SimDaemon {
 
   /** Identity and settings durable, then a member. */
   #admit(genesis: Uint8Array): void {
-    const identity: HostIdentity = { keys: this.keys, token: this.#token, genesis };
     const settings = this.#host.firstSettings();
     this.disk.transaction(() => saveSettings(this.disk, settings));
-    this.#host.disk.identity = identity;
+    const { identity } = this.#own.admit({ keys: this.keys, genesis });
     this.#becomeMember(identity, settings, false);
+  }
+
+  #admitted(identity: HostIdentity): SimDisk {
+    this.#kept(identity);
+    return this.disk;
+  }
+
+  #kept(identity: HostIdentity): void {
+    this.#host.disk.identity = identity;
   }
 
   #becomeMember(identity: HostIdentity, settings: Settings, resumed: boolean): void {
     const { log, kernel, nic } = this.#host;
     const mesh = this.#mesh;
-    const genesis = readGenesis(identity.genesis, this.#token.clusterId, quickCrypto)!;
+    const genesis = readGenesis(identity.genesis, this.#own.keyring.clusterId, quickCrypto)!;
     const member = new Member({
       identity,
+      keyring: this.#own.keyring,
+      tokensChanged: () => {},
       genesis,
       bootId: this.bootId,
       resumed,

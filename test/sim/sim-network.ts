@@ -3,7 +3,7 @@
 // loss as delay. Randomness decides only what a fault schedule leaves open, never when a fault begins or ends.
 
 import type { Endpoint } from '../../src/base/endpoint.ts';
-import type { ClusterId } from '../../src/base/ids.ts';
+import type { ClusterId, PeerId } from '../../src/base/ids.ts';
 import type { CertifiedPeer } from '../../src/host/mesh/certificate.ts';
 import type { SeededRandom } from '../fakes/seeded-random.ts';
 import type { SimProcess } from './process.ts';
@@ -39,10 +39,13 @@ const RETRANSMIT_DOUBLINGS_MAX = 6;
 /** Counted per message on top of its bytes, as docs/simulator.md says. */
 export const MESSAGE_OVERHEAD_BYTES = 100;
 
-/** What TLS would prove of one side. */
+/** What TLS would prove of one side, by the latest token that both sides hold. */
 export interface StreamIdentity {
-  readonly certified: CertifiedPeer;
+  readonly peer: PeerId;
+  readonly identityKey: Uint8Array;
   readonly clusterId: ClusterId;
+  /** Tokens that are held now, newest first. */
+  readonly tokens: () => readonly Pick<CertifiedPeer, 'id' | 'generation'>[];
 }
 
 /** Who takes calls on a machine. */

@@ -3,8 +3,9 @@
 
 import { type Endpoint, formatEndpoint } from '../../src/base/endpoint.ts';
 import { CALLER_LIMITS, CallerGate } from '../../src/host/mesh/caller-limits.ts';
+import type { CertificateFault, CertifiedPeer } from '../../src/host/mesh/certificate.ts';
 import type { Address } from '../../src/host/mesh/dialler.ts';
-import { certificateRefusal, unreachable } from '../../src/host/mesh/refusal.ts';
+import { certificateRefusal, type Refusal, unreachable } from '../../src/host/mesh/refusal.ts';
 import type { CallEvents, DialResult, MeshTransport } from '../../src/host/mesh/transport.ts';
 import type { SimProcess } from './process.ts';
 import type { Nic, SimNetwork, StreamIdentity, StreamListener } from './sim-network.ts';
@@ -72,16 +73,18 @@ export class SimTransport implements MeshTransport {
   }
 
   #connect(target: Nic, listener: StreamListener, name: string): DialResult {
+    const common = commonToken(this.#identity, listener.identity);
     const near = new StreamEnd(this.#network, this.#nic, this.#process);
     const far = new StreamEnd(this.#network, target, listener.process);
     StreamEnd.pair(this.#network, near, far);
     listener.accept(far, { ip: this.#nic.ip, port: MESH_PORT }, this.#identity);
-    const { certified, clusterId } = listener.identity;
-    if (clusterId === this.#identity.clusterId)
+    if (common !== null) {
+      const { peer, identityKey } = listener.identity;
+      const certified = { peer, identityKey, ...common };
       return { wire: near, certified, at: { ip: target.ip, port: MESH_PORT } };
+    }
     near.destroy();
-    const fault = { fault: 'other-cluster' as const, clusterId };
-    return { refusal: certificateRefusal({ name, dialled: true }, fault, this.#identity.clusterId) };
+    return { refusal: refusalOf(this.#identity, listener.identity, { name, dialled: true }) };
   }
 
   #accept(call: {
@@ -103,14 +106,35 @@ export class SimTransport implements MeshTransport {
       if (isPending) gate.leave(from.ip);
       isPending = false;
     };
-    if (caller.clusterId !== this.#identity.clusterId) {
+    const common = commonToken(caller, this.#identity);
+    if (common === null) {
       settled();
-      const fault = { fault: 'other-cluster' as const, clusterId: caller.clusterId };
-      const party = { name: from.ip, dialled: false };
-      events.refused(from.ip, certificateRefusal(party, fault, this.#identity.clusterId));
+      events.refused(from.ip, refusalOf(this.#identity, caller, { name: from.ip, dialled: false }));
       end.destroy();
       return;
     }
-    events.accepted({ wire: end, certified: caller.certified, from, settled });
+    const { peer, identityKey } = caller;
+    events.accepted({ wire: end, certified: { peer, identityKey, ...common }, from, settled });
   }
+}
+
+/** The latest token of the caller that the called host holds, too: src/host/mesh/dial.ts tries them in this order. */
+function commonToken(caller: StreamIdentity, called: StreamIdentity): Pick<CertifiedPeer, 'id' | 'generation'> | null {
+  if (caller.clusterId !== called.clusterId) return null;
+  const held = called.tokens();
+  const common = caller.tokens().find(({ id }) => held.some((one) => one.id === id));
+  return common === undefined ? null : { id: common.id, generation: common.generation };
+}
+
+function refusalOf(own: StreamIdentity, theirs: StreamIdentity, party: { name: string; dialled: boolean }): Refusal {
+  const { clusterId } = theirs;
+  const { generation } = theirs.tokens()[0]!;
+  const newest = own.tokens()[0]!.generation;
+  const fault: CertificateFault =
+    clusterId !== own.clusterId
+      ? { fault: 'other-cluster', clusterId }
+      : generation === newest
+        ? { fault: 'other-secret' }
+        : { fault: 'other-generation', generation, newest };
+  return certificateRefusal(party, fault, own.clusterId);
 }

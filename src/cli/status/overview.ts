@@ -1,7 +1,7 @@
 // The one screen of `fabric status`, for somebody who is tired: healthy or not first, then what is wrong and what to do, then which
 // host this is and what it sees, and at last every tunnel that could be better, with the reason.
 
-import type { Problem, Status, TunnelRow } from '../../daemon/status-types.ts';
+import type { Problem, Status, TokenFacts, TunnelRow } from '../../daemon/status-types.ts';
 import { leaseSummary } from '../lease-table.ts';
 import { bitRate, duration, printable } from '../table.ts';
 import type { Rates } from './rates.ts';
@@ -34,11 +34,12 @@ function explained({ what, why, fix }: Problem): readonly string[] {
   return ['', `  ${printable(what)}`, `    why: ${printable(why)}`, `    do:  ${printable(fix)}`];
 }
 
-function facts({ self, datapath, networks, http }: Status): readonly string[] {
+function facts({ self, token, datapath, networks, http }: Status): readonly string[] {
   const web = http.state === 'failed' ? `not served: ${printable(http.reason ?? '')}` : (http.address ?? 'off');
   return [
     `host      ${printable(self.nickname)}  ${self.id}  fabric ${self.version}, up ${duration(self.uptimeMs)}`,
     `cluster   ${self.clusterId ?? 'not joined yet'}`,
+    ...(token === null ? [] : [tokenLine(token)]),
     `datapath  ${datapath.name}, encryption ${datapath.encryption}, overlay MTU ${datapath.mtu ?? 'unknown'}`,
     ...(datapath.lacks.length === 0 ? [] : [`          without ${datapath.lacks.map(printable).join(', ')}`]),
     ...(datapath.reason === null ? [] : [`          because ${printable(datapath.reason)}`]),
@@ -50,6 +51,11 @@ function facts({ self, datapath, networks, http }: Status): readonly string[] {
     }),
     `http      ${web}`,
   ];
+}
+
+function tokenLine({ generation, graceEndsAt }: TokenFacts): string {
+  const grace = graceEndsAt === null ? '' : `; the one before lets in new hosts until ${graceEndsAt}`;
+  return `token     generation ${generation}${grace}`;
 }
 
 function counts(status: Status): readonly string[] {

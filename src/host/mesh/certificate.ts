@@ -9,7 +9,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { concatBytes, utf8 } from '../../base/bytes.ts';
 import type { Crypto } from '../../base/capabilities.ts';
-import { type ClusterId, type PeerId, parseClusterId } from '../../base/ids.ts';
+import { type ClusterId, type PeerId, parseClusterId, type TokenId } from '../../base/ids.ts';
 import { type ClusterAuthority, peerIdOf } from '../../base/membership.ts';
 
 export interface CertificateScope {
@@ -17,18 +17,25 @@ export interface CertificateScope {
   readonly generation: number;
 }
 
+/** The CA of one token. */
+export interface CertificateAuthority extends ClusterAuthority {
+  readonly id: TokenId;
+}
+
 /** What the verifier found in a certificate that holds. */
 export interface CertifiedPeer {
   readonly peer: PeerId;
   readonly identityKey: Uint8Array;
+  /** Of the token that the certificate was made of, and which of that generation it is. */
   readonly generation: number;
+  readonly id: TokenId;
 }
 
 /** Why a certificate does not hold. */
 export type CertificateFault =
   | { readonly fault: 'not-fabric' }
   | { readonly fault: 'other-cluster'; readonly clusterId: ClusterId }
-  | { readonly fault: 'other-generation'; readonly generation: number }
+  | { readonly fault: 'other-generation'; readonly generation: number; readonly newest: number }
   /** Our cluster and generation by name, yet not signed by our CA: made of another secret. */
   | { readonly fault: 'other-secret' }
   /** Signed by our CA, but its name is not the hash of its key. */
@@ -81,7 +88,8 @@ export function verifyCertificate(
   raw: Uint8Array,
   verifier: {
     readonly clusterId: ClusterId;
-    readonly authorities: readonly ClusterAuthority[];
+    /** Newest first, not empty. */
+    readonly authorities: readonly CertificateAuthority[];
     readonly crypto: Crypto;
   },
 ): CertifiedPeer | CertificateFault {
@@ -89,11 +97,13 @@ export function verifyCertificate(
   if (parsed === null) return { fault: 'not-fabric' };
   const { certificate, clusterId, generation, commonName, identityKey } = parsed;
   if (clusterId !== verifier.clusterId) return { fault: 'other-cluster', clusterId };
-  const authority = verifier.authorities.find((one) => one.generation === generation);
-  if (authority === undefined) return { fault: 'other-generation', generation };
-  if (!certificate.verify(ed25519PublicKey(authority.caKey))) return { fault: 'other-secret' };
+  const { authorities } = verifier;
+  const ofGeneration = authorities.filter((one) => one.generation === generation);
+  if (ofGeneration.length === 0) return { fault: 'other-generation', generation, newest: authorities[0]!.generation };
+  const authority = ofGeneration.find(({ caKey }) => certificate.verify(ed25519PublicKey(caKey)));
+  if (authority === undefined) return { fault: 'other-secret' };
   const peer = peerIdOf(identityKey, verifier.crypto);
-  return peer === commonName ? { peer, identityKey, generation } : { fault: 'name-forged' };
+  return peer === commonName ? { peer, identityKey, generation, id: authority.id } : { fault: 'name-forged' };
 }
 
 /** PEM for TLS contexts. */

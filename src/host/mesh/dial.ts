@@ -1,6 +1,7 @@
 // Calls another host: name to addresses, then TCP by grpc-js, then TLS 1.3 with a certificate that we judge ourselves, then
 // the gRPC call. grpc-js hides why a connection failed; therefore the TLS step is ours (as channel credentials), and
-// each way to fail becomes a Refusal in words. One dial is one TCP connection per address, never a second try.
+// each way to fail becomes a Refusal in words. One dial is one TCP connection per address, and another one per older token when
+// the host that answers has not got the newest.
 
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
@@ -8,11 +9,12 @@ import { connect, type TLSSocket } from 'node:tls';
 import { CallCredentials, ChannelCredentials, Client, type ServiceError } from '@grpc/grpc-js';
 import { parseIp } from '../../base/address.ts';
 import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
+import type { TokenId } from '../../base/ids.ts';
 import { type CertifiedPeer, verifyCertificate } from './certificate.ts';
-import type { MeshCredentials } from './credentials.ts';
+import type { MeshCredential, MeshCredentials } from './credentials.ts';
 import type { Address } from './dialler.ts';
 import { GRPC_OPTIONS, LINK_METHOD } from './grpc-service.ts';
-import { certificateRefusal, notFabric, type Refusal, unreachable } from './refusal.ts';
+import { certificateRefusal, notFabric, otherToken, type Refusal, unreachable } from './refusal.ts';
 import type { DialResult } from './transport.ts';
 import { GrpcWire } from './wire.ts';
 
@@ -35,11 +37,24 @@ export async function dial(
   let result: DialResult = { refusal: unreachable({ name, dialled: true }, 'ENOTFOUND') };
   for (const endpoint of endpoints) {
     if (cancelled.aborted) break;
-    result = await new Attempt({ name, endpoint, credentials, cancelled }).result;
+    result = await dialByTokens({ name, endpoint, credentials, cancelled });
     const silent = 'refusal' in result && result.refusal.code === 'peer-unreachable';
     if (!silent) break;
   }
   return result;
+}
+
+/** By the newest token first; then by what the host showed, or the next older one. Ends: each token is tried once. */
+async function dialByTokens(options: Omit<AttemptOptions, 'own'>): Promise<DialResult> {
+  const untried = [...options.credentials.own];
+  let own = untried.shift()!;
+  for (;;) {
+    const attempt = new Attempt({ ...options, own });
+    const result = await attempt.result;
+    if (!attempt.isOtherToken || untried.length === 0 || options.cancelled.aborted) return result;
+    const shown = untried.findIndex(({ id }) => id === attempt.shown);
+    own = untried.splice(Math.max(0, shown), 1)[0]!;
+  }
 }
 
 async function resolve({ host, port }: Address): Promise<readonly Endpoint[] | { readonly errno: string }> {
@@ -58,10 +73,16 @@ interface AttemptOptions {
   readonly endpoint: Endpoint;
   readonly credentials: MeshCredentials;
   readonly cancelled: AbortSignal;
+  /** Shown to the host. */
+  readonly own: MeshCredential;
 }
 
 class Attempt {
   readonly result: Promise<DialResult>;
+  /** The host does not hold the token that we showed. */
+  isOtherToken = false;
+  /** The token that it has instead, when we hold it, too. */
+  shown: TokenId | null = null;
   readonly #options: AttemptOptions;
   readonly #client: Client;
   readonly #timer: NodeJS.Timeout;
@@ -95,7 +116,7 @@ class Attempt {
   /** Called by grpc-js once TCP stands; resolves with the verified connection. */
   #secure(tcp: Socket): Promise<TLSSocket> {
     this.#tcp = tcp;
-    const { secureContext } = this.#options.credentials;
+    const { secureContext, serverName: servername } = this.#options.own;
     return new Promise((resolve, reject) => {
       const refuse = (refusal: Refusal): void => {
         this.#fail(refusal);
@@ -105,7 +126,13 @@ class Attempt {
         refuse(unreachable(this.#party, 'cancelled'));
         return;
       }
-      const socket = connect({ socket: tcp, secureContext, rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+      const socket = connect({
+        socket: tcp,
+        secureContext,
+        servername,
+        rejectUnauthorized: false,
+        ALPNProtocols: ['h2'],
+      });
       socket.on('error', (error) => refuse(this.#explainTls(error)));
       socket.on('close', () => refuse(notFabric(this.#party, 'it closed the connection during the TLS handshake')));
       socket.once('secureConnect', () => {
@@ -127,9 +154,16 @@ class Attempt {
     if (socket.alpnProtocol !== 'h2') return notFabric(this.#party, 'it does not speak gRPC');
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) return notFabric(this.#party, 'it shows no certificate');
-    const { credentials } = this.#options;
+    const { credentials, own } = this.#options;
     const verdict = verifyCertificate(certificate.raw, credentials);
-    return 'fault' in verdict ? certificateRefusal(this.#party, verdict, credentials.clusterId) : verdict;
+    if ('fault' in verdict) {
+      this.isOtherToken = verdict.fault === 'other-generation' || verdict.fault === 'other-secret';
+      return certificateRefusal(this.#party, verdict, credentials.clusterId);
+    }
+    if (verdict.id === own.id) return verdict;
+    this.isOtherToken = true;
+    this.shown = verdict.id;
+    return otherToken(this.#party, verdict.generation);
   }
 
   #timedOut(): void {

@@ -3,7 +3,7 @@
 
 import type { Clock } from '../../base/capabilities.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
-import type { BootId, PeerId } from '../../base/ids.ts';
+import type { BootId, PeerId, TokenId } from '../../base/ids.ts';
 import type { CloseReason, Connection } from './connection.ts';
 import type { Channel, GoodbyeReason, Hello } from './envelope.ts';
 import type { Contender } from './link-election.ts';
@@ -13,8 +13,8 @@ export class Link implements Contender {
   readonly peer: PeerId;
   /** Ed25519 public key, 32 bytes; proved. */
   readonly identityKey: Uint8Array;
-  /** Generation of the token behind the peer's certificate; proved. */
-  readonly generation: number;
+  /** The token behind the peer's certificate; proved. */
+  readonly token: TokenId;
   /** Said. */
   readonly hello: Hello;
   /** The highest version that both sides speak. */
@@ -37,7 +37,7 @@ export class Link implements Contender {
     const { certified } = options.connection;
     this.peer = certified.peer;
     this.identityKey = certified.identityKey;
-    this.generation = certified.generation;
+    this.token = certified.id;
     this.hello = options.hello;
     this.protocol = options.protocol;
     this.dialled = options.connection.dialled;

@@ -3,7 +3,12 @@
 // Invariant: connections that have not greeted are bounded in number, rate and time.
 
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type SecureContext,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls';
 import { type ConnectionInjector, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import type { Clock } from '../../base/capabilities.ts';
 import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
@@ -67,7 +72,8 @@ export class Listener {
     );
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#tls = createTlsServer({
-      ...options.credentials.tls,
+      ...options.credentials.own[0]!.tls,
+      SNICallback: (serverName, done) => done(null, this.#contextFor(serverName)),
       requestCert: true,
       rejectUnauthorized: false, // judged in #secured
       ALPNProtocols: ['h2'],
@@ -81,7 +87,7 @@ export class Listener {
   /** For connections from now on. */
   updateCredentials(credentials: MeshCredentials): void {
     this.#credentials = credentials;
-    this.#tls.setSecureContext(credentials.tls);
+    this.#tls.setSecureContext(credentials.own[0]!.tls);
   }
 
   /** Resolves with the bound port; rejects with `port-in-use` or `usage`. */
@@ -123,6 +129,12 @@ export class Listener {
         resolve();
       });
     });
+  }
+
+  /** Of the token that the caller names; of the newest one when that is not held. */
+  #contextFor(serverName: string): SecureContext {
+    const { own } = this.#credentials;
+    return (own.find((one) => one.serverName === serverName) ?? own[0]!).secureContext;
   }
 
   #connected(socket: Socket): void {

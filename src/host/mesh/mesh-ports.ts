@@ -4,6 +4,7 @@
 import type { Clock, Log, Random, Timers } from '../../base/capabilities.ts';
 import type { ClusterId, PeerId } from '../../base/ids.ts';
 import type { ViewLimits } from './active-view.ts';
+import type { CertifiedPeer } from './certificate.ts';
 import type { CloseReason, ConnectionLimits } from './connection.ts';
 import type { DialTimes } from './dial-times.ts';
 import type { Channel, Hello } from './envelope.ts';
@@ -51,8 +52,8 @@ export interface MeshOptions {
   readonly transport: MeshTransport;
   readonly facts: MeshFacts;
   readonly readGenesis: GenesisReader;
-  /** Why a proved peer is not let in all the same (removed, revoked); null: it is welcome. */
-  readonly bar?: (peer: PeerId) => Refusal | null;
+  /** Why a proved peer is not let in all the same (removed, revoked, an old token); null: it is welcome. */
+  readonly bar?: (proved: CertifiedPeer) => Refusal | null;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;

@@ -5,7 +5,7 @@
 import type { Cancel } from '../../base/capabilities.ts';
 import { type Endpoint, formatEndpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { assert, FabricError } from '../../base/errors.ts';
-import type { BootId, PeerId } from '../../base/ids.ts';
+import type { BootId, PeerId, TokenId } from '../../base/ids.ts';
 import { ActiveView } from './active-view.ts';
 import { type CloseReason, CONNECTION_LIMITS, Connection } from './connection.ts';
 import { type Address, type Dial, Dialler, type KnownPeer, type TargetStatus } from './dialler.ts';
@@ -123,13 +123,17 @@ export class Mesh {
     return this.link(peer)?.endpoint ?? null;
   }
 
+  linkedBy(peer: PeerId): TokenId | null {
+    return this.link(peer)?.token ?? null;
+  }
+
   link(peer: PeerId): Link | null {
     return this.#elections.get(peer)?.current ?? null;
   }
 
-  /** Ends the link to a host that an operator has removed; the mesh's `bar` keeps it out. */
-  shutOut(peer: PeerId): void {
-    this.link(peer)?.close('refused', 'this host was removed from the cluster');
+  /** Ends the link to a host that is not to be let in any more, and says why; the mesh's `bar` keeps it out. */
+  shutOut(peer: PeerId, why: string): void {
+    this.link(peer)?.close('refused', why);
   }
 
   /** True while a connection stands of which it is open whether it becomes a link. */
@@ -265,7 +269,7 @@ export class Mesh {
         this.#refuse(meeting, connection, verdict.refusal);
         return null;
       case 'welcome': {
-        const barred = bar?.(peer) ?? null;
+        const barred = bar?.(meeting.certified) ?? null;
         if (barred !== null) {
           this.#refuse(meeting, connection, barred);
           return null;

@@ -34,6 +34,7 @@ export function certificateRefusal(party: Party, fault: CertificateFault, own: C
         fix: "Use the token that 'fabric token' prints on a host of the cluster that is meant",
       };
     case 'other-generation':
+      if (fault.generation > fault.newest) return outdated(party, fault);
       return {
         code: 'token-refused',
         what,
@@ -57,6 +58,26 @@ export function certificateRefusal(party: Party, fault: CertificateFault, own: C
     case 'not-fabric':
       return notFabric(party, 'its certificate is none of fabric');
   }
+}
+
+/** It holds a token that we hold, too, but not the one that we showed. */
+export function otherToken(party: Party, generation: number): Refusal {
+  return {
+    code: 'token-refused',
+    what: subject(party),
+    why: `it has not got further than generation ${generation} of the cluster's token`,
+    fix: 'Wait: it learns the current token as soon as it is linked',
+  };
+}
+
+/** A token two rotations old opens nothing: only an operator can bring the new one. */
+function outdated(party: Party, { generation, newest }: { generation: number; newest: number }): Refusal {
+  return {
+    code: 'token-outdated',
+    what: subject(party),
+    why: `it uses generation ${generation} of the cluster's token, this host's newest is ${newest}`,
+    fix: "Bring the current token: 'fabric token' on a member prints it; here 'fabric stop', then 'fabric launch --token-file FILE'",
+  };
 }
 
 export function notFabric(party: Party, why: string): Refusal {

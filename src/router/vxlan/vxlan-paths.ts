@@ -77,8 +77,11 @@ export class VxlanPaths {
   /** Why this host itself can't, in words; null when it can. */
   #fault: string | null = null;
 
+  #psk: Uint8Array;
+
   constructor(options: VxlanPathsOptions) {
     this.#options = options;
+    this.#psk = options.psk;
     this.#drops = Object.fromEntries(PROBE_DROPS.map((reason) => [reason, 0])) as Record<ProbeDrop, number>;
   }
 
@@ -97,6 +100,12 @@ export class VxlanPaths {
     if (keyBefore === null || entry.staticKey === null || !equalBytes(keyBefore, entry.staticKey)) entry.key = null;
     this.#judge(peer, entry);
     events.wake(Math.max(0, entry.path.dueMs - clock.monotonicMs()));
+  }
+
+  /** The token was replaced: a peer that has another one is not understood until it has it, too. */
+  rekey(psk: Uint8Array): void {
+    this.#psk = psk;
+    for (const entry of this.#entries.values()) entry.key = null;
   }
 
   /** The peer's daemon is another one now, which lets nobody in yet: its consent is asked for anew. */
@@ -253,8 +262,8 @@ export class VxlanPaths {
   #keyOf(peer: PeerId): Uint8Array | null {
     const entry = this.#entries.get(peer);
     if (entry === undefined || entry.staticKey === null || entry.path.remote === null) return null;
-    const { crypto, staticPrivate, psk } = this.#options;
-    entry.key ??= probeKey(crypto, { staticPrivate, peerStatic: entry.staticKey, psk });
+    const { crypto, staticPrivate } = this.#options;
+    entry.key ??= probeKey(crypto, { staticPrivate, peerStatic: entry.staticKey, psk: this.#psk });
     return entry.key;
   }
 

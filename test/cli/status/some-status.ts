@@ -36,6 +36,7 @@ export function status(change: Partial<Status> = {}): Status {
     apiVersion: 'fabric/v1',
     health: { ok: true, problems: [], notices: [] },
     self: { id: 'aa'.repeat(16), nickname: 'one', version: '0.1.0', clusterId: 'cc'.repeat(16), uptimeMs: 65_000 },
+    token: { generation: 1, graceEndsAt: null },
     datapath: {
       name: 'pcap',
       reason: null,

@@ -4,7 +4,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { deriveClusterKeys, generateToken } from '../../../src/base/token.ts';
+import { deriveGeneration } from '../../../src/base/keyring.ts';
+import { deriveClusterKeys, generateToken, tokenIdOf } from '../../../src/base/token.ts';
 import { generateHostKeys } from '../../../src/host/identity-file.ts';
 import {
   certificatePem,
@@ -20,12 +21,13 @@ import { temporaryDirectory } from '../../fakes/temporary-directory.ts';
 const random = new SeededRandom(1);
 const token = generateToken(random);
 const { caSeed } = deriveClusterKeys(token, nodeCrypto);
+const id = tokenIdOf(token, nodeCrypto);
 const { identityKey, identitySeed, peer } = generateHostKeys(random, nodeCrypto);
 const ca = makeCaCertificate(token, caSeed, nodeCrypto);
 const host = makeHostCertificate(token, { caSeed, identityKey }, nodeCrypto);
 const verifier = {
   clusterId: token.clusterId,
-  authorities: [{ generation: 1, caKey: nodeCrypto.ed25519Public(caSeed) }],
+  authorities: [{ id, generation: 1, caKey: nodeCrypto.ed25519Public(caSeed) }],
   crypto: nodeCrypto,
 };
 
@@ -59,7 +61,7 @@ describe('certificates', () => {
   });
 
   test('a good one names peer, key and generation', () => {
-    expect(verifyCertificate(host, verifier)).toEqual({ peer, identityKey, generation: 1 });
+    expect(verifyCertificate(host, verifier)).toEqual({ peer, identityKey, generation: 1, id });
   });
 
   const other = generateToken(random);
@@ -78,12 +80,20 @@ describe('certificates', () => {
     [
       'a later generation',
       makeHostCertificate({ ...token, generation: 2 }, { caSeed, identityKey }, nodeCrypto),
-      { fault: 'other-generation', generation: 2 },
+      { fault: 'other-generation', generation: 2, newest: 1 },
     ],
     ['the CA itself', ca, { fault: 'not-fabric' }],
     ['nothing', new Uint8Array(0), { fault: 'not-fabric' }],
   ])('%s is told apart', (_, raw, fault) => {
     expect(verifyCertificate(raw, verifier)).toEqual(fault);
+  });
+
+  test('two tokens of one generation, made on both sides of a partition, are told apart', () => {
+    const twin = deriveGeneration({ ...token, secret: random.bytes(32) }, nodeCrypto);
+    const both = { ...verifier, authorities: [twin, ...verifier.authorities] };
+    const theirs = makeHostCertificate(token, { caSeed: twin.caSeed, identityKey }, nodeCrypto);
+    expect(verifyCertificate(theirs, both)).toMatchObject({ peer, id: twin.id });
+    expect(verifyCertificate(host, both)).toMatchObject({ peer, id });
   });
 
   test('a name that is not the hash of the key is refused even when our CA signed it', () => {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { BootId, PeerId } from '../../../src/base/ids.ts';
+import type { BootId, PeerId, TokenId } from '../../../src/base/ids.ts';
 import { CONNECTION_LIMITS, Connection, MESSAGE_BYTES_MAX } from '../../../src/host/mesh/connection.ts';
 import { decodeEnvelope, type Envelope, encodeEnvelope, type Hello } from '../../../src/host/mesh/envelope.ts';
 import type { Wire, WireEvents } from '../../../src/host/mesh/wire.ts';
@@ -70,7 +70,12 @@ beforeEach(() => {
   drops = [];
   connection = new Connection({
     wire,
-    certified: { peer: 'f'.repeat(32) as PeerId, identityKey: new Uint8Array(32), generation: 1 },
+    certified: {
+      peer: 'f'.repeat(32) as PeerId,
+      identityKey: new Uint8Array(32),
+      generation: 1,
+      id: '0'.repeat(16) as TokenId,
+    },
     name: '192.0.2.1:6783',
     dialled: true,
     clock,

@@ -3,11 +3,12 @@
 import { onTestFinished } from 'vitest';
 import { toHex, utf8 } from '../../../src/base/bytes.ts';
 import type { BootId, ClusterId, PeerId } from '../../../src/base/ids.ts';
+import { deriveGeneration } from '../../../src/base/keyring.ts';
 import { generateToken, type Token } from '../../../src/base/token.ts';
 import { generateHostKeys, type HostKeys } from '../../../src/host/identity-file.ts';
 import type { CallerLimits } from '../../../src/host/mesh/caller-limits.ts';
 import type { ConnectionLimits } from '../../../src/host/mesh/connection.ts';
-import { makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
+import { type MeshCredentials, makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
 import type { Link } from '../../../src/host/mesh/link.ts';
 import { Mesh } from '../../../src/host/mesh/mesh.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from '../../../src/host/mesh/mesh-ports.ts';
@@ -23,8 +24,16 @@ export function genesisOf(clusterId: ClusterId, genesisId: string): Uint8Array {
   return utf8(`genesis ${clusterId} ${genesisId}`);
 }
 
+/** Of a host that holds these tokens, newest first. */
+export function credentialsOf(keys: HostKeys, ...tokens: readonly Token[]): MeshCredentials {
+  const generations = tokens.map((token) => deriveGeneration(token, nodeCrypto));
+  return makeMeshCredentials({ keys, generations }, nodeCrypto);
+}
+
 export interface HostSetup {
   readonly token: Token;
+  /** Tokens that it replaced, newest first. */
+  readonly older?: readonly Token[];
   readonly keys?: HostKeys;
   /** Default: `one`; null for a joiner. */
   readonly genesisId?: string | null;
@@ -71,7 +80,7 @@ export class TestHost {
       ...setup.facts,
     };
     this.transport = new TlsTransport({
-      credentials: makeMeshCredentials({ keys: this.keys, token }, nodeCrypto),
+      credentials: credentialsOf(this.keys, token, ...(setup.older ?? [])),
       listen: { host: setup.address ?? '127.0.0.1', port: setup.port ?? 0 },
       clock: new SystemClock(),
       ...(setup.callerLimits && { callerLimits: setup.callerLimits }),

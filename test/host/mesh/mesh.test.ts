@@ -3,10 +3,9 @@ import { utf8 } from '../../../src/base/bytes.ts';
 import { FabricError } from '../../../src/base/errors.ts';
 import type { BootId } from '../../../src/base/ids.ts';
 import { generateHostKeys } from '../../../src/host/identity-file.ts';
-import { makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
 import { nodeCrypto } from '../../../src/host/node-crypto.ts';
 import { nodeRandom } from '../../../src/host/node-random.ts';
-import { genesisOf, newToken, startHost, type TestHost, until } from './mesh-fixture.ts';
+import { credentialsOf, genesisOf, newToken, startHost, type TestHost, until } from './mesh-fixture.ts';
 
 /** Both sides have exactly one link to each other, and it is the same connection. */
 async function linked(a: TestHost, b: TestHost): Promise<void> {
@@ -82,15 +81,44 @@ describe('joining', () => {
     const token = newToken();
     const next = { ...token, generation: 2, secret: newToken().secret };
     const first = await startHost({ token });
-    first.transport.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next, older: token }, nodeCrypto));
+    first.transport.updateCredentials(credentialsOf(first.keys, next, token));
     const renewed = await startHost({ token: next });
     renewed.join(first);
     await linked(renewed, first);
-    first.transport.updateCredentials(makeMeshCredentials({ keys: first.keys, token: next }, nodeCrypto));
+    first.transport.updateCredentials(credentialsOf(first.keys, next));
     const late = await startHost({ token });
     late.join(first);
     await until(() => first.refusals.length > 0, 'refusal');
     expect(first.refusals[0]!.why).toContain('generation 1');
+  });
+});
+
+describe('hosts of different tokens find the one that both hold', () => {
+  const one = newToken();
+  const two = { ...one, generation: 2, secret: newToken().secret };
+  const twin = { ...one, generation: 2, secret: newToken().secret };
+  const three = { ...one, generation: 3, secret: newToken().secret };
+
+  test.each([
+    ['a host that missed a rotation is called', { token: two, older: [one] }, { token: one }],
+    ['a host that missed a rotation calls', { token: one }, { token: two, older: [one] }],
+    ['both sides of a partition have rotated', { token: two, older: [one] }, { token: twin, older: [one] }],
+    ['two of one generation, held in another order', { token: two, older: [twin] }, { token: twin, older: [two] }],
+    ['rotated once more meanwhile', { token: three, older: [two] }, { token: two, older: [one] }],
+  ])('%s', async (_story, callersSetup, calledSetup) => {
+    const caller = await startHost(callersSetup);
+    const called = await startHost(calledSetup);
+    caller.join(called);
+    await linked(caller, called);
+  });
+
+  test('two rotations behind there is none: both sides say so', async () => {
+    const caller = await startHost({ token: one });
+    const called = await startHost({ token: three, older: [two] });
+    caller.join(called);
+    await until(() => caller.refusals.length > 0 && called.refusals.length > 0, 'refusals');
+    expect(caller.refusals[0]).toMatchObject({ code: 'token-outdated', why: expect.stringContaining('generation 3') });
+    expect(called.refusals[0]).toMatchObject({ code: 'token-refused', why: expect.stringContaining('generation 1') });
   });
 });
 

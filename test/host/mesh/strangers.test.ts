@@ -9,13 +9,12 @@ import { generateHostKeys } from '../../../src/host/identity-file.ts';
 import { CALLER_LIMITS, CallerGate } from '../../../src/host/mesh/caller-limits.ts';
 import { certificatePem, makeHostCertificate, privateKeyPem } from '../../../src/host/mesh/certificate.ts';
 import { CONNECTION_LIMITS } from '../../../src/host/mesh/connection.ts';
-import { makeMeshCredentials } from '../../../src/host/mesh/credentials.ts';
 import { dial } from '../../../src/host/mesh/dial.ts';
 import { decodeEnvelope, type Envelope, encodeEnvelope } from '../../../src/host/mesh/envelope.ts';
 import { nodeCrypto } from '../../../src/host/node-crypto.ts';
 import { nodeRandom } from '../../../src/host/node-random.ts';
 import { ManualClock } from '../../fakes/manual-clock.ts';
-import { newToken, startHost, type TestHost, until } from './mesh-fixture.ts';
+import { credentialsOf, newToken, startHost, type TestHost, until } from './mesh-fixture.ts';
 
 /** Resolves with the error code, or `closed`. */
 function tlsOutcome(port: number, options: object): Promise<string> {
@@ -107,7 +106,7 @@ describe('a member that misbehaves', () => {
   /** A member driven by hand, greeted and welcomed. */
   async function memberByHand(host: TestHost, token: Parameters<typeof startHost>[0]['token']) {
     const keys = generateHostKeys(nodeRandom, nodeCrypto);
-    const credentials = makeMeshCredentials({ keys, token }, nodeCrypto);
+    const credentials = credentialsOf(keys, token);
     const reached = await dial({ host: '127.0.0.1', port: host.port }, credentials, new AbortController().signal);
     if ('refusal' in reached) throw new Error(reached.refusal.why);
     const heard: Envelope[] = [];
@@ -179,7 +178,7 @@ describe('a member that misbehaves', () => {
 
 describe('dialling what is no fabric', () => {
   const token = newToken();
-  const credentials = makeMeshCredentials({ keys: generateHostKeys(nodeRandom, nodeCrypto), token }, nodeCrypto);
+  const credentials = credentialsOf(generateHostKeys(nodeRandom, nodeCrypto), token);
 
   async function refusalOf(host: string, port: number): Promise<{ code: string; why: string; what: string }> {
     const result = await dial({ host, port }, credentials, new AbortController().signal);
@@ -218,7 +217,7 @@ describe('dialling what is no fabric', () => {
 
   test('a TLS server of something else', async () => {
     const foreign = newToken();
-    const { tls } = makeMeshCredentials({ keys: generateHostKeys(nodeRandom, nodeCrypto), token: foreign }, nodeCrypto);
+    const { tls } = credentialsOf(generateHostKeys(nodeRandom, nodeCrypto), foreign).own[0]!;
     const server = createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false });
     onTestFinished(() => void server.close());
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -17,7 +17,7 @@ import { SimProcess } from '../process.ts';
 import { Nic, type SimNetwork } from '../sim-network.ts';
 import { MESH_PORT, SimTransport } from '../sim-transport.ts';
 import type { InternedTable } from './interned-states.ts';
-import { CLUSTER, GENESIS, type MeshIdentity } from './mesh-identity.ts';
+import { CLUSTER, GENESIS, type MeshIdentity, TOKENS } from './mesh-identity.ts';
 
 /** Who watches the whole cluster. */
 export interface MeshObserver {
@@ -105,7 +105,9 @@ export class MeshHost {
       self: peer,
       clusterId: CLUSTER,
       transport: new SimTransport(network, this.nic, this.#process, {
-        certified: { peer, identityKey, generation: 1 },
+        peer,
+        identityKey,
+        tokens: () => TOKENS,
         clusterId: CLUSTER,
       }),
       facts: {

@@ -2,7 +2,15 @@
 // a member would publish them.
 
 import { utf8 } from '../../../src/base/bytes.ts';
-import { type BootId, type ClusterId, DEFAULT_VNI, type GiftId, type Mac, type PeerId } from '../../../src/base/ids.ts';
+import {
+  type BootId,
+  type ClusterId,
+  DEFAULT_VNI,
+  type GiftId,
+  type Mac,
+  type PeerId,
+  type TokenId,
+} from '../../../src/base/ids.ts';
 import { VERSION } from '../../../src/daemon/version.ts';
 import { type AuthorState, peerIdOf, signState } from '../../../src/gossip/author-state.ts';
 import { GOSSIP_LIMITS } from '../../../src/gossip/limits.ts';
@@ -19,6 +27,8 @@ import { quickCrypto } from '../../fakes/quick-crypto.ts';
 import type { SeededRandom } from '../../fakes/seeded-random.ts';
 
 export const CLUSTER = '5ca1ab1e'.repeat(4) as ClusterId;
+/** All hosts hold the same one. */
+export const TOKENS = [{ id: 'feedfeedfeedfeed' as TokenId, generation: 1 }];
 export const GENESIS = utf8('the genesis of a simulated mesh');
 
 export interface MeshIdentity {
