@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSyn
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'tap';
+import { assert } from '../../src/base/errors.ts';
 import { eventually } from '../lab/exec.ts';
 import { Lab } from '../lab/lab.ts';
 import { copyRestingState } from '../lab/state-copy.ts';
@@ -41,10 +42,10 @@ const DAMAGES: readonly Damage[] = [
     says: /identity.json is damaged\n.*checksum/,
     apply: (directory) => {
       const path = join(directory, 'identity.json');
-      writeFileSync(
-        path,
-        readFileSync(path, 'utf8').replace(/"version": 1,\n {2}"peer": "./, '"version": 1,\n  "peer": "-'),
-      );
+      const text = readFileSync(path, 'utf8');
+      const changed = text.replace(/"peer": "./, '"peer": "-');
+      assert(changed !== text, 'the identity names the peer');
+      writeFileSync(path, changed);
     },
   },
   {
