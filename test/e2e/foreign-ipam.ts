@@ -116,7 +116,7 @@ async function dhcp(t: Test, lab: Lab, host: LabHost): Promise<void> {
   const inServer = ['ip', 'netns', 'exec', 'server'];
   await host.run([...inServer, 'ip', 'address', 'add', '203.0.113.1/24', 'dev', 'eth0']);
   await host.run([...inServer, 'ip', 'link', 'set', 'eth0', 'up']);
-  const settings = ['interface eth0', 'start 203.0.113.50', 'end 203.0.113.60', 'option subnet 255.255.255.0'];
+  const settings = ['interface eth0', 'start 203.0.113.50', 'end 203.0.113.59', 'option subnet 255.255.255.0'];
   const more = ['option router 203.0.113.1', 'lease_file /run/udhcpd.leases', 'pidfile /run/udhcpd.pid'];
   await host.run(['tee', '/run/udhcpd.conf'], { input: `${[...settings, ...more].join('\n')}\n` });
   await host.run(['touch', '/run/udhcpd.leases']);
