@@ -97,7 +97,7 @@ test('fabric as a package', async (t) => {
 
     systemd.forget();
     await first.stop();
-    t.ok(systemd.has('STOPPING=1'), 'it says that it stops');
+    await eventually('it has said that it stops', () => systemd.has('STOPPING=1'));
     systemd.run(unit, ['--setup-cni']);
     await eventually('its next start is ready', () => systemd.has('READY=1'), { timeoutMs: 20_000 });
     t.equal((await host.run(['pidof', 'fabric-engine'])).stdout, engine, 'a restart leaves the engine');
