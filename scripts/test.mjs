@@ -112,6 +112,7 @@ const ALONE = new Set([
   'load',
   'map',
   'rmpeer',
+  'upgrade',
 ]);
 
 async function endToEndTests(files) {
