@@ -95,9 +95,11 @@ function endToEndFiles() {
 }
 
 /**
- * Files that hold times or whole cores to account, and so run with nothing beside them. All others mostly wait, for processes and
- * for the kernel, and run two at a time: each has namespaces of its own, and waits for a state, not for a moment.
+ * How many end-to-end files run at a time, on two cores: they mostly wait, for processes and for the kernel. Each has namespaces of
+ * its own, and waits for a state, not for a moment.
  */
+const LANES = 3;
+/** But these hold times or whole cores to account, and so run with nothing beside them. */
 const ALONE = new Set([
   'cni-shim',
   'cni-stress',
@@ -117,7 +119,8 @@ const ALONE = new Set([
 
 async function endToEndTests(files) {
   const patient = files.filter((file) => !ALONE.has(file));
-  await Promise.all([0, 1].map((lane) => endToEndLane(patient.filter((_, index) => index % 2 === lane))));
+  const lanes = Array.from({ length: LANES }, (_, lane) => patient.filter((_, index) => index % LANES === lane));
+  await Promise.all(lanes.map(endToEndLane));
   await endToEndLane(files.filter((file) => ALONE.has(file)));
 }
 
