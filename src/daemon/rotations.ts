@@ -221,7 +221,9 @@ export class Rotations {
     const records: SealsRecord[] = [];
     const firstPart = this.#heard.nextPart(id, keys.peer);
     for (let at = 0; at < members.length; at += SEALS_MAX) {
-      const ephemeral = crypto.x25519Key(random.bytes(32));
+      const ephemeralSecret = random.bytes(32);
+      const ephemeral = crypto.x25519Key(ephemeralSecret);
+      ephemeralSecret.fill(0);
       const seals = members.slice(at, at + SEALS_MAX).flatMap(([member, staticKey]) => {
         const sealed = sealSecret(token, { id, member, staticKey }, ephemeral, crypto);
         return sealed === null ? [] : [{ member, sealed }];
