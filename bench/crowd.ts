@@ -1,9 +1,11 @@
 // A program that plays many peers of one fabric daemon: each with keys of its own, the real control side of the tunnels
 // (src/router/tunnels.ts), a UDP socket, and a keepalive every ten seconds, as hosts send that have something to say now and
 // then. It carries no frames. Arguments: identity file of the daemon's host (cluster secrets and static key), its address, how
-// many. Says `{"established":N}` each time another tunnel stands, and lives until it is killed.
+// many. Says `{"sessions":N}` each time another session stands: one for each peer at first, and one more for each after a line on
+// stdin, as the timers of a tunnel with traffic renew them. Lives until it is killed.
 
 import { createSocket } from 'node:dgram';
+import { createInterface } from 'node:readline';
 import type { Endpoint } from '../src/base/endpoint.ts';
 import { Keyring } from '../src/base/keyring.ts';
 import { openTunnels } from '../src/daemon/open-tunnels.ts';
@@ -14,6 +16,7 @@ import { SystemClock } from '../src/host/system-clock.ts';
 import type { SessionKeys } from '../src/router/datapath.ts';
 import { ETHERNET_BYTES } from '../src/router/frame.ts';
 import type { TunnelDatapath } from '../src/router/tunnel-options.ts';
+import { endpointOf } from '../src/router/tunnel-path.ts';
 import {
   DatagramType,
   datagramType,
@@ -35,16 +38,17 @@ const FABRIC_PORT = 6783;
 
 const clock = new SystemClock();
 
-/** Starts one peer; resolves when its tunnel stands. */
-async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<void> {
+/** Starts one peer; resolves when its tunnel stands, with what makes the next session of it. */
+async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<() => Promise<void>> {
   const target = identity.keys;
   const socket = createSocket('udp4');
   await new Promise<void>((resolve) => socket.bind(0, resolve));
   const sessions = new Map<number, { readonly speaker: WireSpeaker; sent: number }>();
   let established = (): void => undefined;
-  const stands = new Promise<void>((resolve) => {
-    established = resolve;
-  });
+  const nextSession = (): Promise<void> =>
+    new Promise((resolve) => {
+      established = resolve;
+    });
   let current: number | null = null;
   const send = (kind: InnerKind, body: Uint8Array): void => {
     const session = sessions.get(current ?? 0);
@@ -66,9 +70,12 @@ async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<void
       established();
     },
     removeSession: (index) => void sessions.delete(index),
-    setEndpoint: () => undefined, // there is only one
+    setPath: () => undefined, // there is only one
     setPathMtu: () => undefined, // nothing large is sent
-    sendRaw: (datagram, to) => socket.send(datagram, to.port, to.ip),
+    sendRaw: (datagram, to) => {
+      const { ip, port } = endpointOf(to)!; // nothing relays here
+      socket.send(datagram, port, ip);
+    },
     sendKeepalive,
     sendProbe: () => undefined, // as above
     removePeer: () => undefined, // the peer is never removed
@@ -90,7 +97,15 @@ async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<void
       genesis: { mtu: UNDERLAY_MTU - overheadBytes(4) - ETHERNET_BYTES },
       underlayMtu: UNDERLAY_MTU,
     },
-    { datapath, wake, placed: () => {}, turned: () => {}, admits: () => true },
+    {
+      datapath,
+      wake,
+      placed: () => {},
+      turned: () => {},
+      admits: () => true,
+      neighbours: () => [],
+      ownEndpoints: () => null,
+    },
   );
   socket.on('message', (datagram, { address, port }) => {
     if (datagramType(datagram) === DatagramType.data) answerProbe(datagram);
@@ -98,16 +113,35 @@ async function startPeer(identity: HostIdentity, remote: Endpoint): Promise<void
   });
   wake(0);
   tunnels.setPeer(target.peer, { staticKey: target.staticKey, endpoints: [remote] });
+  const stands = nextSession();
   tunnels.sessionWanted(target.peer);
   await stands;
   setInterval(sendKeepalive, KEEPALIVE_MS);
+  return () => {
+    const renewed = nextSession();
+    tunnels.renew(target.peer);
+    return renewed;
+  };
 }
 
 const [, , identityFile, ip, count] = process.argv;
 const identity = readIdentityFile(identityFile!, nodeCrypto);
 if (identity === null) throw new Error(`${identityFile} is not there`);
-for (let established = 1; established <= Number(count); established++) {
-  await startPeer(identity, { ip: ip!, port: FABRIC_PORT });
-  process.stdout.write(`${JSON.stringify({ established })}\n`);
+let sessions = 0;
+
+async function sessionStands(): Promise<void> {
+  process.stdout.write(`${JSON.stringify({ sessions: ++sessions })}\n`);
   await new Promise((resolve) => setTimeout(resolve, BETWEEN_HANDSHAKES_MS));
+}
+
+const renewals: (() => Promise<void>)[] = [];
+while (renewals.length < Number(count)) {
+  renewals.push(await startPeer(identity, { ip: ip!, port: FABRIC_PORT }));
+  await sessionStands();
+}
+for await (const _line of createInterface({ input: process.stdin })) {
+  for (const renew of renewals) {
+    await renew();
+    await sessionStands();
+  }
 }

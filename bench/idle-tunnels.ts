@@ -1,6 +1,6 @@
 // What a daemon and its engine take while a hundred tunnels stand and carry nothing. The daemon is a real one; its peers are
 // played by bench/crowd.ts in a namespace of its own, so that one machine can hold them. Two parts make the figure: what is
-// spent per second on keepalives and timers, and what a handshake costs, once every 120 s and tunnel.
+// spent per second on keepalives and timers, and what new keys of a tunnel that stands cost, once every 120 s and tunnel.
 
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ import type { LabHost } from '../test/lab/host.ts';
 import type { Lab } from '../test/lab/lab.ts';
 import { DAEMON_PROCESS, ENGINE_PROCESS } from '../test/lab/processes.ts';
 import { withLab } from '../test/lab/with-lab.ts';
-import { processesUs } from './process-time.ts';
+import { exactUs } from './process-time.ts';
 
 export interface IdleTunnelsOptions {
   readonly tunnels: number;
@@ -32,43 +32,57 @@ export function measureIdleTunnels({ tunnels, seconds }: IdleTunnelsOptions): Pr
     const crowd = await lab.host('crowd');
     await host.launch({ flags: ['--datapath', 'engine'] });
     await host.container('container');
-    const alone = await percentOver(host, seconds / 2);
+    const peers = startCrowd(lab, { crowd, host, tunnels });
+    await peers.sessions(tunnels);
+    await sleep(SETTLE_MS);
+    const keep = await percentOver(host, seconds);
     const beforeUs = await cpuUs(host);
     const startMs = performance.now();
-    await establish(lab, { crowd, host, tunnels });
-    const handshakesUs = (await cpuUs(host)) - beforeUs - (alone / 100) * (performance.now() - startMs) * 1000;
-    const keep = await percentOver(host, seconds);
+    peers.renew();
+    await peers.sessions(2 * tunnels);
+    await sleep(SETTLE_MS);
+    const handshakesUs = (await cpuUs(host)) - beforeUs - (keep / 100) * (performance.now() - startMs) * 1000;
     await assertEstablished(host, tunnels);
     const rekey = (Math.max(0, handshakesUs) / 1000 / REKEY_AFTER_MS) * 100;
     return { tunnelsCpuPercent: keep + rekey, tunnelsKeepPercent: keep, tunnelsRekeyPercent: rekey };
   });
 }
 
-/** Resolves when all tunnels stand. */
-async function establish(
+interface Crowd {
+  /** Resolves when so many sessions were made. */
+  sessions(count: number): Promise<void>;
+  /** New keys for all tunnels, one after the other. */
+  renew(): void;
+}
+
+function startCrowd(
   lab: Lab,
   { crowd, host, tunnels }: { readonly crowd: LabHost; readonly host: LabHost; readonly tunnels: number },
-): Promise<void> {
+): Crowd {
   const program = ['env', '-u', 'NODE_OPTIONS', process.execPath, join(CHECKOUT, 'dist/bench/crowd.js')];
   const facts = [join(host.stateDirectory, 'identity.json'), host.ip, String(tunnels)];
-  const child = lab.spawn([...crowd.enter(), ...program, ...facts]);
-  let established = 0;
+  const child = lab.spawn([...crowd.enter(), ...program, ...facts], { stdin: 'pipe' });
+  let made = 0;
   let said = '';
   createInterface({ input: child.stdout! }).on('line', (line) => {
-    established = (JSON.parse(line) as { established: number }).established;
+    made = (JSON.parse(line) as { sessions: number }).sessions;
   });
   child.stderr!.on('data', (chunk: Buffer) => {
     said += chunk.toString('utf8');
   });
-  await eventually(
-    `${tunnels} tunnels stand`,
-    () => {
-      if (child.exitCode !== null) throw new Error(`the crowd ended: ${said}`);
-      return established === tunnels;
+  return {
+    sessions: async (count) => {
+      await eventually(
+        `${count} sessions were made`,
+        () => {
+          if (child.exitCode !== null) throw new Error(`the crowd ended: ${said}`);
+          return made === count;
+        },
+        { timeoutMs: ESTABLISH_MAX_MS },
+      );
     },
-    { timeoutMs: ESTABLISH_MAX_MS },
-  );
-  await sleep(SETTLE_MS);
+    renew: () => void child.stdin!.write('\n'),
+  };
 }
 
 /** Else the figure would be that of fewer tunnels. */
@@ -87,7 +101,7 @@ async function percentOver(host: LabHost, seconds: number): Promise<number> {
 }
 
 function cpuUs(host: LabHost): Promise<number> {
-  return processesUs([host], [DAEMON_PROCESS, ENGINE_PROCESS]);
+  return exactUs(host, [DAEMON_PROCESS, ENGINE_PROCESS]);
 }
 
 function sleep(ms: number): Promise<void> {

@@ -2,10 +2,9 @@
 // containers, and what a daemon with one peer and one container takes while nothing happens.
 
 import { eventually } from '../test/lab/exec.ts';
-import type { LabHost } from '../test/lab/host.ts';
 import { DAEMON_PROCESS, residentMiB } from '../test/lab/processes.ts';
 import { withLab } from '../test/lab/with-lab.ts';
-import { processUs } from './cpu-time.ts';
+import { exactUs } from './process-time.ts';
 
 export interface StartUpFigures {
   /** From starting the command to its end, which says ready: a new cluster. */
@@ -33,9 +32,9 @@ export function measureStartUp({ idleSeconds }: { idleSeconds: number }): Promis
       await eventually('the first ping', () => client.pings(server.ip), { timeoutMs: FIRST_PING_MAX_MS });
     });
     const statusMs = await timed(() => second.fabric(['status']));
-    const beforeUs = await cpuUs(second);
+    const beforeUs = await exactUs(second, [DAEMON_PROCESS]);
     const idleMs = await timed(() => new Promise<void>((resolve) => setTimeout(resolve, idleSeconds * 1000)));
-    const idleCpuPercent = ((await cpuUs(second)) - beforeUs) / 10 / idleMs;
+    const idleCpuPercent = ((await exactUs(second, [DAEMON_PROCESS])) - beforeUs) / 10 / idleMs;
     return {
       launchMs,
       joinToPingMs,
@@ -44,10 +43,6 @@ export function measureStartUp({ idleSeconds }: { idleSeconds: number }): Promis
       idleCpuPercent,
     };
   });
-}
-
-async function cpuUs(host: LabHost): Promise<number> {
-  return processUs((await host.run(['cat', `/proc/${await host.daemonPid()}/stat`])).stdout);
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

@@ -40,12 +40,16 @@ const PACKAGES_TOOLS = [
   'faketime',
   'procps',
   'bind9-dnsutils',
+  'openssl',
   'busybox-static',
   'util-linux',
   // Fast AES-GCM for the engine; where it is not there OpenSSL serves.
   ...(process.arch === 'x64' ? ['libipsec-mb-dev'] : []),
 ];
-/** What the end-to-end tests with real container runtimes, Prometheus and a browser, and the fuzz targets, need besides: `FABRIC_SETUP=full`. */
+/**
+ * What the end-to-end tests with real container runtimes, Prometheus and a browser, and the fuzz targets, need besides:
+ * `FABRIC_SETUP=full`.
+ */
 const PACKAGES_FULL = [
   'containerd',
   'runc',

@@ -1,6 +1,6 @@
 // Which tests show which statement of a checklist, and whether they passed: a test whose name begins with numbers of statements
 // (`K2 K4 CHECK …`, `TM20 containers …`) shows those. Written to the checklist's page by the test run; the same results give the
-// same text, so that it changes only when tests do.
+// same text, in whatever order they came, so that it changes only when tests do.
 
 const NUMBERS = /^((?:[A-Z]{1,2}\d{1,2} )+)(.+)$/;
 /** Names shown per file; of the others the number. */
@@ -59,7 +59,7 @@ export class Conformance {
   #testsOf(id) {
     const files = [...this.#shown.get(id)].sort(([a], [b]) => (a < b ? -1 : 1));
     return files.map(([file, tests]) => {
-      const names = [...tests.keys()];
+      const names = [...tests.keys()].sort();
       const more = names.length > NAMES_MAX ? `; ${names.length - NAMES_MAX} more` : '';
       return `${file}: ${names.slice(0, NAMES_MAX).join('; ')}${more}`;
     });

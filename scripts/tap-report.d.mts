@@ -4,7 +4,7 @@ export class TapReport {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  constructor(write: (line: string) => void, startFile?: (path: string) => void);
+  constructor(write: (line: string) => void);
   line(text: string): void;
   end(status: number | null): void;
 }

@@ -1,7 +1,7 @@
 // `npm run test:long -- PART`: a part of the tests at full length, which `npm test` runs shortened. Without an argument the
 // parts are listed. What it showed goes, dated, to docs/results/; the last line is the sum of the part's subtests.
 // `npm run test:long -- matrix [MIX]` runs the foundation's tests on each mix of datapaths, or on that one; `-- sim FIRST-LAST` the
-// random schedules of those seeds and nothing else.
+// random schedules of those seeds and nothing else, `-- sim-mesh HOSTS` the figures of so many.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -21,6 +21,7 @@ const PARTS = {
     what: 'every fuzz target of native/fuzz for ten minutes, two at a time',
     timeoutS: 3300,
   },
+  certificates: { what: 'operator-issued certificates, and one that runs out on a host that runs', timeoutS: 300 },
   'cni-crowd': { what: 'ADD and DEL with 1,000 containers attached, beside those with 10', timeoutS: 300 },
   'cni-shim': { what: 'the CNI plugin as a process, 20,000 calls of all kinds', timeoutS: 1800 },
   daemons: { what: '20 daemons killed at random for ten minutes while containers come and go', timeoutS: 1800 },
@@ -29,6 +30,10 @@ const PARTS = {
   'engine-sanitized': {
     what: 'the engine under ThreadSanitizer and under AddressSanitizer, a minute each',
     timeoutS: 600,
+  },
+  'engine-relays': {
+    what: 'TCP and ping by a relay on the engine beside the direct path, 200 MB by it, and what npm test shows of relays',
+    timeoutS: 300,
   },
   image: {
     what: 'the container image built and run by containerd, as the pod of deploy/kubernetes',
@@ -44,11 +49,27 @@ const PARTS = {
     what: "the foundation's end-to-end tests on each mix of datapaths, or on the one named behind",
     timeoutS: 300,
   },
+  nat: { what: 'holes through two NATs, and 60 s without a frame, which NATs do not remember', timeoutS: 180 },
   partition: { what: 'two hosts cut off for 30 s while both attach 50 containers', timeoutS: 300 },
   sim: {
-    what: 'fresh random schedules in the simulator (or of seeds FIRST-LAST), and the figures of 1,000 hosts',
+    what: 'fresh random schedules in the simulator, or those of the seeds FIRST-LAST named behind',
     timeoutS: 3300,
     root: false,
+  },
+  'sim-mesh': {
+    what: 'the figures of a mesh of 1,000 hosts over a simulated hour, or of as many as named behind',
+    timeoutS: 3500,
+    folder: 'long',
+    root: false,
+  },
+  systemd: {
+    what: 'fabric.service under a systemd that is process 1: restart, stop, crash, watchdog',
+    timeoutS: 300,
+    folder: 'long',
+  },
+  relays: {
+    what: 'a cluster that speaks by a relay turns to operator-issued certificates, host by host',
+    timeoutS: 300,
   },
   'rekey-day': { what: 'a simulated day of rekeys on each mix of engine and pcap', timeoutS: 3300 },
 };
@@ -67,7 +88,7 @@ async function run(part) {
   const child = spawn(tap, ['run', '--reporter=tap', `--timeout=${timeoutS}`, file], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part, FABRIC_SIM_SEEDS: process.argv[3] ?? '' },
+    env: { ...process.env, FORCE_COLOR: '0', FABRIC_LONG: part, FABRIC_LONG_OF: process.argv[3] ?? '' },
   });
   const closed = new Promise((resolve) => child.once('close', resolve));
   const report = new TapReport((text) => process.stdout.write(`${text}\n`));

@@ -7,7 +7,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
 import { Conformance } from './conformance.mjs';
@@ -99,6 +99,18 @@ function endToEndFiles() {
  * its own, and waits for a state, not for a moment.
  */
 const LANES = 3;
+/** The longest of them begin, so that no lane goes on long after the others. */
+const LONGEST = new Set([
+  'cli',
+  'doctor',
+  'engine-fallback',
+  'footprint',
+  'host-network',
+  'membership',
+  'path-mtu',
+  'reclaim',
+  'vxlan',
+]);
 /** But these hold times or whole cores to account, and so run with nothing beside them. */
 const ALONE = new Set([
   'cni-shim',
@@ -117,43 +129,49 @@ const ALONE = new Set([
   'upgrade',
 ]);
 
+/** A file that takes longer has failed: tap says in which test. */
+const FILE_TIMEOUT_S = 300;
+/** After that a file that does not even end itself is killed. */
+const FILE_GRACE_S = 10;
+
 async function endToEndTests(files) {
   const patient = files.filter((file) => !ALONE.has(file));
-  const lanes = Array.from({ length: LANES }, (_, lane) => patient.filter((_, index) => index % LANES === lane));
-  await Promise.all(lanes.map(endToEndLane));
+  patient.sort((x, y) => Number(LONGEST.has(y)) - Number(LONGEST.has(x)));
+  await Promise.all(Array.from({ length: LANES }, () => endToEndLane(patient)));
   await endToEndLane(files.filter((file) => ALONE.has(file)));
 }
 
-/** One runner for these files, one after the other: its start alone takes seconds. What a file says comes in one piece. */
-async function endToEndLane(files) {
-  if (files.length === 0) return;
-  const paths = files.map((file) => join('dist/test/e2e', `${file}.js`));
-  const child = spawn(bin('tap'), ['run', '--reporter=tap', ...paths], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, FORCE_COLOR: '0' },
-  });
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  let file = '';
-  let said = [];
-  const flush = () => {
-    if (said.length > 0) say(said.join('\n'));
-    said = [];
-  };
-  const report = new TapReport(
-    (text) => said.push(text),
-    (path) => {
-      flush();
-      file = basename(path, '.js');
-      said.push(heading(`end to end: ${file}`));
-    },
-  );
-  for await (const line of createInterface({ input: child.stdout })) {
+/** Takes one file after the other from `queue`, until it is empty. */
+async function endToEndLane(queue) {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) await endToEndFile(file);
+}
+
+/**
+ * A process for the file, whose TAP is read as if `tap run` had sent it: that runner takes a second and a half of a core to start,
+ * and its hooks half a second of each file. What a file says comes in one piece.
+ */
+async function endToEndFile(file) {
+  const path = join('dist/test/e2e', `${file}.js`);
+  const said = [heading(`end to end: ${file}`)];
+  const report = new TapReport((text) => said.push(text));
+  const read = (line) => {
     report.line(line);
     for (const { conformance } of PAGES) conformance.tap(`test/e2e/${file}.ts`, line);
-  }
-  report.end(await closed);
-  flush();
+  };
+  const child = spawn(process.execPath, ['--enable-source-maps', path], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, FORCE_COLOR: '0', TAP_TIMEOUT: String(FILE_TIMEOUT_S), TAP_OMIT_VERSION: '1' },
+    timeout: (FILE_TIMEOUT_S + FILE_GRACE_S) * 1_000,
+    killSignal: 'SIGKILL',
+  });
+  const closed = new Promise((resolve) => child.once('close', (...how) => resolve(how)));
+  read(`# Subtest: ${path}`);
+  for await (const line of createInterface({ input: child.stdout })) read(`    ${line}`);
+  const [status, signal] = await closed;
+  if (signal !== null) read(`    # ended by ${signal}`);
+  read(`${status === 0 ? '' : 'not '}ok 1 - ${path}`);
+  say(said.join('\n'));
   sum.passed += report.passed;
   sum.failed += report.failed;
   sum.skipped += report.skipped;

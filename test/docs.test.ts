@@ -69,6 +69,17 @@ describe('docs/vxlan.md', () => {
   });
 });
 
+describe('docs/weave-scenarios.md', () => {
+  test('names tests that are there', () => {
+    const rows = read('docs/weave-scenarios.md')
+      .split('\n')
+      .flatMap((line) => [...line.matchAll(/(test\/e2e\/[a-z-]+\.ts): (.*?)(?=; test\/e2e\/| \|$)/g)]);
+    expect(rows.length).toBeGreaterThan(30);
+    const gone = rows.filter(([, file, name]) => !read(file!).includes(name!));
+    expect(gone.map(([row]) => row)).toEqual([]);
+  });
+});
+
 describe('docs/dns.md', () => {
   test('explains every counter', () => {
     const counted = ['forwarder', 'name-service'].flatMap((file) => {
@@ -119,7 +130,7 @@ describe('docs/metrics.md', () => {
   ]);
 
   test('explains every metric and no other, with its type', async () => {
-    const metrics = new Metrics({ prom, clock: new ManualClock(), gather: async () => someFacts() });
+    const metrics = new Metrics({ prom, clock: new ManualClock(), gather: () => someFacts() });
     const { text } = await metrics.text();
     const served = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map((match) => [match[1], match[2]]);
     expect(served.length).toBeGreaterThan(40);
@@ -159,7 +170,9 @@ describe('docs/status.md', () => {
   });
 
   test('explains every problem that health can report', () => {
-    const health = `${read('src/daemon/health.ts')}${read('src/daemon/lease-problems.ts')}`;
+    const health = ['health', 'lease-problems', 'certificate-problems']
+      .map((name) => read(`src/daemon/${name}.ts`))
+      .join();
     const codes = [...health.matchAll(/(?:add\(\s*|code: )'([a-z-]+)'/g)].map((match) => match[1]!);
     expect(codes.length).toBeGreaterThan(5);
     expect(codes.filter((code) => !text.includes(`| \`${code}\` |`))).toEqual([]);

@@ -260,6 +260,16 @@ test('every npm package is used somewhere', () => {
   expect(unused).toEqual([]);
 });
 
+test('tests that the documents name are there', () => {
+  const gone = DOCUMENTS.flatMap(({ path, text }) =>
+    [...text.matchAll(/\btest\/[\w/.-]+\.(ts|json)\b/g)]
+      .map(([name]) => name)
+      .filter((name) => !existsSync(join(ROOT, name)))
+      .map((name) => `${path} → ${name}`),
+  );
+  expect(gone).toEqual([]);
+});
+
 test('links of the documents lead to files of the checkout', () => {
   const broken = DOCUMENTS.flatMap(({ path, text }) =>
     [...text.matchAll(/\]\(([^)\s]+)\)/g)]

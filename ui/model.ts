@@ -101,19 +101,25 @@ export function buildModel(status: Status, rates: Rates | null, places: Places):
 }
 
 function containersByHost(status: Status): ReadonlyMap<string, readonly Container[]> {
+  // Internal networks may have the same addresses.
+  const keyOf = (network: string, ip: string): string => `${network} ${ip}`;
   const namesByIp = new Map<string, string[]>();
-  for (const { name, ips } of status.dns) {
-    for (const ip of ips) {
-      const names = namesByIp.get(bare(ip));
-      if (names === undefined) namesByIp.set(bare(ip), [name]);
+  for (const { network, name, ips } of status.dns) {
+    for (const key of ips.map((ip) => keyOf(network, bare(ip)))) {
+      const names = namesByIp.get(key);
+      if (names === undefined) namesByIp.set(key, [name]);
       else if (!names.includes(name)) names.push(name);
     }
   }
   const byHost = new Map<string, Container[]>();
-  for (const { peer, mac, ips, state } of status.routes) {
+  for (const { network, peer, mac, ips, state } of status.routes) {
     if (state !== 'active' && state !== 'stale') continue;
     const shown = ips.map(bare).filter((ip) => !ip.startsWith('fe80:'));
-    const container = { mac, ips: shown, names: [...new Set(shown.flatMap((ip) => namesByIp.get(ip) ?? []))] };
+    const container = {
+      mac,
+      ips: shown,
+      names: [...new Set(shown.flatMap((ip) => namesByIp.get(keyOf(network, ip)) ?? []))],
+    };
     const there = byHost.get(peer);
     if (there === undefined) byHost.set(peer, [container]);
     else there.push(container);

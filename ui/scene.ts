@@ -16,6 +16,8 @@ const CONTAINERS_FROM_SCALE = 0.7;
 const NAMES_FROM_SCALE = 0.55;
 const WIDTH_MAX = 10;
 const SELF_PIXELS_MIN = 6;
+/** Pixels of line and gap. */
+const RELAYED_DASH = [6, 5];
 /** Lines on which nothing flows stand back behind the others, the more so where there are many. */
 const QUIET = 0.75;
 const QUIET_IN_CROWD = 0.3;
@@ -86,6 +88,7 @@ export class Scene {
     return x > -margin && y > -margin && x < clientWidth + margin && y < clientHeight + margin;
   }
 
+  /** Dashed: by a relay. */
   #tunnel(host: HostNode, middle: Point, theme: Theme, opacity: number): void {
     const context = this.#context;
     const at = this.#camera.toView(host);
@@ -96,7 +99,9 @@ export class Scene {
     context.beginPath();
     context.moveTo(middle.x, middle.y);
     context.lineTo(at.x, at.y);
+    context.setLineDash(host.tunnel?.relay == null ? [] : RELAYED_DASH);
     context.stroke();
+    context.setLineDash([]);
     context.globalAlpha = 1;
   }
 

@@ -1,6 +1,7 @@
 // A program for a host's network namespace, or a container's, that looks as people and Prometheus do: `http` scrapes /metrics each second and
 // keeps the map open (its status every two seconds, its events by long poll), `dns SERVER NAME` asks for a name each second.
-// On a line of stdin it says what it has done, and what processor time that took itself.
+// A line of stdin, `look` or `rest`, says whether it goes on asking; its answer is what it has done so far, and what processor time that took
+// itself. At rest its timers go on, so that questions fall on any time of whatever is measured.
 
 import { Resolver } from 'node:dns/promises';
 import { get } from 'node:http';
@@ -21,6 +22,7 @@ const ASK_EVERY_MS = 1_000;
 
 let answers = 0;
 let failures = 0;
+let isLooking = true;
 
 async function counted(work: Promise<unknown>): Promise<void> {
   try {
@@ -57,17 +59,24 @@ async function followEvents(): Promise<never> {
   }
 }
 
+function each(periodMs: number, ask: () => Promise<unknown>): void {
+  setInterval(() => {
+    if (isLooking) void counted(ask());
+  }, periodMs);
+}
+
 const [what, server, name] = process.argv.slice(2);
 if (what === 'http') {
-  setInterval(() => void counted(read('/metrics')), SCRAPE_EVERY_MS);
-  setInterval(() => void counted(read('/v1/status')), STATUS_EVERY_MS);
+  each(SCRAPE_EVERY_MS, () => read('/metrics'));
+  each(STATUS_EVERY_MS, () => read('/v1/status'));
   void counted(followEvents());
 } else {
   const resolver = new Resolver();
   resolver.setServers([server!]);
-  setInterval(() => void counted(resolver.resolve4(name!)), ASK_EVERY_MS);
+  each(ASK_EVERY_MS, () => resolver.resolve4(name!));
 }
-createInterface({ input: process.stdin }).on('line', () => {
+createInterface({ input: process.stdin }).on('line', (line) => {
+  isLooking = line === 'look';
   const { user, system } = process.cpuUsage();
   process.stdout.write(`${JSON.stringify({ cpuUs: user + system, answers, failures } satisfies OnlookerReport)}\n`);
 });

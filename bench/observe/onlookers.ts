@@ -23,7 +23,7 @@ export class Onlookers {
     this.#all = all;
   }
 
-  /** `name`: what the containers ask the server at `gateway` for. Each one runs when this resolves. */
+  /** `name`: what the containers ask the server at `gateway` for. Each one looks when this resolves. */
   static async start(
     lab: Lab,
     { containers, gateway, name }: { containers: readonly LabContainer[]; gateway: string; name: string },
@@ -39,23 +39,32 @@ export class Onlookers {
         start(container.enter(), 'dns', gateway, name),
       ]),
     );
-    await onlookers.report();
+    await onlookers.look();
     return onlookers;
   }
 
-  /** Of all together, since their start. */
-  async report(): Promise<OnlookerReport> {
+  /** They look from now on; what all together have done since their start. */
+  look(): Promise<OnlookerReport> {
+    return this.#tell('look');
+  }
+
+  /** They ask nothing more for now; the same report. */
+  rest(): Promise<OnlookerReport> {
+    return this.#tell('rest');
+  }
+
+  async stop(): Promise<void> {
+    for (const { child } of this.#all) await end(child, 'SIGKILL');
+  }
+
+  async #tell(order: 'look' | 'rest'): Promise<OnlookerReport> {
     const reports = await Promise.all(
       this.#all.map(async ({ child, lines }) => {
-        child.stdin!.write('\n');
+        child.stdin!.write(`${order}\n`);
         return JSON.parse(String((await lines.next()).value)) as OnlookerReport;
       }),
     );
     const sum = (key: keyof OnlookerReport): number => reports.reduce((total, report) => total + report[key], 0);
     return { cpuUs: sum('cpuUs'), answers: sum('answers'), failures: sum('failures') };
-  }
-
-  async stop(): Promise<void> {
-    for (const { child } of this.#all) await end(child, 'SIGKILL');
   }
 }

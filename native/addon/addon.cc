@@ -42,27 +42,42 @@ struct NetlinkDoor {
 /** Shared by the JavaScript object and exchanges under way: the last of them closes it. */
 using SharedDoor = std::shared_ptr<NetlinkDoor>;
 
-Result<Bytes> exchangeThrough(NetlinkDoor& door, std::span<const Bytes> requests, std::chrono::milliseconds timeout) {
+Result<Bytes> exchangeThrough(NetlinkDoor& door, std::span<const ExchangeStep> steps,
+                              std::chrono::milliseconds timeout) {
   if (!door.socket) {
     auto opened = openNetlink(door.protocol, door.space.get(), {});
     if (!opened.ok()) return opened.error();
     door.socket = std::move(opened.value());
-    door.space = UniqueFd();
   }
-  return exchangeInTurn(door.socket.get(), requests, timeout);
+  return exchangeInTurn(door.socket.get(), door.space.get(), steps, timeout);
+}
+
+SysctlSettings settingsOf(const Napi::Array& list) {
+  SysctlSettings settings;
+  for (std::uint32_t i = 0; i < list.Length(); i++) {
+    const auto entry = list.Get(i).As<Napi::Object>();
+    settings.push_back(
+        {entry.Get("path").As<Napi::String>().Utf8Value(), entry.Get("value").As<Napi::String>().Utf8Value()});
+  }
+  return settings;
 }
 
 Napi::Value startExchange(const Napi::CallbackInfo& info, const SharedDoor& door) {
   const auto list = info[0].As<Napi::Array>();
-  std::vector<Bytes> requests;
+  std::vector<ExchangeStep> steps;
   for (std::uint32_t i = 0; i < list.Length(); i++) {
-    const auto request = list.Get(i).As<Napi::Uint8Array>();
-    requests.emplace_back(request.Data(), request.Data() + request.ByteLength());
+    const Napi::Value step = list.Get(i);
+    if (step.IsArray()) {
+      steps.emplace_back(settingsOf(step.As<Napi::Array>()));
+    } else {
+      const auto request = step.As<Napi::Uint8Array>();
+      steps.emplace_back(Bytes(request.Data(), request.Data() + request.ByteLength()));
+    }
   }
   return PromiseWork<Bytes>::start(
       info.Env(),
-      [door, requests = std::move(requests), timeout = std::chrono::milliseconds(intAt(info, 1))] {
-        return exchangeThrough(*door, requests, timeout);
+      [door, steps = std::move(steps), timeout = std::chrono::milliseconds(intAt(info, 1))] {
+        return exchangeThrough(*door, steps, timeout);
       },
       [](Napi::Env env, const Bytes& replies) -> Napi::Value {
         return Napi::Buffer<std::uint8_t>::Copy(env, replies.data(), replies.size());
@@ -132,24 +147,6 @@ Napi::Value writeSysctlIn(const Napi::CallbackInfo& info) {
       info.Env(),
       [path = textAt(info, 0), value = textAt(info, 1), space = std::make_shared<UniqueFd>(std::move(copy.value()))] {
         return writeSysctl(path, value, space->get());
-      },
-      undefined);
-}
-
-Napi::Value writeSysctlsIn(const Napi::CallbackInfo& info) {
-  auto copy = duplicate(intAt(info, 1));
-  if (!copy.ok()) return raise(info.Env(), copy.error());
-  const auto list = info[0].As<Napi::Array>();
-  std::vector<SysctlSetting> settings;
-  for (std::uint32_t i = 0; i < list.Length(); i++) {
-    const auto entry = list.Get(i).As<Napi::Object>();
-    settings.push_back(
-        {entry.Get("path").As<Napi::String>().Utf8Value(), entry.Get("value").As<Napi::String>().Utf8Value()});
-  }
-  return PromiseWork<Done>::start(
-      info.Env(),
-      [settings = std::move(settings), space = std::make_shared<UniqueFd>(std::move(copy.value()))] {
-        return writeSysctls(settings, space->get());
       },
       undefined);
 }
@@ -248,7 +245,6 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("closeFd", Napi::Function::New<closeFd>(env));
   exports.Set("readSysctl", Napi::Function::New<readSysctlIn>(env));
   exports.Set("writeSysctl", Napi::Function::New<writeSysctlIn>(env));
-  exports.Set("writeSysctls", Napi::Function::New<writeSysctlsIn>(env));
   exports.Set("ethtoolValues", Napi::Function::New<ethtoolValuesIn>(env));
   exports.Set("echo", Napi::Function::New<echoTo>(env));
   exports.Set("peerCredentials", Napi::Function::New<peerCredentialsOf>(env));

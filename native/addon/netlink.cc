@@ -106,9 +106,13 @@ Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std
   Bytes replies;
   const auto buffer = std::make_unique_for_overwrite<std::uint8_t[]>(kDatagramBytesMax);
   while (!outstanding.finished()) {
-    if (auto readable = waitReadable(fd, deadline); !readable.ok()) return readable.error();
+    // Most answers are there when sending returns.
     auto received = receiveInto(fd, {buffer.get(), kDatagramBytesMax});
     if (!received.ok()) return received.error();
+    if (received.value() == 0) {
+      if (auto readable = waitReadable(fd, deadline); !readable.ok()) return readable.error();
+      continue;
+    }
     eachMessage({buffer.get(), received.value()}, [&](const nlmsghdr& header, std::span<const std::uint8_t> message) {
       if (!outstanding.sent(header.nlmsg_seq)) return true;
       replies.insert(replies.end(), message.begin(), message.end());
@@ -121,11 +125,16 @@ Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std
   return replies;
 }
 
-Result<Bytes> exchangeInTurn(int fd, std::span<const Bytes> requests, std::chrono::milliseconds timeout) {
+Result<Bytes> exchangeInTurn(int fd, int namespaceFd, std::span<const ExchangeStep> steps,
+                             std::chrono::milliseconds timeout) {
   Bytes replies;
-  for (const Bytes& request : requests) {
-    auto exchanged = exchangeNetlink(fd, request, timeout);
-    if (!exchanged.ok() || requests.size() == 1) return exchanged;
+  for (const ExchangeStep& step : steps) {
+    if (const auto* settings = std::get_if<SysctlSettings>(&step)) {
+      if (auto written = writeSysctls(*settings, namespaceFd); !written.ok()) return written.error();
+      continue;
+    }
+    auto exchanged = exchangeNetlink(fd, std::get<Bytes>(step), timeout);
+    if (!exchanged.ok() || steps.size() == 1) return exchanged;
     replies.insert(replies.end(), exchanged.value().begin(), exchanged.value().end());
   }
   return replies;

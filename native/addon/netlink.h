@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "result.h"
+#include "system.h"
 #include "unique_fd.h"
 
 namespace fabric {
@@ -24,8 +26,15 @@ Result<UniqueFd> openNetlink(int protocol, int namespaceFd, std::span<const int>
  */
 Result<Bytes> exchangeNetlink(int fd, std::span<const std::uint8_t> request, std::chrono::milliseconds timeout);
 
-/** One exchange after the other, up to the first that fails; all replies one behind the other, each message 4-byte aligned. */
-Result<Bytes> exchangeInTurn(int fd, std::span<const Bytes> requests, std::chrono::milliseconds timeout);
+/** Messages for the kernel, or what is written beside them in the namespace of their socket. */
+using ExchangeStep = std::variant<Bytes, SysctlSettings>;
+
+/**
+ * One step after the other, up to the first that fails; all replies one behind the other, each message 4-byte aligned.
+ * `namespaceFd`: of the socket, or -1 for the own one.
+ */
+Result<Bytes> exchangeInTurn(int fd, int namespaceFd, std::span<const ExchangeStep> steps,
+                             std::chrono::milliseconds timeout);
 
 /** The next datagram from the kernel without waiting; nothing when there is none. ENOBUFS: messages were lost. */
 Result<std::optional<Bytes>> receiveNetlink(int fd, std::span<std::uint8_t> buffer);

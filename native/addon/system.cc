@@ -24,10 +24,10 @@
 namespace fabric {
 namespace {
 
-Result<Done> writeHere(const SysctlSetting& setting) {
-  UniqueFd file(open(setting.path.c_str(), O_WRONLY | O_CLOEXEC));
+Result<Done> writeHere(int directory, const std::string& path, const std::string& value) {
+  UniqueFd file(openat(directory, path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!file) return lastError("open");
-  if (write(file.get(), setting.value.data(), setting.value.size()) < 0) return lastError("write");
+  if (write(file.get(), value.data(), value.size()) < 0) return lastError("write");
   return Done{};
 }
 
@@ -45,13 +45,24 @@ Result<std::string> readSysctl(const std::string& path, int namespaceFd) {
 }
 
 Result<Done> writeSysctl(const std::string& path, const std::string& value, int namespaceFd) {
-  return inNamespace(namespaceFd, [&] { return writeHere({path, value}); });
+  return inNamespace(namespaceFd, [&] { return writeHere(AT_FDCWD, path, value); });
 }
 
-Result<Done> writeSysctls(const std::vector<SysctlSetting>& settings, int namespaceFd) {
+Result<Done> writeSysctls(const SysctlSettings& settings, int namespaceFd) {
   return inNamespace(namespaceFd, [&]() -> Result<Done> {
+    // The directory of an interface is looked for once: its name stands for one in each namespace, and the kernel's table of
+    // names holds all of them in one chain (proc_sys_compare).
+    UniqueFd directory;
+    std::string opened;
     for (const SysctlSetting& setting : settings) {
-      auto done = writeHere(setting);
+      const std::size_t name = setting.path.rfind('/') + 1;
+      if (const std::string parent = setting.path.substr(0, name); parent != opened) {
+        directory = UniqueFd(open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        if (!directory && errno != ENOENT) return lastError("open");
+        opened = parent;
+      }
+      if (!directory) continue;
+      auto done = writeHere(directory.get(), setting.path.substr(name), setting.value);
       if (!done.ok() && done.error().code != ENOENT) return done;
     }
     return Done{};

@@ -21,8 +21,9 @@ struct SysctlSetting {
   std::string path;
   std::string value;
 };
+using SysctlSettings = std::vector<SysctlSetting>;
 /** In order, up to the first that fails; keys that are not there are passed over. One visit to the namespace for all. */
-Result<Done> writeSysctls(const std::vector<SysctlSetting>& settings, int namespaceFd);
+Result<Done> writeSysctls(const SysctlSettings& settings, int namespaceFd);
 
 /** An ETHTOOL_G* or ETHTOOL_S* command that carries one number. */
 struct EthtoolValue {

@@ -11,7 +11,7 @@ enum class Down : uint8_t {
   kAddSession = 1,
   kUseSession,
   kRemoveSession,
-  kSetEndpoint,
+  kSetPath,
   kSetPathMtu,
   kApplyTables,
   kSendRaw,
@@ -39,7 +39,11 @@ enum class Up : uint8_t {
   kHello,
   kSession,
   kProbeAnswered,
+  kRelayWanted,
 };
+
+// In the place of an address's family: two peers follow, the relay and whom it leads to.
+constexpr uint8_t kRelayFamily = 1;
 
 // Reads fields one behind the other; after the first that is not there all are zero and `good` is false.
 class Reader {
@@ -88,21 +92,12 @@ class Reader {
     return result;
   }
   PeerId peer() { return array<16>(); }
-  // Family 0 where `optional`: nothing.
-  std::optional<Ip> ip(bool optional = false) {
+  std::optional<Ip> ip() { return ip(u8()); }
+  std::optional<Path> path() { return path(u8()); }
+  // Family 0: nothing.
+  std::optional<Path> optional_path() {
     const uint8_t family = u8();
-    if (family != 4 && family != 6) {
-      good_ = good_ && optional && family == 0;
-      return std::nullopt;
-    }
-    const Bytes bytes = take(family == 4 ? 4 : 16);
-    if (bytes.empty()) return std::nullopt;
-    return Ip::read(bytes.data(), family);
-  }
-  std::optional<Endpoint> endpoint(bool optional = false) {
-    const auto address = ip(optional);
-    if (!address) return std::nullopt;
-    return Endpoint{*address, u16()};
+    return family == 0 ? std::nullopt : path(family);
   }
   std::string text() {
     const Bytes bytes = take(u16());
@@ -111,6 +106,23 @@ class Reader {
   Bytes all() { return take(rest_.size()); }
 
  private:
+  std::optional<Ip> ip(uint8_t family) {
+    const bool known = family == 4 || family == 6;
+    const Bytes bytes = take(family == 4 ? 4 : 16);
+    good_ = good_ && known;
+    if (!good_) return std::nullopt;
+    return Ip::read(bytes.data(), family);
+  }
+  std::optional<Path> path(uint8_t family) {
+    if (family == kRelayFamily) {
+      const PeerId relay = peer();
+      return RelayPath{relay, peer()};
+    }
+    const auto address = ip(family);
+    if (!address) return std::nullopt;
+    return Endpoint{*address, u16()};
+  }
+
   Bytes rest_;
   bool good_ = true;
 };
@@ -151,7 +163,11 @@ class Writer {
     u8(value ? value->family : 0);
     return value ? bytes(Bytes(value->bytes, value->length())) : *this;
   }
-  Writer& endpoint(const Endpoint& value) { return ip(value.ip).u16(value.port); }
+  Writer& path(const Path& value) {
+    if (const auto* endpoint = std::get_if<Endpoint>(&value)) return ip(endpoint->ip).u16(endpoint->port);
+    const auto& [relay, peer] = std::get<RelayPath>(value);
+    return u8(kRelayFamily).bytes(relay).bytes(peer);
+  }
   Writer& drops(const std::vector<DropCount>& values) {
     u8(static_cast<uint8_t>(values.size()));
     for (const auto& [reason, count] : values) u8(reason).u64(count);
@@ -258,9 +274,9 @@ std::optional<Command> read_command(Down type, Reader& reader) {
       return UseSession{reader.u32()};
     case Down::kRemoveSession:
       return RemoveSession{reader.u32()};
-    case Down::kSetEndpoint: {
+    case Down::kSetPath: {
       const PeerId peer = reader.peer();
-      return SetEndpoint{peer, reader.endpoint(true)};
+      return SetPath{peer, reader.optional_path()};
     }
     case Down::kSetPathMtu: {
       const PeerId peer = reader.peer();
@@ -269,7 +285,7 @@ std::optional<Command> read_command(Down type, Reader& reader) {
     case Down::kApplyTables:
       return read_tables(reader);
     case Down::kSendRaw: {
-      const auto to = reader.endpoint();
+      const auto to = reader.path();
       const Bytes datagram = reader.all();
       if (!to || datagram.size() > kDatagramMax) return std::nullopt;
       return SendRaw{*to, std::vector<uint8_t>(datagram.begin(), datagram.end())};
@@ -319,8 +335,8 @@ Message encode_session(const BookedSession& session) {
   writer.bytes(facts.peer).u32(facts.local_index).u32(facts.remote_index).u8(static_cast<uint8_t>(facts.cipher));
   writer.u8(flags).u64(facts.created_us).u32(facts.path_mtu).u32(facts.capabilities);
   writer.u8(static_cast<uint8_t>(session.role));
-  if (session.endpoint) {
-    writer.endpoint(*session.endpoint);
+  if (session.path) {
+    writer.path(*session.path);
   } else {
     writer.u8(0);
   }
@@ -331,8 +347,8 @@ Message encode_ready(uint16_t udp_port, uint32_t features, const std::string& ae
   return Writer(Up::kReady).u16(udp_port).u32(features).text(aead).finish();
 }
 
-Message encode_handshake(Bytes datagram, const Endpoint& from) {
-  return Writer(Up::kHandshake).endpoint(from).bytes(datagram).finish();
+Message encode_handshake(Bytes datagram, const Path& from) {
+  return Writer(Up::kHandshake).path(from).bytes(datagram).finish();
 }
 
 bool is_handshake(const Message& message) {
@@ -340,13 +356,14 @@ bool is_handshake(const Message& message) {
 }
 
 Message encode_session_wanted(const PeerId& peer) { return Writer(Up::kSessionWanted).bytes(peer).finish(); }
+Message encode_relay_wanted(const PeerId& peer) { return Writer(Up::kRelayWanted).bytes(peer).finish(); }
 
 Message encode_session_confirmed(uint32_t local_index) {
   return Writer(Up::kSessionConfirmed).u32(local_index).finish();
 }
 
 Message encode_roamed(const PeerId& peer, const Endpoint& endpoint) {
-  return Writer(Up::kRoamed).bytes(peer).endpoint(endpoint).finish();
+  return Writer(Up::kRoamed).bytes(peer).path(endpoint).finish();
 }
 
 Message encode_session_exhausted(uint32_t local_index) {
@@ -381,8 +398,19 @@ Message encode_peer_stats(const PeerStats& stats) {
       .finish();
 }
 
-Message encode_engine_stats(uint64_t frames_in, uint64_t frames_out, const std::vector<DropCount>& drops) {
-  return Writer(Up::kEngineStats).u64(frames_in).u64(frames_out).drops(drops).finish();
+Message encode_engine_stats(const EngineStats& stats) {
+  const RelayStats& relayed = stats.relayed;
+  return Writer(Up::kEngineStats)
+      .u64(stats.frames_in)
+      .u64(stats.frames_out)
+      .u64(relayed.forwarded_datagrams)
+      .u64(relayed.forwarded_bytes)
+      .u64(relayed.sent_datagrams)
+      .u64(relayed.sent_bytes)
+      .u64(relayed.received_datagrams)
+      .u64(relayed.received_bytes)
+      .drops(stats.drops)
+      .finish();
 }
 
 }  // namespace fabric::engine

@@ -14,7 +14,7 @@ namespace fabric::engine {
 constexpr size_t kMessageMax = 1 << 20;
 constexpr size_t kMessageHeaderBytes = 4;
 // Of the messages and their meaning. Whatever the version, `hello` begins with it and `stop` ends the engine.
-constexpr uint16_t kProtocolVersion = 3;
+constexpr uint16_t kProtocolVersion = 4;
 
 struct AddSession {
   SessionFacts facts;
@@ -35,9 +35,9 @@ struct UseSession {
 struct RemoveSession {
   uint32_t local_index;
 };
-struct SetEndpoint {
+struct SetPath {
   PeerId peer;
-  std::optional<Endpoint> endpoint;
+  std::optional<Path> path;
 };
 struct SetPathMtu {
   PeerId peer;
@@ -70,7 +70,7 @@ struct ApplyTables {
   std::vector<TableChange> changes;
 };
 struct SendRaw {
-  Endpoint to;
+  Path to;
   std::vector<uint8_t> datagram;
 };
 struct SendKeepalive {
@@ -95,7 +95,7 @@ struct SetClock {
   uint64_t now_us;
 };
 
-using Command = std::variant<AddSession, UseSession, RemoveSession, SetEndpoint, SetPathMtu, ApplyTables, SendRaw,
+using Command = std::variant<AddSession, UseSession, RemoveSession, SetPath, SetPathMtu, ApplyTables, SendRaw,
                              SendKeepalive, SendProbe, RemovePeer, Stop, Report, SetClock, BeginTables, EndTables>;
 
 // `message` is type and payload. Nothing when it is malformed: unknown type, cut short, or with bytes left over.
@@ -119,8 +119,9 @@ bool is_handshake(const Message& message);
 // One session that lives, for the daemon that takes it over.
 Message encode_session(const BookedSession& session);
 Message encode_ready(uint16_t udp_port, uint32_t features, const std::string& aead);
-Message encode_handshake(Bytes datagram, const Endpoint& from);
+Message encode_handshake(Bytes datagram, const Path& from);
 Message encode_session_wanted(const PeerId& peer);
+Message encode_relay_wanted(const PeerId& peer);
 Message encode_session_confirmed(uint32_t local_index);
 Message encode_roamed(const PeerId& peer, const Endpoint& endpoint);
 Message encode_session_exhausted(uint32_t local_index);
@@ -141,6 +142,15 @@ struct PeerStats {
   std::vector<DropCount> drops;
 };
 Message encode_peer_stats(const PeerStats& stats);
-Message encode_engine_stats(uint64_t frames_in, uint64_t frames_out, const std::vector<DropCount>& drops);
+// As RelayCounters.
+struct RelayStats {
+  uint64_t forwarded_datagrams, forwarded_bytes, sent_datagrams, sent_bytes, received_datagrams, received_bytes;
+};
+struct EngineStats {
+  uint64_t frames_in, frames_out;
+  RelayStats relayed;
+  std::vector<DropCount> drops;
+};
+Message encode_engine_stats(const EngineStats& stats);
 
 }  // namespace fabric::engine

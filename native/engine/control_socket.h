@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 
 #include <deque>
-#include <mutex>
+#include <memory>
 
 #include "commands.h"
 #include "descriptor.h"
@@ -15,19 +15,18 @@ namespace fabric::engine {
 
 class ControlSocket {
  public:
-  explicit ControlSocket(Descriptor socket) : socket_(std::move(socket)) {
-    input_.reserve(kInputBytes);
-    mlock(input_.data(), kInputBytes);  // where the limit allows it, as in locked_memory.h
+  explicit ControlSocket(Descriptor socket) : socket_(std::move(socket)), input_(new uint8_t[kInputBytes]) {
+    mlock(input_.get(), kInputBytes);  // where the limit allows it, as in locked_memory.h
   }
-  ~ControlSocket() { explicit_bzero(input_.data(), input_.size()); }
+  ~ControlSocket() { explicit_bzero(input_.get(), input_bytes_); }
 
   int fd() const { return socket_.get(); }
   // A daemon is at the other end, as far as is known.
   bool open() const { return socket_.open(); }
   // Takes another daemon, or none, in the place of this one: nothing of the conversation stays.
   void replace(Descriptor socket) {
-    explicit_bzero(input_.data(), input_.size());
-    input_.clear();
+    explicit_bzero(input_.get(), input_bytes_);
+    input_bytes_ = 0;
     output_.clear();
     output_bytes_ = 0;
     written_ = 0;
@@ -39,25 +38,23 @@ class ControlSocket {
   // Reads what is there and calls `take` for each message.
   template <typename Take>
   Read read(Take take) {
-    const size_t before = input_.size();
-    input_.resize(before + kReadBytes);
-    const ssize_t bytes = ::read(socket_.get(), input_.data() + before, kReadBytes);
-    input_.resize(before + static_cast<size_t>(bytes > 0 ? bytes : 0));
+    const ssize_t bytes = ::read(socket_.get(), input_.get() + input_bytes_, kReadBytes);
     if (bytes == 0) return Read::kClosed;
     if (bytes < 0) return errno == EAGAIN || errno == EINTR ? Read::kOpen : Read::kClosed;
+    input_bytes_ += static_cast<size_t>(bytes);
     size_t start = 0;
-    while (input_.size() - start >= kMessageHeaderBytes) {
-      const size_t length = load_u32(input_.data() + start);
+    while (input_bytes_ - start >= kMessageHeaderBytes) {
+      const size_t length = load_u32(input_.get() + start);
       if (length == 0 || length > kMessageMax) return Read::kMalformed;
-      if (input_.size() - start - kMessageHeaderBytes < length) break;
-      if (!take(Bytes(input_.data() + start + kMessageHeaderBytes, length))) return Read::kMalformed;
+      if (input_bytes_ - start - kMessageHeaderBytes < length) break;
+      if (!take(Bytes(input_.get() + start + kMessageHeaderBytes, length))) return Read::kMalformed;
       start += kMessageHeaderBytes + length;
     }
     // Messages carry keys: nothing of them stays.
-    const size_t rest = input_.size() - start;
-    memmove(input_.data(), input_.data() + start, rest);
-    explicit_bzero(input_.data() + rest, start);
-    input_.resize(rest);
+    const size_t rest = input_bytes_ - start;
+    memmove(input_.get(), input_.get() + start, rest);
+    explicit_bzero(input_.get() + rest, start);
+    input_bytes_ = rest;
     return Read::kOpen;
   }
 
@@ -87,12 +84,13 @@ class ControlSocket {
 
  private:
   static constexpr size_t kReadBytes = 256 * 1024;
-  // So that the buffer never moves, leaving keys behind.
-  static constexpr size_t kInputBytes = kMessageMax + kMessageHeaderBytes + 2 * kReadBytes;
+  // Less than a message waits for its rest, and one read comes behind it. The buffer never moves, which would leave keys behind.
+  static constexpr size_t kInputBytes = kMessageMax + kMessageHeaderBytes + kReadBytes;
   static constexpr size_t kOutputMax = 4 << 20;
 
   Descriptor socket_;
-  std::vector<uint8_t> input_;
+  std::unique_ptr<uint8_t[]> input_;
+  size_t input_bytes_ = 0;
   std::deque<Message> output_;
   size_t output_bytes_ = 0;
   size_t written_ = 0;

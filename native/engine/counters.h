@@ -17,8 +17,18 @@ struct PeerCounters {
   Counter last_data_received_us, last_received_us;
 };
 
+// Datagrams inside of relayed ones; bytes are theirs, without what the relay adds.
+struct RelayCounters {
+  // Of the send lane: of other hosts, passed on by this one; of this host, by a relay.
+  Counter forwarded_datagrams, forwarded_bytes;
+  Counter sent_datagrams, sent_bytes;
+  // Of the receive lane.
+  Counter received_datagrams, received_bytes;
+};
+
 struct EngineCounters {
   Counter frames_in, frames_out;
+  RelayCounters relayed;
   // Drops that belong to no peer.
   DropCounts send_drops, receive_drops, control_drops;
 };

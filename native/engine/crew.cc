@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 
 #include <chrono>
@@ -11,9 +10,6 @@
 namespace fabric::engine {
 namespace {
 
-// Our tuning: how long the leader looks again before it sleeps. A sleep and a wake-up cost more than the answer of a peer
-// takes on a fast link.
-constexpr int64_t kSpinUs = 50;
 // Our tuning: when the leader is too busy to look after both lanes, and when the helper is not worth having.
 constexpr int64_t kSaturatedUs = 200;
 constexpr int kHelperPatienceMs = 10;
@@ -30,8 +26,12 @@ void name_thread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
 size_t Crew::threads_here() { return std::thread::hardware_concurrency() >= kHelperCpus ? 2 : 1; }
 
-Crew::Crew(Lane& send, Lane& receive, size_t threads)
-    : send_(send), receive_(receive), has_helper_(threads > 1), call_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+Crew::Crew(Lane& send, Lane& receive, size_t threads, std::function<void()> moved)
+    : send_(send),
+      receive_(receive),
+      moved_(std::move(moved)),
+      has_helper_(threads > 1),
+      call_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 void Crew::start() {
   leader_ = std::thread([this] { lead(); });
@@ -52,28 +52,23 @@ void Crew::lead() {
   name_thread("engine-lead");
   // Since when there was work each time; 0: it rests.
   int64_t busy_since_us = 0;
-  int64_t last_work_us = 0;
   while (!stopping_) {
     const bool both = !helping_.load(std::memory_order_acquire);
-    bool worked = send_.turn();
-    if (both) worked = receive_.turn() || worked;
+    const bool sent = send_.turn();
+    const bool received = both && receive_.turn();
+    if (!sent && !received) {
+      if (busy_since_us != 0) moved_();
+      busy_since_us = 0;
+      sleep(both);
+      continue;
+    }
     const int64_t now = monotonic_us();
-    if (worked) {
-      last_work_us = now;
-      if (busy_since_us == 0) busy_since_us = now;
-      if (both && has_helper_ && now - busy_since_us >= kSaturatedUs) {
-        helping_.store(true, std::memory_order_release);
-        call_helper();
-      }
-      continue;
-    }
-    busy_since_us = 0;
-    if (both && now - last_work_us < kSpinUs) {
-      sched_yield();
-      continue;
-    }
-    sleep(both);
-    last_work_us = monotonic_us();
+    if (busy_since_us == 0) busy_since_us = now;
+    if (now - busy_since_us < kSaturatedUs) continue;
+    moved_();
+    if (!both || !has_helper_) continue;
+    helping_.store(true, std::memory_order_release);
+    call_helper();
   }
 }
 
@@ -101,7 +96,9 @@ void Crew::help() {
   while (!stopping_) {
     wait_for_call();
     while (!stopping_ && helping_.load(std::memory_order_acquire)) {
-      if (receive_.turn()) continue;
+      const bool received = receive_.turn();
+      moved_();
+      if (received) continue;
       pollfd descriptors[2];
       receive_.watch(descriptors);
       const int ready = poll(descriptors, 2, kHelperPatienceMs);

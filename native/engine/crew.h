@@ -8,6 +8,7 @@
 //          └──────────── no datagram for kHelperPatienceMs ─────────────┘
 #pragma once
 
+#include <functional>
 #include <thread>
 
 #include "lane.h"
@@ -20,8 +21,14 @@ class Crew {
   // frame has a longer way between caches.
   static size_t threads_here();
 
-  // The lanes outlive it. `threads` is 1 or 2.
-  Crew(Lane& send, Lane& receive, size_t threads);
+  // The lanes outlive it. `threads` is 1 or 2. `moved` is called by the thread that moved something, before it sleeps and now and
+  // then while it does not.
+  Crew(Lane& send, Lane& receive, size_t threads, std::function<void()> moved);
+
+  // By the thread that serves the receive lane: the send lane has work. Whoever serves both comes to it before it rests.
+  void received_for_send() {
+    if (helping_.load(std::memory_order_relaxed)) send_.nudge();
+  }
 
   // False when the kernel gave no descriptor.
   bool usable() const { return call_.open(); }
@@ -38,6 +45,7 @@ class Crew {
 
   Lane& send_;
   Lane& receive_;
+  const std::function<void()> moved_;
   const bool has_helper_;
   // Readable when the helper is called.
   Descriptor call_;

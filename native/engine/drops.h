@@ -16,7 +16,8 @@ namespace fabric::engine {
   reason(kKindUnsupported, "kind-unsupported") reason(kNetworkUnknown, "network-unknown")                    \
   reason(kHopLimitReached, "hop-limit") reason(kFragmentMalformed, "fragment-malformed")                     \
   reason(kFragmentIncomplete, "fragment-incomplete") reason(kFragmentMemory, "fragment-memory")              \
-  reason(kChecksumImpossible, "checksum-impossible") reason(kProbeLimit, "probe-limit") reason(kFrameShort, "frame-short")                      \
+  reason(kChecksumImpossible, "checksum-impossible") reason(kProbeLimit, "probe-limit")                      \
+  reason(kFrameShort, "frame-short")                                                                         \
   reason(kFrameTruncated, "frame-truncated") reason(kFrameTooLarge, "frame-too-large")                       \
   reason(kSourceInvalid, "source-invalid") reason(kSourceElsewhere, "source-elsewhere")                      \
   reason(kDestinationElsewhere, "destination-elsewhere") reason(kReservedGroup, "reserved-group")            \
@@ -29,8 +30,10 @@ namespace fabric::engine {
   reason(kPeerRemoved, "peer-removed") reason(kPiecesLimit, "pieces-limit")                                  \
   reason(kSendQueueFull, "send-queue-full") reason(kSendFailed, "send-failed")                               \
   reason(kInjectFailed, "inject-failed") reason(kOverload, "overload")                                       \
-  reason(kCaptureOverrun, "capture-overrun") reason(kTableFull, "table-full") \
-  reason(kDaemonAbsent, "daemon-absent")
+  reason(kCaptureOverrun, "capture-overrun") reason(kTableFull, "table-full")                                \
+  reason(kDaemonAbsent, "daemon-absent") reason(kRelaySource, "relay-source")                                \
+  reason(kRelayNested, "relay-nested") reason(kRelayUnreachable, "relay-unreachable")                        \
+  reason(kRelayTooLarge, "relay-too-large") reason(kRelayOverflow, "relay-overflow")
 
 enum class Drop : uint8_t {
 #define FABRIC_DROP_ENUM(name, text) name,

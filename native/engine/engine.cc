@@ -11,13 +11,16 @@
 namespace fabric::engine {
 namespace {
 
-// Our tuning: how old the daemon's counters are at most. A tick without a change says nothing.
-constexpr int kReportMs = 100;
+// Our tuning: how old the daemon's counters are at most where frames move, and what it knows of when peers were heard.
+constexpr std::chrono::milliseconds kReportMs{100};
+constexpr std::chrono::milliseconds kLifeReportMs{1000};
+// The longest sleep: poll's time stands still while the machine sleeps, that of keys does not.
+constexpr int64_t kIdleUsMax = 1'000'000;
 // A flood of handshakes costs so much memory; what is beyond is dropped and counted.
 constexpr size_t kEventBytesMax = 1 << 20;
-// Without a daemon: how long a peer that sends data may wait for a sign of life. Below the time after which hosts call each
-// other dead (src/gossip/peer-liveness.ts), so that a one-way flow survives its receiver's restart.
-constexpr uint64_t kReminderUs = 2'000'000;
+// Without a daemon: how often peers are shown that this host lives. Three of them fit in the time after which hosts call each other
+// dead (src/gossip/peer-liveness.ts).
+constexpr uint64_t kLifeSignUs = 1'500'000;
 
 std::vector<DropCount> drops_of(std::initializer_list<const DropCounts*> all) {
   std::vector<DropCount> drops;
@@ -29,14 +32,6 @@ std::vector<DropCount> drops_of(std::initializer_list<const DropCounts*> all) {
   return drops;
 }
 
-// True once per kReportMs.
-bool due(std::chrono::steady_clock::time_point* at) {
-  const auto now = std::chrono::steady_clock::now();
-  if (now < *at) return false;
-  *at = now + std::chrono::milliseconds(kReportMs);
-  return true;
-}
-
 }  // namespace
 
 Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifetime, size_t threads)
@@ -45,35 +40,48 @@ Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifeti
       lifetime_(std::move(lifetime)),
       book_(lifetime_.life_us),
       event_wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-      send_(facts, parts_.port, parts_.socket, *this, counters_),
-      receive_(facts.network, parts_.port, parts_.socket, *this, counters_,
-               [this](PeerNumber number, const Endpoint& endpoint) {
-                 send_.post([this, number, endpoint] { send_.set_endpoint(number, endpoint); });
-               }),
-      crew_(send_, receive_, threads) {}
+      send_(facts, {parts_.port, parts_.socket, *this, counters_, relay_ring_}),
+      receive_(facts, {parts_.port, parts_.socket, *this, counters_, relay_ring_},
+               {[this](PeerNumber number, const Endpoint& endpoint) {
+                  send_.post([this, number, endpoint] { send_.move(number, endpoint); });
+                },
+                [this] { crew_.received_for_send(); }}),
+      crew_(send_, receive_, threads, [this] { lanes_moved(); }) {}
 
 std::string Engine::run(uint32_t features) {
   features_ = features;
   crew_.start();
   greet();
-  auto report_at = std::chrono::steady_clock::now();
   while (!stopping_) {
     const bool alone = !parts_.control.open();
     const int guests = alone ? parts_.door.fd() : parts_.control.fd();
     const short wanted = parts_.control.wants_write() ? POLLIN | POLLOUT : POLLIN;
     pollfd descriptors[2] = {{guests, wanted, 0}, {event_wake_.get(), POLLIN, 0}};
-    poll(descriptors, 2, kReportMs);
+    poll(descriptors, 2, idle_ms());
     if (descriptors[1].revents != 0) take_events();
     serve_daemon(descriptors[0].revents);
-    if (!due(&report_at)) continue;
     expire_sessions();
-    notice_lost_features();
-    if (parts_.control.open()) report();
-    else answer_for_daemon();
+    if (parts_.control.open()) report_when_due();
+    else show_life();
   }
   parts_.control.flush();
   crew_.stop();
   return end_reason_;
+}
+
+int Engine::idle_ms() const {
+  int64_t us = kIdleUsMax;
+  const auto until = [&us](int64_t left_us) { us = std::clamp<int64_t>(left_us, 0, us); };
+  const auto now = static_cast<int64_t>(now_us());
+  if (const uint64_t expiry_us = book_.expiry_us(); expiry_us != UINT64_MAX) until(static_cast<int64_t>(expiry_us) - now);
+  if (!parts_.control.open()) {
+    until(static_cast<int64_t>(shown_life_us_ + kLifeSignUs) - now);
+    until(static_cast<int64_t>(alone_since_us_ + lifetime_.life_us) - now);
+  } else if (report_at_ != std::chrono::steady_clock::time_point::max()) {
+    const auto left = report_at_ - std::chrono::steady_clock::now();
+    until(std::chrono::duration_cast<std::chrono::microseconds>(left).count());
+  }
+  return static_cast<int>((us + 999) / 1000);
 }
 
 // Another daemon comes in, or the one that is there speaks, hears, or goes.
@@ -125,23 +133,13 @@ void Engine::expire_sessions() {
   end_reason_ = failed_ ? "a lane failed" : "no daemon came back before the last key was over";
 }
 
-// Tunnels owe a peer that sends data a sign of life. A daemon sees to it; without one, this does.
-void Engine::answer_for_daemon() {
+// Peers take a silent host for dead, and send its containers nothing more. A daemon speaks on its links; without one, this does on
+// the tunnels.
+void Engine::show_life() {
   const uint64_t now = now_us();
-  if (now - answered_at_us_ < kReminderUs / 2) return;
-  answered_at_us_ = now;
-  for (auto& [id, peer] : peers_) {
-    const uint64_t heard = peer.counters->last_data_received_us.get();
-    if (heard <= std::max(peer.counters->last_data_sent_us.get(), peer.reminded_us)) {
-      peer.owed_since_us = 0;
-      continue;
-    }
-    if (peer.owed_since_us == 0) peer.owed_since_us = heard;
-    if (now - peer.owed_since_us < kReminderUs) continue;
-    peer.owed_since_us = 0;
-    peer.reminded_us = now;
-    send_.post([this, number = peer.number] { send_.send_keepalive(number); });
-  }
+  if (now - shown_life_us_ < kLifeSignUs) return;
+  shown_life_us_ = now;
+  for (const auto& [id, peer] : peers_) send_.post([this, number = peer.number] { send_.send_keepalive(number); });
 }
 
 bool Engine::apply(Bytes message) {
@@ -175,11 +173,11 @@ void Engine::apply(const RemoveSession& command) {
   receive_.post([this, local = command.local_index] { receive_.remove_session(local); });
 }
 
-void Engine::apply(const SetEndpoint& command) {
+void Engine::apply(const SetPath& command) {
   const PeerNumber peer = number_of(command.peer);
-  book_.set_endpoint(command.peer, command.endpoint);
-  send_.post([this, peer, endpoint = command.endpoint] { send_.set_endpoint(peer, endpoint); });
-  receive_.post([this, peer, endpoint = command.endpoint] { receive_.set_endpoint(peer, endpoint); });
+  book_.set_path(command.peer, command.path);
+  send_.post([this, peer, path = command.path] { send_.set_path(peer, path); });
+  receive_.post([this, peer, path = command.path] { receive_.set_path(peer, path); });
 }
 
 void Engine::apply(const SetPathMtu& command) {
@@ -188,9 +186,14 @@ void Engine::apply(const SetPathMtu& command) {
 }
 
 void Engine::apply(const SendRaw& command) {
-  const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(command.to));
+  if (const auto* path = std::get_if<RelayPath>(&command.to)) {
+    send_.post([this, path = *path, datagram = command.datagram]() mutable { send_.send_raw(path, datagram); });
+    return;
+  }
+  const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(std::get<Endpoint>(command.to)));
   if (sent == UdpSocket::Sent::kFull) counters_.control_drops.count(Drop::kSendQueueFull);
   if (sent == UdpSocket::Sent::kFailed) counters_.control_drops.count(Drop::kSendFailed);
+  if (sent != UdpSocket::Sent::kDone) notice(kSignOfLife);
 }
 
 void Engine::apply(const SendKeepalive& command) {
@@ -252,7 +255,33 @@ void Engine::notice_lost_features() {
   }
 }
 
+void Engine::notice(News news) {
+  if ((news_.fetch_or(news, std::memory_order_acq_rel) & news) != news) wake();
+}
+
+uint64_t Engine::frames_moved() const {
+  return counters_.frames_in.get() + counters_.frames_out.get() + counters_.relayed.forwarded_datagrams.get();
+}
+
+void Engine::lanes_moved() {
+  notice(frames_moved() == frames_reported_.load(std::memory_order_relaxed) ? kSignOfLife : kFrames);
+}
+
+void Engine::report_when_due() {
+  const auto now = std::chrono::steady_clock::now();
+  const uint8_t news = news_.load(std::memory_order_acquire);
+  if (news != 0) report_at_ = std::min(report_at_, now + (news == kFrames ? kReportMs : kLifeReportMs));
+  if (now < report_at_) return;
+  notice_lost_features();
+  report();
+}
+
 void Engine::report() {
+  // First: what is counted from here on is noticed anew.
+  news_.exchange(0, std::memory_order_acq_rel);
+  report_at_ = std::chrono::steady_clock::time_point::max();
+  frames_reported_.store(frames_moved(), std::memory_order_relaxed);
+  bool told = true;
   counters_.control_drops.counts[static_cast<size_t>(Drop::kOverload)].set(parts_.socket.overruns() + events_lost_);
   for (auto& [id, peer] : peers_) {
     const PeerCounters& counters = *peer.counters;
@@ -260,13 +289,23 @@ void Engine::report() {
                                        counters.rx_bytes.get(), counters.last_data_sent_us.get(),
                                        counters.last_data_received_us.get(), counters.last_received_us.get(),
                                        drops_of({&counters.send_drops, &counters.receive_drops})});
-    if (stats != peer.stats && parts_.control.send(stats)) peer.stats = std::move(stats);
+    if (stats == peer.stats) continue;
+    if (parts_.control.send(stats)) peer.stats = std::move(stats);
+    else told = false;
   }
+  const RelayCounters& relayed = counters_.relayed;
   Message stats = encode_engine_stats(
-      counters_.frames_in.get(), counters_.frames_out.get(),
-      drops_of({&counters_.send_drops, &counters_.receive_drops, &counters_.control_drops}));
+      {counters_.frames_in.get(),
+       counters_.frames_out.get(),
+       {relayed.forwarded_datagrams.get(), relayed.forwarded_bytes.get(), relayed.sent_datagrams.get(),
+        relayed.sent_bytes.get(), relayed.received_datagrams.get(), relayed.received_bytes.get()},
+       drops_of({&counters_.send_drops, &counters_.receive_drops, &counters_.control_drops})});
+  if (stats != stats_) {
+    if (parts_.control.send(stats)) stats_ = std::move(stats);
+    else told = false;
+  }
   // What the daemon did not get, because it reads too slowly, is said again.
-  if (stats != stats_ && parts_.control.send(stats)) stats_ = std::move(stats);
+  if (!told) report_at_ = std::chrono::steady_clock::now() + kReportMs;
 }
 
 void Engine::tell(Message message) {
@@ -279,6 +318,10 @@ void Engine::tell(Message message) {
     event_bytes_ += message.size();
     event_queue_.push_back(std::move(message));
   }
+  wake();
+}
+
+void Engine::wake() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(event_wake_.get(), &one, sizeof one);
 }
@@ -306,22 +349,27 @@ void Engine::miss_events(const std::vector<Message>& events) {
   }
 }
 
-void Engine::handshake(Bytes datagram, const Endpoint& from) { tell(encode_handshake(datagram, from)); }
+void Engine::handshake(Bytes datagram, const Path& from) { tell(encode_handshake(datagram, from)); }
 void Engine::session_wanted(const PeerId& peer) { tell(encode_session_wanted(peer)); }
+void Engine::relay_wanted(const PeerId& peer) { tell(encode_relay_wanted(peer)); }
 void Engine::session_confirmed(uint32_t local_index) {
   book_.confirm(local_index);
   tell(encode_session_confirmed(local_index));
 }
 void Engine::roamed(const PeerId& peer, const Endpoint& endpoint) {
-  book_.set_endpoint(peer, endpoint);
+  book_.move(peer, endpoint);
   tell(encode_roamed(peer, endpoint));
 }
 // One lane hears the question, the other answers it.
 void Engine::probed(PeerNumber peer, uint16_t bytes) {
+  notice(kFrames);  // somebody asks whether hosts hear each other
   send_.post([this, peer, bytes] { send_.answer_probe(peer, bytes); });
 }
 
-void Engine::probe_answered(const PeerId& peer, uint16_t bytes) { tell(encode_probe_answered(peer, bytes)); }
+void Engine::probe_answered(const PeerId& peer, uint16_t bytes) {
+  notice(kFrames);
+  tell(encode_probe_answered(peer, bytes));
+}
 
 void Engine::session_exhausted(uint32_t local_index) {
   book_.exhaust(local_index);

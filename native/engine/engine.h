@@ -3,6 +3,8 @@
 // and without one the engine ends when the last key that the former can have given it is over.
 #pragma once
 
+#include <chrono>
+
 #include "control_door.h"
 #include "control_socket.h"
 #include "crew.h"
@@ -40,8 +42,9 @@ class Engine : public Events {
   std::string run(uint32_t features);
 
   // Events of the lanes, on their threads.
-  void handshake(Bytes datagram, const Endpoint& from) override;
+  void handshake(Bytes datagram, const Path& from) override;
   void session_wanted(const PeerId& peer) override;
+  void relay_wanted(const PeerId& peer) override;
   void session_confirmed(uint32_t local_index) override;
   void roamed(const PeerId& peer, const Endpoint& endpoint) override;
   void probed(PeerNumber peer, uint16_t bytes) override;
@@ -56,21 +59,18 @@ class Engine : public Events {
     std::shared_ptr<PeerCounters> counters;
     // As last reported.
     Message stats;
-    // Since when data of it went unanswered, as far as an absent daemon would care; 0: it did not.
-    uint64_t owed_since_us = 0;
-    uint64_t reminded_us = 0;
   };
 
   void serve_daemon(short events);
   void greet();
   void lose_daemon();
   void expire_sessions();
-  void answer_for_daemon();
+  void show_life();
   bool apply(Bytes message);
   void apply(const AddSession& command);
   void apply(const UseSession& command);
   void apply(const RemoveSession& command);
-  void apply(const SetEndpoint& command);
+  void apply(const SetPath& command);
   void apply(const SetPathMtu& command);
   void apply(const ApplyTables& command);
   void apply(const SendRaw& command);
@@ -96,10 +96,20 @@ class Engine : public Events {
   void on_receive(uint32_t network, std::function<void(Network&)> change);
   void on_lanes(uint32_t network, const std::function<void(Network&)>& change);
   void tell(Message message);
+  void wake();
   void take_events();
   void miss_events(const std::vector<Message>& events);
   void notice_lost_features();
+  // What lanes do is reported soon; that datagrams came without a frame may wait for company.
+  enum News : uint8_t { kSignOfLife = 1, kFrames = 3 };
+  // From any thread.
+  void notice(News news);
+  uint64_t frames_moved() const;
+  void lanes_moved();
+  void report_when_due();
   void report();
+  // How long the control thread may sleep.
+  int idle_ms() const;
 
   SendLane::Facts facts_;
   Parts parts_;
@@ -116,7 +126,7 @@ class Engine : public Events {
   std::map<uint32_t, NamedPort> ports_;
   // When the last daemon went; 0: one is there.
   uint64_t alone_since_us_ = 0;
-  uint64_t answered_at_us_ = 0;
+  uint64_t shown_life_us_ = 0;
   std::string end_reason_;
   // A lane can't go on: a daemon ends the engine then; without one it ends itself.
   std::atomic<bool> failed_{false};
@@ -128,10 +138,15 @@ class Engine : public Events {
   // Messages that the daemon was too slow for.
   std::atomic<uint64_t> events_lost_{0};
   std::atomic<bool> report_due_{false};
+  // Since the last report.
+  std::atomic<uint8_t> news_{0};
+  std::atomic<uint64_t> frames_reported_{0};
+  std::chrono::steady_clock::time_point report_at_ = std::chrono::steady_clock::time_point::max();
   bool stopping_ = false;
   std::unordered_map<PeerId, Peer, PeerIdHash> peers_;
   PeerNumber next_number_ = 0;
   Message stats_;
+  RelayRing relay_ring_;
   SendLane send_;
   ReceiveLane receive_;
   Crew crew_;

@@ -1,21 +1,20 @@
 // What the lanes tell the control thread. Implementations are called on the lanes' threads and must not wait.
 #pragma once
 
-#include <array>
 #include <optional>
 
+#include "path.h"
 #include "table.h"
-#include "udp_socket.h"
 
 namespace fabric::engine {
-
-using PeerId = std::array<uint8_t, 16>;
 
 class Events {
  public:
   virtual ~Events() = default;
-  virtual void handshake(Bytes datagram, const Endpoint& from) = 0;
+  virtual void handshake(Bytes datagram, const Path& from) = 0;
   virtual void session_wanted(const PeerId& peer) = 0;
+  // What is relayed lacks a direct session with this peer.
+  virtual void relay_wanted(const PeerId& peer) = 0;
   virtual void session_confirmed(uint32_t local_index) = 0;
   // The peer was heard from another endpoint; datagrams to it already go there.
   virtual void roamed(const PeerId& peer, const Endpoint& endpoint) = 0;

@@ -28,6 +28,7 @@ struct Options {
   std::string port_name;
   Endpoint listen;
   SendLane::Facts facts;
+  bool has_self = false;
   bool use_vnet = true;
   size_t tcp4_bytes_max = kSuperframeBytes;
   UdpOffloads udp_offloads;
@@ -66,6 +67,15 @@ std::optional<Mac> parse_mac(const std::string& text) {
   return mac;
 }
 
+// 16 bytes in hex.
+bool parse_peer(const std::string& text, PeerId* peer) {
+  if (text.size() != 2 * peer->size()) return false;
+  for (size_t i = 0; i < peer->size(); i++) {
+    if (sscanf(text.c_str() + 2 * i, "%2hhx", &(*peer)[i]) != 1) return false;
+  }
+  return true;
+}
+
 // `--without FEATURE`: as on a machine that lacks it.
 bool disable(const std::string& feature, Options* options) {
   if (feature == "vnet") options->use_vnet = false;
@@ -89,6 +99,7 @@ bool set_option(const std::string& name, const std::string& value, Options* opti
     return true;
   }
   if (name == "--without") return disable(value, options);
+  if (name == "--peer") return options->has_self = parse_peer(value, &options->facts.self);
   if (name == "--gateway-mac") {
     const auto mac = parse_mac(value);
     network.gateway_mac = mac.value_or(0);
@@ -124,7 +135,9 @@ std::optional<Options> parse_options(int count, char** words) {
       options.settings += word;
     }
   }
-  if (options.port_name.empty() || options.listen.ip.family == 0 || options.facts.network.mtu == 0) return std::nullopt;
+  const bool complete = !options.port_name.empty() && options.has_self && options.listen.ip.family != 0 &&
+                        options.facts.network.mtu != 0;
+  if (!complete) return std::nullopt;
   return options;
 }
 

@@ -31,14 +31,15 @@ size_t segment_bytes(msghdr& message, size_t whole) {
 
 }  // namespace
 
-ReceiveLane::ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socket, Events& events,
-                         EngineCounters& counters, Moved moved)
-    : networks_(facts, port),
-      socket_(socket),
-      events_(events),
-      counters_(counters),
-      moved_(std::move(moved)),
-      run_(port.features().tcp4_bytes_max),
+ReceiveLane::ReceiveLane(const LaneFacts& facts, const LaneParts& parts, Tell tell)
+    : networks_(facts.network, parts.port),
+      self_(facts.self),
+      socket_(parts.socket),
+      events_(parts.events),
+      counters_(parts.counters),
+      relay_ring_(parts.relay_ring),
+      tell_(std::move(tell)),
+      run_(parts.port.features().tcp4_bytes_max),
       now_us_(now_us()),
       buffers_(new uint8_t[kBuffers * kBufferBytes]) {}
 
@@ -66,15 +67,18 @@ bool ReceiveLane::serve() {
       from[k].size = messages[k].msg_hdr.msg_namelen;
       const size_t step = segment_bytes(messages[k].msg_hdr, bytes);
       uint8_t* start = buffers_.get() + static_cast<size_t>(k) * kBufferBytes;
-      if (bytes == 0) receive(MutableBytes(start, 0), from[k]);
+      const Arrival arrival{.address = &from[k]};
+      if (bytes == 0) receive(MutableBytes(start, 0), arrival);
       for (size_t at = 0; at < bytes; at += step) {
-        receive(MutableBytes(start + at, std::min(step, bytes - at)), from[k]);
+        receive(MutableBytes(start + at, std::min(step, bytes - at)), arrival);
       }
     }
     write_run();
     if (static_cast<size_t>(received) < kBuffers) break;
   }
   if (!worked && pieces_wait_) expire_pieces();
+  if (relayed_) tell_.relayed();
+  relayed_ = false;
   return worked;
 }
 
@@ -94,20 +98,20 @@ void ReceiveLane::expire_pieces() {
   }
 }
 
-void ReceiveLane::receive(MutableBytes datagram, const SocketAddress& from) {
+void ReceiveLane::receive(MutableBytes datagram, const Arrival& arrival) {
   const uint8_t first = datagram.empty() ? 0 : datagram[0];
   if (first == kDataFirstByte) {
-    receive_data(datagram, from);
+    receive_data(datagram, arrival);
   } else if (first >> 4 != kWireVersion) {
     counters_.receive_drops.count(Drop::kDatagramVersion);
   } else if ((first & 0x0f) == 0 || (first & 0x0f) > 4) {
     counters_.receive_drops.count(Drop::kDatagramType);
   } else {
-    events_.handshake(datagram, UdpSocket::endpoint(from));
+    events_.handshake(datagram, arrival.relay != nullptr ? Path(*arrival.relay) : UdpSocket::endpoint(*arrival.address));
   }
 }
 
-void ReceiveLane::receive_data(MutableBytes datagram, const SocketAddress& from) {
+void ReceiveLane::receive_data(MutableBytes datagram, const Arrival& arrival) {
   if (datagram.size() < kSealBytes || load_u24(datagram.data() + 1) != 0) {
     counters_.receive_drops.count(Drop::kDatagramMalformed);
     return;
@@ -120,6 +124,7 @@ void ReceiveLane::receive_data(MutableBytes datagram, const SocketAddress& from)
   Session& session = *found->second;
   Peer& peer = *session.peer;
   DropCounts& drops = peer.counters->receive_drops;
+  if (arrival.relay != nullptr && arrival.relay->peer != peer.id) return drops.count(Drop::kRelaySource);
   const uint64_t counter = load_u64(datagram.data() + 8);
   if (counter > kCounterMax) return drops.count(Drop::kDatagramMalformed);
   const auto verdict = session.window.check(counter);
@@ -130,22 +135,23 @@ void ReceiveLane::receive_data(MutableBytes datagram, const SocketAddress& from)
     return drops.count(Drop::kAuthenticationFailed);
   }
   peer.counters->last_received_us.set(now_us_);
-  if (session.window.mark(counter)) follow(peer, from);
+  if (session.window.mark(counter) && arrival.relay == nullptr) follow(peer, *arrival.address);
   if (!session.confirmed) {
     session.confirmed = true;
     events_.session_confirmed(session.local_index);
   }
-  unpack(session, counter, sealed.first(sealed.size() - kTagBytes));
+  unpack(session, counter, sealed.first(sealed.size() - kTagBytes), arrival);
 }
 
-// Only the newest datagram of a session says where its peer is.
+// Only the newest datagram of a session says where its peer is; whom a relay reaches, a handshake alone moves.
 void ReceiveLane::follow(Peer& peer, const SocketAddress& from) {
   const bool same = peer.address && *peer.address == from;
   if (same && peer.settled) return;
+  if (peer.relayed) return;
   const Endpoint endpoint = UdpSocket::endpoint(from);
   if (!same) {
     peer.address = from;
-    moved_(peer.number, endpoint);
+    tell_.moved(peer.number, endpoint);
   }
   peer.settled = peer.reported && *peer.reported == endpoint;
   if (peer.settled) return;
@@ -156,7 +162,7 @@ void ReceiveLane::follow(Peer& peer, const SocketAddress& from) {
   events_.roamed(peer.id, endpoint);
 }
 
-void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain) {
+void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain, const Arrival& arrival) {
   Peer& peer = *session.peer;
   DropCounts& drops = peer.counters->receive_drops;
   Inner inner;
@@ -165,6 +171,7 @@ void ReceiveLane::unpack(Session& session, uint64_t counter, MutableBytes plain)
   if (kind == Kind::kKeepalive) return;
   if (kind == Kind::kProbe || kind == Kind::kProbeAnswer) return take_probe(peer, kind, plain.subspan(kInnerBytes));
   if (kind != Kind::kFrame && kind != Kind::kSegment && kind != Kind::kFragment) {
+    if (kind == Kind::kRelay) return take_relayed(peer, inner.hop_limit, plain.subspan(kInnerBytes), arrival);
     return drops.count(Drop::kKindUnsupported);
   }
   const Network* found = networks_.find(inner.network);
@@ -194,6 +201,24 @@ void ReceiveLane::take_probe(Peer& peer, Kind kind, Bytes body) {
   if (kind == Kind::kProbeAnswer) return events_.probe_answered(peer.id, bytes);
   if (!peer.probe_answers.take(now_us_)) return drops.count(Drop::kProbeLimit);
   events_.probed(peer.number, bytes);
+}
+
+// What is for this host is opened where it lies; what is for another goes to the send lane.
+void ReceiveLane::take_relayed(Peer& peer, uint8_t hop_limit, MutableBytes body, const Arrival& arrival) {
+  DropCounts& drops = peer.counters->receive_drops;
+  const auto relayed = Relayed::read(body, hop_limit);
+  if (!relayed) return drops.count(Drop::kInnerMalformed);
+  const RelayVerdict verdict = decide_relayed(*relayed, {self_, peer.id, arrival.relay != nullptr});
+  if (verdict.kind == RelayVerdict::Kind::kDrop) return drops.count(verdict.reason);
+  peer.counters->last_data_received_us.set(now_us_);
+  if (verdict.kind == RelayVerdict::Kind::kDeliver) {
+    counters_.relayed.received_datagrams.add();
+    counters_.relayed.received_bytes.add(relayed->datagram.size());
+    const RelayPath path{peer.id, relayed->source};
+    return receive(relayed->datagram, {.relay = &path});
+  }
+  if (!relay_ring_.put({peer.number, *relayed})) return drops.count(Drop::kRelayOverflow);
+  relayed_ = true;
 }
 
 void ReceiveLane::take_segment(Session& session, const Network& network, uint64_t counter, const Inner& inner,
@@ -307,13 +332,18 @@ void ReceiveLane::add_session(uint32_t local_index, PeerNumber number, std::shar
 
 void ReceiveLane::remove_session(uint32_t local_index) { sessions_.erase(local_index); }
 
-void ReceiveLane::set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint) {
+void ReceiveLane::set_path(PeerNumber number, const std::optional<Path>& path) {
   const auto found = peers_.find(number);
   if (found == peers_.end()) return;
   Peer& peer = found->second;
+  const auto* endpoint = path ? std::get_if<Endpoint>(&*path) : nullptr;
+  peer.relayed = path && endpoint == nullptr;
   peer.address.reset();
-  if (endpoint) peer.address = socket_.address(*endpoint);
-  peer.reported = endpoint;
+  peer.reported.reset();
+  if (endpoint != nullptr) {
+    peer.address = socket_.address(*endpoint);
+    peer.reported = *endpoint;
+  }
   peer.settled = false;
 }
 

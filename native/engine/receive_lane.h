@@ -5,12 +5,10 @@
 #include <memory>
 
 #include "aead.h"
-#include "counters.h"
-#include "events.h"
 #include "forwarding.h"
 #include "lane.h"
+#include "lane_parts.h"
 #include "limits.h"
-#include "networks.h"
 #include "pieces.h"
 #include "replay.h"
 #include "segments.h"
@@ -19,11 +17,14 @@ namespace fabric::engine {
 
 class ReceiveLane : public Lane {
  public:
-  // Called on the lane's thread when a peer moved.
-  using Moved = std::function<void(PeerNumber, const Endpoint&)>;
-
-  ReceiveLane(const NetworkFacts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters,
-              Moved moved);
+  // Called on this lane's thread.
+  struct Tell {
+    // A peer moved.
+    std::function<void(PeerNumber, const Endpoint&)> moved;
+    // There is something in the ring.
+    std::function<void()> relayed;
+  };
+  ReceiveLane(const LaneFacts& facts, const LaneParts& parts, Tell tell);
 
   // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
   // Of the main network.
@@ -33,7 +34,7 @@ class ReceiveLane : public Lane {
   void remove_peer(PeerNumber number);
   void add_session(uint32_t local_index, PeerNumber peer, std::shared_ptr<Opener> opener);
   void remove_session(uint32_t local_index);
-  void set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint);
+  void set_path(PeerNumber number, const std::optional<Path>& path);
   // Gives up frames whose missing pieces are overdue.
   void expire_pieces();
 
@@ -56,6 +57,8 @@ class ReceiveLane : public Lane {
     PeerNumber number;
     std::shared_ptr<PeerCounters> counters;
     std::unique_ptr<PieceAssembly> assembly;
+    // It is reached by a relay: then its datagrams move nothing.
+    bool relayed = false;
     std::optional<SocketAddress> address;
     std::optional<Endpoint> reported;
     // `address` is what was reported.
@@ -71,11 +74,18 @@ class ReceiveLane : public Lane {
     bool confirmed = false;
   };
 
-  void receive(MutableBytes datagram, const SocketAddress& from);
-  void receive_data(MutableBytes datagram, const SocketAddress& from);
+  // How a datagram came: one of the two is there.
+  struct Arrival {
+    const SocketAddress* address = nullptr;
+    const RelayPath* relay = nullptr;
+  };
+
+  void receive(MutableBytes datagram, const Arrival& arrival);
+  void receive_data(MutableBytes datagram, const Arrival& arrival);
   void follow(Peer& peer, const SocketAddress& from);
-  void unpack(Session& session, uint64_t counter, MutableBytes plain);
+  void unpack(Session& session, uint64_t counter, MutableBytes plain, const Arrival& arrival);
   void take_probe(Peer& peer, Kind kind, Bytes body);
+  void take_relayed(Peer& peer, uint8_t hop_limit, MutableBytes body, const Arrival& arrival);
   void take_segment(Session& session, const Network& network, uint64_t counter, const Inner& inner, MutableBytes body);
   void take_datagram(Peer& peer, const Network& network, MutableBytes body);
   void deliver(Peer& peer, const Network& network, MutableBytes bytes, bool partial);
@@ -95,10 +105,12 @@ class ReceiveLane : public Lane {
   void write_run();
 
   Networks networks_;
+  const PeerId self_;
   UdpSocket& socket_;
   Events& events_;
   EngineCounters& counters_;
-  Moved moved_;
+  RelayRing& relay_ring_;
+  const Tell tell_;
   std::unordered_map<PeerNumber, Peer> peers_;
   std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
   SegmentRun run_;
@@ -106,6 +118,8 @@ class ReceiveLane : public Lane {
   const Network* run_network_ = nullptr;
   uint64_t now_us_;
   bool pieces_wait_ = false;
+  // Something was put into the ring in this turn.
+  bool relayed_ = false;
   std::unique_ptr<uint8_t[]> buffers_;
 };
 

@@ -54,10 +54,21 @@ std::optional<Superframe> Superframe::read(const Frame& frame, const VnetHeader&
   superframe.frame = frame;
   superframe.upper = *upper;
   superframe.header_bytes = upper->offset + l4_bytes;
-  superframe.segment_bytes = vnet.gso_size;
-  const size_t payload_bytes = upper->end - superframe.header_bytes;
-  superframe.count = std::max<size_t>(1, (payload_bytes + vnet.gso_size - 1) / vnet.gso_size);
+  superframe.cut(vnet.gso_size);
   return superframe;
+}
+
+std::optional<Superframe> Superframe::cut_to(size_t frame_bytes) const {
+  const bool may_be_fragmented = upper.family == 4 && (frame.data[frame.l3 + 6] & kIpDontFragment) == 0;
+  if (upper.protocol != kProtocolTcp || may_be_fragmented || frame_bytes <= header_bytes) return std::nullopt;
+  Superframe smaller = *this;
+  smaller.cut(frame_bytes - header_bytes);
+  return smaller;
+}
+
+void Superframe::cut(size_t payload_bytes) {
+  segment_bytes = payload_bytes;
+  count = std::max<size_t>(1, (upper.end - header_bytes + payload_bytes - 1) / payload_bytes);
 }
 
 Bytes Superframe::payload(size_t index) const {

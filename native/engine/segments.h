@@ -26,10 +26,19 @@ struct Superframe {
 
   // Nothing when the kernel's description contradicts the frame.
   static std::optional<Superframe> read(const Frame& frame, const VnetHeader& vnet);
+  // The same in frames of at most `frame_bytes`: a TCP stream may be cut anywhere. Nothing for datagrams, which have ends, and for
+  // what may be fragmented on its way: its identifications were counted for the kernel's segments.
+  std::optional<Superframe> cut_to(size_t frame_bytes) const;
 
+  // Of each frame but the last, and of all.
+  size_t frame_bytes() const { return header_bytes + segment_bytes; }
+  size_t bytes() const { return count * header_bytes + upper.end - header_bytes; }
   Bytes payload(size_t index) const;
   // The headers of one segment, `header_bytes` of them, with its own lengths, sequence, flags and pseudo-header sum.
   void write_header(uint8_t* to, size_t index) const;
+
+ private:
+  void cut(size_t payload_bytes);
 };
 
 // Checksum offload as the inner flag says it: true when only the outer L4 checksum is left to do. Any other unfinished

@@ -7,12 +7,10 @@
 #include <memory>
 
 #include "aead.h"
-#include "counters.h"
-#include "events.h"
 #include "forwarding.h"
 #include "lane.h"
+#include "lane_parts.h"
 #include "limits.h"
-#include "networks.h"
 #include "outbox.h"
 #include "segments.h"
 
@@ -20,12 +18,11 @@ namespace fabric::engine {
 
 class SendLane : public Lane {
  public:
-  struct Facts {
-    NetworkFacts network;
+  struct Facts : LaneFacts {
     // Underlay MTU of a peer before set_path_mtu.
     size_t path_mtu = 1500;
   };
-  SendLane(const Facts& facts, Port& port, UdpSocket& socket, Events& events, EngineCounters& counters);
+  SendLane(const Facts& facts, const LaneParts& parts);
 
   // The rest runs as commands on the lane's thread. Unknown peers and sessions are ignored.
   // Of the main network.
@@ -41,12 +38,16 @@ class SendLane : public Lane {
   void add_session(uint32_t local_index, uint32_t remote_index, PeerNumber peer, std::shared_ptr<Sealer> sealer);
   void use_session(uint32_t local_index);
   void remove_session(uint32_t local_index);
-  void set_endpoint(PeerNumber number, const std::optional<Endpoint>& endpoint);
+  void set_path(PeerNumber number, const std::optional<Path>& path);
+  // The peer roamed. Nothing when it has a relay by now.
+  void move(PeerNumber number, const Endpoint& endpoint);
   void set_path_mtu(PeerNumber number, size_t bytes);
   void send_keepalive(PeerNumber number);
   // Asks whether an outer IP packet of `bytes` arrives at the peer.
   void send_probe(PeerNumber number, size_t bytes);
   void answer_probe(PeerNumber number, uint16_t bytes);
+  // A handshake datagram, as it is.
+  void send_raw(const RelayPath& path, MutableBytes datagram);
   void announce(const Network& network, const Ip& ip, Mac mac);
 
  protected:
@@ -74,7 +75,9 @@ class SendLane : public Lane {
     PeerId id;
     std::shared_ptr<PeerCounters> counters;
     Session* sending = nullptr;
+    // Where it is, or else who passes on to it.
     std::optional<SocketAddress> address;
+    std::optional<PeerId> relay;
     bool ipv4 = true;
     size_t path_mtu;
     // The longest frame or piece that one datagram carries.
@@ -82,6 +85,7 @@ class SendLane : public Lane {
     std::deque<WaitingFrame> waiting;
     size_t waiting_bytes = 0;
     uint64_t wanted_us = 0;
+    uint64_t relay_wanted_us = 0;
   };
   // A frame of the port, understood.
   struct Outgoing {
@@ -107,35 +111,54 @@ class SendLane : public Lane {
   Drop dispatch(const Outgoing& outgoing);
   void send(Peer& peer, const Outgoing& outgoing);
   // `network` is what the inner header says.
-  void send_frame(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial);
-  void send_pieces(Peer& peer, const SocketAddress& to, uint32_t network, Bytes frame, bool partial);
-  void send_segments(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe);
-  void send_cut(Peer& peer, const SocketAddress& to, uint32_t network, const Superframe& superframe);
+  void send_frame(Peer& peer, Peer& next_hop, uint32_t network, Bytes frame, bool partial);
+  void send_pieces(Peer& peer, Peer& next_hop, uint32_t network, Bytes frame, bool partial);
+  void send_segments(Peer& peer, Peer& next_hop, uint32_t network, const Superframe& superframe);
+  void send_cut(Peer& peer, Peer& next_hop, uint32_t network, const Superframe& superframe);
   // One datagram that is no data; nothing without a session.
   void send_apart(PeerNumber number, Kind kind, Bytes body);
-  void seal(Peer& peer, const SocketAddress& to, uint64_t counter, Bytes prefix, Bytes body);
+  void seal(Peer& peer, Peer& next_hop, uint64_t counter, Bytes prefix, Bytes body);
+  // Whose address datagrams for the peer go to: its own or its relay's. Null: there is no way now, and a session with the relay
+  // was asked for.
+  Peer* next_hop_of(Peer& peer);
+  // The peer, when datagrams can go inside of its own; else asks for its session.
+  Peer* carrier(const PeerId& id);
+  void pass_on(const RelayRing::Passage& passage);
+  void send_by_relay(Peer& relay, const PeerId& destination, MutableBytes datagram, DropCounts* drops);
+  // False when it is too large for the path, which is counted in `drops`.
+  bool wrap(Peer& next_hop, const Relayed& relayed, DropCounts* drops);
   // Takes `count` consecutive counters of the peer's session and returns the first.
   uint64_t reserve(Peer& peer, size_t count);
   // Ends sending on a session near its counter limit, and says so.
   void retire_used_up(Peer& peer);
   void wait(Peer& peer, const Outgoing& outgoing);
+  // Ask for a session, as often as the contract has it: for frames that wait, and for what is relayed.
+  void want(Peer& peer);
+  void want_relay(const PeerId& id);
+  // True once in kWantedRepeatUs.
+  bool is_due(uint64_t& wanted_us) const;
   void count_sent(Peer& peer, size_t frames, size_t bytes);
   void measure(Peer& peer);
   void inject(const Network& network, Bytes frame);
   void watch_port(const Network& network);
   void unwatch_port(const Network& network);
   Peer* find(PeerNumber number);
+  Peer* find(const PeerId& id);
 
   Networks networks_;
   // All of their ports, for one wait (epoll).
   Descriptor ports_;
+  const PeerId self_;
   size_t path_mtu_;
   Events& events_;
   EngineCounters& counters_;
+  RelayRing& relay_ring_;
   Outbox outbox_;
   std::unordered_map<PeerNumber, Peer> peers_;
+  std::unordered_map<PeerId, PeerNumber, PeerIdHash> numbers_;
   std::unordered_map<uint32_t, std::unique_ptr<Session>> sessions_;
   Strangers strangers_;
+  TokenBucket strangers_wanted_;
   TokenBucket unknown_unicast_;
   TokenBucket too_big_answers_;
   TokenBucket announcements_;
@@ -143,6 +166,8 @@ class SendLane : public Lane {
   bool failed_ = false;
   std::unique_ptr<uint8_t[]> buffer_;
   std::unique_ptr<uint8_t[]> cut_;
+  // One datagram on its way into another.
+  std::unique_ptr<uint8_t[]> sealed_;
 };
 
 }  // namespace fabric::engine

@@ -11,6 +11,7 @@ void SessionBook::add(const SessionFacts& facts, uint64_t now_us) {
   BookedSession session;
   session.facts = facts;
   if (session.facts.created_us == 0) session.facts.created_us = now_us;
+  expiry_us_ = std::min(expiry_us_, session.facts.created_us + life_us_);
   peers_[facts.peer].sessions.push_back(session);
   owners_[facts.local_index] = facts.peer;
 }
@@ -41,9 +42,17 @@ void SessionBook::remove_peer(const PeerId& peer) {
   peers_.erase(found);
 }
 
-void SessionBook::set_endpoint(const PeerId& peer, const std::optional<Endpoint>& endpoint) {
+void SessionBook::set_path(const PeerId& peer, const std::optional<Path>& path) {
   const std::lock_guard lock(mutex_);
-  peers_[peer].endpoint = endpoint;
+  peers_[peer].path = path;
+}
+
+void SessionBook::move(const PeerId& peer, const Endpoint& endpoint) {
+  const std::lock_guard lock(mutex_);
+  const auto found = peers_.find(peer);
+  if (found == peers_.end()) return;
+  std::optional<Path>& path = found->second.path;
+  if (!path || std::holds_alternative<Endpoint>(*path)) path = endpoint;
 }
 
 void SessionBook::confirm(uint32_t local_index) {
@@ -62,7 +71,7 @@ std::vector<BookedSession> SessionBook::all() const {
   for (const auto& [id, peer] : peers_) {
     for (const BookedSession& session : peer.sessions) {
       sessions.push_back(session);
-      sessions.back().endpoint = peer.endpoint;
+      sessions.back().path = peer.path;
     }
   }
   return sessions;
@@ -71,13 +80,22 @@ std::vector<BookedSession> SessionBook::all() const {
 std::vector<uint32_t> SessionBook::take_expired(uint64_t now_us) {
   const std::lock_guard lock(mutex_);
   std::vector<uint32_t> expired;
+  if (now_us < expiry_us_) return expired;
+  expiry_us_ = UINT64_MAX;
   for (const auto& [id, peer] : peers_) {
     for (const BookedSession& session : peer.sessions) {
-      if (now_us >= session.facts.created_us + life_us_) expired.push_back(session.facts.local_index);
+      const uint64_t expiry_us = session.facts.created_us + life_us_;
+      if (now_us >= expiry_us) expired.push_back(session.facts.local_index);
+      else expiry_us_ = std::min(expiry_us_, expiry_us);
     }
   }
   for (const uint32_t local_index : expired) erase(local_index);
   return expired;
+}
+
+uint64_t SessionBook::expiry_us() const {
+  const std::lock_guard lock(mutex_);
+  return expiry_us_;
 }
 
 BookedSession* SessionBook::find(uint32_t local_index) {

@@ -12,10 +12,6 @@
 
 namespace fabric::engine {
 
-struct PeerIdHash {
-  size_t operator()(const PeerId& id) const { return mix(load_u64(id.data())); }
-};
-
 // As the daemon gave them.
 struct SessionFacts {
   PeerId peer{};
@@ -41,7 +37,7 @@ struct BookedSession {
   bool confirmed = false;
   bool exhausted = false;
   // Where datagrams to its peer go.
-  std::optional<Endpoint> endpoint;
+  std::optional<Path> path;
 };
 
 class SessionBook {
@@ -55,7 +51,9 @@ class SessionBook {
   void use(uint32_t local_index);
   void remove(uint32_t local_index);
   void remove_peer(const PeerId& peer);
-  void set_endpoint(const PeerId& peer, const std::optional<Endpoint>& endpoint);
+  void set_path(const PeerId& peer, const std::optional<Path>& path);
+  // The peer roamed. Nothing when it was removed or has a relay by now.
+  void move(const PeerId& peer, const Endpoint& endpoint);
   void confirm(uint32_t local_index);
   void exhaust(uint32_t local_index);
 
@@ -63,12 +61,14 @@ class SessionBook {
   std::vector<BookedSession> all() const;
   // Takes out those whose life is over, and returns their local indexes.
   std::vector<uint32_t> take_expired(uint64_t now_us);
+  // No session's life is over before; UINT64_MAX when there is none.
+  uint64_t expiry_us() const;
 
  private:
   struct Peer {
     // In the order of their coming: a handful.
     std::vector<BookedSession> sessions;
-    std::optional<Endpoint> endpoint;
+    std::optional<Path> path;
   };
 
   // With the lock held. Null when there is no such session.
@@ -80,6 +80,7 @@ class SessionBook {
   std::unordered_map<PeerId, Peer, PeerIdHash> peers_;
   // Whose session a local index is.
   std::unordered_map<uint32_t, PeerId> owners_;
+  uint64_t expiry_us_ = UINT64_MAX;
 };
 
 }  // namespace fabric::engine

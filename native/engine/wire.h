@@ -11,6 +11,7 @@ constexpr size_t kTagBytes = 16;
 constexpr size_t kSealBytes = kOuterBytes + kInnerBytes + kTagBytes;
 constexpr size_t kUdpBytes = 8;
 constexpr uint8_t kWireVersion = 1;
+constexpr uint8_t kInitiationFirstByte = kWireVersion << 4 | 1;
 constexpr uint8_t kDataFirstByte = kWireVersion << 4 | 4;
 constexpr uint8_t kHopLimit = 8;
 constexpr size_t kPiecesMax = 255;

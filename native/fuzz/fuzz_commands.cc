@@ -67,7 +67,7 @@ void run(Input& input) {
   engine::set_manual_clock(0);
   // It lets no other daemon in: the engine ends with this one.
   engine::ControlDoor door;
-  engine::Engine engine({network_facts(), 1500},
+  engine::Engine engine({{network_facts(), kSelf}},
                         {port.port(), Wire::instance().socket(), control, door, *send_aead, *receive_aead},
                         {kSessionLifeUs, "fuzz"});
   engine.run(0);

@@ -1,6 +1,7 @@
 // The receive lane under a sequence of datagrams, clock steps and changes of peers and tables. Datagrams are arbitrary bytes,
-// or sealed with the session's key around what the input wants, so that what lies behind authentication is reached. What must
-// hold: the port gets well-formed frames only, and each frame received went to the port or was counted as dropped.
+// or sealed with the session's key around what the input wants, so that what lies behind authentication is reached; also inside of
+// relayed ones. What must hold: the port gets well-formed frames only, each frame received went to the port or was counted as
+// dropped, and what is to be passed on is what a relay may pass on.
 #include "rig.h"
 
 namespace fabric::fuzz {
@@ -12,6 +13,8 @@ using engine::Kind;
 
 constexpr int kStepsMax = 48;
 constexpr size_t kTrainMax = 48;
+// Beside the bit that names the peer.
+constexpr uint8_t kRelayedChoice = 0x78;
 
 class Lane : public engine::ReceiveLane {
  public:
@@ -31,7 +34,8 @@ class Scenario {
   explicit Scenario(uint8_t options)
       : features_{(options & 1) != 0, (options & 1) != 0, (options & 1) != 0, (options & 3) == 3},
         port_(features_),
-        lane_(network_facts(), port_.port(), wire_.socket(), events_, counters_, [](auto, const auto&) {}) {
+        lane_({network_facts(), kSelf},
+              {port_.port(), wire_.socket(), events_, counters_, relay_ring_}, {[](auto, const auto&) {}, [] {}}) {
     engine::set_manual_clock(now_us_);
     fill(lane_.table());
     for (engine::PeerNumber peer = 0; peer < 2; peer++) {
@@ -44,6 +48,7 @@ class Scenario {
   void step(Input& input) {
     const uint8_t choice = input.u8();
     const engine::PeerNumber peer = choice >> 7;
+    if ((choice & kRelayedChoice) == kRelayedChoice) return send_relayed(peer, input);
     switch (choice % 10) {
       case 0:
         return transmit(input.blob(), 0);
@@ -166,6 +171,27 @@ class Scenario {
     transmit(seal(peer, next(peer), inner, make_frame(input, kPeerMacs[peer], kLocalMac)), 0);
   }
 
+  // From and to anybody, with a datagram of the other peer or any bytes inside.
+  void send_relayed(engine::PeerNumber peer, Input& input) {
+    const engine::PeerId ids[] = {kSelf, kPeerIds[0], kPeerIds[1], {0xd}};
+    const uint8_t addresses = input.u8();
+    std::vector<uint8_t> body;
+    for (const engine::PeerId& id : {ids[addresses & 3], ids[addresses >> 2 & 3]}) {
+      body.insert(body.end(), id.begin(), id.end());
+    }
+    const engine::PeerNumber far = 1 - peer;
+    const auto bytes = input.blob();
+    std::vector<uint8_t> inside(bytes.begin(), bytes.end());
+    if ((addresses & 0x10) != 0) inside = seal(far, next(far), inside);
+    if ((addresses & 0x20) != 0) {
+      inside = seal(far, next(far), inner_of(Kind::kFrame, 0), make_frame(input, kPeerMacs[far], kLocalMac));
+    }
+    body.insert(body.end(), inside.begin(), inside.end());
+    Inner inner = inner_of(Kind::kRelay, 0);
+    inner.hop_limit = input.u8() % 10;
+    transmit(seal(peer, next(peer), inner, body), 0);
+  }
+
   // Replayed, forged, or of a counter of the input's own.
   void send_damaged(engine::PeerNumber peer, Input& input) {
     const uint64_t counter = input.u8() % 4 == 0 ? input.u64() : sessions_[peer].counter - input.u8();
@@ -188,6 +214,13 @@ class Scenario {
     do {
       lane_.serve();
     } while (wire_.pending());
+    relay_ring_.take_all([](const engine::RelayRing::Passage& passage) {
+      const auto& [from, relayed] = passage;
+      require(relayed.destination != kSelf && relayed.destination != kPeerIds[from] && relayed.source != kSelf);
+      require(relayed.hop_limit > 0 && relayed.hop_limit <= engine::kHopLimit);
+      require(relayed.hop_limit < engine::kHopLimit || relayed.source == kPeerIds[from]);
+      require(!relayed.datagram.empty() && relayed.datagram[0] >> 4 == engine::kWireVersion);
+    });
     while (const auto message = port_.leave(engine::MutableBytes(buffer_, sizeof buffer_))) {
       left_ += check_port_message(*message, features_);
     }
@@ -199,6 +232,7 @@ class Scenario {
   PortPair port_;
   CountedEvents events_;
   engine::EngineCounters counters_;
+  engine::RelayRing relay_ring_;
   uint64_t now_us_ = kStartUs;
   // Indices of sessions are not used again.
   uint32_t last_index_ = 0;

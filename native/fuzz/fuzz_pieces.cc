@@ -26,7 +26,9 @@ struct Sent {
 
 class Scenario {
  public:
-  Scenario() : lane_(network_facts(), port_.port(), wire_.socket(), events_, counters_, [](auto, const auto&) {}) {
+  Scenario()
+      : lane_({network_facts(), kSelf},
+              {port_.port(), wire_.socket(), events_, counters_, relay_ring_}, {[](auto, const auto&) {}, [] {}}) {
     engine::set_manual_clock(now_us_);
     fill(lane_.table());
     lane_.add_peer(0, kPeerIds[0], peer_);
@@ -116,6 +118,7 @@ class Scenario {
   PortPair port_{{true, true, true, true}};
   CountedEvents events_;
   engine::EngineCounters counters_;
+  engine::RelayRing relay_ring_;
   uint64_t now_us_ = kStartUs;
   uint32_t index_ = 0;
   std::shared_ptr<engine::Sealer> sealer_;

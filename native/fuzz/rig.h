@@ -14,6 +14,7 @@ constexpr size_t kMtu = 1418;
 constexpr uint64_t kStartUs = 1'000'000'000;
 constexpr uint8_t kSendKey[engine::kKeyBytes] = {1};
 constexpr uint8_t kReceiveKey[engine::kKeyBytes] = {2};
+constexpr engine::PeerId kSelf = {0xa};
 constexpr engine::PeerId kPeerIds[2] = {{0xb}, {0xc}};
 
 // Moves the process to a network namespace of its own, whose loopback is up. Ends the process when that is not possible.
@@ -74,8 +75,9 @@ class CountedEvents : public engine::Events {
   size_t handshakes = 0;
   size_t exhausted = 0;
 
-  void handshake(engine::Bytes, const engine::Endpoint&) override { handshakes++; }
+  void handshake(engine::Bytes, const engine::Path&) override { handshakes++; }
   void session_wanted(const engine::PeerId&) override {}
+  void relay_wanted(const engine::PeerId&) override {}
   void session_confirmed(uint32_t) override {}
   void roamed(const engine::PeerId&, const engine::Endpoint&) override {}
   void probed(engine::PeerNumber, uint16_t) override {}

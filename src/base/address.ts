@@ -23,16 +23,14 @@ export function addressBits(family: Family): 32 | 128 {
   return family === 4 ? 32 : 128;
 }
 
+const DOT = 0x2e;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+
 /** Accepts dotted quads and RFC 4291 text without zone; null on anything else. IPv4-mapped IPv6 stays IPv6. */
 export function parseIp(text: string): IpAddress | null {
-  if (/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) {
-    let value = 0n;
-    for (const part of text.split('.')) {
-      if (Number(part) > 255 || (part.length > 1 && part.startsWith('0'))) return null;
-      value = (value << 8n) | BigInt(part);
-    }
-    return { family: 4, value };
-  }
+  const quad = parseQuad(text);
+  if (quad !== null) return { family: 4, value: BigInt(quad) };
   if (!text.includes(':') || !/^[0-9a-fA-F:.]{2,45}$/.test(text)) return null;
   try {
     // Its toBuffer would call the deprecated `Buffer()`, which alone costs as much as the parsing.
@@ -41,6 +39,25 @@ export function parseIp(text: string): IpAddress | null {
   } catch {
     return null;
   }
+}
+
+/** Strict: four numbers up to 255 without leading zeros. */
+function parseQuad(text: string): number | null {
+  let value = 0;
+  let part = -1; // no digit yet
+  let dots = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code >= DIGIT_0 && code <= DIGIT_9 && part !== 0) {
+      part = Math.max(part, 0) * 10 + code - DIGIT_0;
+      if (part > 255) return null;
+    } else if (code === DOT && part >= 0) {
+      value = value * 256 + part;
+      part = -1;
+      dots++;
+    } else return null;
+  }
+  return dots === 3 && part >= 0 ? value * 256 + part : null;
 }
 
 export function formatIp(ip: IpAddress): string {

@@ -1,7 +1,12 @@
 // Byte strings without Buffer: hex, comparison, concatenation, and a bounds-checked reader and writer for
 // fabric's own binary formats. All multi-byte numbers are in network order (big-endian).
 
-const HEX_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** The character codes of each byte's two digits. */
+const HEX_CODES = Uint16Array.from({ length: 512 }, (_, i) =>
+  ((i & 1) === 0 ? i >> 5 : (i >> 1) & 15).toString(16).charCodeAt(0),
+);
+/** `String.fromCharCode` takes its characters as arguments. */
+const HEX_BYTES_AT_ONCE = 256;
 /** By character code; -1 is no hex digit. */
 const DIGIT_OF_CODE = new Int8Array(128).fill(-1);
 for (let digit = 0; digit < 16; digit++) {
@@ -11,7 +16,15 @@ for (let digit = 0; digit < 16; digit++) {
 
 export function toHex(bytes: Uint8Array): string {
   let text = '';
-  for (const byte of bytes) text += HEX_OF_BYTE[byte]!;
+  for (let from = 0; from < bytes.length; from += HEX_BYTES_AT_ONCE) {
+    const length = Math.min(HEX_BYTES_AT_ONCE, bytes.length - from);
+    const codes: number[] = new Array(2 * length);
+    for (let i = 0; i < length; i++) {
+      codes[2 * i] = HEX_CODES[2 * bytes[from + i]!]!;
+      codes[2 * i + 1] = HEX_CODES[2 * bytes[from + i]! + 1]!;
+    }
+    text += String.fromCharCode.apply(null, codes); // flat at once: ids are mostly keys of a map
+  }
   return text;
 }
 
@@ -65,13 +78,11 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
  */
 export class ByteReader {
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   #offset = 0;
   failed = false;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   get remaining(): number {
@@ -79,19 +90,20 @@ export class ByteReader {
   }
 
   u8(): number {
-    return this.#take(1) ? this.#view.getUint8(this.#offset - 1) : 0;
+    return this.#take(1) ? this.#bytes[this.#offset - 1]! : 0;
   }
 
   u16(): number {
-    return this.#take(2) ? this.#view.getUint16(this.#offset - 2) : 0;
+    return this.#take(2) ? this.#uint16(this.#offset - 2) : 0;
   }
 
   u32(): number {
-    return this.#take(4) ? this.#view.getUint32(this.#offset - 4) : 0;
+    return this.#take(4) ? this.#uint32(this.#offset - 4) : 0;
   }
 
   u64(): bigint {
-    return this.#take(8) ? this.#view.getBigUint64(this.#offset - 8) : 0n;
+    if (!this.#take(8)) return 0n;
+    return (BigInt(this.#uint32(this.#offset - 8)) << 32n) | BigInt(this.#uint32(this.#offset - 4));
   }
 
   /** LEB128 of a whole number up to 2^53 - 1; more sets `failed`. */
@@ -129,6 +141,14 @@ export class ByteReader {
     }
   }
 
+  #uint16(at: number): number {
+    return (this.#bytes[at]! << 8) | this.#bytes[at + 1]!;
+  }
+
+  #uint32(at: number): number {
+    return this.#uint16(at) * 2 ** 16 + this.#uint16(at + 2);
+  }
+
   #take(length: number): boolean {
     if (this.failed || length < 0 || length > this.remaining) {
       this.failed = true;
@@ -139,15 +159,20 @@ export class ByteReader {
   }
 }
 
-/** Grows as needed; `finish()` returns a copy of exactly what was written. */
+/** Buffers of finished writers: a writer lives for a few lines, and a fresh buffer costs more than what goes into it. */
+const SPARE: Uint8Array[] = [];
+const SPARE_MAX = 8;
+const SPARE_BYTES = 4_096;
+const NOTHING = new Uint8Array(0);
+
+/** Grows as needed; `finish()` returns a copy of exactly what was written, and is the last call but for `length`. */
 export class ByteWriter {
   #bytes: Uint8Array;
-  #view: DataView;
   #length = 0;
 
+  /** `capacity`: bytes that are expected. */
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity);
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#bytes = capacity <= SPARE_BYTES ? (SPARE.pop() ?? new Uint8Array(SPARE_BYTES)) : new Uint8Array(capacity);
   }
 
   /** Bytes written so far. */
@@ -157,26 +182,30 @@ export class ByteWriter {
 
   u8(value: number): this {
     const offset = this.#reserve(1);
-    this.#view.setUint8(offset, value);
+    this.#bytes[offset] = value;
     return this;
   }
 
   u16(value: number): this {
     const offset = this.#reserve(2);
-    this.#view.setUint16(offset, value);
+    this.#bytes[offset] = value >> 8;
+    this.#bytes[offset + 1] = value;
     return this;
   }
 
   u32(value: number): this {
     const offset = this.#reserve(4);
-    this.#view.setUint32(offset, value);
+    this.#bytes[offset] = value >> 24;
+    this.#bytes[offset + 1] = value >> 16;
+    this.#bytes[offset + 2] = value >> 8;
+    this.#bytes[offset + 3] = value;
     return this;
   }
 
-  u64(value: bigint): this {
-    const offset = this.#reserve(8);
-    this.#view.setBigUint64(offset, value);
-    return this;
+  /** A number is a whole one from 0 to 2^53 - 1. */
+  u64(value: bigint | number): this {
+    if (typeof value === 'number') return this.u32(Math.floor(value / 2 ** 32)).u32(value);
+    return this.u32(Number((value >> 32n) & 0xffffffffn)).u32(Number(value & 0xffffffffn));
   }
 
   /** LEB128: 7 bits per byte, the lowest first. `value` is a whole number from 0 to 2^53 - 1. */
@@ -203,10 +232,13 @@ export class ByteWriter {
   }
 
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const finished = this.#bytes.slice(0, this.#length);
+    if (this.#bytes.length === SPARE_BYTES && SPARE.length < SPARE_MAX) SPARE.push(this.#bytes);
+    this.#bytes = NOTHING;
+    return finished;
   }
 
-  /** May replace `#bytes` and `#view`: call it before touching them. */
+  /** May replace `#bytes`: call it before touching them. */
   #reserve(length: number): number {
     const offset = this.#length;
     this.#length += length;
@@ -214,7 +246,6 @@ export class ByteWriter {
       const grown = new Uint8Array(Math.max(this.#length, this.#bytes.length * 2));
       grown.set(this.#bytes);
       this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
     }
     return offset;
   }

@@ -4,8 +4,8 @@
 //
 //   version 1 | kind 1 | generation 4 | identity key 32 | static key 32 | CA signature 64 | identity signature 64   (198 bytes)
 //
-// Both signatures cover the cluster id, which itself stays off the wire. Kind 2 is kept for DER certificates of
-// operators' CAs; a verifier that does not know a kind refuses it.
+// Both signatures cover the cluster id, which itself stays off the wire. A verifier that does not know a kind refuses it.
+// Operators' certificates are too large for a datagram: hosts know them by record (ADR 29).
 
 import { ByteReader, ByteWriter, fromHex, toHex, utf8 } from './bytes.ts';
 import type { Crypto } from './capabilities.ts';

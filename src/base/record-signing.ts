@@ -21,7 +21,7 @@ export function leaseSigningBytes(lease: Omit<LeaseRecord, 'signature'>): Uint8A
     .bytes(LEASE_LABEL)
     .u32(lease.network)
     .bytes(id16(lease.owner))
-    .u64(BigInt(lease.epoch))
+    .u64(lease.epoch)
     .bytes(id16(lease.giftId))
     .bytes(id16(lease.donor))
     .text16(lease.cidr)

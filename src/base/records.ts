@@ -4,6 +4,7 @@
 
 import type { Endpoint } from './endpoint.ts';
 import type { BootId, ClusterId, GiftId, Mac, PeerId, TokenId, Vni } from './ids.ts';
+import type { NatFacts } from './nat-facts.ts';
 
 /** The facts that its creator fixes for a cluster's whole life, signed by the creator; every member keeps a copy. */
 export interface Genesis {
@@ -41,6 +42,8 @@ export interface PeerRecord {
   readonly staticKey: Uint8Array;
   /** Where mesh (TCP) and tunnels (UDP) are reached, best first. */
   readonly endpoints: readonly Endpoint[];
+  /** Absent: it knows of no NAT. */
+  readonly nat?: NatFacts;
   /** Networks in which this host has members: flood lists are made of it. */
   readonly networks: readonly Vni[];
 }

@@ -1,16 +1,24 @@
 // `fabric launch --detach`: starts the same command without --detach as a child in a session of its own. The token goes
 // through the child's standard input; descriptor 3 brings back one JSON line: ready, or the error that ended it. The
-// command returns when the network is ready, or fails after 30 s with the child's last reason.
+// command returns when the network is ready. It fails after 30 s with the child's last reason, or as soon as no waiting can help:
+// every host that was to be joined refuses this one. A child that is given up has ended when the command returns.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ErrorCode, type Explanation, FabricError } from '../base/errors.ts';
 import type { LaunchOptions } from '../daemon/launch-options.ts';
-import type { Status } from '../daemon/status-types.ts';
+import type { Problem, Status } from '../daemon/status-types.ts';
 import { DaemonClient } from './client.ts';
 
 const READY_TIMEOUT_MS = 30_000;
+/** A refusal that lasts so long is meant: a member that missed a rotation of the token has learned of it by then. */
+const REFUSED_MS = 3_000;
+const LOOK_EVERY_MS = 200;
+const STOP_MAX_MS = 5_000;
+/** Problems of a host that joins for which it needs another token, or another host to join; no time. */
+const REFUSALS: readonly string[] = ['token-refused', 'token-outdated', 'cluster-mismatch'];
 
 /** What the child writes to its ready descriptor, one line of JSON. */
 export type ReadyMessage =
@@ -40,26 +48,35 @@ export async function launchDetached({ argv, token, options }: Detached): Promis
   );
   child.stdin!.on('error', () => undefined); // a child that died early is reported through descriptor 3
   child.stdin!.end(token === null ? '' : `${token}\n`);
-  const message = await firstLine(child.stdio[3] as Readable);
-  if (message === 'ended') {
+  const patience = new AbortController();
+  const outcome = await Promise.race([
+    firstLine(child.stdio[3] as Readable),
+    lastingRefusal(options.runDir, patience.signal),
+    delay(READY_TIMEOUT_MS, 'timeout' as const, { signal: patience.signal }),
+  ]).finally(() => patience.abort());
+  if (outcome === 'ended') {
     throw new FabricError('internal', {
       what: 'fabric ended before it was ready',
       why: readFileSync(startupFile, 'utf8').trim() || 'it said nothing',
     });
   }
-  if (message === null) {
-    child.kill('SIGTERM');
+  if (outcome === 'timeout') {
+    const problem = (await statusOf(options.runDir))?.health.problems[0]; // asked while the child lives
+    await end(child);
     throw new FabricError('timeout', {
       what: `fabric was not ready within ${READY_TIMEOUT_MS / 1000} s and was stopped`,
-      why: await lastReason(options.runDir),
-      fix: `See ${options.stateDir}/fabric.log`,
+      why: problem === undefined ? 'it did not say why' : `${problem.what}: ${problem.why}`,
+      fix: `${problem === undefined ? '' : `${problem.fix}; `}its log is ${options.stateDir}/fabric.log`,
     });
   }
-  if (!message.ready) throw new FabricError(message.code as ErrorCode, message.explanation);
+  if (!outcome.ready) {
+    await end(child);
+    throw new FabricError(outcome.code as ErrorCode, outcome.explanation);
+  }
   child.stdio[3]!.destroy();
   child.unref();
-  process.stdout.write(message.announcement);
-  if (message.token !== null && process.stdout.isTTY) process.stdout.write(`${message.token}\n`);
+  process.stdout.write(outcome.announcement);
+  if (outcome.token !== null && process.stdout.isTTY) process.stdout.write(`${outcome.token}\n`);
 }
 
 /** Drops --detach and the token's flags with their values. */
@@ -74,31 +91,55 @@ export function childArguments(argv: readonly string[]): readonly string[] {
   return kept;
 }
 
-/** Null after the time limit; `ended` when the child is gone without a word here: it crashed. */
-function firstLine(stream: Readable): Promise<ReadyMessage | 'ended' | null> {
+/** `ended` when the child is gone without a word here: it crashed. */
+function firstLine(stream: Readable): Promise<ReadyMessage | 'ended'> {
   return new Promise((resolve) => {
     let text = '';
-    const timer = setTimeout(() => resolve(null), READY_TIMEOUT_MS);
-    const finish = (message: ReadyMessage | 'ended') => {
-      clearTimeout(timer);
-      resolve(message);
-    };
     stream.on('data', (chunk: Buffer) => {
       text += chunk.toString('utf8');
       const end = text.indexOf('\n');
-      if (end >= 0) finish(JSON.parse(text.slice(0, end)) as ReadyMessage);
+      if (end >= 0) resolve(JSON.parse(text.slice(0, end)) as ReadyMessage);
     });
-    stream.on('end', () => finish('ended'));
+    stream.on('end', () => resolve('ended'));
   });
 }
 
-/** The child listens on its socket while it joins: its first problem says why it is not ready. */
-async function lastReason(runDir: string): Promise<string> {
-  try {
-    const status = await new DaemonClient(runDir).get<Status>('/v1/status', { timeoutMs: 2_000 });
-    const problem = status.health.problems[0];
-    return problem === undefined ? 'unknown' : `${problem.what}: ${problem.why}`;
-  } catch (error) {
-    return (error as Error).message;
+/** Returns once every host that was to be joined has refused this one for a while; rejects when it is aborted. */
+async function lastingRefusal(runDir: string, signal: AbortSignal): Promise<ReadyMessage> {
+  let sinceMs: number | null = null;
+  for (;;) {
+    await delay(LOOK_EVERY_MS, undefined, { signal });
+    const status = await statusOf(runDir);
+    const refusal = status === null ? null : refusalOf(status);
+    if (refusal === null) sinceMs = null;
+    else {
+      sinceMs ??= performance.now();
+      const { code, what, why, fix } = refusal;
+      if (performance.now() - sinceMs >= REFUSED_MS) return { ready: false, code, explanation: { what, why, fix } };
+    }
   }
+}
+
+/** Why nobody lets this host in, in the words of its daemon; null while somebody still may. */
+export function refusalOf({ self, targets, health }: Pick<Status, 'self' | 'targets' | 'health'>): Problem | null {
+  if (self.clusterId !== null || targets.some(({ error }) => error === null)) return null;
+  return health.problems.find(({ code }) => REFUSALS.includes(code)) ?? null;
+}
+
+/** Null while nobody answers there. */
+async function statusOf(runDir: string): Promise<Status | null> {
+  try {
+    return await new DaemonClient(runDir).get<Status>('/v1/status', { timeoutMs: 2_000 });
+  } catch (error) {
+    if (error instanceof FabricError) return null;
+    throw error;
+  }
+}
+
+/** SIGTERM, and a while for it to end: who comes next finds its locks and ports free. */
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await Promise.race([exited, delay(STOP_MAX_MS)]);
 }

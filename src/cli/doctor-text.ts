@@ -51,6 +51,7 @@ function aboutPeer({
   tcpInFault,
   udpOut,
   udpIn,
+  relay,
   icmp,
   tunnelMtu,
   ...rest
@@ -58,7 +59,7 @@ function aboutPeer({
   return [
     ...(rest.linked ? [] : ['no link']),
     `TCP ${ways(tcpOutFault === undefined ? null : tcpOutFault === null, tcpInFault === undefined ? null : tcpInFault === null)}`,
-    `UDP ${ways(udpOut, udpIn)}`,
+    relay === null ? `UDP ${ways(udpOut, udpIn)}` : `UDP by ${printable(relay)}`,
     icmp.rttMs === null ? 'no ping' : `ping ${icmp.rttMs.toFixed(1)} ms`,
     ...(tunnelMtu === null ? [] : [`path ${tunnelMtu} bytes`]),
     ...clock(rest),

@@ -2,7 +2,6 @@
 
 import { FabricError } from '../base/errors.ts';
 
-export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 export const EXIT_UNREACHABLE = 3;

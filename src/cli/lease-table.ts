@@ -11,7 +11,10 @@ interface LeaseGroup {
   readonly size: number;
 }
 
-export const LEASE_HEADER = ['NETWORK', 'BLOCK', 'HOST', 'EPOCH', 'USED', 'SIZE', 'STATE'] as const;
+/** Of RFC 3339, up to the minutes. */
+const MINUTE_CHARS = 16;
+
+export const LEASE_HEADER = ['NETWORK', 'BLOCK', 'HOST', 'EPOCH', 'USED', 'SIZE', 'STATE', 'EXPIRES'] as const;
 
 /** `nameOf` gives the name to show for a peer id. */
 export function leaseCells(leases: readonly LeaseRow[], nameOf: (peer: string) => string): readonly string[][] {
@@ -23,6 +26,7 @@ export function leaseCells(leases: readonly LeaseRow[], nameOf: (peer: string) =
     String(first.used ?? '-'),
     sizeText(size, isV6(first)),
     first.state,
+    first.expiresAt === null ? '-' : `${first.expiresAt.slice(0, MINUTE_CHARS)}Z`,
   ]);
 }
 

@@ -2,7 +2,7 @@
 // takes long to load (the daemon, address arithmetic, cryptography) is imported by the verbs that need it when they run, so that
 // `fabric status` takes little longer than Node itself.
 
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command } from 'commander';
 import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
 import { attach, detach } from './commands/attach.ts';
@@ -45,6 +45,12 @@ export function buildProgram(): Command {
     .option('--join <host[:port]>', 'join the cluster of that host (repeatable)', collect, [])
     .option('--token-file <file>', "read the cluster's token from a file, - for standard input")
     .option('--token <token>', "the cluster's token; --token-file keeps it out of the shell's history")
+    .option(
+      '--ca <file|off>',
+      'let in only hosts with a certificate of these CAs (PEM; beside the token, see docs/keys.md)',
+    )
+    .option('--cert <file|off>', 'show this certificate of this host (PEM)')
+    .option('--key <file|off>', 'its private key (PEM, mode 0600)')
     .option('--init', 'with a token: this is the first host of a new cluster')
     .option('--range <cidr>', "the cluster's IPv4 addresses (default 10.32.0.0/12; first host only)")
     .option('--range6 <cidr|off>', "the cluster's IPv6 addresses (default a random ULA /48; first host only)")
@@ -80,9 +86,6 @@ export function buildProgram(): Command {
     .option('--http <addr:port|off>', 'metrics, health, status and events for reading (default 127.0.0.1:6784)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
-    .addOption(new Option('--ca <file>').hideHelp())
-    .addOption(new Option('--cert <file>').hideHelp())
-    .addOption(new Option('--key <file>').hideHelp())
     .action(async (flags) => (await import('./commands/launch.ts')).launch(flags));
 
   verb(program, 'status', 'explain the network: is it healthy, who is there, what goes where')
@@ -108,6 +111,7 @@ export function buildProgram(): Command {
   verb(program, 'trace', 'the way of a frame, hop by hop, with what decides each, and where it dies')
     .argument('<from>', 'a container of this host (name, id, MAC, address), or host')
     .argument('<to>', 'a container, MAC, address or name anywhere on the overlay')
+    .option('--network <name>', 'within that network (default fabric)')
     .option('--json', 'for programs; described in docs/openapi.json')
     .action(async (from, to, flags) => (await import('./commands/trace.ts')).trace(from, to, flags));
 
@@ -165,13 +169,21 @@ export function buildProgram(): Command {
   verb(dns, 'add', 'give a name to addresses; with a container behind an address, for as long as that runs')
     .argument('<name>')
     .argument('<ip...>')
+    .option('--network <name>', 'a name of that network (default fabric)')
     .action(dnsAdd);
   verb(dns, 'rm', 'take back what dns add gave on this host: these addresses, or the whole name')
     .argument('<name>')
     .argument('[ip...]')
+    .option('--network <name>', 'a name of that network (default fabric)')
     .action(dnsRemove);
-  verb(dns, 'ls', 'list all names of the cluster').option('--json', 'for programs').action(dnsList);
-  verb(dns, 'lookup', 'what the name server would answer').argument('<name|ip>').action(dnsLookup);
+  verb(dns, 'ls', 'list all names of the cluster')
+    .option('--network <name>', 'only those of that network')
+    .option('--json', 'for programs')
+    .action(dnsList);
+  verb(dns, 'lookup', 'what the name server would answer')
+    .argument('<name|ip>')
+    .option('--network <name>', "as that network's gateway (default fabric)")
+    .action(dnsLookup);
 
   const setup = program.command('setup').description('let other programs of this host use fabric');
   verb(setup, 'cni', 'install the CNI plugin and a configuration for container runtimes')
@@ -195,7 +207,10 @@ export function buildProgram(): Command {
     )
     .option('--generate', 'make a new token offline, for unattended installs')
     .action(async (action, flags) => (await import('./commands/token.ts')).token(action, flags));
-  verb(program, 'connect', 'dial that host now and remember it').argument('<host>').action(connect);
+  verb(program, 'connect', 'dial that host now and remember it')
+    .argument('<host>')
+    .option('--replace', 'in the place of all that were to be dialled')
+    .action(connect);
   verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
   verb(
     program,

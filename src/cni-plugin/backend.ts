@@ -159,5 +159,5 @@ export interface CniBackend {
   /** For containers of that network whose configuration says nothing else; null: no names are served there now. */
   nameService(network: string): NameService | null;
   /** Null when an ADD would work now, else why not; `degraded`: existing containers suffer too. */
-  readiness(): { readonly reason: string; readonly degraded: boolean } | null;
+  readiness(network: string): { readonly reason: string; readonly degraded: boolean } | null;
 }

@@ -63,9 +63,9 @@ export async function collect(steps: readonly (() => Promise<void>)[]): Promise<
   throw new CniError(CNI_CODE.gcIncomplete, `GC left ${errors.length} undone`, errors.map(sentence).join('; '));
 }
 
-/** Throws CniError 50 or 51 when an ADD could not work. */
-export function requireReadiness(backend: CniBackend): void {
-  const trouble = backend.readiness();
+/** Throws CniError 50 or 51 when an ADD to that network could not work. */
+export function requireReadiness(backend: CniBackend, network: string): void {
+  const trouble = backend.readiness(network);
   if (trouble === null) return;
   const [code, what] = trouble.degraded
     ? [CNI_CODE.limited, 'fabric is degraded']

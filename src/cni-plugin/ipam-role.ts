@@ -29,7 +29,7 @@ export async function runAsIpam(call: Call): Promise<string> {
       );
       return '';
     case 'STATUS':
-      requireReadiness(call.backend);
+      requireReadiness(call.backend, call.config.network);
       return '';
     case 'VERSION':
       throw new Error('VERSION is answered before a configuration is read');

@@ -171,7 +171,7 @@ async function collectGarbage(call: Call): Promise<string> {
 }
 
 async function status(call: Call): Promise<string> {
-  requireReadiness(call.backend);
+  requireReadiness(call.backend, call.config.network);
   await call.ipam?.run('STATUS');
   return '';
 }

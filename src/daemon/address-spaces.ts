@@ -27,6 +27,7 @@ export class AddressSpaces {
   }
 
   remove(network: Vni): void {
+    this.#spaces.get(network)?.close();
     this.#spaces.delete(network);
   }
 

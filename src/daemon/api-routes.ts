@@ -14,7 +14,6 @@ import { examineRoutes } from './examine-routes.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
 import { networkNameOf, networkRoutes } from './network-routes.ts';
-import { revoke } from './open-rotations.ts';
 import { traceRoutes } from './open-tracer.ts';
 import type { PendingDeletes } from './pending-deletes.ts';
 import { GRACE_DEFAULT_MS } from './rotations.ts';
@@ -37,7 +36,6 @@ export interface ApiPorts {
   peerPid(socketFd: number): number;
   /** TCP and UDP port of mesh and tunnels. */
   meshPort(): number;
-  bridge(): string;
   /** Where the link to it leads; null: there is none. */
   linkedAt(peer: PeerId): Endpoint | null;
   cniServed: CniRoutePorts['served'];
@@ -121,12 +119,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       const { namespace, ifname, network } = objectOf(body);
       const handle = namespaceOf(namespace, ports.peerPid(socketFd));
       const key = attachmentKeyOf(handle, ifname, networkNameOf(network));
-      if (member.attachments.find(key) === null) {
-        throw new FabricError('attachment-unknown', {
-          what: `that namespace has no ${key.ifname} that fabric attach made`,
-          fix: 'See fabric ps',
-        });
-      }
+      if (member.attachments.find(key) === null) throw unknownAttachment(member, key);
       await member.attachments.detach(key);
     },
     'POST /v1/prune': async ({ body, socketFd }) => {
@@ -134,15 +127,15 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
       return { freed: await prune(member, body) };
     },
     ...dnsRoutes(member.names),
-    ...traceRoutes({ member, clock: ports.clock, bridge: () => ports.bridge() }),
+    ...traceRoutes({ member, clock: ports.clock }),
     ...examineRoutes({ member, port: () => ports.meshPort(), linkedAt: (peer) => ports.linkedAt(peer) }),
     ...networkRoutes(member),
-    'POST /v1/rmpeer': ({ body }) => member.removals.remove(peerNameOf(body)),
-    'POST /v1/revoke': ({ body }) => revoke(member, peerNameOf(body)),
+    'POST /v1/rmpeer': ({ body }) => member.admission.removals.remove(peerNameOf(body)),
+    'POST /v1/revoke': ({ body }) => member.admission.revoke(peerNameOf(body)),
     'POST /v1/token/rotate': ({ body }) => {
       const { graceMs = GRACE_DEFAULT_MS } = objectOf(body);
       if (typeof graceMs !== 'number') throw malformed('graceMs must be a number');
-      return member.rotations.rotate({ graceMs });
+      return member.admission.rotations.rotate({ graceMs });
     },
     'POST /v1/unhold': ({ body }) => {
       const { what, network } = objectOf(body);
@@ -261,4 +254,18 @@ function objectOf(value: unknown): Record<string, unknown> {
 
 function malformed(what: string): FabricError {
   return new FabricError('usage', { what });
+}
+
+function unknownAttachment(
+  { attachmentEntries }: Member,
+  { network, containerId, ifname }: AttachmentKey,
+): FabricError {
+  const others = attachmentEntries.all().filter(({ key }) => key.containerId === containerId);
+  return new FabricError('attachment-unknown', {
+    what: `that namespace has no ${ifname} that fabric attach made in the network ${network}`,
+    ...(others.length === 0
+      ? {}
+      : { why: `it has ${others.map(({ key }) => `${key.ifname} in ${key.network}`).join(', ')}` }),
+    fix: 'See fabric ps; --ifname and --network say which one is meant',
+  });
 }

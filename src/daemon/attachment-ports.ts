@@ -70,6 +70,15 @@ export interface NetworkFinder<T> {
   networkOf(id: Vni): T | null;
 }
 
+/** What a network has for a container that comes next. */
+export interface NetworkOutlook {
+  readonly id: Vni;
+  /** Why no address would be found now, in words; null: one would. */
+  addressObstacle(): string | null;
+  /** What its containers are told of names; null: nothing. */
+  nameService(): NameService | null;
+}
+
 export interface AttachmentPorts extends NetworkFinder<AttachmentNetwork> {
   readonly self: PeerId;
   readonly clock: Clock;
@@ -88,10 +97,8 @@ export interface AttachmentPorts extends NetworkFinder<AttachmentNetwork> {
   left(network: Vni): void;
   /** Checks pid, device and inode and opens the namespace in this process; throws `namespace-invalid`. */
   openNamespace(handle: NamespaceHandle): OpenNamespace;
-  /** Why no address of the default network would be found now, in words; null: one would. */
-  addressObstacle(): string | null;
-  /** What containers of the default network are told of names; null: nothing. */
-  nameService(): NameService | null;
+  /** Null: there is no network of that name. */
+  findNetwork(name: string): NetworkOutlook | null;
   /** Why nothing can be attached now; null: it can. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null;
 }

@@ -87,6 +87,12 @@ export class AttachmentStore {
     return this.#entries.get(this.#byMac.get(mac) ?? '');
   }
 
+  /** An interface with that MAC is in that network, or will be; one that is being detached no longer is. */
+  holds(network: Vni, mac: Mac): boolean {
+    const entry = this.withMac(mac);
+    return entry !== undefined && networkOfEntry(entry) === network && entry.state !== 'detaching';
+  }
+
   /**
    * Survives the process; a power cut only with the next synced write, which for every attachment is its claim. A cut before that
    * takes all that the kernel held along, so that there is nothing to undo.

@@ -3,7 +3,7 @@
 // bridge; at most one operation runs per attachment; a failed or cancelled attach leaves nothing.
 
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId } from '../base/ids.ts';
+import type { PeerId } from '../base/ids.ts';
 import type {
   AddressService,
   Attachment,
@@ -38,16 +38,18 @@ export class Attachments implements CniBackend {
     this.self = ports.self;
   }
 
-  readiness(): { readonly reason: string; readonly degraded: boolean } | null {
+  readiness(name: string): { readonly reason: string; readonly degraded: boolean } | null {
     const unready = this.#refusal === null ? this.#ports.readiness() : { reason: this.#refusal, degraded: false };
     if (unready !== null) return unready;
-    const isFull = this.#ports.entries.countOf(DEFAULT_VNI) >= ATTACHMENTS_MAX;
-    const reason = isFull ? `${ATTACHMENTS_MAX} containers are attached` : this.#ports.addressObstacle();
+    const network = this.#ports.findNetwork(name);
+    if (network === null) return { reason: `there is no network ${name}`, degraded: false };
+    const isFull = this.#ports.entries.countOf(network.id) >= ATTACHMENTS_MAX;
+    const reason = isFull ? `${ATTACHMENTS_MAX} containers are attached` : network.addressObstacle();
     return reason === null ? null : { reason, degraded: false };
   }
 
   nameService(network: string): NameService | null {
-    return network === DEFAULT_NETWORK_NAME ? this.#ports.nameService() : null;
+    return this.#ports.findNetwork(network)?.nameService() ?? null;
   }
 
   /** With a reason nothing is attached from now on; null takes that back. What is under way goes on. */

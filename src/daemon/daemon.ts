@@ -4,35 +4,34 @@
 
 import { hostname } from 'node:os';
 import { toHex } from '../base/bytes.ts';
-import type { Clock, Crypto, Log, Random, Store, Timers } from '../base/capabilities.ts';
+import type { Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import type { BootId } from '../base/ids.ts';
 import type { Genesis } from '../base/records.ts';
 import { formatToken } from '../base/token.ts';
 import { encodeGenesis } from '../gossip/record-codec.ts';
-import { hasAesInstructions } from '../host/cpu.ts';
-import type { HostNetwork } from '../host/host-network.ts';
-import { generateHostKeys, type HostIdentity, type HostKeys } from '../host/identity-file.ts';
+import type { OperatorCertificates } from '../host/certificates/operator-certificates.ts';
+import { generateHostKeys, type HostKeys } from '../host/identity-file.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
 import type { StateDir } from '../host/state-dir.ts';
-import { PcapPort } from '../router/pcap/pcap-port.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
+import { NO_CERTIFICATES } from './certificates.ts';
 import type { DockerService } from './docker-service.ts';
-import { createGenesis, mtuFor, readGenesis, refuseContradictions } from './genesis.ts';
+import { createGenesis, mtuFor, readGenesis, refuseContradictions, storedGenesis } from './genesis.ts';
 import { giveUnusedBack } from './give-back.ts';
 import type { LaunchOptions } from './launch-options.ts';
 import { firstToken, takeGivenToken } from './launch-token.ts';
 import { LocalApi, localApiPlace } from './local-api.ts';
-import { Member } from './member.ts';
+import type { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
-import { kernelBootId, openNamespace, peerPid } from './namespaces.ts';
-import { openDatapath } from './open-datapath.ts';
+import { peerPid } from './namespaces.ts';
+import { certificateFacts, noFiles, openFiles } from './open-certificates.ts';
 import { openDocker } from './open-docker.ts';
+import { type MemberCapabilities, openMember } from './open-member.ts';
 import { openMesh } from './open-mesh.ts';
-import { openNameSockets } from './open-name-sockets.ts';
-import { listenAddress, ownEndpoints } from './own-endpoints.ts';
+import { joinLine, listenAddress, ownEndpoints } from './own-endpoints.ts';
 import { OwnIdentity } from './own-identity.ts';
 import { PendingDeletes } from './pending-deletes.ts';
 import { refuseOverlap } from './range-overlap.ts';
@@ -47,7 +46,6 @@ import {
   withoutTarget,
   withTarget,
 } from './settings.ts';
-import type { SimulatedLack } from './simulated-lacks.ts';
 import { buildStatus } from './status.ts';
 import type { Status } from './status-types.ts';
 import { VERSION } from './version.ts';
@@ -57,18 +55,10 @@ const UNDERLAY_MTU_DEFAULT = 1500;
 /** How long a stop waits for containers that are being attached or detached; they take milliseconds. */
 const DRAIN_MS = 3_000;
 
-export interface DaemonCapabilities {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly crypto: Crypto;
-  readonly log: Log;
-  readonly host: HostNetwork;
+export interface DaemonCapabilities extends MemberCapabilities {
   readonly stateDir: StateDir;
-  /** Features of the machine that a test takes away. */
-  readonly without: readonly SimulatedLack[];
-  /** Called once, when the end begins, whoever wants it. */
-  readonly ending: () => void;
+  /** Called once, when the end begins, whoever wants it; the end waits for it. Never rejects. */
+  readonly ending: () => Promise<void>;
 }
 
 /**
@@ -89,9 +79,11 @@ export class Daemon {
   #end: (end: DaemonEnd) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
   #settings: Settings;
+  #certificates: OperatorCertificates;
   #own: OwnIdentity | null = null;
   #renewCredentials: () => void = () => undefined;
   #keys: HostKeys | null = null;
+  #judge = NO_CERTIFICATES;
   #mesh: Mesh | null = null;
   #member: Member | null = null;
   #pendingDeletes: PendingDeletes | null = null;
@@ -109,6 +101,7 @@ export class Daemon {
     this.#bootId = toHex(capabilities.random.bytes(8)) as BootId;
     this.#startedMs = capabilities.clock.monotonicMs();
     this.#settings = mergeSettings(options, null, hostname());
+    this.#certificates = noFiles(capabilities);
     this.#ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#fail = reject;
@@ -125,6 +118,7 @@ export class Daemon {
       mesh: () => this.#mesh,
       status: () => this.status(),
       docker: () => this.#docker.facts(),
+      certificates: () => this.#certificates,
       self: () => ({ peer: this.#keys?.peer ?? '', nickname: this.#settings.nickname }),
     });
     this.#api = new LocalApi({ ...localApiPlace(options.runDir), log, routes: apiRoutes(this.#apiPorts()) });
@@ -148,6 +142,7 @@ export class Daemon {
     });
     if (state === null) {
       refuseContradictoryFlags(this.#settings);
+      this.#certificates = openFiles(this.#settings, this.#options, this.#caps);
       this.#own = new OwnIdentity(firstToken(this.#options, { crypto, random }), this.#caps);
     } else {
       this.#own = new OwnIdentity(state.identity, this.#caps);
@@ -157,15 +152,15 @@ export class Daemon {
     this.#tower.journal.add({ kind: 'started', what: `fabric ${VERSION} started` });
     const underlay = await host.underlayAddresses();
     this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
-    // Early, so that a dockerd that starts with us finds its driver.
-    const remembered = state === null ? null : loadSettings(state.store);
-    if (mergeSettings(this.#options, remembered, hostname()).docker) await this.#docker.enableAtStart();
+    // Until this host is a member, which may take for ever, Docker gets errors instead of waiting.
+    if (state === null && this.#settings.docker) await this.#docker.enableAtStart();
     if (state !== null) {
       const { identity, store } = state;
-      const genesis = this.#genesisOf(identity);
+      const genesis = storedGenesis(identity, this.#options.stateDir, crypto);
       refuseContradictions(this.#options, genesis);
-      this.#settings = mergeSettings(this.#options, remembered, hostname());
+      this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
       refuseContradictoryFlags(this.#settings);
+      this.#certificates = openFiles(this.#settings, this.#options, this.#caps);
       saveSettings(store, this.#settings);
       await this.#openMesh(identity.keys, identity.genesis);
       this.#becomeMember({ identity, genesis, store, resumed: true });
@@ -183,7 +178,7 @@ export class Daemon {
     if (this.#stopping) return;
     this.#stopping = true;
     const { host, stateDir, log, ending } = this.#caps;
-    ending();
+    const told = ending();
     let failure: unknown = null;
     const step = async (work: () => unknown): Promise<void> => {
       try {
@@ -202,21 +197,19 @@ export class Daemon {
     await step(() => this.#member?.stop({ release }));
     if (end === 'reset') await step(() => host.remove());
     if (end === 'reset' && failure === null) await step(() => stateDir.erase());
+    await step(() => this.#certificates.stop());
     await step(() => this.#tower.stop());
     await step(() => host.close());
     await step(() => stateDir.close());
     await step(() => this.#api.close()); // last: who waits for the end waits for the socket to be gone
+    await told;
     if (failure !== null) throw failure;
     this.#end(end);
   }
 
   /** The line that the next host needs, with the address that this one advertises. */
   joinLine(): string {
-    const endpoint = this.#member?.endpoints[0];
-    const address = endpoint === undefined ? 'THIS-HOST' : endpoint.ip;
-    const port = endpoint === undefined || endpoint.port === 6783 ? '' : `:${endpoint.port}`;
-    const target = address.includes(':') && port !== '' ? `[${address}]${port}` : `${address}${port}`;
-    return `fabric launch --join ${target} --token-file -`;
+    return joinLine(this.#member?.endpoints[0], this.#settings);
   }
 
   tokenText(): string {
@@ -247,15 +240,7 @@ export class Daemon {
       http: this.#tower.http(),
       nowMs: this.#caps.clock.monotonicMs(),
       docker: this.#docker.facts(),
-    });
-  }
-
-  #genesisOf({ genesis, token }: HostIdentity): Genesis {
-    const read = readGenesis(genesis, token.clusterId, this.#caps.crypto);
-    if (read !== null) return read;
-    throw new FabricError('state-damaged', {
-      what: `the genesis in ${this.#options.stateDir} is damaged`,
-      fix: 'Restore the state directory from a backup, or remove this host with fabric reset --force',
+      certificate: certificateFacts(this.#certificates),
     });
   }
 
@@ -275,26 +260,28 @@ export class Daemon {
 
   async #openMesh(keys: HostKeys, genesis: Uint8Array): Promise<void> {
     this.#keys = keys;
-    const { mesh, renew } = openMesh(this.#caps, {
+    const { mesh, judge, renew } = openMesh(this.#caps, {
       keys,
       keyring: this.#own!.keyring,
+      files: this.#certificates,
       genesis,
       bootId: this.#bootId,
       listen: { host: listenAddress(this.#settings), port: this.#settings.port },
       nickname: this.#settings.nickname,
       endpoints: await this.#endpoints(),
       member: () => this.#member,
-      refused: (report) => this.#refused(report),
+      refused: ({ host, peer, code, what, why, fix }) => this.#caps.log.warn(what, { host, peer, code, why, fix }),
       clone: (report) => this.#cloned(report),
       admitted: (bytes) => this.#admitted(bytes),
     });
     this.#mesh = mesh;
+    this.#judge = judge;
     this.#renewCredentials = renew;
+    this.#certificates.watch(() => {
+      renew();
+      this.#member?.admission.certificates.changed();
+    });
     await mesh.start();
-  }
-
-  #refused({ host, peer, code, what, why, fix }: RefusalReport): void {
-    this.#caps.log.warn(what, { host, peer, code, why, fix });
   }
 
   #cloned({ host, peer, why }: RefusalReport): void {
@@ -313,43 +300,25 @@ export class Daemon {
   }
 
   #becomeMember(state: Pick<MemberOptions, 'identity' | 'genesis' | 'store' | 'resumed'>): void {
-    const { clock, timers, random, crypto, log, host, without } = this.#caps;
-    const mesh = this.#mesh!;
-    const { genesis } = state;
-    const settings = this.#settings;
-    const listen = listenAddress(this.#settings);
-    const underlayMtu = this.#underlayMtu;
-    const { runDir } = this.#options;
-    this.#member = new Member({
+    this.#member = openMember(this.#caps, {
       ...state,
       keyring: this.#own!.keyring,
+      certificates: this.#judge,
       tokensChanged: () => this.#renewCredentials(),
       bootId: this.#bootId,
-      settings,
-      clock,
-      timers,
-      random,
-      crypto,
-      log,
-      host,
-      mesh,
-      underlayMtu,
-      listen,
+      settings: this.#settings,
+      runDir: this.#options.runDir,
+      mesh: this.#mesh!,
+      underlayMtu: this.#underlayMtu,
       endpoints: () => this.#endpoints(),
-      openDatapath: (facts, name) =>
-        openDatapath({ host, genesis, settings, underlayMtu, listen, clock, log, without, runDir }, facts, name),
-      kernelBootId: kernelBootId(),
-      hasAes: !without.includes('aes') && hasAesInstructions(),
-      openProbe: (ifname) => new PcapPort(ifname, clock),
       dockerNetworksOf: (network) => this.#docker.networksOf(network),
-      openNamespace,
-      nameSockets: openNameSockets(),
       tell: (news) => this.#tower.journal.add(news),
       caughtUp: (ms) => this.#tower.caughtUp(ms),
     });
+    const { identity, genesis, store } = state;
     // Also at a resume: a crash may have come between admission and this. Repeats change nothing.
-    if (state.genesis.creator === state.identity.keys.peer) this.#member.createCluster();
-    void this.#startMember(state.genesis, state.store);
+    if (genesis.creator === identity.keys.peer) this.#member.networks.createCluster();
+    void this.#startMember(genesis, store);
   }
 
   async #startMember(genesis: Genesis, store: Store): Promise<void> {
@@ -366,6 +335,8 @@ export class Daemon {
       this.#api.setRoutes(apiRoutes(this.#apiPorts(), { member, store, pendingDeletes: this.#pendingDeletes }));
       this.#serving = true;
       this.#docker.join(member);
+      // After a restart only now: what Docker can't deliver it repeats for 30 s, but an error it believes.
+      if (this.#settings.docker) await this.#docker.enableAtStart();
       this.#tower.journal.add({ kind: 'joined', what: `this host is a member of cluster ${this.clusterId}` });
       this.#ready();
     } catch (error) {
@@ -389,7 +360,6 @@ export class Daemon {
       reset: (force) => this.#reset(force),
       peerPid,
       meshPort: () => this.#settings.port,
-      bridge: () => this.#settings.bridge,
       linkedAt: (peer) => this.#mesh?.linkedAt(peer) ?? null,
       cniServed: (call) => this.#tower.cniServed(call),
       observed: this.#tower.apiRoutes(),

@@ -3,23 +3,24 @@
 // shake hands anew, but those that one kept while no daemon ran are told to them.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
-import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
-import type {
-  Datapath,
-  DatapathEvents,
-  DatapathName,
-  DatapathStats,
-  LastingSession,
-  SessionKeys,
-  TableChange,
+import {
+  type Datapath,
+  type DatapathEvents,
+  type DatapathName,
+  type DatapathStats,
+  type LastingSession,
+  NOTHING_RELAYED,
+  type SessionKeys,
+  type TableChange,
 } from '../router/datapath.ts';
 import type { TunnelDatapath } from '../router/tunnel-options.ts';
+import type { TunnelPath } from '../router/tunnel-path.ts';
 import type { DatapathChoice, HostDatapath } from './datapath-choice.ts';
 
 const RETRY_FIRST_MS = 200;
 const RETRY_MAX_MS = 10_000;
-const NO_STATS: DatapathStats = { peers: [], drops: {}, framesIn: 0, framesOut: 0 };
+const NO_STATS: DatapathStats = { peers: [], drops: {}, framesIn: 0, framesOut: 0, relayed: NOTHING_RELAYED };
 
 export interface DatapathSlotPorts {
   readonly log: Log;
@@ -127,15 +128,15 @@ export class DatapathSlot implements TunnelDatapath {
     this.#current?.removeSession(localIndex);
   }
 
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
-    this.#current?.setEndpoint(peer, endpoint);
+  setPath(peer: PeerId, path: TunnelPath | null): void {
+    this.#current?.setPath(peer, path);
   }
 
   setPathMtu(peer: PeerId, bytes: number): void {
     this.#current?.setPathMtu(peer, bytes);
   }
 
-  sendRaw(datagram: Uint8Array, to: Endpoint): void {
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void {
     this.#current?.sendRaw(datagram, to);
   }
 

@@ -18,6 +18,7 @@ import type { Gossip } from '../gossip/gossip.ts';
 import { decodeNetwork, decodeNetworkRemoval, isNetworkKey, isNetworkRemovalKey } from '../gossip/network-records.ts';
 import {
   ATTACHMENT_PREFIX,
+  CERTIFICATE_KEY,
   decodeAttachment,
   decodeLease,
   decodeName,
@@ -52,6 +53,8 @@ export interface DirectoryEvents {
   /** A token took another's place at host `author`, or it gives one to members; repeats happen. */
   rotated(author: PeerId, record: RotationRecord): void;
   sealed(author: PeerId, record: SealsRecord): void;
+  /** What it shows of an operator's certificate (src/base/attestation.ts), whatever became of it; null: nothing any more. */
+  certified(author: PeerId, attestation: Uint8Array | null): void;
 }
 
 interface Author {
@@ -137,6 +140,7 @@ export class Directory {
       else if (key.startsWith(VOTE_PREFIX)) this.#applyVote(author, key, value);
       else if (isTokenKey(key)) this.#applyToken(author, key, value);
       else if (isNetworkKey(key)) this.#applyNetwork(author, key, value);
+      else if (key === CERTIFICATE_KEY) this.#events.certified(author, value);
       else if (this.#banned.has(author)) continue;
       else if (key.startsWith(ATTACHMENT_PREFIX)) {
         this.#applyRecord(author, entry.attachments, this.#attachmentKind, key, value);
@@ -166,6 +170,11 @@ export class Directory {
 
   peer(author: PeerId): PeerRecord | null {
     return this.#authors.get(author)?.peer ?? null;
+  }
+
+  /** As people know that host: its nickname, or its id when it has not said one. */
+  nameOf(peer: PeerId): string {
+    return this.peer(peer)?.nickname ?? peer;
   }
 
   /** Every host that says who it is. */

@@ -32,8 +32,6 @@ export interface DnsOptions {
   readonly order: NameOrder | null;
 }
 
-export const NO_DNS_OPTIONS: DnsOptions = { enabled: null, domain: null, upstreams: null, order: null };
-
 export interface DnsFlags {
   readonly dns?: boolean;
   readonly dnsDomain?: string;

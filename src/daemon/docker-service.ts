@@ -1,6 +1,6 @@
 // Docker on this host, as far as the daemon serves it: the plugin's socket, and the watch over Docker's events. Off until the
-// operator says so. The socket listens from the start of the daemon, before this host is a member, so that a dockerd that
-// starts meanwhile finds its driver and gets errors instead of waiting; nothing here ever waits for Docker.
+// operator says so. On a host that is no member yet the socket listens all the same, so that a dockerd that starts meanwhile finds
+// its driver and gets errors instead of waiting; a daemon that comes back listens once it can answer. Nothing here waits for Docker.
 
 import type { Cancel, Log, Random, Store, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
@@ -104,10 +104,10 @@ export class DockerService {
 
   /** The daemon ends: as {@link disable}, but for networks all stays as it is. */
   async close(): Promise<void> {
-    await this.#retire();
-    this.#fault = null;
-    await this.#socket?.close();
+    await this.#socket?.close(); // first: what is under way is answered, what comes now Docker repeats
     this.#socket = null;
+    this.#fault = null;
+    await this.#retire();
   }
 
   /** This host is a member: from now on calls are answered. */

@@ -35,7 +35,7 @@ export function encodeExamination(message: ExaminationMessage): Uint8Array {
   const writer = new ByteWriter().u8(KINDS.indexOf(message.kind) + 1).u32(message.id);
   switch (message.kind) {
     case 'tell-clock':
-      writer.u64(BigInt(Math.max(0, Math.round(message.wallMs))));
+      writer.u64(Math.max(0, Math.round(message.wallMs)));
       break;
     case 'tell-reach':
       writer.u8(message.udpHeard ? 1 : 0).text16((message.tcpFault ?? '').slice(0, TEXT_LENGTH_MAX));

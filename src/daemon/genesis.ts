@@ -12,7 +12,7 @@ import { genesisSigningBytes } from '../base/record-signing.ts';
 import type { Genesis, NetworkRecord } from '../base/records.ts';
 import { decodeGenesis } from '../gossip/record-codec.ts';
 import type { OverlayNetworkConfig } from '../host/host-network.ts';
-import type { HostKeys } from '../host/identity-file.ts';
+import type { HostIdentity, HostKeys } from '../host/identity-file.ts';
 import { type AddressPlan, type FamilyPlan, gatewayOf, leasePrefixFor, makeAddressPlan } from '../ipam/plan.ts';
 import { ETHERNET_BYTES } from '../router/frame.ts';
 import { overheadBytes } from '../router/wire-format.ts';
@@ -67,6 +67,16 @@ export function readGenesis(bytes: Uint8Array, clusterId: ClusterId, crypto: Cry
   if (genesis === null || genesis.clusterId !== clusterId) return null;
   if (peerIdOf(genesis.creatorKey, crypto) !== genesis.creator) return null;
   return crypto.ed25519Verify(genesis.creatorKey, genesisSigningBytes(genesis), genesis.signature) ? genesis : null;
+}
+
+/** Of a host that resumes. Throws `state-damaged`. */
+export function storedGenesis({ genesis, token }: HostIdentity, stateDir: string, crypto: Crypto): Genesis {
+  const read = readGenesis(genesis, token.clusterId, crypto);
+  if (read !== null) return read;
+  throw new FabricError('state-damaged', {
+    what: `the genesis in ${stateDir} is damaged`,
+    fix: 'Restore the state directory from a backup, or remove this host with fabric reset --force',
+  });
 }
 
 export interface NetworkFacts {

@@ -47,7 +47,7 @@ export async function giveUnusedBack({ member, mesh, timers, exposed }: Ending):
   if (await isTakenOver({ member, timers }, member.spaces.giveUnused(heir))) return;
   member.resumeAllocating();
   if (isEmpty && exposed) await member.place.exposeAtStart(0);
-  throw notConfirmed(heir, 'Try again, or stop without --leave');
+  throw notConfirmed(member, heir, 'Try again, or stop without --leave');
 }
 
 /** No other host is linked or believed alive. */
@@ -80,10 +80,10 @@ export async function isTakenOver(
   return true;
 }
 
-export function notConfirmed(heir: PeerId, fix: string): FabricError {
+export function notConfirmed({ directory }: Pick<Member, 'directory'>, heir: PeerId, fix: string): FabricError {
   return new FabricError('timeout', {
     what: 'the address blocks of this host were not taken over in time',
-    why: `${heir} has not confirmed them`,
+    why: `${directory.nameOf(heir)} has not confirmed them`,
     fix,
   });
 }

@@ -3,12 +3,15 @@
 // one for the night does not want all others to cry. What mends itself within moments is neither.
 
 import type { Clock } from '../base/capabilities.ts';
-import { type PeerId, parsePeerId } from '../base/ids.ts';
+import { MESH_PORT_DEFAULT } from '../base/endpoint.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import { MOVES_MAX, MOVES_WINDOW_MS } from '../router/moves.ts';
 import type { Route } from '../router/routes.ts';
+import { type CertificateHealthFacts, certificateNotices, certificateProblems } from './certificate-problems.ts';
+import { firstFew } from './first-few.ts';
 import { type LeaseFacts, leaseProblems } from './lease-problems.ts';
 import type { Member } from './member.ts';
+import { withNicknames } from './nicknames.ts';
 import type { DockerFacts, Health, HttpFacts, Problem } from './status-types.ts';
 
 /** The one that stays notices its freedom at its next start only. */
@@ -19,8 +22,6 @@ export const CLONE_FIX =
 const UNANSWERED_MS = 5_000;
 /** A claim may come before the record that shows its author to own the address; gossip brings both within a second. */
 export const DOUBT_MS = 3_000;
-/** Hosts named in one notice. */
-const NAMED_MAX = 5;
 
 export interface HealthFacts {
   /** Null until containers can be attached. */
@@ -30,6 +31,8 @@ export interface HealthFacts {
   readonly mesh: Mesh | null;
   readonly http: HttpFacts;
   readonly docker: DockerFacts;
+  /** Of --ca, --cert and --key. */
+  readonly files: CertificateHealthFacts['files'];
   /** Since this daemon started. */
   readonly uptimeMs: number;
 }
@@ -43,29 +46,42 @@ export const STARTING: Problem = {
 };
 
 export class HealthJudge {
-  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #clock: Clock;
   /** When each claim that is in doubt now was seen so first. */
   #doubted: ReadonlyMap<string, number> = new Map();
 
-  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+  constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /** A fresh picture at each call. Called at least once a second, it knows how long a claim has been in doubt. */
-  judge({ member, joined, mesh, http, docker, uptimeMs }: HealthFacts): Health {
+  judge({ member, joined, mesh, http, docker, files, uptimeMs }: HealthFacts): Health {
+    const certificates: CertificateHealthFacts = {
+      files,
+      certificates: member?.admission.certificates ?? null,
+      nowMs: this.#clock.wallMs(),
+      nameOf: (peer) => member?.directory.nameOf(peer) ?? peer,
+    };
     const problems = [
       ...(member === null ? [joined ? STARTING : notJoined(mesh)] : this.#problems(member, uptimeMs)),
       ...tokenProblems(member, mesh),
+      ...certificateProblems(certificates),
       ...dockerProblems(docker),
     ];
-    return { ok: problems.length === 0, problems, notices: findNotices(member, http) };
+    const notices = [...findNotices(member, http), ...certificateNotices(certificates)];
+    return { ok: problems.length === 0, problems, notices };
   }
 
   #problems(member: Member, uptimeMs: number): readonly Problem[] {
     const lasting = this.#lasting(member.networks.all().flatMap(({ routes }) => routes.doubted()));
     return [
       ...ownProblems(member),
-      ...leaseProblems(member.ipam, { peers: otherHosts(member), uptimeMs }),
+      ...leaseProblems(member.networks.all(), {
+        voters: member.ipam.stats().voters,
+        peers: otherHosts(member),
+        uptimeMs,
+        labelOf: (network) => member.networks.labelOf(network),
+      }),
       ...tunnelProblems(member),
       ...lasting.map((route) => claimProblem(route, member)),
       ...heldMoves(member, this.#clock.monotonicMs()),
@@ -93,7 +109,7 @@ function ownProblems(member: Member): readonly Problem[] {
     add('kernel-network', "the host's network is not as fabric needs it", networkFault, 'See the log; fabric retries');
   }
   for (const { ifname, mac, peer } of member.host.blockedPorts()) {
-    const name = peer === null ? null : (member.directory.peer(peer)?.nickname ?? peer);
+    const name = peer === null ? null : member.directory.nameOf(peer);
     add(
       'bridge-loop',
       `the port ${ifname} of the bridge is blocked`,
@@ -116,7 +132,7 @@ function ownProblems(member: Member): readonly Problem[] {
     add(
       obstacle.code,
       what,
-      withNicknames(why, (peer) => member.directory.peer(peer)?.nickname),
+      withNicknames(why, (peer) => member.directory.nameOf(peer)),
       fix,
     );
   }
@@ -157,19 +173,19 @@ function tunnelProblems(member: Member): readonly Problem[] {
   return member.tunnels.statuses().flatMap(({ peer, state, reason, endpoint, unansweredMs }) => {
     const isUnanswered = state === 'failed' || (unansweredMs ?? 0) >= UNANSWERED_MS;
     if (!isUnanswered || !member.isAlive(peer)) return [];
-    const name = nameOf(member, peer);
+    const name = member.directory.nameOf(peer);
     return {
       code: 'tunnel-failed',
       what: `no tunnel to ${name}`,
       why: reason ?? 'its handshakes are not answered',
-      fix: `Let UDP ${endpoint?.port ?? 6783} pass both ways; which way is blocked says: fabric doctor ${name}`,
+      fix: `Let UDP ${endpoint?.port ?? MESH_PORT_DEFAULT} pass both ways; which way is blocked says: fabric doctor ${name}`,
     };
   });
 }
 
 /** Whoever is let in by somebody learns the current token from there. */
 function tokenProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
-  const isCutOff = member?.rotations.facts().isOutdated === true && mesh?.linkedPeers().length === 0;
+  const isCutOff = member?.admission.rotations.facts().isOutdated === true && mesh?.linkedPeers().length === 0;
   if (!isCutOff) return [];
   return [
     {
@@ -184,7 +200,7 @@ function tokenProblems(member: Member | null, mesh: Mesh | null): readonly Probl
 function claimProblem(route: Route, member: Member): Problem {
   return {
     code: 'claim-refused',
-    what: `a claim of ${nameOf(member, route.peer)} is not believed: ${route.mac}`,
+    what: `a claim of ${member.directory.nameOf(route.peer)} is not believed: ${route.mac}`,
     why: `${route.ips.join(' ')}: ${route.reason}`,
     fix: 'See fabric status routes',
   };
@@ -199,8 +215,8 @@ function heldMoves(member: Member, nowMs: number): readonly Problem[] {
     .filter(({ at, from }) => at === self || from === self)
     .map(({ what, network, at, from, untilMs }) => ({
       code: 'move-held',
-      what: `${what} of the network ${member.networks.labelOf(network)} is on two hosts: it is held on ${nameOf(member, at)}`,
-      why: `it moved ${MOVES_MAX} times within ${MOVES_WINDOW_MS / 1000} s, last from ${nameOf(member, from)}; it may move again in ${Math.ceil((untilMs - nowMs) / 1000)} s`,
+      what: `${what} of the network ${member.networks.labelOf(network)} is on two hosts: it is held on ${member.directory.nameOf(at)}`,
+      why: `it moved ${MOVES_MAX} times within ${MOVES_WINDOW_MS / 1000} s, last from ${member.directory.nameOf(from)}; it may move again in ${Math.ceil((untilMs - nowMs) / 1000)} s`,
       fix: `End one of the two, or undo the loop between the bridges; then: fabric unhold ${what}`,
     }));
 }
@@ -223,25 +239,18 @@ function silentHosts(member: Member): Problem | null {
     return `${nickname} (${member.neighbourhood.liveness.view(peer)?.reason === 'goodbye' ? 'it was stopped' : 'silent'})`;
   });
   if (dead.length === 0) return null;
-  const more = dead.length > NAMED_MAX ? ` and ${dead.length - NAMED_MAX} more` : '';
   return {
     code: 'peer-dead',
     what: 'not all hosts of the cluster answer',
-    why: `${dead.slice(0, NAMED_MAX).join(', ')}${more}`,
-    fix: 'Start fabric there, or check TCP 6783 on the way; if one is gone for good: fabric rmpeer HOST',
+    why: firstFew(dead),
+    fix: `Start fabric there, or check TCP 6783 on the way; if one is gone for good: fabric rmpeer HOST${reclaims(member)}`,
   };
 }
 
-/** Peer ids in a text of a part that knows no nicknames, as people know the hosts. Other words of their form stay. */
-export function withNicknames(text: string, nicknameOf: (peer: PeerId) => string | undefined): string {
-  return text.replaceAll(/\b[0-9a-f]{32}\b/g, (word) => {
-    const peer = parsePeerId(word);
-    return (peer === null ? undefined : nicknameOf(peer)) ?? word;
-  });
-}
-
-function nameOf(member: Member, peer: Route['peer']): string {
-  return member.directory.peer(peer)?.nickname ?? peer;
+function reclaims(member: Member): string {
+  return member.ipam.stats().leaseMs === 0
+    ? ''
+    : '; without it others take its addresses over when fabric status leases says';
 }
 
 function notJoined(mesh: Mesh | null): Problem {

@@ -38,10 +38,12 @@ export class HostPlace {
   readonly mac: Mac;
   /** The host's addresses while it is exposed, canonical text. */
   ips: readonly string[] = [];
-  /** Why the host has no address yet although it should; null: it has, or is hidden. */
+  /** Why the host has no address although it should; null: it has, maybe from a daemon before, or is hidden. */
   obstacle: string | null = null;
   /** False once hidden: an expose that still waits for its address then ends without one. */
   #wanted = false;
+  /** An expose that is tried until it succeeds is under way. */
+  #isWaiting = false;
 
   constructor(ports: HostPlacePorts) {
     this.#ports = ports;
@@ -74,18 +76,20 @@ export class HostPlace {
   }
 
   /**
-   * {@link expose}, tried again until it succeeds or is no longer wanted; meanwhile {@link obstacle} says why. Resolves after
-   * `waitMs` at the latest: usually it is done at once, but a joiner's first lease may take longer than a launch should wait.
+   * {@link expose}, tried again until it succeeds or is no longer wanted; meanwhile {@link obstacle} says why, unless the host has
+   * an address from a daemon before, which it will most probably be given again. Resolves after `waitMs` at the latest: usually it is
+   * done at once, but a joiner's first lease may take longer than a launch should wait.
    */
   async exposeAtStart(waitMs: number): Promise<void> {
-    this.obstacle = 'the host waits for its address';
+    const { host, timers } = this.#ports;
+    if (host.exposed === null) this.obstacle = 'the host waits for its address';
     this.#wanted = true;
-    await Promise.race([this.#exposeUntilDone(), pause(this.#ports.timers, waitMs)]);
+    await Promise.race([this.#exposeUntilDone(), pause(timers, waitMs)]);
   }
 
   /** Our addresses are another host's now: others take their place, unless the host is hidden or waits for some anyway. */
   renumber(): void {
-    if (this.#wanted && this.obstacle !== null) return;
+    if (this.#wanted && this.#isWaiting) return;
     this.#ports.release(HOST_OWNER);
     if (!this.#wanted) return;
     this.obstacle = 'the host waits for an address in the place of one that belongs to another host';
@@ -98,17 +102,19 @@ export class HostPlace {
   }
 
   async #exposeUntilDone(): Promise<void> {
+    this.#isWaiting = true;
     while (this.#wanted) {
       try {
         await this.expose();
-        return;
+        break;
       } catch (error) {
-        if (!this.#wanted) return;
+        if (!this.#wanted) break;
         this.obstacle = (error as Error).message;
         this.#ports.log.error('the host has no address on the overlay', { reason: this.obstacle });
       }
       await pause(this.#ports.timers, this.#ports.retryMs ?? RETRY_MS);
     }
+    this.#isWaiting = false;
   }
 
   async hide(): Promise<void> {

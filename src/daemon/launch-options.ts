@@ -4,13 +4,13 @@
 import { type Cidr, formatIp, parseCidr, parseIp } from '../base/address.ts';
 import { parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
+import { type CertificateFlags, checkCertificateFlags } from './certificate-options.ts';
 import { checkDnsFlags, type DnsFlags, type DnsOptions } from './dns-options.ts';
 import { checkHttpFlag, type HttpSetting } from './http/http-options.ts';
 
 export const RANGE_DEFAULT = '10.32.0.0/12';
 export const LEASE_PREFIX_DEFAULT = 24;
 export const BRIDGE_DEFAULT = 'fabric0';
-export const PORT_DEFAULT = 6783;
 /** IPv6 needs 1,280 (RFC 8200 §5); with all overhead the outer IP packet stays below 64 KiB. */
 const MTU_MIN = 1280;
 const MTU_MAX = 65_000;
@@ -51,13 +51,15 @@ export interface LaunchOptions {
   /** Whether Docker finds its plugin here. */
   readonly docker: boolean | null;
   readonly http: HttpSetting | null;
+  /** Absent: as before. */
+  readonly certificates?: CertificateFlags;
   readonly stateDir: string;
   readonly runDir: string;
   readonly logLevel: string;
 }
 
 /** The words of the command line, as the parser gives them. */
-export interface LaunchFlags extends DnsFlags {
+export interface LaunchFlags extends DnsFlags, CertificateFlags {
   readonly join?: readonly string[];
   readonly init?: boolean;
   readonly range?: string;
@@ -79,7 +81,7 @@ export interface LaunchFlags extends DnsFlags {
   readonly runDir: string;
 }
 
-/** Throws FabricError `usage`, `not-implemented` or `token-missing`. */
+/** Throws FabricError `usage`. */
 export function checkLaunchFlags(flags: LaunchFlags, token: string | null): LaunchOptions {
   const joins = (flags.join ?? []).map((text) => {
     const target = parseHostPort(text);
@@ -90,6 +92,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
   if (init && joins.length > 0) {
     throw usage('--init and --join contradict each other', '--init makes a new cluster, --join joins one');
   }
+  const certificates = checkCertificateFlags(flags);
   return {
     joins,
     token,
@@ -109,6 +112,7 @@ export function checkLaunchFlags(flags: LaunchFlags, token: string | null): Laun
     dns: checkDnsFlags(flags),
     docker: flags.docker ?? null,
     http: flags.http === undefined ? null : checkHttpFlag(flags.http),
+    ...(certificates && { certificates }),
     stateDir: flags.stateDir,
     runDir: flags.runDir,
     logLevel: checkLogLevel(flags.logLevel ?? 'info'),

@@ -3,6 +3,7 @@
 
 import { closeSync, writeSync } from 'node:fs';
 import { FabricError } from '../base/errors.ts';
+import { collectOnOneThread } from '../host/garbage-collector.ts';
 import { type LogLevel, type LogSink, openConsoleSink, PinoLog } from '../host/log.ts';
 import { forbidCoreDumps } from '../host/native.ts';
 import { nodeCrypto } from '../host/node-crypto.ts';
@@ -34,6 +35,7 @@ export async function runDaemon(options: LaunchOptions, attachable: () => void):
 
 async function run(options: LaunchOptions, ready: ReadyDescriptor | null, attachable: () => void): Promise<void> {
   forbidCoreDumps();
+  collectOnOneThread();
   const clock = new SystemClock();
   const stateDir = StateDir.open({ path: options.stateDir, crypto: nodeCrypto });
   const sink: LogSink =
@@ -53,7 +55,7 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null, attach
     without: parseSimulatedLacks(process.env[TEST_WITHOUT_VARIABLE]),
     ending: () => {
       endWaiting();
-      report?.stopping();
+      return report?.stopping() ?? Promise.resolve();
     },
   });
   const { glance } = daemon;

@@ -11,6 +11,7 @@ import type { HostIdentity } from '../host/identity-file.ts';
 import type { Datapath } from '../router/datapath.ts';
 import type { FramePort } from '../router/pcap/frame-port.ts';
 import type { OpenNamespace } from './attachment-ports.ts';
+import type { CertificateJudge } from './certificates.ts';
 import type { HostDatapath } from './datapath-choice.ts';
 import type { Tell } from './events/event-kinds.ts';
 import type { NetworkFacts } from './genesis.ts';
@@ -38,6 +39,8 @@ export interface MeshPort {
 export interface MemberOptions {
   readonly identity: HostIdentity;
   readonly keyring: Keyring;
+  /** Absent: certificates of an operator are neither shown nor demanded. */
+  readonly certificates?: CertificateJudge;
   /** The keyring holds other tokens than before: the mesh is to show and demand others. */
   tokensChanged(): void;
   readonly genesis: Genesis;

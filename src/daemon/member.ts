@@ -14,40 +14,37 @@ import type { AttachmentRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import { VIEW_LIMITS } from '../host/mesh/active-view.ts';
-import type { CertifiedPeer } from '../host/mesh/certificate.ts';
 import type { CloseReason } from '../host/mesh/connection.ts';
-import type { Refusal } from '../host/mesh/refusal.ts';
 import type { Ipam } from '../ipam/ipam.ts';
 import type { Routes } from '../router/routes.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { AddressReservations } from './address-reservations.ts';
 import type { AddressSpaces } from './address-spaces.ts';
+import type { Admission } from './admission.ts';
 import { AttachmentStore, networkOfEntry } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import { type ClaimKeeper, keptByAll } from './claim-keepers.ts';
-import { ClaimWriter } from './claim-writer.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import { Directory } from './directory.ts';
 import { ElsewhereNews } from './events/elsewhere-news.ts';
-import { LeaseNews } from './events/lease-news.ts';
 import type { Examiner } from './examiner.ts';
 import type { ForeignDevices } from './foreign-devices.ts';
 import { type NetworkFacts, networkFacts, overlayNetwork } from './genesis.ts';
 import { CLONE_FIX } from './health.ts';
-import { HostPlace } from './host-place.ts';
+import type { HostPlace } from './host-place.ts';
 import type { Channel, MemberOptions } from './member-options.ts';
 import type { Names } from './names.ts';
 import { Neighbourhood } from './neighbourhood.ts';
 import type { NetworkPresence } from './network-presence.ts';
 import type { Networks } from './networks.ts';
-import { attachmentNetwork, openAttachments } from './open-attachments.ts';
+import { openAdmission } from './open-admission.ts';
+import { openAttachments } from './open-attachments.ts';
 import { openExaminer } from './open-examiner.ts';
 import { openForeignDevices } from './open-foreign-devices.ts';
 import { openGossip } from './open-gossip.ts';
 import { openNames } from './open-names.ts';
 import { openNetworks } from './open-networks.ts';
 import { openPresence } from './open-presence.ts';
-import { openRotations } from './open-rotations.ts';
 import { openSlot } from './open-slot.ts';
 import { openTunnels } from './open-tunnels.ts';
 import { openVxlan } from './open-vxlan.ts';
@@ -55,8 +52,6 @@ import type { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
-import { Removals } from './removals.ts';
-import type { Rotations } from './rotations.ts';
 import { StoreGuard } from './store-guard.ts';
 import { SyncGate, startGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
@@ -86,8 +81,7 @@ export class Member {
   readonly reservations: AddressReservations;
   readonly place: HostPlace;
   readonly names: Names;
-  readonly removals: Removals;
-  readonly rotations: Rotations;
+  readonly admission: Admission;
   readonly examiner: Examiner;
   /** Null: this host sends nothing in the clear. */
   readonly vxlan: VxlanTunnels | null;
@@ -97,7 +91,6 @@ export class Member {
   readonly host: HostNetwork;
   readonly #options: MemberOptions;
   readonly #own: OwnRecords;
-  readonly #leaseNews: LeaseNews;
   readonly #elsewhere: ElsewhereNews;
   readonly #presence: OwnPresence;
   readonly #keepers: ClaimKeeper;
@@ -113,9 +106,8 @@ export class Member {
 
   /** Loads everything that is durable; starts nothing. Throws `state-damaged`. */
   constructor(options: MemberOptions) {
-    const { identity, genesis, store, clock, timers, random, crypto, log, host } = options;
+    const { identity, genesis, store, clock, timers, crypto, log, host, tell } = options;
     const { keys } = identity;
-    const { tell } = options;
     this.#options = options;
     this.store = store;
     this.host = host;
@@ -129,11 +121,12 @@ export class Member {
       leaseGone: (author, record) => this.networks.leaseGone(author, record),
       attachmentAdded: (author, record) => this.#keepers.claim(author, record),
       attachmentGone: (author, { network, mac }) => this.#keepers.withdraw(author, network, mac),
-      nameAdded: (author, record) => this.names.nameAdded(author, record),
-      nameGone: (author, record) => this.names.nameGone(author, record),
-      removed: (author, record) => this.removals.heard(author, record),
-      rotated: (author, record) => this.#guard.run(() => this.rotations.heardRotation(author, record)),
-      sealed: (author, record) => this.#guard.run(() => this.rotations.heardSeals(author, record)),
+      nameAdded: (author, record) => this.names.zones.added(author, record),
+      nameGone: (author, record) => this.names.zones.gone(author, record),
+      removed: (author, record) => this.admission.removals.heard(author, record),
+      rotated: (author, record) => this.#guard.run(() => this.admission.rotations.heardRotation(author, record)),
+      sealed: (author, record) => this.#guard.run(() => this.admission.rotations.heardSeals(author, record)),
+      certified: (author, attestation) => this.admission.certificates.heard(author, attestation),
       voted: (author, vote) => this.ipam.observeVote(author, vote),
       networkMade: (author, record) => this.networks.made(author, record),
       networkRemoved: (_author, network) => this.networks.removed(network),
@@ -147,7 +140,6 @@ export class Member {
       },
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
     });
-    this.#leaseNews = new LeaseNews(tell);
     this.#elsewhere = new ElsewhereNews(keys.peer, timers, tell);
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.neighbourhood.wrote());
     this.neighbourhood = new Neighbourhood({
@@ -158,7 +150,7 @@ export class Member {
       send: (peer, channel, bytes) => options.mesh.send(peer, channel, bytes),
       isMember: (peer) => this.directory.peer(peer) !== null,
       refute: () => this.#own.refute(),
-      judged: (peer, view) => this.#peers.livenessChanged(peer, view),
+      judged: (peer, view, before) => this.#peers.livenessChanged(peer, view, before),
       failed: (error) => this.#guard.failed(error),
       caughtUp: options.caughtUp,
     });
@@ -190,11 +182,13 @@ export class Member {
       },
       attachments: () => this.attachmentEntries.all(),
       reservations: () => this.reservations.all(),
-      membersChanged: () => this.#presence.say(),
+      membersChanged: () => {
+        this.#presence.say();
+        return this.names.networksChanged();
+      },
       wakeLeases: () => this.#leasesTicker.wake(),
       votesChanged: (entries) => this.#own.replaceVotes(DEFAULT_VNI, entries),
       hostAddressLost: () => this.place.renumber(),
-      leasesSettled: () => this.#leaseNews.changed(this.ipam.leases().filter(({ peer }) => peer === keys.peer)),
       member: this,
     });
     this.networks = opened.networks;
@@ -203,9 +197,10 @@ export class Member {
     this.ipam = this.networks.main.ipam;
     this.routes = this.networks.main.routes;
     this.vxlan = openVxlan(options, (peer) => this.tunnels.sessionWanted(peer));
-    this.names = openNames(options, this.facts, {
+    this.names = openNames(options, {
       records: this.#own,
-      routes: this.routes,
+      networks: this.networks,
+      presence: this.networkPresence,
       tunnels: () => this.tunnels,
       isAlive: (peer) => this.#peers.isAlive(peer),
       attachments: () => this.attachmentEntries,
@@ -213,15 +208,16 @@ export class Member {
     this.tunnels = openTunnels(options, {
       datapath: this.slot,
       turned: (peer, turn) => this.#peers.tunnelTurned(peer, turn),
-      placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint.ip, pathMtu }),
-      admits: (peer, by) => !this.removals.isRemoved(peer) && this.rotations.admits(peer, by),
+      placed: (peer, { endpoint, pathMtu }) => this.vxlan?.learn(peer, { endpoint: endpoint?.ip ?? null, pathMtu }),
+      admits: (peer, by) => this.admission.admits(peer, by),
       probed: (peer, bytes) => this.examiner.probed(peer, bytes),
+      neighbours: () => options.mesh.linkedPeers(),
+      ownEndpoints: () => (options.settings.advertise.length > 0 ? null : this.#presence.endpoints),
+      natChanged: (facts) => this.#guard.run(() => this.#presence.natChanged(facts)),
       wake: (withinMs) => this.#tunnelTicker.wake(withinMs),
     });
-    const revoked = () => this.rotations.wake();
-    this.removals = new Removals({ self: keys.peer, log, mesh: options.mesh, own: this.#own, revoked, parts: this });
     const failed = (error: FabricError) => this.#guard.failed(error);
-    this.rotations = openRotations(options, { own: this.#own, member: this, failed });
+    this.admission = openAdmission(options, { own: this.#own, member: this, failed });
     this.examiner = openExaminer(options, this);
     this.#peers = new PeerUpkeep({
       self: keys.peer,
@@ -242,7 +238,7 @@ export class Member {
       networks: this.networks,
       wake: () => this.#foreignTicker.wake(),
     });
-    this.#keepers = keptByAll(this.networks, this.names, this.#elsewhere, this.#foreign);
+    this.#keepers = keptByAll(this.networks, this.names.zones, this.#elsewhere, this.#foreign);
     this.#presence = openPresence(options, {
       records: this.#own,
       gossip: this.gossip,
@@ -255,28 +251,17 @@ export class Member {
       cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
       isOurs: (claim) => this.#isOurs(claim),
     });
-    const claims = new ClaimWriter({ timers, write: (changes) => this.#presence.changeClaims(changes) });
-    const wiring = { claims, clock, directory: this.directory, mayAllocate: this.#gate.opened };
-    this.place = new HostPlace({
-      ...attachmentNetwork(this.networks.main, wiring),
-      store,
-      random,
-      log,
-      timers,
-      host,
-      hasIpv6: this.facts.v6 !== null,
-      nickname: options.settings.nickname,
-    });
-    const { reservations, attachments } = openAttachments(options, {
-      ...wiring,
-      self: keys.peer,
+    const { place, reservations, attachments } = openAttachments(options, {
       entries: this.attachmentEntries,
       networks: this.networks,
       presence: this.networkPresence,
-      addressObstacle: () => this.ipam.obstacle()?.message ?? null,
+      directory: this.directory,
+      mayAllocate: this.#gate.opened,
+      changeClaims: (changes) => this.#presence.changeClaims(changes),
       readiness: () => this.readiness(),
-      nameService: () => this.names.serviceFacts(),
+      nameService: (network) => this.names.serviceFacts(network),
     });
+    this.place = place;
     this.reservations = reservations;
     this.attachments = attachments;
     this.#reconciler = new Reconciler(
@@ -292,11 +277,6 @@ export class Member {
     });
     this.#foreignTicker = ticker(() => this.#foreign.tick());
     this.networks.load();
-  }
-
-  /** Founds the address space and that of networks' ids: for the cluster's creator, once, before {@link start}. */
-  createCluster(): void {
-    this.networks.createCluster();
   }
 
   /** Kernel network, datapath, then what ran before. Rejects with the FabricError of the first thing that fails. */
@@ -363,17 +343,12 @@ export class Member {
 
   /** After a `reset` that failed half way: this host is a member as before. */
   resumeAllocating(): void {
-    if (this.cloneFault === null && this.removals.ownFault === null) this.spaces.setAllocating(null);
+    if (this.cloneFault === null && this.admission.removals.ownFault === null) this.spaces.setAllocating(null);
   }
 
   /** For `reset`: withdraws what others keep of this host. */
   withdrawRecords(): void {
     this.#own.withdrawAllButLeases();
-  }
-
-  /** Why a host that proved its identity is not let in; null: it is welcome. */
-  refusalOf(proved: CertifiedPeer): Refusal | null {
-    return this.removals.refusalOf(proved.peer) ?? this.rotations.refusalOf(proved.peer, proved);
   }
 
   linkUp(peer: PeerId): void {
@@ -411,7 +386,7 @@ export class Member {
 
   /** Null when a container can be attached now. */
   readiness(): { readonly reason: string; readonly degraded: boolean } | null {
-    const fault = this.cloneFault ?? this.removals.ownFault?.why ?? null;
+    const fault = this.cloneFault ?? this.admission.removals.ownFault?.why ?? null;
     if (fault !== null) return { reason: fault, degraded: false };
     if (!this.#started) return { reason: 'the daemon is still starting', degraded: false };
     const { failure } = this.slot;
@@ -436,13 +411,10 @@ export class Member {
   }
 
   #tickers(): readonly Pick<Ticker, 'wake' | 'stop'>[] {
-    return [this.neighbourhood, this.#leasesTicker, this.#tunnelTicker, this.#foreignTicker, this.rotations];
+    return [this.neighbourhood, this.admission, this.#leasesTicker, this.#tunnelTicker, this.#foreignTicker];
   }
 
   #isOurs({ network, mac, kind }: AttachmentRecord): boolean {
-    if (kind === 'host') return mac === this.place.mac;
-    return this.attachmentEntries
-      .all()
-      .some((entry) => entry.mac === mac && networkOfEntry(entry) === network && entry.state !== 'detaching');
+    return kind === 'host' ? mac === this.place.mac : this.attachmentEntries.holds(network, mac);
   }
 }

@@ -1,22 +1,25 @@
-// Keeps the name server's sockets open on the gateway's addresses. A port that another program holds must not keep a host from
-// its cluster: it is tried again until it is free, and meanwhile status names the holder.
+// Keeps the name server's sockets open on the gateways' addresses, which come and go with networks. A port that another program
+// holds must not keep a host from its cluster: it is tried again until it is free, and meanwhile status names the holder.
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Upstreams } from '../dns/forwarder.ts';
-import type { NameService } from '../dns/name-service.ts';
+import type { Asker, NameService } from '../dns/name-service.ts';
 import { Reconciler } from './reconciler.ts';
 
 /** Between two tries at a port that is taken. */
 export const RETRY_MS = 2_000;
 
+/** Who asks is known by the socket; which of our addresses is asked, by whose socket it is. */
+export type SocketHandler = (
+  message: Uint8Array,
+  asker: Omit<Asker, 'server'>,
+  reply: (answer: Uint8Array) => void,
+) => void;
+
 /** The door to the sockets: real ones in src/host/dns. */
 export interface NameSockets {
   /** Rejects when that address can't be had, and then nothing is open. `failed`: what was open broke. */
-  open(
-    ip: string,
-    handler: NameService['handle'],
-    failed: (reason: string) => void,
-  ): Promise<{ close(): Promise<void> }>;
+  open(ip: string, handler: SocketHandler, failed: (reason: string) => void): Promise<{ close(): Promise<void> }>;
   /** Who holds port 53 there, in words; null: nobody. */
   holderOf(ip: string): Promise<string | null>;
   readonly exchange: Upstreams['exchange'];
@@ -27,7 +30,8 @@ export interface NameSockets {
 export interface NameServerPorts {
   readonly sockets: Pick<NameSockets, 'open' | 'holderOf'>;
   readonly service: Pick<NameService, 'handle'>;
-  readonly addresses: readonly string[];
+  /** Canonical text. */
+  addresses(): readonly string[];
   readonly timers: Timers;
   readonly log: Log;
 }
@@ -38,18 +42,25 @@ export class NameServer {
   readonly #faults = new Map<string, string>();
   readonly #opener: Reconciler;
   #retry: Cancel = () => undefined;
+  #started = false;
 
   constructor(ports: NameServerPorts) {
     this.#ports = ports;
     this.#opener = new Reconciler(
-      () => this.#openMissing(),
+      () => this.#settle(),
       (reason) => ports.log.error('the name server could not be opened', { reason }),
     );
   }
 
   /** Resolves after the first try, whatever came of it. */
   async start(): Promise<void> {
+    this.#started = true;
     await this.#opener.run();
+  }
+
+  /** Resolves after the first try; before {@link start} nothing is opened. */
+  async addressesChanged(): Promise<void> {
+    if (this.#started) await this.#opener.run();
   }
 
   async stop(): Promise<void> {
@@ -61,7 +72,7 @@ export class NameServer {
 
   /** Where it is asked now. */
   get serving(): readonly string[] {
-    return this.#ports.addresses.filter((ip) => this.#open.has(ip));
+    return this.#ports.addresses().filter((ip) => this.#open.has(ip));
   }
 
   /** Why it is not asked on all of its addresses, in words; null when it is. */
@@ -69,10 +80,18 @@ export class NameServer {
     return this.#opener.fault ?? ([...this.#faults.values()].join('; ') || null);
   }
 
-  async #openMissing(): Promise<void> {
-    for (const ip of this.#ports.addresses) if (!this.#open.has(ip)) await this.#openOne(ip);
-    if (this.#open.size < this.#ports.addresses.length) {
-      this.#retry();
+  /** Opens what is missing, closes what is no address of ours any more. */
+  async #settle(): Promise<void> {
+    const wanted = new Set(this.#ports.addresses());
+    for (const ip of this.#faults.keys()) if (!wanted.has(ip)) this.#faults.delete(ip);
+    for (const [ip, socket] of [...this.#open]) {
+      if (wanted.has(ip)) continue;
+      this.#open.delete(ip);
+      await socket.close();
+    }
+    for (const ip of wanted) if (!this.#open.has(ip)) await this.#openOne(ip);
+    this.#retry();
+    if (this.#open.size < wanted.size) {
       this.#retry = this.#ports.timers.after(RETRY_MS, () => this.#opener.request());
     }
   }
@@ -80,7 +99,8 @@ export class NameServer {
   async #openOne(ip: string): Promise<void> {
     const { sockets, service, log } = this.#ports;
     try {
-      const handler: NameService['handle'] = (message, asker, reply) => service.handle(message, asker, reply);
+      const handler: SocketHandler = (message, asker, reply) =>
+        service.handle(message, { ...asker, server: ip }, reply);
       this.#open.set(ip, await sockets.open(ip, handler, (reason) => this.#broke(ip, reason)));
       if (this.#faults.delete(ip)) log.info('names are served now', { ip });
     } catch (error) {

@@ -1,30 +1,31 @@
-// Names of containers on this host: the zone that gossip feeds, the server that answers from it, and what operators add and remove.
-// Claims and names of all hosts go in; what of them counts is judged when somebody asks (src/dns/zone.ts).
+// Names of containers on this host: the zones that gossip feeds, the server that answers from them on the gateway of each network that
+// this host is in, and what operators add and remove. What a container is told are names of networks that it is in, and no others.
 
 import { cidrHasIp, formatCidr, formatIp, parseIp } from '../base/address.ts';
 import type { Clock, Log, Random, Timers } from '../base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
-import type { AttachmentRecord, NameRecord, NameTarget } from '../base/records.ts';
+import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { NameRecord, NameTarget } from '../base/records.ts';
 import type { NameService as ContainerNameService } from '../cni-plugin/backend.ts';
 import { relativeName } from '../dns/domain-names.ts';
 import { Forwarder } from '../dns/forwarder.ts';
 import { type NameCounters, NameService } from '../dns/name-service.ts';
-import { Zone, type ZoneRow } from '../dns/zone.ts';
+import type { ZoneRow } from '../dns/zone.ts';
+import type { ServedNetwork } from '../dns/zone-answers.ts';
 import { ADDED_NAME_CHARS_MAX, NAME_TARGETS_MAX } from '../gossip/record-codec.ts';
-import type { ClaimKeeper } from './claim-keepers.ts';
 import type { DnsSettings } from './dns-options.ts';
 import type { NetworkFacts } from './genesis.ts';
 import { NameServer, type NameSockets } from './name-server.ts';
 import type { OwnRecords } from './own-records.ts';
+import { Zones } from './zones.ts';
 
 /** Names that one host's operator may add: with all their targets they stay far below what a map may hold. */
 const ADDED_NAMES_MAX = 1024;
 
 export interface NamesPorts {
   readonly self: PeerId;
-  readonly facts: NetworkFacts;
+  readonly networks: NameNetworks;
   readonly settings: DnsSettings;
   /** Null: there is no server, as with --no-dns. */
   readonly sockets: NameSockets | null;
@@ -33,13 +34,23 @@ export interface NamesPorts {
   readonly random: Random;
   readonly log: Log;
   readonly records: Pick<OwnRecords, 'names' | 'publishName' | 'withdrawName'>;
-  /** Whose claim on that MAC counts now. */
-  holderOf(mac: Mac): PeerId | null;
+  /** Whose claim on that MAC counts in that network now. */
+  holderOf(network: Vni, mac: Mac): PeerId | null;
   isAlive(peer: PeerId): boolean;
   /** Round trip to a peer in milliseconds; null when it is not known. */
   rttMs(peer: PeerId): number | null;
-  /** Addresses of containers on this host, canonical text. */
-  localAddresses(): ReadonlySet<string>;
+}
+
+/** Networks as far as names need them. */
+export interface NameNetworks {
+  /** That have a gateway on this host now, the default one first. */
+  served(): readonly NetworkFacts[];
+  /** Throws `network-unknown`. */
+  named(name: string): NetworkFacts;
+  /** Null: this host does not know it. */
+  get(network: Vni): NetworkFacts | null;
+  /** All networks of the container of this host that has that address (canonical text) in that network; null: none has it. */
+  ofContainer(network: Vni, ip: string): readonly Vni[] | null;
 }
 
 export interface NameServerStatus {
@@ -55,25 +66,27 @@ export interface NameServerStatus {
   readonly counters: NameCounters;
 }
 
-export class Names implements ClaimKeeper {
-  readonly zone: Zone;
+export class Names {
+  readonly zones: Zones;
   readonly #ports: NamesPorts;
   readonly #service: NameService;
   readonly #server: NameServer | null;
 
   constructor(ports: NamesPorts) {
     this.#ports = ports;
-    const { self, facts, settings, sockets, clock, timers, random, log } = ports;
+    const { self, settings, sockets, clock, timers, random, log } = ports;
     const nearest = settings.order === 'nearest';
-    this.zone = new Zone({
+    this.zones = new Zones({
       domain: settings.domain,
-      holderOf: (mac) => ports.holderOf(mac),
+      holderOf: (network, mac) => ports.holderOf(network, mac),
       isAlive: (peer) => ports.isAlive(peer),
       ...(nearest ? { distanceTo: (peer) => (peer === self ? 0 : (ports.rttMs(peer) ?? Number.MAX_VALUE)) } : {}),
     });
-    const addresses = [facts.gateway, ...(facts.gateway6 === null ? [] : [facts.gateway6])];
     this.#service = new NameService({
-      networks: [{ zone: this.zone, range: facts.v4.range, range6: facts.v6?.range ?? null, servers: addresses }],
+      networkAt: (server) => {
+        const facts = ports.networks.served().find((each) => serversOf(each).includes(server));
+        return facts === undefined ? null : this.#served(facts);
+      },
       forwarder: new Forwarder({
         clock,
         timers,
@@ -83,8 +96,16 @@ export class Names implements ClaimKeeper {
           exchange: (request) => sockets?.exchange(request) ?? (() => undefined),
         },
       }),
-      isLocalAddress: (_network, ip) => ports.localAddresses().has(ip),
+      furtherNetworks: ({ id }, ip) => {
+        const further = ports.networks.ofContainer(id, ip)?.filter((network) => network !== id);
+        return (
+          further
+            ?.map((network) => ports.networks.get(network))
+            .flatMap((facts) => (facts === null ? [] : this.#served(facts))) ?? null
+        );
+      },
     });
+    const addresses = () => ports.networks.served().flatMap(serversOf);
     this.#server =
       sockets === null || !settings.enabled
         ? null
@@ -101,47 +122,39 @@ export class Names implements ClaimKeeper {
     this.#service.stop();
   }
 
-  claim(author: PeerId, record: AttachmentRecord): void {
-    // Hosts have their place in the overlay, but no name in the domain: nicknames are not theirs alone.
-    const named = record.kind === 'container' ? record : { ...record, name: '', aliases: [] };
-    if (record.network === DEFAULT_VNI) this.zone.setClaim(author, named);
-  }
-
-  withdraw(author: PeerId, network: Vni, mac: Mac): void {
-    if (network === DEFAULT_VNI) this.zone.removeClaim(author, mac);
-  }
-
-  nameAdded(author: PeerId, record: NameRecord): void {
-    if (record.network === DEFAULT_VNI) this.zone.setAdded(author, record);
-  }
-
-  nameGone(author: PeerId, { network, name }: NameRecord): void {
-    if (network === DEFAULT_VNI) this.zone.removeAdded(author, name);
+  /** This host entered or left a network; resolves once its gateway is asked, or is not any more. */
+  async networksChanged(): Promise<void> {
+    await this.#server?.addressesChanged();
   }
 
   /**
-   * Gives addresses to a name, beside those that it has; durable. An address that a container has goes with that container.
-   * Throws `usage`, `address-invalid` or `limit`.
+   * Gives addresses to a name of a network, beside those that it has; durable. An address that a container has goes with that
+   * container. Throws `usage`, `network-unknown`, `address-invalid` or `limit`.
    */
-  add(text: string, ips: readonly string[]): void {
-    const { self, records } = this.#ports;
+  add(networkName: string, text: string, ips: readonly string[]): void {
+    const { self, records, networks } = this.#ports;
+    const facts = networks.named(networkName);
     const name = this.#relative(text);
-    const present = this.#ports.records.names();
-    const known = present.find((record) => record.name === name);
+    const present = records.names();
+    const known = present.find((record) => record.network === facts.id && record.name === name);
     const targets = new Map((known?.targets ?? []).map((target) => [target.ip, target]));
-    for (const ip of ips.map(readAddress)) targets.set(ip, this.#targetOf(ip));
+    for (const ip of ips.map(readAddress)) targets.set(ip, this.#targetOf(facts, ip));
     if (known === undefined && present.length >= ADDED_NAMES_MAX) throw tooMany(`${ADDED_NAMES_MAX} names`);
     if (targets.size > NAME_TARGETS_MAX) throw tooMany(`${NAME_TARGETS_MAX} addresses of one name`);
-    const record: NameRecord = { network: DEFAULT_VNI, name, targets: [...targets.values()] };
+    const record: NameRecord = { network: facts.id, name, targets: [...targets.values()] };
     records.publishName(record);
-    this.zone.setAdded(self, record);
+    this.zones.added(self, record);
   }
 
-  /** Takes these addresses from a name that was added on this host, or all of them. Throws `usage`, `name-unknown`. */
-  remove(text: string, ips: readonly string[]): void {
-    const { self, records } = this.#ports;
+  /**
+   * Takes these addresses from a name that was added on this host, or all of them. Throws `usage`, `network-unknown`,
+   * `name-unknown`.
+   */
+  remove(networkName: string, text: string, ips: readonly string[]): void {
+    const { self, records, networks } = this.#ports;
+    const network = networks.named(networkName).id;
     const name = this.#relative(text);
-    const known = this.#ports.records.names().find((record) => record.name === name);
+    const known = records.names().find((record) => record.network === network && record.name === name);
     const doomed = ips.map(readAddress);
     if (known === undefined || doomed.some((ip) => known.targets.every((target) => target.ip !== ip))) {
       throw new FabricError('name-unknown', {
@@ -151,46 +164,54 @@ export class Names implements ClaimKeeper {
       });
     }
     const targets = doomed.length === 0 ? [] : known.targets.filter(({ ip }) => !doomed.includes(ip));
-    const record: NameRecord = { network: DEFAULT_VNI, name, targets };
+    const record: NameRecord = { network, name, targets };
     if (targets.length === 0) {
       records.withdrawName(record);
-      this.zone.removeAdded(self, name);
+      this.zones.gone(self, record);
     } else {
       records.publishName(record);
-      this.zone.setAdded(self, record);
+      this.zones.added(self, record);
     }
   }
 
-  /** Addresses of a name, or the name of an address, as the server would answer. Throws `usage`, `name-unknown`. */
-  lookup(text: string): readonly string[] {
+  /** Addresses of a name, or the names of an address, as that network's gateway would answer. Throws as {@link remove}. */
+  lookup(networkName: string, text: string): readonly string[] {
+    const network = this.#ports.networks.named(networkName).id;
     const ip = parseIp(text);
-    const { domain } = this.zone;
+    const zone = this.zones.of(network);
     const found =
-      ip === null ? this.addressesOf(text) : this.zone.namesOf(formatIp(ip)).map((name) => `${name}.${domain}`);
+      ip === null
+        ? this.addressesOf(network, text)
+        : zone.namesOf(formatIp(ip)).map((name) => `${name}.${zone.domain}`);
     if (found.length > 0) return found;
     throw new FabricError('name-unknown', { what: `no container is called ${text}`, fix: 'See fabric dns ls' });
   }
 
-  rows(): readonly ZoneRow[] {
-    return this.zone.rows();
+  /** Of the networks that this host knows. */
+  rows(): readonly (ZoneRow & { readonly network: Vni })[] {
+    const known = this.zones.all().filter(([network]) => this.#ports.networks.get(network) !== null);
+    return known.flatMap(([network, zone]) => zone.rows().map((row) => ({ ...row, network })));
   }
 
-  /** IPv4 first; empty when nobody has the name. */
-  addressesOf(name: string): readonly string[] {
-    return ([4, 6] as const).flatMap((family) => this.zone.addresses(this.#relative(name), family));
+  /** IPv4 first; empty when nobody has the name in that network. */
+  addressesOf(network: Vni, name: string): readonly string[] {
+    return ([4, 6] as const).flatMap((family) => this.zones.of(network).addresses(this.#relative(name), family));
   }
 
-  /** Null while this host serves no names: a container that is told of a server that does not answer waits for each name. */
-  serviceFacts(): ContainerNameService | null {
-    const [first] = this.#server?.serving ?? [];
-    return first === undefined ? null : { nameservers: [first], search: [this.zone.domain] };
+  /** Null while names of that network are not served here: who is told of a server that does not answer waits for each name. */
+  serviceFacts(network: Vni): ContainerNameService | null {
+    const facts = this.#ports.networks.served().find(({ id }) => id === network);
+    const servers = facts === undefined ? [] : serversOf(facts);
+    const first = servers.find((ip) => this.#server?.serving.includes(ip));
+    return first === undefined ? null : { nameservers: [first], search: [this.zones.domain] };
   }
 
   /** The servers that are asked what is not ours, and those passed over because they are this very server. */
   upstreams(): { readonly usable: readonly Endpoint[]; readonly ourselves: readonly Endpoint[] } {
-    const { settings, sockets, facts } = this.#ports;
+    const { settings, sockets, networks } = this.#ports;
     const named = settings.upstreams ?? sockets?.hostServers() ?? [];
-    const isOurs = ({ ip }: Endpoint): boolean => ip === facts.gateway || ip === facts.gateway6;
+    const own = networks.served().flatMap(serversOf);
+    const isOurs = ({ ip }: Endpoint): boolean => own.includes(ip);
     return { usable: named.filter((server) => !isOurs(server)), ourselves: named.filter(isOurs) };
   }
 
@@ -205,7 +226,7 @@ export class Names implements ClaimKeeper {
     return {
       state: this.#server === null ? 'off' : fault === null ? 'serving' : 'failed',
       serving,
-      domain: this.zone.domain,
+      domain: this.zones.domain,
       upstreams: usable.map(formatEndpoint),
       fault,
       loop,
@@ -214,7 +235,7 @@ export class Names implements ClaimKeeper {
   }
 
   #relative(text: string): string {
-    const name = relativeName(text, this.zone.domain);
+    const name = relativeName(text, this.zones.domain);
     if (name !== null && name.length <= ADDED_NAME_CHARS_MAX) return name;
     throw new FabricError('usage', {
       what: `${JSON.stringify(text)} is no name`,
@@ -222,10 +243,15 @@ export class Names implements ClaimKeeper {
     });
   }
 
+  #served(facts: NetworkFacts): ServedNetwork {
+    const { id, v4, v6, internal } = facts;
+    const servers = internal ? [] : serversOf(facts);
+    return { id, zone: this.zones.of(id), range: v4.range, range6: v6?.range ?? null, servers };
+  }
+
   /** Hangs on the claim that has the address now. One of the network's that nobody has may be anybody's tomorrow. */
-  #targetOf(ip: string): NameTarget {
-    const { v4, v6 } = this.#ports.facts;
-    const mac = this.zone.claimOn(ip);
+  #targetOf({ id, v4, v6 }: NetworkFacts, ip: string): NameTarget {
+    const mac = this.zones.of(id).claimOn(ip);
     const address = parseIp(ip)!;
     const block = address.family === 4 ? v4.range : (v6?.range ?? null);
     if (mac === null && block !== null && cidrHasIp(block, address)) {
@@ -237,6 +263,11 @@ export class Names implements ClaimKeeper {
     }
     return { ip, mac };
   }
+}
+
+/** Where a network's names are asked: on its gateway. */
+function serversOf({ gateway, gateway6 }: NetworkFacts): readonly string[] {
+  return [gateway, ...(gateway6 === null ? [] : [gateway6])];
 }
 
 function readAddress(text: string): string {

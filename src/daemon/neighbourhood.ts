@@ -6,7 +6,7 @@ import type { FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import { NewsLag } from '../gossip/news-lag.ts';
-import { PeerLiveness, type PeerView } from '../gossip/peer-liveness.ts';
+import { PeerLiveness, type PeerState, type PeerView } from '../gossip/peer-liveness.ts';
 import { Rumours } from '../gossip/rumours.ts';
 import type { CloseReason } from '../host/mesh/connection.ts';
 import { Ticker } from './ticker.ts';
@@ -22,8 +22,8 @@ export interface NeighbourhoodPorts {
   isMember(peer: PeerId): boolean;
   /** Writes a newer version of our own records, which says nothing but that we live. */
   refute(): void;
-  /** A peer's state changed. */
-  judged(peer: PeerId, view: PeerView): void;
+  /** A peer's state changed; `before`: who was not remembered was alive. */
+  judged(peer: PeerId, view: PeerView, before: PeerState): void;
   /** A core could not store what it had to: expected, and tried again. */
   failed(error: FabricError): void;
   /** Gossip: all that this host heard of has come, so many milliseconds after the first of it. */
@@ -42,7 +42,7 @@ export class Neighbourhood {
   constructor(ports: NeighbourhoodPorts) {
     const { self, clock, timers, gossip } = ports;
     this.#ports = ports;
-    this.liveness = new PeerLiveness({ clock, changed: (peer, view) => ports.judged(peer, view) });
+    this.liveness = new PeerLiveness({ clock, changed: (peer, view, before) => ports.judged(peer, view, before) });
     this.rumours = new Rumours({
       self,
       clock,

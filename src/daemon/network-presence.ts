@@ -1,6 +1,7 @@
-// The networks beside the default one in which this host has containers, or Docker has a network: before the first of them comes, the network gets its
-// bridge and port in the kernel, its tables in the datapath, and peers hear that there is a member here; after the last has
-// left, all that goes again. Invariant: one of these changes runs at a time; a network is up as long as anything here is in it.
+// The networks beside the default one in which this host has containers, or Docker has a network: before the first of them comes,
+// the network gets its bridge and port in the kernel, its tables in the datapath, and peers hear that there is a member here; after
+// the last has left, all that goes again. Invariant: one of these changes runs at a time; a network is up as long as anything here
+// is in it.
 
 import type { Log } from '../base/capabilities.ts';
 import { assert, FabricError } from '../base/errors.ts';
@@ -25,8 +26,8 @@ export interface NetworkPresencePorts {
   /** True while a container of this host is in the network, or is on its way in or out, or Docker may bring one. */
   isUsed(network: Vni): boolean;
   floodListOf(network: Vni): TableChange;
-  /** {@link NetworkPresence.members} has changed. */
-  changed(): void;
+  /** {@link NetworkPresence.members} has changed. Resolves when what serves on the networks' gateways has followed; never rejects. */
+  changed(): Promise<void>;
 }
 
 export class NetworkPresence {
@@ -75,7 +76,7 @@ export class NetworkPresence {
       await this.#ports.host.addNetwork(this.#configOf(network));
       this.#up.add(id);
       this.#ports.slot.applyTables(this.#tablesOf(id));
-      this.#ports.changed();
+      await this.#ports.changed();
       this.#ports.log.info('network is up here', { network: this.#ports.networks.labelOf(id), bridge: network.bridge });
     });
   }
@@ -92,7 +93,7 @@ export class NetworkPresence {
   cut(id: Vni): void {
     if (!this.#up.delete(id)) return;
     this.#ports.slot.applyTables([{ kind: 'network-gone', network: id }]);
-    this.#ports.changed();
+    void this.#ports.changed();
   }
 
   /** Resolves when the changes under way are done. */
@@ -104,7 +105,7 @@ export class NetworkPresence {
     const { host, slot, networks, isUsed, changed } = this.#ports;
     if (isUsed(id)) return; // another came meanwhile
     if (this.#up.delete(id)) {
-      changed();
+      await changed();
       slot.applyTables([{ kind: 'network-gone', network: id }]);
     }
     await slot.settle(); // the datapath has let go of the port

@@ -47,7 +47,7 @@ export interface NetworksPorts {
   };
   readonly main: Network;
   readonly spaces: AddressSpaces;
-  readonly directory: Pick<Directory, 'leasesOf' | 'attachmentsOf' | 'peer'>;
+  readonly directory: Pick<Directory, 'leasesOf' | 'attachmentsOf' | 'nameOf'>;
   readonly own: Pick<OwnRecords, 'publishNetwork' | 'publishNetworkRemoval'>;
   openIpam(plan: AddressPlan, changed: () => void): Ipam;
   openNetwork(facts: NetworkFacts): Network;
@@ -354,7 +354,7 @@ export class Networks implements ClaimKeeper {
     const { directory, useHere } = this.#ports;
     const authors = new Set(directory.attachmentsOf(network).map(([author]) => author));
     authors.delete(this.#ports.options.identity.keys.peer);
-    const names = [...authors].map((author) => directory.peer(author)?.nickname ?? author);
+    const names = [...authors].map((author) => directory.nameOf(author));
     const here = useHere(network);
     return [...names.sort(), ...(here === null ? [] : [here])];
   }

@@ -17,7 +17,7 @@ const ENGINE_FILE = 'fabric-engine';
 
 export type DatapathNeeds = Pick<
   MemberOptions,
-  'host' | 'settings' | 'genesis' | 'underlayMtu' | 'listen' | 'clock' | 'log'
+  'identity' | 'host' | 'settings' | 'genesis' | 'underlayMtu' | 'listen' | 'clock' | 'log'
 > & { readonly runDir: string; readonly without: readonly SimulatedLack[] };
 
 /** Ends the engine that a daemon left behind; true when there was one. Rejects with `port-in-use` when one controls it. */
@@ -27,13 +27,14 @@ export function endEngineOf(runDir: string): Promise<boolean> {
 
 /** Rejects with the FabricError of the port, or of a native build that is not there. */
 export async function openDatapath(options: DatapathNeeds, facts: NetworkFacts, name: HostDatapath): Promise<Datapath> {
-  const { host, settings, genesis, underlayMtu, listen, clock, log, runDir, without } = options;
+  const { identity, host, settings, genesis, underlayMtu, listen, clock, log, runDir, without } = options;
   if (name !== 'engine') await endEngineOf(runDir); // it would hold the UDP port
   if (name === 'engine' && without.includes('tap')) {
     throw new FabricError('kernel-feature-missing', { what: "can't make a TAP", why: 'a test took it away' });
   }
   const { portName, tcp4SuperframeBytes } = await host.ensureDatapathPort(name === 'engine' ? 'tap' : 'veth');
   const datapathOptions: DatapathOptions = {
+    self: identity.keys.peer,
     portName,
     network: DEFAULT_VNI,
     listen: { ip: listen, port: settings.port },

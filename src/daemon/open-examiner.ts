@@ -1,6 +1,6 @@
 // Makes the examiner of a member: what it hears, shows and dials, and whose ports it names.
 
-import { DEFAULT_VNI, type Mac } from '../base/ids.ts';
+import type { Mac } from '../base/ids.ts';
 import { tcpFault } from '../host/doctor/path.ts';
 import { readPortState } from '../host/linux/frame-path.ts';
 import { networkInterfaces } from '../host/linux/names.ts';
@@ -11,7 +11,9 @@ import { Examiner } from './examiner.ts';
 import type { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
 
-type Parts = Pick<Member, 'tunnels' | 'attachmentEntries' | 'place'> & { readonly slot: Pick<DatapathSlot, 'stats'> };
+type Parts = Pick<Member, 'tunnels' | 'attachmentEntries' | 'place' | 'networks'> & {
+  readonly slot: Pick<DatapathSlot, 'stats'>;
+};
 
 /** `parts` are used when somebody asks, not before. */
 export function openExaminer({ clock, timers, mesh, settings }: MemberOptions, parts: Parts): Examiner {
@@ -29,11 +31,16 @@ export function openExaminer({ clock, timers, mesh, settings }: MemberOptions, p
   });
 }
 
-async function portOf({ attachmentEntries, place }: Parts, mac: Mac, bridge: string): Promise<PortFacts | null> {
-  const entry = attachmentEntries.all().find((each) => each.mac === mac && networkOfEntry(each) === DEFAULT_VNI);
+/** `bridge`: the default network's. On one host a MAC is of one interface, whatever its network. */
+async function portOf(
+  { attachmentEntries, place, networks }: Parts,
+  mac: Mac,
+  bridge: string,
+): Promise<PortFacts | null> {
+  const entry = attachmentEntries.all().find((each) => each.mac === mac);
   if (entry !== undefined) {
     const { hostIfname, key, name, state } = entry;
-    const { fault } = await readPortState(bridge, hostIfname);
+    const { fault } = await readPortState(networks.get(networkOfEntry(entry))?.bridge ?? bridge, hostIfname);
     return { hostIfname, ifname: key.ifname, name, up: state === 'attached' && fault === null };
   }
   if (place.mac !== mac) return null;

@@ -2,8 +2,8 @@
 
 import { formatIp } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
-import { DEFAULT_VNI } from '../base/ids.ts';
 import type { Gossip } from '../gossip/gossip.ts';
+import type { PeerLiveness } from '../gossip/peer-liveness.ts';
 import type { HostKeys } from '../host/identity-file.ts';
 import { Ipam } from '../ipam/ipam.ts';
 import type { AddressPlan } from '../ipam/plan.ts';
@@ -20,14 +20,19 @@ export type SpaceOptions = Pick<MemberOptions, 'clock' | 'random' | 'crypto' | '
   readonly settings: Pick<Settings, 'leaseTimeMs'>;
 };
 
+/** The default network's leases run the voting about hosts that are gone, named networks take part, the space of ids does not. */
+export type VotingRole = 'runs' | 'none' | { readonly votersOf: Ipam };
+
 export type IpamPorts = Pick<IpamOptions, 'identityKeyOf' | 'asksEarly'> &
   Required<Pick<IpamEvents, 'recordsChanged' | 'votesChanged' | 'changed'>> & {
+    readonly voting: VotingRole;
     /** The address of the host itself belongs to another host now. */
     hostAddressLost(): void;
     /** Who is there, and how much is known of them: asked later, because the parts know each other. */
     readonly member: {
       readonly directory: Pick<Directory, 'peers' | 'attachments'>;
       readonly gossip: Pick<Gossip, 'version'>;
+      readonly neighbourhood: { readonly liveness: Pick<PeerLiveness, 'lastSeenMs'> };
       isAlive(peer: PeerId): boolean;
     };
   };
@@ -36,7 +41,7 @@ export type IpamPorts = Pick<IpamOptions, 'identityKeyOf' | 'asksEarly'> &
 export function openIpam(
   options: SpaceOptions,
   plan: AddressPlan,
-  { identityKeyOf, asksEarly, hostAddressLost, member, votesChanged, ...events }: IpamPorts,
+  { identityKeyOf, asksEarly, voting, hostAddressLost, member, votesChanged, ...events }: IpamPorts,
 ): Ipam {
   const { identity, clock, random, crypto, store, log, mesh } = options;
   const { keys } = identity;
@@ -54,8 +59,7 @@ export function openIpam(
     send: (peer, bytes) => mesh.send(peer, 'lease', bytes),
     candidates: () => mesh.linkedPeers(),
     isAlive: (peer) => member.isAlive(peer),
-    // Of the default network alone: what a host that is gone owns of others comes back by an operator's word.
-    ...(plan.network === DEFAULT_VNI ? { voting: votingFacts(options, member) } : {}),
+    ...(voting === 'runs' ? { voting: votingFacts(options, member) } : voting === 'none' ? {} : voting),
     events: {
       ...events,
       votesChanged,
@@ -67,14 +71,16 @@ export function openIpam(
   });
 }
 
-function votingFacts({ identity, settings }: SpaceOptions, member: IpamPorts['member']): VotingFacts {
+function votingFacts({ identity, settings, clock }: SpaceOptions, member: IpamPorts['member']): VotingFacts {
   const self = identity.keys.peer;
+  const startedMs = clock.monotonicMs();
   return {
     leaseMs: settings.leaseTimeMs ?? LEASE_MS_DEFAULT,
     peers: () => [...new Set([self, ...member.directory.peers().map(([peer]) => peer)])],
     isAlive: (peer) => peer === self || member.isAlive(peer),
+    unseenMs: (peer) => member.neighbourhood.liveness.lastSeenMs(peer) ?? clock.monotonicMs() - startedMs,
     versionOf: (peer) => member.gossip.version(peer),
-    claimsOf: (peer) =>
-      member.directory.attachments(peer).flatMap(({ network, ips }) => (network === DEFAULT_VNI ? ips : [])),
+    claimsOf: (peer, network) =>
+      member.directory.attachments(peer).flatMap((claim) => (claim.network === network ? claim.ips : [])),
   };
 }

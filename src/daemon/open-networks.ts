@@ -1,19 +1,20 @@
 // Makes the networks of a member: the default one from its facts, named ones as records bring them, the leases of all of them,
 // and their places in kernel and datapath.
 
-import { DEFAULT_VNI, type PeerId, type Vni } from '../base/ids.ts';
+import { DEFAULT_VNI, NETWORK_IDS_VNI, type PeerId, type Vni } from '../base/ids.ts';
 import type { HostNetwork } from '../host/host-network.ts';
 import type { AddressPlan } from '../ipam/plan.ts';
 import type { TableChange } from '../router/datapath.ts';
 import { AddressSpaces } from './address-spaces.ts';
 import type { AttachmentEntry } from './attachment-store.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
+import { LeaseNews } from './events/lease-news.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { MemberOptions } from './member-options.ts';
 import { Network } from './network.ts';
 import { NetworkPresence } from './network-presence.ts';
 import { Networks, type NetworksPorts } from './networks.ts';
-import { type IpamPorts, openIpam, type SpaceOptions } from './open-ipam.ts';
+import { type IpamPorts, openIpam, type SpaceOptions, type VotingRole } from './open-ipam.ts';
 import type { OwnRecords } from './own-records.ts';
 import type { Settings } from './settings.ts';
 
@@ -30,10 +31,8 @@ export interface NetworksWiring
   /** Containers and reservations of this host. */
   attachments(): readonly Pick<AttachmentEntry, 'vni' | 'key'>[];
   reservations(): readonly Pick<AttachmentEntry, 'vni' | 'key'>[];
-  /** The networks in which this host has members have changed. */
-  membersChanged(): void;
-  /** Those of the default network changed, and what depends on them here was done. */
-  leasesSettled(): void;
+  /** The networks in which this host has members have changed; see NetworkPresencePorts. */
+  membersChanged(): Promise<void>;
 }
 
 /** Names its bridge: at most 12 of the 15 bytes of an interface's name, so that ports are named after it. */
@@ -60,10 +59,17 @@ export function openNetworks(options: NetworksOptions, facts: NetworkFacts, wiri
       votesChanged: (entries) => wiring.votesChanged(entries),
       hostAddressLost: () => wiring.hostAddressLost(),
       member: wiring.member,
+      voting: votingRole(plan.network),
       changed,
     });
-  const open = (of: NetworkFacts): Network =>
-    new Network({
+  const votingRole = (network: Vni): VotingRole => {
+    if (network === DEFAULT_VNI) return 'runs';
+    // A network that a cut-off host made may be known to nobody: its id is never given to another one.
+    return network === NETWORK_IDS_VNI ? 'none' : { votersOf: main.ipam };
+  };
+  const open = (of: NetworkFacts): Network => {
+    const news = new LeaseNews(options.tell, () => (of.id === DEFAULT_VNI ? null : networks.labelOf(of.id)));
+    const network: Network = new Network({
       self: identity.keys.peer,
       timers,
       clock: options.clock,
@@ -77,17 +83,17 @@ export function openNetworks(options: NetworksOptions, facts: NetworkFacts, wiri
       },
       moved: (what, at) => {
         const isHere = at === identity.keys.peer;
-        const place = isHere ? 'this host' : (wiring.directory.peer(at)?.nickname ?? at);
+        const place = isHere ? 'this host' : wiring.directory.nameOf(at);
         const news = { kind: 'moved', what: `${what} has moved to ${place}`, subject: what } as const;
         options.tell(isHere ? news : { ...news, peer: at });
       },
-      leasesSettled: () => {
-        if (of.id === DEFAULT_VNI) wiring.leasesSettled();
-      },
+      leasesSettled: () => news.changed(network.ipam.ownLeases()),
       wakeLeases,
     });
-  const main = open(facts);
-  const networks = new Networks({
+    return network;
+  };
+  const main: Network = open(facts);
+  const networks: Networks = new Networks({
     options,
     main,
     spaces,

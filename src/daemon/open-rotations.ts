@@ -1,18 +1,14 @@
 // Makes a member's part in token rotations: where tokens are kept, who is told, and what of this host follows from another token.
 
-import type { FabricError } from '../base/errors.ts';
-import type { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
-import type { OwnRecords } from './own-records.ts';
-import type { Removed } from './removals.ts';
+import type { AdmissionWiring } from './open-admission.ts';
+import type { Removals } from './removals.ts';
 import { Rotations } from './rotations.ts';
 
-type Parts = Pick<Member, 'directory' | 'removals' | 'tunnels' | 'vxlan' | 'isAlive'>;
-
-/** `member` is used when there is news, not before. */
 export function openRotations(
   { identity, keyring, clock, timers, crypto, random, log, mesh, tokensChanged }: MemberOptions,
-  { own, member, failed }: { readonly own: OwnRecords; readonly member: Parts; failed(error: FabricError): void },
+  removals: Removals,
+  { own, member, failed }: AdmissionWiring,
 ): Rotations {
   return new Rotations({
     keys: identity.keys,
@@ -24,8 +20,8 @@ export function openRotations(
     own,
     directory: member.directory,
     isAlive: (peer) => member.isAlive(peer),
-    isRevoked: (peer) => member.removals.isRevoked(peer),
-    revoked: () => member.removals.revoked(),
+    isRevoked: (peer) => removals.isRevoked(peer),
+    revoked: () => removals.revoked(),
     changed: () => {
       tokensChanged();
       member.vxlan?.rekey(keyring.current.psk);
@@ -37,11 +33,4 @@ export function openRotations(
     timers,
     failed,
   });
-}
-
-/** `fabric revoke`: shuts a host in wrong hands out, and replaces the token, which it may know. As {@link Removals.revoke}. */
-export function revoke({ removals, rotations }: Pick<Member, 'removals' | 'rotations'>, name: string): Removed {
-  const removed = removals.revoke(name);
-  rotations.rotate({ graceMs: 0 });
-  return removed;
 }

@@ -1,6 +1,6 @@
 // Makes the table of claims of one network: its ranges and gateway, and whom its addresses belong to.
 
-import { type IpAddress, parseIp } from '../base/address.ts';
+import type { IpAddress } from '../base/address.ts';
 import type { PeerId } from '../base/ids.ts';
 import { type RoutePorts, Routes } from '../router/routes.ts';
 import { type NetworkFacts, routeNetwork } from './genesis.ts';
@@ -16,9 +16,6 @@ export function openRoutes(
     ...ports,
     networks: [routeNetwork(facts)],
     nowMs: () => clock.monotonicMs(),
-    ownerOf: (_network, text) => {
-      const ip = parseIp(text);
-      return ip === null ? null : ports.ownerOf(ip);
-    },
+    ownerOf: (_network, ip) => ports.ownerOf(ip),
   });
 }

@@ -28,6 +28,7 @@ export function openSlot(
     events: {
       handshake: (datagram, from) => tunnels().handleDatagram(datagram, from),
       sessionWanted: (peer) => tunnels().sessionWanted(peer),
+      relayWanted: (peer) => tunnels().relayWanted(peer),
       sessionConfirmed: (localIndex) => tunnels().sessionConfirmed(localIndex),
       roamed: (peer, endpoint) => tunnels().roamed(peer, endpoint),
       probeAnswered: (peer, bytes) => tunnels().probeAnswered(peer, bytes),

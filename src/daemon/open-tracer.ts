@@ -1,13 +1,14 @@
-// Makes the tracer of a member, and the call of the local API that leads to it: it follows frames of the default network.
+// Makes the tracer of one network of a member, and the call of the local API that leads to it.
 
 import type { Clock } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import { DEFAULT_VNI, type Mac } from '../base/ids.ts';
+import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type Mac } from '../base/ids.ts';
 import { readFramePath } from '../host/linux/frame-path.ts';
 import { networkInterfaces } from '../host/linux/names.ts';
 import { networkOfEntry } from './attachment-store.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
+import type { Network } from './network.ts';
 import { type LocalPort, Tracer } from './trace.ts';
 
 const PLACE_LENGTH_MAX = 253;
@@ -15,39 +16,42 @@ const PLACE_LENGTH_MAX = 253;
 export interface TraceFacts {
   readonly member: Member;
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  bridge(): string;
 }
 
 export function traceRoutes(facts: TraceFacts): ApiRoutes {
   return {
     'POST /v1/trace': ({ body }) => {
-      const { from, to } = (body ?? {}) as { readonly from?: unknown; readonly to?: unknown };
-      return openTracer(facts).trace(placeOf(from), placeOf(to));
+      const { from, to, network = DEFAULT_NETWORK_NAME } = (body ?? {}) as Readonly<Record<string, unknown>>;
+      if (typeof network !== 'string') throw new FabricError('usage', { what: 'the network is malformed' });
+      return openTracer(facts, facts.member.networks.named(network)).trace(placeOf(from), placeOf(to));
     },
   };
 }
 
-function openTracer({ member, clock, bridge }: TraceFacts): Tracer {
-  const { routes, tunnels, slot, names, directory, examiner, vxlan } = member;
+function openTracer({ member, clock }: TraceFacts, { id, bridge, routes }: Network): Tracer {
+  const { tunnels, slot, names, directory, examiner, vxlan } = member;
   return new Tracer({
-    bridge: bridge(),
-    localPorts: () => localPorts(member, bridge()),
+    bridge,
+    localPorts: () => localPorts(member, { id, bridge, routes }),
     routes: () => routes.list(),
     installedSinceMs: ({ network, mac }) => routes.installedSinceMs(network, mac),
     nowMs: () => clock.monotonicMs(),
-    addressesOf: (name) => names.addressesOf(name),
-    nicknameOf: (peer) => directory.peer(peer)?.nickname ?? peer,
+    addressesOf: (name) => names.addressesOf(id, name),
+    nicknameOf: (peer) => directory.nameOf(peer),
     kernel: readFramePath,
     datapath: () => ({ name: slot.name ?? 'no datapath', fault: slot.failure }),
-    isPlain: (peer) => vxlan?.view(peer)?.state === 'up',
+    isPlain: (peer) => id === DEFAULT_VNI && vxlan?.view(peer)?.state === 'up',
     tunnel: (peer) => tunnels.status(peer),
     probe: (peer) => examiner.time(peer),
     askPort: (peer, mac: Mac) => examiner.askPort(peer, mac),
   });
 }
 
-function localPorts({ attachmentEntries, place, routes }: Member, bridge: string): readonly LocalPort[] {
-  const ofThis = attachmentEntries.all().filter((entry) => networkOfEntry(entry) === DEFAULT_VNI);
+function localPorts(
+  { attachmentEntries, place }: Member,
+  { id, bridge, routes }: Pick<Network, 'id' | 'bridge' | 'routes'>,
+): readonly LocalPort[] {
+  const ofThis = attachmentEntries.all().filter((entry) => networkOfEntry(entry) === id);
   const containers = ofThis.map(({ mac, name, key, hostIfname, owner, state }) => ({
     mac,
     name,
@@ -57,6 +61,7 @@ function localPorts({ attachmentEntries, place, routes }: Member, bridge: string
     owner,
     attached: state === 'attached',
   }));
+  if (id !== DEFAULT_VNI) return containers;
   const { mac } = place;
   const { hostPort } = networkInterfaces(bridge);
   const self = { mac, name: 'host', containerId: '', ifname: '', portName: hostPort, owner: 'fabric', attached: true };

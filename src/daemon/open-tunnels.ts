@@ -2,10 +2,12 @@
 // the secrets of the tokens that it holds, and the check of what others show.
 
 import type { AeadCipher } from '../base/capabilities.ts';
+import type { Endpoint } from '../base/endpoint.ts';
 import { assert } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
 import type { Generation, Keyring } from '../base/keyring.ts';
-import { issueMembership, verifyMembership } from '../base/membership.ts';
+import { issueMembership } from '../base/membership.ts';
+import { VerifiedMemberships } from '../base/verified-memberships.ts';
 import { ETHERNET_BYTES, VLAN_BYTES, VLAN_TAGS_MAX } from '../router/frame.ts';
 import type { TunnelSecret } from '../router/handshake.ts';
 import type { TunnelDatapath, TunnelEvents } from '../router/tunnel-options.ts';
@@ -35,14 +37,22 @@ export function openTunnels(
     turned,
     admits,
     probed,
-  }: { readonly datapath: TunnelDatapath; admits(peer: PeerId, by: Generation): boolean } & Pick<
-    TunnelEvents,
-    'wake' | 'placed' | 'turned' | 'probed'
-  >,
+    neighbours,
+    ownEndpoints,
+    natChanged,
+  }: {
+    readonly datapath: TunnelDatapath;
+    admits(peer: PeerId, by: Generation): boolean;
+    /** Who might relay. */
+    neighbours(): readonly PeerId[];
+    /** Null: the operator says where this host is. */
+    ownEndpoints(): readonly Endpoint[] | null;
+  } & Pick<TunnelEvents, 'wake' | 'placed' | 'turned' | 'probed' | 'natChanged'>,
 ): Tunnels {
   const { identity, keyring, genesis, crypto, clock, random, store, log, underlayMtu } = options;
   const { keys } = identity;
   const memberships = new WeakMap<Generation, Uint8Array>();
+  const verified = new VerifiedMemberships<Generation>({ clusterId: keyring.clusterId, crypto });
   const membershipOf = (by: Generation): Uint8Array => {
     const issued = memberships.get(by) ?? issueMembership({ ...by, ...keys, clusterId: keyring.clusterId }, crypto);
     memberships.set(by, issued);
@@ -55,7 +65,7 @@ export function openTunnels(
     admits: (peer, secret) => admits(peer, held(keyring, secret)),
     verifyMembership: (credential, secret) => {
       const by = held(keyring, secret);
-      const member = verifyMembership(credential, { clusterId: keyring.clusterId, authorities: [by], crypto });
+      const member = verified.verify(credential, by);
       return member !== null && admits(member.peer, by) ? member : null;
     },
     crypto,
@@ -64,6 +74,8 @@ export function openTunnels(
     store,
     log,
     datapath,
+    neighbours,
+    ownEndpoints,
     ciphers: options.hasAes === false ? CIPHERS_WITHOUT_AES : CIPHERS,
     mtu: underlayMtu,
     neededMtu: genesis.mtu + FRAME_OVERHEAD_MAX,
@@ -72,6 +84,7 @@ export function openTunnels(
       placed,
       ...(turned === undefined ? {} : { turned }),
       ...(probed === undefined ? {} : { probed }),
+      ...(natChanged === undefined ? {} : { natChanged }),
       wake,
     },
   });

@@ -2,8 +2,9 @@
 // detach, and peers may hold newer records of it than its own state does (an old copy of the state directory).
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
-import type { Endpoint } from '../base/endpoint.ts';
+import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { type BootId, DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
+import type { NatFacts } from '../base/nat-facts.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
@@ -23,7 +24,7 @@ export interface OwnPresencePorts {
   readonly directory: Pick<Directory, 'apply' | 'attachments'>;
   readonly claims: ClaimKeeper;
   /** All of the peer record but what changes. */
-  readonly peerRecord: Omit<PeerRecord, 'endpoints' | 'networks'>;
+  readonly peerRecord: Omit<PeerRecord, 'endpoints' | 'networks' | 'nat'>;
   /** The mobility sequence of a claim of this host (RFC 7432 §15). */
   sequenceOf(claim: AttachmentRecord): number;
   /** Networks in which this host has members, ascending. */
@@ -46,12 +47,15 @@ export class OwnPresence {
   /** The clone to which our own run was published last, so that it too knows; once is enough, or both would write for ever. */
   #answered: BootId | null = null;
   #cancel: Cancel | null = null;
+  /** As an earlier run published it, until this one knows better; undefined: no NAT. */
+  #nat: NatFacts | undefined;
   endpoints: readonly Endpoint[] = [];
   /** Why the host's addresses could not be read, in words; null when they could. */
   fault: string | null = null;
 
   constructor(ports: OwnPresencePorts) {
     this.#ports = ports;
+    this.#nat = ports.records.publishedNat;
   }
 
   /** From now on changes of the host's addresses are published. */
@@ -75,7 +79,19 @@ export class OwnPresence {
   /** The same with the endpoints that are known. */
   say(): void {
     const { peerRecord, networks, records } = this.#ports;
-    records.publishPeer({ ...peerRecord, networks: networks(), endpoints: this.endpoints });
+    const nat = this.#nat === undefined ? {} : { nat: this.#nat };
+    records.publishPeer({ ...peerRecord, networks: networks(), endpoints: this.endpoints, ...nat });
+  }
+
+  /** Peers see this host where it is not, or no longer. */
+  natChanged(facts: NatFacts): void {
+    const isBehindNat = facts.symmetric || facts.observed.length > 0;
+    this.#nat = isBehindNat ? facts : undefined;
+    this.#ports.log.info(isBehindNat ? 'this host is behind a NAT' : 'this host is behind no NAT', {
+      observed: facts.observed.map(formatEndpoint).join(', '),
+      symmetric: facts.symmetric,
+    });
+    this.say();
   }
 
   publishClaim(record: AttachmentRecord): void {

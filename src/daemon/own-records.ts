@@ -3,6 +3,7 @@
 
 import { equalBytes } from '../base/bytes.ts';
 import type { BootId, PeerId, Vni } from '../base/ids.ts';
+import type { NatFacts } from '../base/nat-facts.ts';
 import type {
   AttachmentRecord,
   LeaseRecord,
@@ -31,6 +32,7 @@ import {
 import {
   ATTACHMENT_PREFIX,
   attachmentKey,
+  CERTIFICATE_KEY,
   decodeName,
   decodePeer,
   encodeAttachment,
@@ -76,6 +78,11 @@ export class OwnRecords {
     const before = this.#bootId;
     if (before !== null && before !== record.bootId) changes.set(REPLACED_BOOT_KEY, encodeReplacedBoot(before));
     this.#write(changes);
+  }
+
+  /** What our record says of a NAT. */
+  get publishedNat(): NatFacts | undefined {
+    return this.#peer?.nat;
   }
 
   /**
@@ -159,6 +166,11 @@ export class OwnRecords {
     this.#write(changes);
   }
 
+  /** Null: this host shows no certificate. */
+  publishAttestation(attestation: Uint8Array | null): void {
+    this.#write(new Map([[CERTIFICATE_KEY, attestation]]));
+  }
+
   publishNetwork(record: NetworkRecord): void {
     this.#write(new Map([[networkKey(record.network), encodeNetwork(record)]]));
   }
@@ -182,8 +194,12 @@ export class OwnRecords {
 
   /** Of the run that wrote our peer record last. */
   get #bootId(): BootId | null {
+    return this.#peer?.bootId ?? null;
+  }
+
+  get #peer(): PeerRecord | null {
     const record = this.#gossip.get(this.#self, PEER_KEY);
-    return record === null ? null : (decodePeer(record)?.bootId ?? null);
+    return record === null ? null : decodePeer(record);
   }
 
   #replace(prefix: string, wanted: ReadonlyMap<string, Uint8Array>): void {

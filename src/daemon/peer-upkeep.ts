@@ -3,11 +3,13 @@
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { PeerId, Vni } from '../base/ids.ts';
+import { NOT_BEHIND_NAT } from '../base/nat-facts.ts';
+import { throughNat } from '../base/nat-place.ts';
 import type { PeerRecord } from '../base/records.ts';
-import type { LivenessReason, PeerView } from '../gossip/peer-liveness.ts';
+import type { LivenessReason, PeerState, PeerView } from '../gossip/peer-liveness.ts';
 import type { PeerCounters, TableChange } from '../router/datapath.ts';
 import type { Routes } from '../router/routes.ts';
-import type { TunnelEvents } from '../router/tunnel-options.ts';
+import type { TunnelTurn } from '../router/tunnel-options.ts';
 import type { Tunnels } from '../router/tunnels.ts';
 import type { DatapathSlot } from './datapath-slot.ts';
 import type { Directory } from './directory.ts';
@@ -36,7 +38,7 @@ export interface PeerUpkeepPorts {
   readonly log: Log;
   readonly tell: Tell;
   readonly timers: Timers;
-  readonly directory: Pick<Directory, 'peer' | 'peers'>;
+  readonly directory: Pick<Directory, 'peer' | 'peers' | 'nameOf'>;
   readonly neighbourhood: Pick<Neighbourhood, 'met'> & {
     readonly rumours: Pick<Neighbourhood['rumours'], 'forget'>;
     readonly liveness: Pick<Neighbourhood['liveness'], 'view' | 'heard'>;
@@ -64,16 +66,17 @@ export class PeerUpkeep {
   recordChanged(author: PeerId, before: PeerRecord | null): void {
     const { self, directory, tunnels, neighbourhood, slot, vxlan } = this.#ports;
     if (author === self) return;
-    const { staticKey, endpoints, bootId, nickname } = directory.peer(author)!;
+    const { staticKey, endpoints, nat = NOT_BEHIND_NAT, bootId, nickname, networks } = directory.peer(author)!;
     if (before === null) this.#tell('peer-new', author, `host ${nickname} belongs to the cluster`);
     if (before !== null && before.bootId !== bootId) {
       tunnels.renew(author); // it restarted: its sessions are gone
       vxlan?.restarted(author);
     }
     if (before === null) neighbourhood.met(author);
-    tunnels.setPeer(author, { staticKey, endpoints });
+    tunnels.setPeer(author, { staticKey, endpoints, nat });
     vxlan?.learn(author, { staticKey, alive: this.isAlive(author) });
-    slot.applyTables(this.#ports.floodLists()); // its link may have come up before its record said what networks it has
+    // Its link may have come up before its record said what networks it has.
+    if (before === null || !equalNetworks(before.networks, networks)) slot.applyTables(this.#ports.floodLists());
     this.#tellMesh();
   }
 
@@ -87,22 +90,30 @@ export class PeerUpkeep {
     slot.applyTables(this.#ports.floodLists());
   }
 
-  livenessChanged(peer: PeerId, { state, reason }: PeerView): void {
+  livenessChanged(peer: PeerId, { state, reason }: PeerView, before: PeerState): void {
     const { directory, log, slot, vxlan } = this.#ports;
     const nickname = directory.peer(peer)?.nickname ?? null;
     log.info(`peer ${state}`, { peer, nickname, reason });
     // Of a host that gossip has just named nothing is known: that is no news.
     if (reason !== 'known-only') this.#tell(`peer-${state}`, peer, `host ${nickname ?? peer} ${WORDS[reason]}`);
-    vxlan?.learn(peer, { alive: this.isAlive(peer) });
+    if ((state === 'dead') === (before === 'dead')) return; // a suspect keeps its routes and gets its frames
+    vxlan?.learn(peer, { alive: state !== 'dead' });
     for (const routes of this.#ports.routes()) routes.reconsider(peer);
     slot.applyTables(this.#ports.floodLists());
   }
 
-  /** Its tunnel came up, fell silent or answers again, or could not be made. */
-  tunnelTurned(peer: PeerId, turn: Parameters<NonNullable<TunnelEvents['turned']>>[1]): void {
-    const nickname = this.#ports.directory.peer(peer)?.nickname ?? peer;
+  /** Its tunnel came up, fell silent or answers again, takes another path, or could not be made. */
+  tunnelTurned(peer: PeerId, turn: TunnelTurn): void {
+    const { directory } = this.#ports;
+    const nickname = directory.nameOf(peer);
     if (turn.to === 'failed') this.#tell('tunnel-failed', peer, `no tunnel to ${nickname}: ${turn.reason}`);
-    else this.#tell(`tunnel-${turn.to}`, peer, `the tunnel to ${nickname} ${TURNS[turn.to]}`);
+    else if (turn.to === 'relayed') {
+      this.#tell('tunnel-relayed', peer, `the tunnel to ${nickname} goes by ${directory.nameOf(turn.relay)}`);
+    } else if (turn.to === 'direct') {
+      const way = throughNat(turn.nat);
+      const what = `the tunnel to ${nickname} needs no relay any more`;
+      this.#tell('tunnel-direct', peer, way === null ? what : `${what}: ${way}`);
+    } else this.#tell(`tunnel-${turn.to}`, peer, `the tunnel to ${nickname} ${TURNS[turn.to]}`);
   }
 
   /** Who is heard through its tunnel lives, though its daemon may be restarting. */
@@ -143,4 +154,8 @@ export class PeerUpkeep {
       mesh.setKnownPeers(peers.map(([peer, { endpoints }]) => ({ peer, endpoints })));
     });
   }
+}
+
+function equalNetworks(one: readonly Vni[], other: readonly Vni[]): boolean {
+  return one.length === other.length && one.every((network, i) => network === other[i]);
 }

@@ -26,7 +26,7 @@ export interface RemovalPorts {
   revoked(): void;
   /** What of the member a removal changes. */
   readonly parts: {
-    readonly directory: Pick<Directory, 'peers' | 'peer' | 'ban'>;
+    readonly directory: Pick<Directory, 'peers' | 'peer' | 'nameOf' | 'ban'>;
     readonly spaces: Pick<AddressSpaces, 'leases' | 'peerRemoved' | 'setAllocating'>;
     readonly tunnels: Pick<Tunnels, 'removePeer'>;
     readonly neighbourhood: { readonly liveness: Pick<PeerLiveness, 'view'> };
@@ -71,7 +71,7 @@ export class Removals {
     return {
       code: 'peer-removed',
       what: `refused peer ${peer}${removal.nickname === '' ? '' : ` (${removal.nickname})`}`,
-      why: `an operator ${removal.revoked ? 'revoked it' : 'removed it from the cluster'} at ${this.#nameOf(removal.by)}: its addresses belong to others`,
+      why: `an operator ${removal.revoked ? 'revoked it' : 'removed it from the cluster'} at ${this.#ports.parts.directory.nameOf(removal.by)}: its addresses belong to others`,
       fix: "To let that machine in again, run 'fabric reset --force' on it and join anew",
     };
   }
@@ -100,7 +100,7 @@ export class Removals {
     const peer = this.#find(name);
     if (!this.isRevoked(peer) && this.revoked().length >= REVOKED_MAX) {
       throw new FabricError('limit', {
-        what: `${this.#nameOf(peer)} can't be revoked`,
+        what: `${this.#ports.parts.directory.nameOf(peer)} can't be revoked`,
         why: `${REVOKED_MAX} hosts of this cluster were revoked already`,
         fix: 'Create a new cluster',
       });
@@ -177,13 +177,10 @@ export class Removals {
   }
 
   #refuseLiving(peer: PeerId): void {
-    const { mesh } = this.#ports;
-    if (
-      mesh.linkedPeers().includes(peer) ||
-      (this.#ports.parts.neighbourhood.liveness.view(peer)?.state ?? 'alive') === 'alive'
-    ) {
+    const { mesh, parts } = this.#ports;
+    if (mesh.linkedPeers().includes(peer) || (parts.neighbourhood.liveness.view(peer)?.state ?? 'alive') === 'alive') {
       throw new FabricError('peer-alive', {
-        what: `${this.#nameOf(peer)} is alive`,
+        what: `${parts.directory.nameOf(peer)} is alive`,
         why: 'its addresses are in use; given to others, they would be in use twice',
         fix: "Run 'fabric reset' on it, or switch it off first; if it is in wrong hands: fabric revoke",
       });
@@ -192,9 +189,5 @@ export class Removals {
 
   #blocksOf(peer: PeerId): readonly string[] {
     return this.#ports.parts.spaces.leases().flatMap((row) => (row.peer === peer ? [formatCidr(row.cidr)] : []));
-  }
-
-  #nameOf(peer: PeerId): string {
-    return this.#ports.parts.directory.peer(peer)?.nickname ?? peer;
   }
 }

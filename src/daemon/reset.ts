@@ -48,7 +48,8 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
     await member.place.hide();
     member.ipam.release(HOST_OWNER);
     if (heir !== null && !(await isTakenOver({ member, timers }, member.spaces.surrender(heir)))) {
-      if (!force) throw notConfirmed(heir, 'Try again, or say --force and run fabric rmpeer on another host later');
+      if (!force)
+        throw notConfirmed(member, heir, 'Try again, or say --force and run fabric rmpeer on another host later');
       log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
     }
   } catch (error) {

@@ -45,10 +45,11 @@ export class ServiceReport {
     );
   }
 
-  /** Says so, and nothing more. */
-  stopping(): void {
+  /** Says so, and nothing more. Resolves when it has been said, or nobody takes it: the process must not end before. */
+  stopping(): Promise<void> {
     this.#cancel();
     this.#tell({ STOPPING: '1', STATUS: 'stopping' });
+    return this.#told;
   }
 
   #look(): void {

@@ -3,11 +3,14 @@
 
 import { formatCidr } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
+import { MESH_PORT_DEFAULT } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
+import type { CertificatePaths } from '../host/certificates/files.ts';
+import { checkTogether, mergeCertificatePaths } from './certificate-options.ts';
 import { type DnsSettings, mergeDnsSettings } from './dns-options.ts';
 import { HTTP_DEFAULT, type HttpSetting } from './http/http-options.ts';
 import type { DatapathWish, LaunchOptions } from './launch-options.ts';
-import { BRIDGE_DEFAULT, PORT_DEFAULT } from './launch-options.ts';
+import { BRIDGE_DEFAULT } from './launch-options.ts';
 
 export interface Settings {
   readonly nickname: string;
@@ -22,6 +25,8 @@ export interface Settings {
   /** For how long lease voters promise, milliseconds; 0: off. Absent, as in older versions' stores: the default. */
   readonly leaseTimeMs?: number;
   readonly http: HttpSetting;
+  /** Absent, as in older versions' stores: none. */
+  readonly certificates?: CertificatePaths;
   /** False after `fabric hide`. */
   readonly exposed: boolean;
   /** True: Docker finds its plugin here. */
@@ -36,7 +41,8 @@ export interface Target {
 }
 
 /** What only flags and memory together show to be wrong. Throws FabricError `usage`. */
-export function refuseContradictoryFlags({ datapath, trustedSubnets }: Settings): void {
+export function refuseContradictoryFlags({ datapath, trustedSubnets, certificates }: Settings): void {
+  if (certificates !== undefined) checkTogether(certificates);
   if (datapath !== 'vxlan' || trustedSubnets.length > 0) return;
   throw new FabricError('usage', {
     what: '--datapath vxlan needs --trusted-subnets',
@@ -64,13 +70,15 @@ export function mergeSettings(options: LaunchOptions, remembered: Settings | nul
   for (const join of options.joins) {
     if (!targets.some(({ host, port }) => host === join.host && port === join.port)) targets.push(join);
   }
+  const certificates = mergeCertificatePaths(options.certificates, remembered?.certificates);
   const leaseTimeMs = options.leaseTimeMs ?? remembered?.leaseTimeMs;
   return {
     ...(leaseTimeMs === undefined ? {} : { leaseTimeMs }),
+    ...(certificates === undefined ? {} : { certificates }),
     nickname: options.nickname ?? remembered?.nickname ?? hostname,
     listen: options.listen ?? remembered?.listen ?? null,
     advertise: options.advertise.length > 0 ? options.advertise : (remembered?.advertise ?? []),
-    port: options.port ?? remembered?.port ?? PORT_DEFAULT,
+    port: options.port ?? remembered?.port ?? MESH_PORT_DEFAULT,
     bridge: options.bridge ?? remembered?.bridge ?? BRIDGE_DEFAULT,
     datapath: options.datapath ?? remembered?.datapath ?? 'auto',
     trustedSubnets: options.trustedSubnets?.map(formatCidr) ?? remembered?.trustedSubnets ?? [],

@@ -2,6 +2,7 @@
 // Unknown values are null; `ips` are CIDR strings; `peer` is a peer id; `lastSeenMs` is an age.
 
 import type { AeadCipher } from '../base/capabilities.ts';
+import type { NatPlace } from '../base/nat-place.ts';
 import type { TargetState } from '../host/mesh/target-state.ts';
 import type { LeaseState } from '../ipam/types.ts';
 import type { DatapathName } from '../router/datapath.ts';
@@ -59,6 +60,10 @@ export interface TunnelRow {
   readonly peer: string;
   readonly nickname: string;
   readonly endpoint: string | null;
+  /** The id of the host that passes its datagrams on; null: they go straight to the endpoint, or nowhere yet. */
+  readonly relay: string | null;
+  /** Where the direct path crosses a NAT; null: by a relay, or not yet. */
+  readonly nat: NatPlace | null;
   readonly state: 'idle' | 'handshaking' | 'established' | 'failed';
   readonly encrypted: boolean;
   readonly datapath: DatapathName;
@@ -172,6 +177,18 @@ export interface TokenFacts {
   readonly graceEndsAt: string | null;
 }
 
+/** What operators' certificates are for this host (docs/keys.md). */
+export interface CertificateFacts {
+  /** Subject and alternative names of its own; null: it shows none. */
+  readonly name: string | null;
+  /** RFC 3339: the end of its validity. */
+  readonly expiresAt: string | null;
+  /** True: hosts without a certificate that holds are refused. */
+  readonly demanded: boolean;
+  /** Why the files as they are now are not in force; null when they are. */
+  readonly reason: string | null;
+}
+
 /** What each known target of the mesh is doing: why a join has not succeeded yet stands here. */
 export interface TargetRow {
   readonly host: string;
@@ -191,6 +208,8 @@ export interface Status {
   };
   /** Null before this host has joined. */
   readonly token: TokenFacts | null;
+  /** Null: it was launched without --ca and --cert. */
+  readonly certificate: CertificateFacts | null;
   readonly datapath: {
     readonly name: DatapathName;
     /** Why it is not the engine, in words; null when it is, or when another one was asked for. */

@@ -2,7 +2,7 @@
 
 import { cidrHasIp, formatCidr, parseIp } from '../base/address.ts';
 import { formatEndpoint } from '../base/endpoint.ts';
-import { DEFAULT_NETWORK_NAME, DEFAULT_VNI, type PeerId, type Vni } from '../base/ids.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { PeerCounters } from '../router/datapath.ts';
 import type { TunnelStatus } from '../router/tunnel-options.ts';
@@ -15,6 +15,7 @@ import { wantsVxlan } from './open-vxlan.ts';
 import type { Settings } from './settings.ts';
 import {
   type AttachmentRow,
+  type CertificateFacts,
   type DnsRow,
   type DockerFacts,
   type Health,
@@ -44,6 +45,7 @@ export interface StatusFacts {
   readonly http: HttpFacts;
   readonly nowMs: number;
   readonly docker: DockerFacts;
+  readonly certificate: CertificateFacts | null;
 }
 
 export function buildStatus(facts: StatusFacts): Status {
@@ -59,6 +61,7 @@ export function buildStatus(facts: StatusFacts): Status {
       uptimeMs: Math.round(facts.uptimeMs),
     },
     token: member === null ? null : tokenFacts(member),
+    certificate: facts.certificate,
     datapath: datapathFacts(facts),
     networks: member === null ? [] : networkRows(member),
     peers: member === null ? [] : peerRows(member, mesh, facts),
@@ -75,8 +78,8 @@ export function buildStatus(facts: StatusFacts): Status {
   };
 }
 
-function tokenFacts({ rotations }: Member): TokenFacts {
-  const { generation, graceEndsMs } = rotations.facts();
+function tokenFacts({ admission }: Member): TokenFacts {
+  const { generation, graceEndsMs } = admission.rotations.facts();
   return { generation, graceEndsAt: graceEndsMs === null ? null : new Date(graceEndsMs).toISOString() };
 }
 
@@ -112,14 +115,13 @@ function networkRows(member: Member): NetworkRow[] {
   return networks.all().map(({ id, facts, bridge }) => {
     const elsewhere = directory.peers().flatMap(([peer, record]) => (record.networks.includes(id) ? [peer] : []));
     const known = networks.registry.get(id);
-    const isDefault = id === DEFAULT_VNI;
     return {
       name: networks.labelOf(id),
       id,
       range: formatCidr(facts.v4.range),
       range6: facts.v6 === null ? null : formatCidr(facts.v6.range),
       gateway: facts.internal ? null : facts.gateway,
-      domain: isDefault ? member.names.zone.domain : null,
+      domain: facts.internal ? null : member.names.zones.domain,
       bridge,
       internal: facts.internal,
       state: networks.stateOf(id),
@@ -158,8 +160,10 @@ export function tunnelRows(member: Member): TunnelRow[] {
     const isPlain = plain?.state === 'up';
     return {
       peer: tunnel.peer,
-      nickname: member.directory.peer(tunnel.peer)?.nickname ?? tunnel.peer,
+      nickname: member.directory.nameOf(tunnel.peer),
       endpoint: tunnel.endpoint === null ? null : formatEndpoint(tunnel.endpoint),
+      relay: tunnel.relay,
+      nat: tunnel.nat,
       state: isPlain ? 'established' : tunnel.state,
       encrypted: !isPlain,
       datapath: isPlain ? 'vxlan' : (member.slot.name ?? 'pcap'),
@@ -179,6 +183,10 @@ export function tunnelRows(member: Member): TunnelRow[] {
 /** Of a tunnel that could be plain: why it is not. */
 function tunnelReason(member: Member, tunnel: TunnelStatus, plain: PathView | null): string | null {
   if (plain?.state === 'up') return null;
+  if (tunnel.relay !== null && tunnel.state === 'established') {
+    const relay = member.directory.nameOf(tunnel.relay);
+    return tunnel.reason === null ? `by relay ${relay}` : `by relay ${relay}: ${tunnel.reason}`;
+  }
   if (tunnel.reason !== null) return tunnel.reason;
   if (!member.isAlive(tunnel.peer)) return 'its host does not answer';
   if (member.slot.fallbackReason !== null) return member.slot.fallbackReason;
@@ -263,11 +271,11 @@ function holderOf(entry: Omit<ReservationEntry, 'key' | 'ips' | 'kernelBootId'>)
 }
 
 function dnsRows(member: Member): DnsRow[] {
-  return member.names.rows().map(({ name, ips, author }) => ({
+  return member.names.rows().map(({ name, ips, author, network }) => ({
     name,
-    ips: ips.map((ip) => inNetwork(member, {}, ip)),
+    ips: ips.map((ip) => inNetwork(member, { vni: network }, ip)),
     peer: author,
-    network: DEFAULT_NETWORK_NAME,
+    network: member.networks.labelOf(network),
   }));
 }
 
@@ -276,7 +284,6 @@ function nameServerFacts({ member, settings }: StatusFacts): Status['nameServer'
     const reason = 'this host has not joined yet';
     return { state: 'off', domain: settings.dns.domain, addresses: [], upstreams: [], reason, counters: {} };
   }
-  const { zone } = member.names;
   const { state, domain, serving, upstreams, fault, loop, counters } = member.names.status();
   const reason = state === 'off' ? 'it was switched off with --no-dns' : (fault ?? loop);
   return {
@@ -285,7 +292,7 @@ function nameServerFacts({ member, settings }: StatusFacts): Status['nameServer'
     addresses: serving,
     upstreams,
     reason,
-    counters: { ...counters, unusableNames: zone.unusable },
+    counters: { ...counters, unusableNames: member.names.zones.unusable },
   };
 }
 

@@ -9,6 +9,7 @@ import type { Endpoint } from '../base/endpoint.ts';
 import { formatEndpoint } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type Mac, type PeerId, parseMac } from '../base/ids.ts';
+import { throughNat } from '../base/nat-place.ts';
 import type { FramePath, FramePathQuestion } from '../host/linux/frame-path.ts';
 import type { Route } from '../router/routes.ts';
 import type { TunnelStatus } from '../router/tunnel-options.ts';
@@ -21,6 +22,7 @@ export type HopKind =
   | 'table'
   | 'datapath'
   | 'tunnel'
+  | 'relay'
   | 'underlay'
   | 'probe'
   | 'remote-port';
@@ -88,6 +90,15 @@ export interface TracePorts {
   askPort(peer: PeerId, mac: Mac): Promise<PortFacts | null | 'unknown'>;
 }
 
+/** What was looked up before the hops are told, so that all of them speak of one path. */
+interface FoundPath {
+  readonly kernel: FramePath;
+  readonly relay: PeerId | null;
+  /** Of the relay, if there is one. */
+  readonly endpoint: Endpoint | null;
+  readonly probeMs: number | null;
+}
+
 const ID_PREFIX_MIN = 6;
 /** Our name for the host itself. */
 const THIS_HOST = 'host';
@@ -113,7 +124,8 @@ export class Tracer {
     }
     // The probe comes first: it brings up a tunnel that is idle, as the frame itself would.
     const probeMs = to.local ? null : await this.#ports.probe(to.peer);
-    const endpoint = to.local ? null : (this.#ports.tunnel(to.peer)?.endpoint ?? null);
+    const relay = to.local ? null : (this.#ports.tunnel(to.peer)?.relay ?? null);
+    const endpoint = to.local ? null : (this.#ports.tunnel(relay ?? to.peer)?.endpoint ?? null);
     const kernel = await this.#ports.kernel({
       bridge: this.#ports.bridge,
       portName: sender.portName,
@@ -121,7 +133,7 @@ export class Tracer {
       endpointIp: endpoint?.ip ?? null,
     });
     const hops: Hop[] = [];
-    for await (const hop of this.#hops(sender, to, { kernel, endpoint, probeMs })) {
+    for await (const hop of this.#hops(sender, to, { kernel, relay, endpoint, probeMs })) {
       hops.push(hop);
       if (hop.fault !== null) break;
     }
@@ -131,7 +143,7 @@ export class Tracer {
   async *#hops(
     sender: LocalPort,
     to: TracePlace,
-    { kernel, endpoint, probeMs }: { kernel: FramePath; endpoint: Endpoint | null; probeMs: number | null },
+    { kernel, relay, endpoint, probeMs }: FoundPath,
   ): AsyncGenerator<Hop> {
     yield hop('container', describe(sender), `attached by ${sender.owner}`, {
       fault: sender.attached ? null : 'its attachment is not complete (fabric ps)',
@@ -152,6 +164,7 @@ export class Tracer {
         fault: fault ?? kernel.overlayPort.fault,
       });
       yield this.#tunnel(to);
+      if (relay !== null) yield this.#relay(relay);
     }
     yield underlay(endpoint, kernel);
     yield hop('probe', `${to.host} answers`, 'a small datagram through the tunnel, there and back', {
@@ -193,7 +206,19 @@ export class Tracer {
       return hop('tunnel', what, tunnel.state, { fault: tunnel.reason ?? 'no session: its handshake is not answered' });
     }
     const age = tunnel.sessionAgeMs === null ? '' : ` for ${seconds(tunnel.sessionAgeMs)}`;
-    return hop('tunnel', what, `${tunnel.cipher}, established${age}, path MTU ${tunnel.pathMtu} bytes`);
+    const way = throughNat(tunnel.nat);
+    const through = way === null ? '' : `, ${way}`;
+    return hop('tunnel', what, `${tunnel.cipher}, established${age}, path MTU ${tunnel.pathMtu} bytes${through}`);
+  }
+
+  /** What it passes on it cannot read. */
+  #relay(relay: PeerId): Hop {
+    const name = this.#ports.nicknameOf(relay);
+    const own = this.#ports.tunnel(relay);
+    const isUp = own?.state === 'established' && own.relay === null;
+    return hop('relay', `${name} passes it on`, 'the other host does not answer directly', {
+      fault: isUp ? null : `no direct tunnel to ${name}`,
+    });
   }
 
   async #remotePort(to: TracePlace): Promise<Hop> {
@@ -233,8 +258,8 @@ export class Tracer {
     if (found === undefined) {
       throw new FabricError('name-unknown', {
         what: `nobody on the overlay is called ${text}`,
-        why: 'it is no container of this host, and no MAC, address or name that a host claims',
-        fix: 'See fabric status routes and fabric dns ls',
+        why: 'it is no container of this host, and no MAC, address or name that a host claims in this network',
+        fix: 'See fabric status routes and fabric dns ls; --network says which network is meant',
       });
     }
     const { peer, local } = found;

@@ -3,6 +3,7 @@
 
 import type { Clock, Log, Timers } from '../base/capabilities.ts';
 import type { BootId } from '../base/ids.ts';
+import type { OperatorCertificates } from '../host/certificates/operator-certificates.ts';
 import { describePortHolder } from '../host/dns/port-holder.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import { EventJournal } from './events/event-journal.ts';
@@ -30,6 +31,7 @@ export interface WatchtowerPorts {
   mesh(): Mesh | null;
   status(): Status;
   docker(): DockerFacts;
+  certificates(): OperatorCertificates;
   self(): { readonly peer: string; readonly nickname: string };
 }
 
@@ -85,7 +87,7 @@ export class Watchtower implements Observations {
   }
 
   health(): Health {
-    const { member, serving, mesh, docker, clock } = this.#ports;
+    const { member, serving, mesh, docker, certificates, clock } = this.#ports;
     const uptimeMs = clock.monotonicMs() - this.#startedMs;
     return this.#judge.judge({
       member: serving() ? member() : null,
@@ -93,6 +95,7 @@ export class Watchtower implements Observations {
       mesh: mesh(),
       http: this.http(),
       docker: docker(),
+      files: certificates(),
       uptimeMs,
     });
   }
@@ -126,7 +129,7 @@ export class Watchtower implements Observations {
     this.#metrics?.caughtUp(ms);
   }
 
-  async #gather(): Promise<MetricFacts> {
+  #gather(): MetricFacts {
     const member = this.#ports.member();
     return {
       ...this.#ports.self(),
@@ -135,7 +138,7 @@ export class Watchtower implements Observations {
       health: this.health(),
       ...meshFacts(this.#ports.mesh()),
       httpRefused: this.#http?.refused() ?? {},
-      member: member === null ? null : await memberFacts(member),
+      member: member === null ? null : memberFacts(member),
     };
   }
 }

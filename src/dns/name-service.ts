@@ -1,24 +1,28 @@
-// The name server without its sockets: a message and who sent it in, an answer out. Only askers that are on a network of ours are
-// served, and only that network's names; nobody else gets more than REFUSED, so this is no open resolver. What is not ours is
-// asked of the host's own servers. Bad input is counted and never throws.
+// The name server without its sockets: a message and who sent it to which of our addresses in, an answer out. Each network is asked at
+// its own gateway. Only askers on that network are served, and only its names and those of other networks that the asking container
+// is in; nobody else gets more than REFUSED, so this is no open resolver. What is not ours is asked of the host's own servers.
+// Bad input is counted and never throws.
 
 import { cidrHasIp, parseIp } from '../base/address.ts';
 import type { Forwarder, ForwarderCounters } from './forwarder.ts';
 import { type Query, readQuery } from './query.ts';
 import { encodeAnswer, encodeError, encodeHeader, encodeMalformed } from './response.ts';
 import { FLAG, RCODE } from './wire.ts';
-import { answerFromZones, type ServedNetwork } from './zone-answers.ts';
+import { answerFromAll, type ServedNetwork } from './zone-answers.ts';
 
 export interface NameServicePorts {
-  readonly networks: readonly ServedNetwork[];
+  /** Whose names are served at that address, canonical text; null: nobody's. */
+  networkAt(server: string): ServedNetwork | null;
   readonly forwarder: Pick<Forwarder, 'ask' | 'counters' | 'stop'>;
-  /** True when a container of this host has that address, which another IPAM plugin chose outside of the network's range. */
-  isLocalAddress(network: ServedNetwork, ip: string): boolean;
+  /** The further networks of the container of this host that has that address in `network`; null: none has it. */
+  furtherNetworks(network: ServedNetwork, ip: string): readonly ServedNetwork[] | null;
 }
 
 export interface Asker {
   /** Source address, canonical text. */
   readonly ip: string;
+  /** Which of our addresses was asked, canonical text. */
+  readonly server: string;
   readonly transport: 'udp' | 'tcp';
 }
 
@@ -27,7 +31,7 @@ export interface NameCounters extends ForwarderCounters {
   /** Answered from our own zones. */
   own: number;
   malformed: number;
-  /** From an address that is on no network of ours. */
+  /** From an address that is not on the network that was asked. */
   strangers: number;
   /** Kinds of questions that are not served: transfers, updates, other classes. */
   unserved: number;
@@ -53,7 +57,7 @@ export class NameService {
       return;
     }
     this.#counters.queries++;
-    const network = this.#networkOf(asker.ip);
+    const network = this.#networkOf(asker);
     if (network === null) {
       this.#counters.strangers++;
       reply(read.kind === 'malformed' ? encodeMalformed(read.id) : encodeError(read.query, RCODE.refused));
@@ -70,7 +74,8 @@ export class NameService {
       return;
     }
     const { query } = read;
-    const own = answerFromZones(network, query);
+    const others = () => this.#ports.furtherNetworks(network, asker.ip) ?? [];
+    const own = answerFromAll(network, others, query);
     if (own !== null) {
       this.#counters.own++;
       reply(encodeAnswer(query, own));
@@ -95,14 +100,14 @@ export class NameService {
     });
   }
 
-  #networkOf(text: string): ServedNetwork | null {
-    const ip = parseIp(text);
-    if (ip === null) return null;
-    const isOn = (network: ServedNetwork): boolean => {
-      const block = ip.family === 4 ? network.range : network.range6;
-      return (block !== null && cidrHasIp(block, ip)) || this.#ports.isLocalAddress(network, text);
-    };
-    return this.#ports.networks.find(isOn) ?? null;
+  /** The one that was asked, if the asker is on it: in its range, or where another IPAM plugin put a container outside of that. */
+  #networkOf(asker: Asker): ServedNetwork | null {
+    const ip = parseIp(asker.ip);
+    const network = this.#ports.networkAt(asker.server);
+    if (ip === null || network === null) return null;
+    const block = ip.family === 4 ? network.range : network.range6;
+    const isOn = (block !== null && cidrHasIp(block, ip)) || this.#ports.furtherNetworks(network, asker.ip) !== null;
+    return isOn ? network : null;
   }
 }
 

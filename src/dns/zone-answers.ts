@@ -3,6 +3,7 @@
 // (RFC 2308 §2, RFC 8020). Null: not ours to answer.
 
 import { type Cidr, cidrHasIp, formatIp, type IpAddress } from '../base/address.ts';
+import type { Vni } from '../base/ids.ts';
 import { isWithin, parseReverseName, reverseZone } from './domain-names.ts';
 import type { Query } from './query.ts';
 import type { Answer, OwnRecord, SoaRecord } from './response.ts';
@@ -16,11 +17,31 @@ const SOA_TIMES = { refresh: 3600, retry: 600, expire: 86_400 } as const;
 
 /** A network whose names are served, to those on it. */
 export interface ServedNetwork {
+  readonly id: Vni;
   readonly zone: Zone;
   readonly range: Cidr;
   readonly range6: Cidr | null;
-  /** Where the server is asked; canonical text. They are the addresses of the domain itself. */
+  /** Where the server is asked; canonical text. They are the addresses of the domain itself. None in an internal network. */
   readonly servers: readonly string[];
+}
+
+/**
+ * What `network` says; where that has no such name, what the other networks say that the asker is in. Those are looked up only then.
+ */
+export function answerFromAll(
+  network: ServedNetwork,
+  others: () => readonly ServedNetwork[],
+  query: Pick<Query, 'name' | 'type'>,
+): Answer | null {
+  const own = answerFromZones(network, query);
+  if (own !== null && own.rcode !== RCODE.nxDomain) return own;
+  const elsewhere = others().map((other) => answerFromZones(other, query));
+  return (
+    elsewhere.find((answer) => answer?.rcode === RCODE.noError) ??
+    own ??
+    elsewhere.find((answer) => answer !== null) ??
+    null
+  );
 }
 
 export function answerFromZones(network: ServedNetwork, { name, type }: Pick<Query, 'name' | 'type'>): Answer | null {

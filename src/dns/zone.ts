@@ -75,6 +75,10 @@ export class Zone {
     return this.#ports.domain;
   }
 
+  get isEmpty(): boolean {
+    return this.#claims.size === 0 && this.#added.size === 0;
+  }
+
   setClaim(author: PeerId, claim: NamedClaim): void {
     const { mac } = claim;
     const given = [claim.name, ...(claim.aliases ?? [])].filter((text) => text !== '');

@@ -131,16 +131,21 @@ export class DockerPlugin {
       },
     };
     const network = (run: (driver: NetworkDriver, body: Fields, cancelled: AbortSignal) => object): Method => ({
-      run: (body, cancelled) => run(this.#serving().network, body, cancelled),
+      run: (body, cancelled) => run(this.#serving().network, whole(body), cancelled),
     });
     const ipam = (run: (driver: IpamDriver, body: Fields, cancelled: AbortSignal) => object): Method => ({
-      run: (body, cancelled) => run(this.#serving().ipam, body, cancelled),
+      run: (body, cancelled) => run(this.#serving().ipam, whole(body), cancelled),
+    });
+    /** Of what Docker does not have any more nothing is left a little later, said or not (docker-watch.ts, held-addresses.ts). */
+    const ending = (method: Method): Method => ({
+      ...method,
+      run: (body, cancelled) => (isEmptied(body) ? {} : method.run(body, cancelled)),
     });
     const createEndpoint: Method = {
       ...network((driver, body, cancelled) => driver.createEndpoint(body, cancelled)),
       early: (body) => this.#serving().network.begunEndpoint(body),
     };
-    const deleteEndpoint: Method = { ...network((driver, body) => driver.deleteEndpoint(body)), early: () => ({}) };
+    const deleteEndpoint = ending({ ...network((driver, body) => driver.deleteEndpoint(body)), early: () => ({}) });
     return new Map([
       ['Plugin.Activate', constant({ Implements: ['NetworkDriver', 'IpamDriver'] })],
       ['NetworkDriver.GetCapabilities', constant({ Scope: 'local', ConnectivityScope: 'local' })],
@@ -162,7 +167,7 @@ export class DockerPlugin {
       ['IpamDriver.RequestPool', ipam((driver, body) => driver.requestPool(body))],
       ['IpamDriver.ReleasePool', nothing],
       ['IpamDriver.RequestAddress', ipam((driver, body, cancelled) => driver.requestAddress(body, cancelled))],
-      ['IpamDriver.ReleaseAddress', ipam((driver, body) => driver.releaseAddress(body))],
+      ['IpamDriver.ReleaseAddress', ending(ipam((driver, body) => driver.releaseAddress(body)))],
     ]);
   }
 
@@ -174,4 +179,18 @@ export class DockerPlugin {
       fix: 'See fabric status, and try again',
     });
   }
+}
+
+/** Docker 20.10 repeats a call that was cut off half way, but its body is spent: what comes says nothing. */
+function isEmptied(body: Fields): boolean {
+  return Object.keys(body).length === 0;
+}
+
+function whole(body: Fields): Fields {
+  if (!isEmptied(body)) return body;
+  throw new FabricError('usage', {
+    what: 'Docker has repeated a call without saying what it is about',
+    why: 'fabric ended while the call was under way, and Docker sends what it wants only once',
+    fix: 'Start the container again',
+  });
 }

@@ -1,10 +1,15 @@
 // Is this machine able to run fabric, and how well: permissions, kernel, packet filter program, processor.
 
 import { type Finding, finding } from './finding.ts';
-import type { MachineReading, Readings } from './readings.ts';
+import type { MachineReading, NeighbourTableReading, Readings } from './readings.ts';
 
 /** Below it one core does not fill a gigabit link with full frames. */
 const SLOW_BITS_PER_SECOND = 1e9;
+/** What the kernel comes with (net/ipv4/arp.c): too few for many containers that talk to many. */
+const NEIGHBOURS_DEFAULT = 1_024;
+const NEIGHBOURS_ENOUGH = 65_536;
+/** Of the table, from where on it is called full: what is used at once comes in bursts. */
+const NEARLY_FULL = 0.75;
 
 export function checkMachine({ machine, daemon }: Readings): readonly Finding[] {
   const needsIpv6 = daemon === null ? false : daemon.status.networks.some(({ range6 }) => range6 !== null);
@@ -14,6 +19,7 @@ export function checkMachine({ machine, daemon }: Readings): readonly Finding[] 
     ...(needsIpv6 && !machine.hasIpv6 ? [ipv6Off()] : []),
     ...handicaps(daemon?.status.datapath.lacks ?? []),
     ...encryption(machine),
+    ...machine.neighbourTables.flatMap(neighbourTable),
   ];
 }
 
@@ -113,6 +119,20 @@ function encryption({ hasAes, sealBitsPerSecond }: MachineReading): readonly Fin
       what: 'encryption is slow on this processor',
       why: `${why}: tunnels will not be faster`,
       fix: 'In a virtual machine pass the host CPU through (-cpu host); between trusted hosts see --trusted-subnets',
+    }),
+  ];
+}
+
+/** Refusals are counted since boot: where the limit was raised since, only how full it is now counts. */
+function neighbourTable({ family, entries, entriesMax, refused }: NeighbourTableReading): readonly Finding[] {
+  const overflowed = refused > 0 && entriesMax <= NEIGHBOURS_DEFAULT;
+  if (!overflowed && entries < entriesMax * NEARLY_FULL) return [];
+  const [protocol, sysctl] = family === 4 ? ['ARP', 'net.ipv4.neigh.default'] : ['ND', 'net.ipv6.neigh.default'];
+  return [
+    finding('neighbour-table-full', 'warning', {
+      what: `the kernel's table of ${protocol} entries is ${overflowed ? 'too small' : 'nearly full'}: ${entries} of ${entriesMax}`,
+      why: `each container needs an entry for each that it talks to; without room its packets are lost, ${refused} so far`,
+      fix: `sysctl -w ${sysctl}.gc_thresh3=${NEIGHBOURS_ENOUGH} ${sysctl}.gc_thresh2=${NEIGHBOURS_ENOUGH / 2}`,
     }),
   ];
 }

@@ -19,6 +19,9 @@ export function checkOverlay({ daemon, machine, underlay }: Readings): readonly 
     ...status.health.problems
       .filter(({ code }) => !JUDGED_ELSEWHERE.includes(code))
       .map((problem): Finding => ({ severity: 'error', ...problem })),
+    ...status.health.notices
+      .filter(({ code }) => code === 'certificate-expiring')
+      .map((notice): Finding => ({ severity: 'warning', ...notice })),
     ...fallback(status),
     ...leases(status),
     ...(status.self.clusterId === null ? [] : dials(status)),
@@ -71,13 +74,14 @@ function leases({ leases: rows, self, peers }: StatusReading): readonly Finding[
     );
   }
   for (const peer of peers.filter(({ state }) => state === 'dead')) {
-    const blocks = rows.filter((row) => row.peer === peer.id).map(({ cidr }) => cidr);
+    const blocks = rows.filter((row) => row.peer === peer.id);
     if (blocks.length === 0) continue;
+    const untilText = blocks.find(({ expiresAt }) => expiresAt !== null)?.expiresAt ?? null;
     findings.push(
       finding('lease-stranded', 'warning', {
         what: `${blocks.length} address blocks belong to ${peer.nickname}, which is dead`,
-        why: 'nobody else may allocate from them: it may come back',
-        fix: `If it is gone for good: fabric rmpeer ${peer.nickname}`,
+        why: `nobody else may allocate from them${untilText === null ? '' : ` before ${untilText}`}: it may come back`,
+        fix: `If it is gone for good: fabric rmpeer ${peer.nickname}${untilText === null ? '' : '; else others take them over after that time'}`,
       }),
     );
   }

@@ -16,6 +16,7 @@ export function checkPeers({ daemon, peers, underlay }: Readings): readonly Find
       const row = rows.get(peer.id);
       if (row?.state === 'dead') return [deadPeer(peer, row.lastSeenMs)];
       const reason = daemon.status.tunnels.find((tunnel) => tunnel.peer === peer.id)?.reason ?? null;
+      if (peer.relay !== null) return [relayed(peer, peer.relay, reason), ...pathMtu(peer, ownMtu)];
       const blocked = [...tcp(peer), ...udp(peer, reason)];
       const silent = row?.state === 'suspect' && !peer.linked && blocked.length === 0 ? [linkMissing(peer)] : [];
       return [...blocked, ...silent, ...pathMtu(peer, ownMtu)];
@@ -34,6 +35,16 @@ function deadPeer({ nickname, tcpOutFault, icmp, port }: PeerReading, lastSeenMs
     what: `${nickname} is dead`,
     why: `${age}; ${tcpWords}; ${ping}`,
     fix: `If its host runs: fabric launch there, and let TCP and UDP ${port} pass; if it is gone for good: fabric rmpeer ${nickname}`,
+  });
+}
+
+/** That nothing passes directly is why it goes by a relay, and no fault of its own. */
+function relayed({ nickname, port, tcpOutFault }: PeerReading, relay: string, reason: string | null): Finding {
+  const tcpWords = tcpOutFault == null ? '' : `; TCP from here: ${tcpOutFault}`;
+  return finding('peer-relayed', 'warning', {
+    what: `no direct path to ${nickname}`,
+    why: `${reason ?? `by relay ${relay}`}${tcpWords}; all works, a little slower, and ${relay} carries each byte twice`,
+    fix: `Nothing has to be done; for the direct path, which is tried every minute, let UDP and TCP ${port} pass between the two`,
   });
 }
 

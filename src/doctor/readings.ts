@@ -13,6 +13,16 @@ export interface Readings {
   readonly peers: readonly PeerReading[];
 }
 
+/** The kernel's table of ARP (4) or ND (6) entries, all network namespaces together. */
+export interface NeighbourTableReading {
+  readonly family: 4 | 6;
+  readonly entries: number;
+  /** gc_thresh3. */
+  readonly entriesMax: number;
+  /** Entries that found no room since boot: each is a packet that was not sent. */
+  readonly refused: number;
+}
+
 export interface MachineReading {
   readonly kernelRelease: string;
   /** Names of the capabilities that fabric needs and this process lacks; empty for root. */
@@ -24,6 +34,8 @@ export interface MachineReading {
   readonly hasIpv6: boolean;
   /** /proc/sys is mounted read-only. */
   readonly sysctlReadOnly: boolean;
+  /** Of those that can be seen from here. */
+  readonly neighbourTables: readonly NeighbourTableReading[];
   /** Why nft can't be used, in words; null when it can. */
   readonly nftFault: string | null;
   /** The processor has instructions for AES. */
@@ -82,15 +94,18 @@ export interface PacketFilterReading {
   readonly bridgeNetfilter: boolean;
 }
 
+export interface ProblemReading {
+  readonly code: string;
+  readonly what: string;
+  readonly why: string;
+  readonly fix: string;
+}
+
 /** What doctor needs of `GET /v1/status`: src/daemon/status-types.ts has it all. */
 export interface StatusReading {
   readonly health: {
-    readonly problems: readonly {
-      readonly code: string;
-      readonly what: string;
-      readonly why: string;
-      readonly fix: string;
-    }[];
+    readonly problems: readonly ProblemReading[];
+    readonly notices: readonly ProblemReading[];
   };
   readonly self: { readonly id: string; readonly nickname: string; readonly clusterId: string | null };
   readonly datapath: {
@@ -120,6 +135,8 @@ export interface StatusReading {
     readonly used: number | null;
     readonly size: number;
     readonly state: string;
+    /** RFC 3339; of a dead host: from then on the voters may give the block to another one. Null: they do not. */
+    readonly expiresAt: string | null;
   }[];
   readonly targets: readonly { readonly host: string; readonly error: string | null }[];
 }
@@ -150,7 +167,12 @@ export interface PeerReading {
   /** The peer's wall clock less ours, in milliseconds, with an error of at most `clockErrorMs`. */
   readonly clockSkewMs: number | null;
   readonly clockErrorMs: number | null;
-  /** Largest packet that the tunnel's probes found to pass, bytes; null: no session. */
+  /** The nickname of the host by which its tunnel goes; null: it goes directly, or there is none. */
+  readonly relay: string | null;
+  /**
+   * Largest packet that the tunnel's probes found to pass, bytes; null: no session, or by a relay, which says nothing of the path
+   * between.
+   */
   readonly tunnelMtu: number | null;
   readonly icmp: PathReading;
 }

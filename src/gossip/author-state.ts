@@ -49,8 +49,8 @@ export function headSigningBytes(
     .bytes(HEAD_LABEL)
     .bytes(fromHex(clusterId)!)
     .bytes(fromHex(head.author)!)
-    .u64(BigInt(head.version))
-    .u64(BigInt(head.floor))
+    .u64(head.version)
+    .u64(head.floor)
     .bytes(crypto.sha256(packed))
     .finish();
 }

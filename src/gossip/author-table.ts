@@ -3,7 +3,7 @@
 
 import type { Crypto } from '../base/capabilities.ts';
 import type { PeerId } from '../base/ids.ts';
-import type { AuthorState } from './author-state.ts';
+import type { AuthorState, Head } from './author-state.ts';
 import { BUCKETS, bucketOf, DigestTree } from './digest-tree.ts';
 
 export interface AuthorTable {
@@ -11,6 +11,11 @@ export interface AuthorTable {
   /** Bytes of all packed maps. */
   readonly bytes: number;
   get(author: PeerId): AuthorState | undefined;
+  /**
+   * The state with that head, when another table of this process holds it, which thus has been verified. Only a simulator has it,
+   * where thousands of hosts would verify the same.
+   */
+  verified?(head: Head): AuthorState | undefined;
   /** Adds or replaces; digests follow. */
   set(state: AuthorState): void;
   delete(author: PeerId): void;

@@ -10,7 +10,12 @@ import { type AuthorState, FINGERPRINT_BYTES } from './author-state.ts';
 export const BUCKETS = 256;
 
 export function bucketOf(author: PeerId): number {
-  return Number.parseInt(author.slice(0, 2), 16);
+  return hexDigit(author.charCodeAt(0)) * 16 + hexDigit(author.charCodeAt(1));
+}
+
+/** Of a code of `0` to `9` or `a` to `f`. */
+function hexDigit(code: number): number {
+  return code < 0x3a ? code - 0x30 : code - 0x57;
 }
 
 export class DigestTree {

@@ -1,5 +1,5 @@
 // Replicates author-only maps to every member over any connected graph of links. Each host writes its own map and carries
-// all others; digests find differences (Scuttlebutt over a tree), pushes spread changes at once (Plumtree, push-tree.ts),
+// all others; digests find differences (Scuttlebutt over a tree), pushes spread changes at once (Plumtree, spreader.ts),
 // and only what an author signed is believed (replica.ts). Pure and synchronous: bytes in, bytes out, time from the clock;
 // the owner calls tick(). Nothing that a neighbour sends throws: it is dropped and counted by reason, and the link stays.
 //
@@ -12,7 +12,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import { assert } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
-import { type AuthorState, FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
+import { FINGERPRINT_BYTES, peerIdOf } from './author-state.ts';
 import { MemoryAuthorTable } from './author-table.ts';
 import { Counters } from './counters.ts';
 import { BUCKETS } from './digest-tree.ts';
@@ -20,13 +20,11 @@ import { FetchList } from './fetch-list.ts';
 import type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
 import {
   ASKED_PER_LINK_MAX,
-  FLOODS_WAITING_MAX,
   GOSSIP_LIMITS,
   GOSSIP_TIMES,
   type GossipLimits,
   type GossipTimes,
   HOLDERS_MAX,
-  WITNESSES_MAX,
 } from './limits.ts';
 import {
   type Bitmap,
@@ -41,8 +39,8 @@ import { Neighbours } from './neighbours.ts';
 import { Outbox } from './outbox.ts';
 import { Pace } from './pace.ts';
 import { changesBetween, EMPTY_MAP, entriesOf, lookUp } from './packed-map.ts';
-import { type PushPlan, PushTree } from './push-tree.ts';
 import { Replica, type Verdict } from './replica.ts';
+import { Spreader } from './spreader.ts';
 
 export type { GossipEvents, GossipLink, GossipOptions, GossipStats } from './gossip-options.ts';
 export type { RecordChange } from './packed-map.ts';
@@ -54,7 +52,7 @@ export class Gossip {
   readonly #limits: GossipLimits;
   readonly #times: GossipTimes;
   readonly #replica: Replica;
-  readonly #tree: PushTree;
+  readonly #spreader: Spreader;
   readonly #fetch: FetchList;
   readonly #pace: Pace;
   readonly #neighbours: Neighbours;
@@ -81,7 +79,13 @@ export class Gossip {
     this.#replica = new Replica({ ...options, table, limits: this.#limits });
     this.#pace = new Pace(this.#times);
     this.#neighbours = new Neighbours(this.#pace, options.random);
-    this.#tree = new PushTree(this.#limits.treesMax);
+    this.#spreader = new Spreader({
+      neighbours: this.#neighbours,
+      pace: this.#pace,
+      limits: this.#limits,
+      random: options.random,
+      versionOf: (author) => this.version(author),
+    });
     this.#fetch = new FetchList({
       missingMax: this.#limits.authorsMax,
       holdersMax: HOLDERS_MAX,
@@ -163,7 +167,7 @@ export class Gossip {
 
   linkDown(peer: PeerId): void {
     if (!this.#neighbours.remove(peer)) return;
-    this.#tree.linkDown(peer);
+    this.#spreader.linkDown(peer);
     this.#fetch.linkDown(peer);
     this.#flush();
   }
@@ -201,7 +205,7 @@ export class Gossip {
     assert(author !== this.#self, 'a host does not forget itself');
     const state = this.#replica.forget(author);
     if (state === null) return;
-    this.#tree.forget(author);
+    this.#spreader.tree.forget(author);
     this.#events.changed(author, changesBetween(state.packed, EMPTY_MAP));
   }
 
@@ -214,6 +218,7 @@ export class Gossip {
       const share = 1 / this.#pace.stretchOf('reconcile', nowMs);
       if (share === 1 || this.#options.random.fraction() < share) this.#neighbours.randomOutbox()?.root();
     }
+    if (this.#pace.takeRushOver(nowMs)) this.#neighbours.randomOutbox()?.root();
     if (nowMs >= this.#lazyAtMs) {
       let isGathering = false;
       for (const outbox of this.#neighbours.outboxes()) isGathering = outbox.pauseOver() || isGathering;
@@ -229,6 +234,7 @@ export class Gossip {
   dueMs(): number {
     const atMs = Math.min(
       this.#reconcileAtMs,
+      this.#pace.rushOverAtMs,
       this.#lazyAtMs,
       this.#neighbours.pushAtMs,
       this.#unpushed === null ? Number.POSITIVE_INFINITY : this.#ownPushAtMs,
@@ -291,7 +297,7 @@ export class Gossip {
         for (const item of message.items) this.#take(peer, outbox, item);
         break;
       case 'prune':
-        for (const author of message.authors) this.#tree.prune(author, peer);
+        for (const author of message.authors) this.#spreader.tree.prune(author, peer);
         break;
     }
   }
@@ -341,7 +347,7 @@ export class Gossip {
 
   #answerWant(peer: PeerId, outbox: Outbox, { author, base, graft }: Want): void {
     if (this.#replica.table.get(author) === undefined) return;
-    if (graft) this.#tree.graft(author, peer);
+    if (graft) this.#spreader.tree.graft(author, peer);
     outbox.state(author, base);
   }
 
@@ -353,12 +359,15 @@ export class Gossip {
     if ('reason' in verdict) this.#drops.add(verdict.reason);
     switch (verdict.kind) {
       case 'installed':
-        if (item.pushed) this.#pace.saw(this.#nowMs(), version - (verdict.before?.version ?? version - 1));
+        if (item.pushed) {
+          this.#pace.saw(this.#nowMs(), version - (verdict.before?.version ?? version - 1));
+          this.#spreader.pushed(author, peer, { isNews: true });
+        }
         this.#spread(peer, outbox, verdict);
         break;
       case 'known':
         if (version === this.version(author)) outbox.known(author);
-        if (item.pushed && author !== peer) outbox.prune(author);
+        if (item.pushed) this.#spreader.pushed(author, peer, { isNews: false });
         break;
       case 'retry': {
         const full = verdict.reason === 'delta-mismatch';
@@ -377,33 +386,13 @@ export class Gossip {
     const { author } = state;
     const nowMs = this.#nowMs();
     outbox.known(author);
-    const plan = this.#tree.forward(author, from, this.#neighbours.peers());
-    for (const peer of plan.eager) this.#pushTo(this.#neighbours.outboxOf(peer)!, author, { before, plan });
-    for (const peer of this.#witnesses(plan.lazy)) this.#neighbours.outboxOf(peer)!.announceLater(author);
-    if (plan.eager.length + plan.lazy.length > 0)
+    if (this.#spreader.spread(author, { from, base: before?.version ?? 0, nowMs })) {
       this.#lazyAtMs = Math.min(this.#lazyAtMs, nowMs + this.#pace.lazyMs(nowMs));
+    }
     if (this.#replica.hasUnsaved)
       this.#persistAtMs = Math.min(this.#persistAtMs, this.#nowMs() + this.#times.persistMs);
     if (author === this.#self) this.#reportAdoption(state.version);
     this.#events.changed(author, changesBetween(before?.packed ?? EMPTY_MAP, state.packed));
-  }
-
-  /** Of very many changes at once that have no tree (a partition heals) most are announced, or all of them would flood. */
-  #pushTo(
-    outbox: Outbox,
-    author: PeerId,
-    { before, plan }: { readonly before: AuthorState | undefined; readonly plan: PushPlan },
-  ): void {
-    const floodsMax = FLOODS_WAITING_MAX * this.#pace.stretchOf('push', this.#nowMs());
-    if (outbox.pushes < (plan.isTree ? this.#limits.statesMax : floodsMax)) outbox.push(author, before?.version ?? 0);
-    else outbox.announceLater(author);
-  }
-
-  /** To whom a change is announced: in a busy mesh to a few in a row, whichever they are. */
-  #witnesses(lazy: readonly PeerId[]): readonly PeerId[] {
-    if (lazy.length <= WITNESSES_MAX || !this.#pace.isBusy(this.#nowMs())) return lazy;
-    const first = Math.floor(this.#options.random.fraction() * lazy.length);
-    return Array.from({ length: WITNESSES_MAX }, (_, i) => lazy[(first + i) % lazy.length]!);
   }
 
   #reportAdoption(version: number): void {
@@ -424,6 +413,7 @@ export class Gossip {
     this.#neighbours.flush(nowMs, (peer, outbox) => {
       for (const { author, full, fresh } of this.#fetch.take(peer, nowMs)) {
         const graft = fresh && author !== this.#self && !this.#neighbours.has(author);
+        if (graft) this.#spreader.tree.grafted(author, peer);
         outbox.want({ author, base: full ? 0 : this.version(author), graft });
       }
     });

@@ -94,6 +94,8 @@ export const WITNESSES_MAX = 2;
 export const NEWS_VERSIONS_MAX = 64;
 /** The time over which the rate of news is taken. */
 export const NEWS_WINDOW_MS = 1_000;
+/** A busy mesh that brings nothing new for so long has come to its end: longer than a push waits for company. */
+export const RUSH_OVER_MS = 500;
 /**
  * How often its least length a pause may last. At 500 changes per second our own changes leave every 500 ms, so that an author
  * of many signs once for all of them; each hop of the push adds up to 200 ms. 5 hops lead through 1,000 hosts.

@@ -57,7 +57,9 @@ export class MapCursor {
   }
 
   key(): string {
-    return String.fromCharCode(...this.#packed.subarray(this.#start + 1, this.#start + 1 + this.keyBytes));
+    const codes: number[] = new Array(this.keyBytes);
+    for (let i = 0; i < codes.length; i++) codes[i] = this.keyByte(i);
+    return String.fromCharCode.apply(null, codes);
   }
 
   /** A view into the map; null for a tombstone. */

@@ -94,7 +94,7 @@ export class Neighbours {
     for (const [peer, neighbour] of this.#neighbours) {
       if (!neighbour.writable) continue;
       before(peer, neighbour.outbox);
-      this.#drain(neighbour, nowMs);
+      if (neighbour.outbox.hasIntents) this.#drain(neighbour, nowMs);
     }
   }
 

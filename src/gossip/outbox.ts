@@ -35,6 +35,7 @@ export interface OutgoingMessage {
 export class Outbox {
   readonly #table: AuthorTable;
   readonly #limits: OutboxLimits;
+  #hasIntents = false;
   #root = false;
   #buckets = false;
   readonly #headBuckets = new Set<number>();
@@ -53,26 +54,36 @@ export class Outbox {
     this.#limits = limits;
   }
 
+  /** False: {@link next} has nothing to say. It is asked for every link after every message. */
+  get hasIntents(): boolean {
+    return this.#hasIntents;
+  }
+
   root(): void {
+    this.#hasIntents = true;
     this.#root = true;
   }
 
   buckets(): void {
+    this.#hasIntents = true;
     this.#buckets = true;
   }
 
   heads(bucket: number): void {
+    this.#hasIntents = true;
     this.#headBuckets.add(bucket);
   }
 
   /** The neighbour holds `base` of this author (0: nothing), asked, and needs what is newer. */
   state(author: PeerId, base: number): void {
+    this.#hasIntents = true;
     this.#states.set(author, Math.min(base, this.#states.get(author) ?? base, this.#pushes.get(author) ?? base));
     this.#pushes.delete(author);
   }
 
   /** The same without being asked. */
   push(author: PeerId, base: number): void {
+    this.#hasIntents = true;
     const asked = this.#states.get(author);
     if (asked !== undefined) this.#states.set(author, Math.min(base, asked));
     else this.#pushes.set(author, Math.min(base, this.#pushes.get(author) ?? base));
@@ -85,11 +96,12 @@ export class Outbox {
 
   /** There are pushes or prunes, which may wait so that more of them share a message. */
   get waits(): boolean {
-    return this.#pushes.size > 0 || this.#prunes.size > 0;
+    return this.#hasIntents && (this.#pushes.size > 0 || this.#prunes.size > 0);
   }
 
   /** Found by reconciliation: the neighbour lacks this. */
   have(author: PeerId): void {
+    this.#hasIntents = true;
     this.#have.add(author);
   }
 
@@ -103,18 +115,22 @@ export class Outbox {
 
   /** A lazy pause is over; true when another one is wanted. */
   pauseOver(): boolean {
-    for (const [author, head] of this.#aging) this.#news.set(author, head);
-    this.#aging.clear();
-    for (const [author, head] of this.#lazy) this.#aging.set(author, head);
-    this.#lazy.clear();
+    this.#hasIntents ||= this.#aging.size > 0;
+    moveAll(this.#aging, this.#news);
+    moveAll(this.#lazy, this.#aging);
     return this.#aging.size > 0;
   }
 
   want(want: Want): void {
-    this.#wants.set(want.author, want);
+    this.#hasIntents = true;
+    const before = this.#wants.get(want.author);
+    const base = Math.min(want.base, before?.base ?? want.base);
+    this.#wants.set(want.author, { ...want, base, graft: want.graft || before?.graft === true });
+    if (want.graft) this.#prunes.delete(want.author);
   }
 
   prune(author: PeerId): void {
+    this.#hasIntents = true;
     this.#prunes.add(author);
   }
 
@@ -130,6 +146,13 @@ export class Outbox {
 
   /** The next message, or null when there is nothing to say but what {@link waits}. What it says is no longer intended. */
   next(pushes: 'go' | 'wait' = 'go'): OutgoingMessage | null {
+    if (!this.#hasIntents) return null;
+    const message = this.#next(pushes);
+    if (message === null) this.#hasIntents = this.waits;
+    return message;
+  }
+
+  #next(pushes: 'go' | 'wait'): OutgoingMessage | null {
     if (this.#root) {
       this.#root = false;
       return { type: 'root', bytes: encodeRoot(this.#table.root(), this.#table.size) };
@@ -227,4 +250,11 @@ export class Outbox {
 
 function writeWantEntry(writer: ByteWriter, [, want]: [PeerId, Want]): void {
   writeWant(writer, want);
+}
+
+/** Most are empty each time, and clearing an empty map makes a new table for it all the same. */
+function moveAll<K, V>(from: Map<K, V>, to: Map<K, V>): void {
+  if (from.size === 0) return;
+  for (const [key, value] of from) to.set(key, value);
+  from.clear();
 }

@@ -8,6 +8,7 @@ import {
   NEWS_VERSIONS_MAX,
   NEWS_WINDOW_MS,
   PAUSE_STRETCH_MAX,
+  RUSH_OVER_MS,
 } from './limits.ts';
 
 /** A pause that stretches; the name of its bound. */
@@ -18,6 +19,8 @@ export class Pace {
   /** News of the window, those of long ago counting ever less. */
   #news = 0;
   #newsAtMs = Number.NEGATIVE_INFINITY;
+  /** When the rush will be over unless more news come; Infinity in a calm mesh. */
+  #rushOverAtMs = Number.POSITIVE_INFINITY;
 
   constructor(times: GossipTimes) {
     this.#times = times;
@@ -27,6 +30,18 @@ export class Pace {
   saw(nowMs: number, versions = 1): void {
     this.#news = this.#newsUntil(nowMs) + Math.min(versions, NEWS_VERSIONS_MAX);
     this.#newsAtMs = nowMs;
+    this.#rushOverAtMs = this.isBusy(nowMs) ? nowMs + RUSH_OVER_MS : Number.POSITIVE_INFINITY;
+  }
+
+  get rushOverAtMs(): number {
+    return this.#rushOverAtMs;
+  }
+
+  /** True once after each rush: whoever a push and its few witnesses have missed would wait long to be told. */
+  takeRushOver(nowMs: number): boolean {
+    if (nowMs < this.#rushOverAtMs) return false;
+    this.#rushOverAtMs = Number.POSITIVE_INFINITY;
+    return true;
   }
 
   /** More than announcements and digests can follow. */

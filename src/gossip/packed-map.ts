@@ -84,7 +84,7 @@ export function entryAt(packed: Uint8Array, key: string): Uint8Array | null | un
 export function packEntry(writer: ByteWriter, key: string, version: number, value: Uint8Array | null): void {
   writer.u8(key.length);
   for (let i = 0; i < key.length; i++) writer.u8(key.charCodeAt(i));
-  writer.u64(BigInt(version));
+  writer.u64(version);
   if (value === null) writer.u16(TOMBSTONE_LENGTH);
   else writer.bytes16(value);
 }

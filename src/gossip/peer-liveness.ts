@@ -38,8 +38,8 @@ export interface PeerLivenessOptions {
   readonly suspicionMs?: number;
   /** Peers that are remembered at most; evidence about more is ignored. */
   readonly peersMax?: number;
-  /** Called after each change of state, never for a repeat. */
-  readonly changed: (peer: PeerId, view: PeerView) => void;
+  /** Called after each change of state, never for a repeat. `before`: who was not remembered was alive. */
+  readonly changed: (peer: PeerId, view: PeerView, before: PeerState) => void;
 }
 
 const SUSPICION_MS = 5_000;
@@ -51,7 +51,7 @@ export class PeerLiveness {
   readonly #clock: Clock;
   readonly #suspicionMs: number;
   readonly #peersMax: number;
-  readonly #changed: (peer: PeerId, view: PeerView) => void;
+  readonly #changed: PeerLivenessOptions['changed'];
   readonly #peers = new Map<PeerId, Entry>();
   readonly #suspects = new Set<PeerId>();
   /** No suspect is due before. */
@@ -125,10 +125,16 @@ export class PeerLiveness {
     this.#dueAtMs = Math.min(this.#dueAtMs, entry.deadlineMs);
   }
 
-  /** Another host knows that the peer is gone, unless we hold a link of our own. */
+  /**
+   * Another host knows that the peer is gone, unless we hold a link of our own. Who is only silent to others, and was heard here within
+   * the suspicion time, is a suspect.
+   */
   declaredDead(peer: PeerId, reason: 'silent' | 'goodbye'): void {
     const entry = this.#peers.get(peer) ?? this.#entry(peer);
-    if (entry !== null && entry.links === 0) this.#become(peer, entry, 'dead', reason);
+    if (entry === null || entry.links > 0) return;
+    const quietMs = this.#clock.monotonicMs() - (entry.lastSeenAtMs ?? Number.NEGATIVE_INFINITY);
+    if (reason === 'goodbye' || quietMs >= this.#suspicionMs) this.#become(peer, entry, 'dead', reason);
+    else if (entry.state === 'alive') this.#become(peer, entry, 'suspect', 'link-lost');
   }
 
   /** The peer said that it stops. Its link may still be up for a moment; the linkDown that follows changes nothing. */
@@ -188,8 +194,9 @@ export class PeerLiveness {
   }
 
   #become(peer: PeerId, entry: Entry, state: PeerState, reason: LivenessReason, isNews = false): void {
-    const news = isNews || entry.state !== state || (reason === 'goodbye' && entry.reason !== 'goodbye');
-    if (state === 'suspect' && entry.state !== 'suspect') {
+    const { state: before } = entry;
+    const news = isNews || before !== state || (reason === 'goodbye' && entry.reason !== 'goodbye');
+    if (state === 'suspect' && before !== 'suspect') {
       entry.deadlineMs = this.#clock.monotonicMs() + this.#suspicionMs;
       this.#dueAtMs = Math.min(this.#dueAtMs, entry.deadlineMs);
     }
@@ -197,7 +204,7 @@ export class PeerLiveness {
     entry.reason = reason;
     if (state === 'suspect') this.#suspects.add(peer);
     else this.#suspects.delete(peer);
-    if (news) this.#changed(peer, viewOf(entry));
+    if (news) this.#changed(peer, viewOf(entry), before);
   }
 }
 

@@ -1,7 +1,8 @@
 // To whom a change travels at once (eager) and to whom it is only announced (lazy): Plumtree (Leitão, Pereira, Rodrigues
 // 2007) with one tree per author. Every link is eager until its other end prunes it, so an author's first change floods and
-// leaves the tree of its fastest paths behind. Who misses a change hears the announcement, asks, and is grafted. Invariant:
-// at most `treesMax` trees are remembered; an author whose tree was forgotten floods once more.
+// leaves the tree of its fastest paths behind. Who misses a change hears the announcement, asks, and is grafted. Invariants:
+// at most `treesMax` trees are remembered, and an author whose tree was forgotten floods once more; whoever brought us its latest
+// change pushes us the next one, so that changes which overtake each other cut nobody off.
 
 import type { PeerId } from '../base/ids.ts';
 
@@ -12,18 +13,28 @@ export interface PushPlan {
   readonly isTree: boolean;
 }
 
+/** One author's, as this host sees it. */
+interface Tree {
+  /** Who gets the changes earlier from others. */
+  readonly pruned: Set<PeerId>;
+  /** Whom we told the same: what still comes from them left before they heard it. */
+  readonly refused: Set<PeerId>;
+  /** Who brings them to us; null: nobody has, since the tree is remembered or its link came up. */
+  source: PeerId | null;
+}
+
 export class PushTree {
   readonly #treesMax: number;
-  /** Who gets an author's changes earlier from others, in the order of the last prune. */
-  readonly #pruned = new Map<PeerId, Set<PeerId>>();
+  /** In the order of their last prune. */
+  readonly #trees = new Map<PeerId, Tree>();
 
   constructor(treesMax: number) {
     this.#treesMax = treesMax;
   }
 
-  /** For a change of `author` that came from `from`. Neither of the two ever gets it back. */
+  /** For a change of `author` that came from `from`. To neither of the two it is pushed back. */
   forward(author: PeerId, from: PeerId, links: Iterable<PeerId>): PushPlan {
-    const pruned = this.#pruned.get(author);
+    const pruned = this.#trees.get(author)?.pruned;
     const eager: PeerId[] = [];
     const lazy: PeerId[] = [];
     for (const peer of links) {
@@ -31,30 +42,72 @@ export class PushTree {
       if (pruned?.has(peer)) lazy.push(peer);
       else eager.push(peer);
     }
-    return { eager, lazy, isTree: pruned !== undefined };
+    return { eager, lazy, isTree: pruned !== undefined && pruned.size > 0 };
+  }
+
+  /**
+   * A change of `author` was pushed to us by `from`; `isNews`: we did not know it. What to tell `from`: that it need not push us the
+   * next ones, that it shall although we told it so before, or nothing.
+   */
+  pushed(author: PeerId, from: PeerId, { isNews }: { readonly isNews: boolean }): 'prune' | 'graft' | null {
+    const tree = this.#tree(author);
+    const isOther = from !== author && tree.source !== null && tree.source !== from;
+    if (!isNews && isOther) {
+      tree.refused.add(from);
+      return 'prune';
+    }
+    if (isOther && tree.source === author) return null; // whose own link only was slower
+    tree.source = from;
+    return tree.refused.delete(from) ? 'graft' : null;
+  }
+
+  /** We ask `peer` to push us the author's next changes, since it had one before us. */
+  grafted(author: PeerId, peer: PeerId): void {
+    const tree = this.#tree(author);
+    tree.source = peer;
+    tree.refused.delete(peer);
   }
 
   /** `peer` is linked and gets the author's changes twice. */
   prune(author: PeerId, peer: PeerId): void {
-    const pruned = this.#pruned.get(author) ?? new Set<PeerId>();
-    pruned.add(peer);
-    this.#pruned.delete(author);
-    this.#pruned.set(author, pruned);
-    const [oldest] = this.#pruned.keys();
-    if (this.#pruned.size > this.#treesMax && oldest !== undefined) this.#pruned.delete(oldest);
+    const tree = this.#tree(author);
+    tree.pruned.add(peer);
+    this.#trees.delete(author);
+    this.#trees.set(author, tree);
   }
 
   /** `peer` missed a change of the author and asked for the next ones. */
   graft(author: PeerId, peer: PeerId): void {
-    const pruned = this.#pruned.get(author);
-    if (pruned?.delete(peer) && pruned.size === 0) this.#pruned.delete(author);
+    this.#trees.get(author)?.pruned.delete(peer);
   }
 
-  linkDown(peer: PeerId): void {
-    for (const author of [...this.#pruned.keys()]) this.graft(author, peer);
+  /** Of whose changes it was the source, and who brings them as well: to be asked for the next ones. */
+  linkDown(peer: PeerId): readonly { readonly author: PeerId; readonly next: PeerId }[] {
+    const orphans: { author: PeerId; next: PeerId }[] = [];
+    for (const [author, tree] of this.#trees) {
+      tree.pruned.delete(peer);
+      tree.refused.delete(peer);
+      if (tree.source === peer) {
+        tree.source = null;
+        const [next] = tree.refused;
+        if (next !== undefined) orphans.push({ author, next });
+      }
+      if (tree.source === null && tree.pruned.size + tree.refused.size === 0) this.#trees.delete(author);
+    }
+    return orphans;
   }
 
   forget(author: PeerId): void {
-    this.#pruned.delete(author);
+    this.#trees.delete(author);
+  }
+
+  #tree(author: PeerId): Tree {
+    const known = this.#trees.get(author);
+    if (known !== undefined) return known;
+    const tree: Tree = { pruned: new Set(), refused: new Set(), source: null };
+    this.#trees.set(author, tree);
+    const [oldest] = this.#trees.keys();
+    if (this.#trees.size > this.#treesMax && oldest !== undefined) this.#trees.delete(oldest);
+    return tree;
   }
 }

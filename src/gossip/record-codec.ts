@@ -20,6 +20,7 @@ import {
   parseVni,
   type Vni,
 } from '../base/ids.ts';
+import { type NatFacts, OBSERVED_MAX, RENDEZVOUS_MAX } from '../base/nat-facts.ts';
 import type {
   AttachmentKind,
   AttachmentRecord,
@@ -78,6 +79,8 @@ const TYPES = {
 
 /** Key of an author's one PeerRecord. */
 export const PEER_KEY = 'peer';
+/** Key of what an author shows of an operator's certificate; the value is src/base/attestation.ts'. */
+export const CERTIFICATE_KEY = 'certificate';
 /** Keys of an author's leases, for {@link Gossip.entries}. */
 export const LEASE_PREFIX = 'lease/';
 /** Keys of the removals that operators ordered at an author. */
@@ -150,7 +153,8 @@ export function encodePeer(record: PeerRecord): Uint8Array {
   return encode(TYPES.peer, {
     ...record,
     bootId: fromHex(record.bootId),
-    endpoints: record.endpoints.map(({ ip, port }) => ({ ip: ipBytes(ip), port })),
+    endpoints: record.endpoints.map(endpointFields),
+    nat: record.nat === undefined ? undefined : natFields(record.nat),
   });
 }
 
@@ -166,10 +170,13 @@ export function decodePeer(value: Uint8Array): PeerRecord | null {
   const networks = listOf(fields.networks, NETWORKS_MAX, (value) => (isNumber(value) ? parseVni(value) : null));
   if (!isText(nickname, NICKNAME_CHARS_MAX) || !isText(version, VERSION_CHARS_MAX)) return null;
   if (!isNumber(protocolMin) || !isNumber(protocolMax) || protocolMin > protocolMax) return null;
+  const nat = natOf(fields.nat);
   if (bootId === null || identityKey === null || staticKey === null || endpoints === null || networks === null) {
     return null;
   }
-  return { nickname, version, protocolMin, protocolMax, bootId, identityKey, staticKey, endpoints, networks };
+  if (nat === null) return null;
+  const who = { nickname, version, protocolMin, protocolMax, bootId, identityKey, staticKey };
+  return { ...who, endpoints, ...(nat === undefined ? {} : { nat }), networks };
 }
 
 /** The value under {@link leaseKey}. */
@@ -294,6 +301,23 @@ function nameTargetOf(value: unknown): NameTarget | null {
   if (text === null || !(mac instanceof Uint8Array)) return null;
   if (mac.length === 0) return { ip: text, mac: null };
   return mac.length === MAC_BYTES ? { ip: text, mac: macFromBytes(mac) } : null;
+}
+
+function natFields({ observed, symmetric, rendezvous }: NatFacts): Fields {
+  return { observed: observed.map(endpointFields), symmetric, rendezvous: rendezvous.map((peer) => fromHex(peer)) };
+}
+
+/** Undefined when it is absent, null when it is not of the form. */
+function natOf(value: unknown): NatFacts | null | undefined {
+  if (value === null) return undefined;
+  const { observed: seen, symmetric, rendezvous: ids } = value as Fields;
+  const observed = listOf(seen, OBSERVED_MAX, endpointOf);
+  const rendezvous = listOf(ids, RENDEZVOUS_MAX, (id) => parsePeerId(hexOf(id, PEER_ID_BYTES)));
+  return observed === null || rendezvous === null ? null : { observed, symmetric: symmetric === true, rendezvous };
+}
+
+function endpointFields({ ip, port }: Endpoint): Fields {
+  return { ip: ipBytes(ip), port };
 }
 
 function endpointOf(value: unknown): Endpoint | null {

@@ -19,6 +19,14 @@ const MESSAGES = {
       staticKey: { type: 'bytes', id: 7 },
       endpoints: { rule: 'repeated', type: 'Endpoint', id: 8 },
       networks: { rule: 'repeated', type: 'uint32', id: 9, options: { packed: true } },
+      nat: { type: 'Nat', id: 10 },
+    },
+  },
+  Nat: {
+    fields: {
+      observed: { rule: 'repeated', type: 'Endpoint', id: 1 },
+      symmetric: { type: 'bool', id: 2 },
+      rendezvous: { rule: 'repeated', type: 'bytes', id: 3 },
     },
   },
   Lease: {

@@ -6,7 +6,9 @@ import type { Crypto, Log, Store } from '../base/capabilities.ts';
 import type { ClusterId, PeerId } from '../base/ids.ts';
 import { type AuthorState, isNewer, peerIdOf, signState, verifyState } from './author-state.ts';
 import type { AuthorTable } from './author-table.ts';
+import { LIFE_KEY } from './life-records.ts';
 import { type GossipLimits, PERSIST_BATCH_MAX } from './limits.ts';
+import { MapCursor } from './map-cursor.ts';
 import type { HeadRef, StateItem } from './messages.ts';
 import { type Batch, FIRST_VERSION, nextVersion } from './own-map.ts';
 import { ownChange } from './own-rows.ts';
@@ -89,33 +91,29 @@ export class Replica {
 
   /** Installs a state from a neighbour if it is genuine, wanted and newer. */
   offer(item: StateItem): Verdict {
-    const { self, crypto, clusterId, limits } = this.#options;
-    const { author, version, floor, base } = item;
+    const { self, limits } = this.#options;
+    const { author, version, base } = item;
     const mine = this.table.get(author);
     if (mine !== undefined && (version < mine.version || (version === mine.version && base > 0)))
       return { kind: 'known' };
     if (version <= (this.#forgotten.get(author) ?? 0)) return { kind: 'refused', reason: 'forgotten' };
     if (base > (mine?.version ?? 0)) return { kind: 'retry', reason: 'gap' };
-    const identityKey = item.identityKey?.slice() ?? mine?.identityKey;
-    if (identityKey === undefined || peerIdOf(crypto, identityKey) !== author) return invalid('bad-identity');
+    const shared = this.table.verified?.(item);
+    const identityKey = shared?.identityKey ?? this.#identityKeyOf(item, mine);
+    if (identityKey === null) return invalid('bad-identity');
     if (author !== self.peer && !this.#options.acceptAuthor(author, identityKey)) {
       return { kind: 'refused', reason: 'not-admitted' };
     }
     if (mine === undefined && this.table.size >= limits.authorsMax) return { kind: 'refused', reason: 'authors-max' };
 
-    const packed = this.#assemble(item, mine);
-    if (packed === null || packed.length > limits.mapBytesMax) return invalid('bad-map');
-    const shape = inspectMap(packed, { version, floor, ...limits });
-    if (shape === null) return invalid('bad-map');
-    const signature = item.signature.slice();
-    const state = verifyState(crypto, clusterId, { author, version, floor, signature, identityKey, packed, shape });
-    if (state === null) return base > 0 ? { kind: 'retry', reason: 'delta-mismatch' } : invalid('bad-signature');
+    const state = shared ?? this.#verify(item, identityKey, mine);
+    if ('kind' in state) return state;
     if (!isNewer(state, mine)) return { kind: 'known' };
-    const totalBytes = this.table.bytes - (mine?.packed.length ?? 0) + packed.length;
+    const totalBytes = this.table.bytes - (mine?.packed.length ?? 0) + state.packed.length;
     if (totalBytes > limits.totalBytesMax) return { kind: 'refused', reason: 'total-bytes-max' };
 
     if (author === self.peer) this.#storage.replaceOwn(state);
-    else this.#unsaved.add(author);
+    else if (!saysOnlyLife(item)) this.#unsaved.add(author);
     this.table.set(state);
     return { kind: 'installed', state, before: mine };
   }
@@ -141,6 +139,25 @@ export class Replica {
     for (const author of authors) this.#unsaved.delete(author);
   }
 
+  /** The author's key, a copy; null when what came is not its. The hash of the one that we hold was looked at when it came. */
+  #identityKeyOf({ author, identityKey }: StateItem, mine: AuthorState | undefined): Uint8Array | null {
+    if (identityKey === null) return mine?.identityKey ?? null;
+    return peerIdOf(this.#options.crypto, identityKey) === author ? identityKey.slice() : null;
+  }
+
+  /** What the item stands for, or what is wrong with it. */
+  #verify(item: StateItem, identityKey: Uint8Array, mine: AuthorState | undefined): AuthorState | Verdict {
+    const { crypto, clusterId, limits } = this.#options;
+    const { author, version, floor, base } = item;
+    const packed = this.#assemble(item, mine);
+    if (packed === null || packed.length > limits.mapBytesMax) return invalid('bad-map');
+    const shape = inspectMap(packed, { version, floor, ...limits });
+    if (shape === null) return invalid('bad-map');
+    const signature = item.signature.slice();
+    const state = verifyState(crypto, clusterId, { author, version, floor, signature, identityKey, packed, shape });
+    return state ?? (base > 0 ? { kind: 'retry', reason: 'delta-mismatch' } : invalid('bad-signature'));
+  }
+
   /** The full map that the item stands for, a copy; null when its entries are malformed. */
   #assemble(item: StateItem, mine: AuthorState | undefined): Uint8Array | null {
     if (item.base === 0) return item.entries;
@@ -148,6 +165,14 @@ export class Replica {
     if (inspectMap(item.entries, { version: item.version, floor: item.floor, ...limits }) === null) return null;
     return applyDelta(mine?.packed ?? EMPTY_MAP, item.entries, item.floor);
   }
+}
+
+/** After a restart that is fetched again; and after a partition everybody says it, which would rewrite the whole disk. */
+function saysOnlyLife({ base, entries }: StateItem): boolean {
+  if (base === 0) return false;
+  const entry = new MapCursor(entries);
+  while (entry.next()) if (!entry.hasKey(LIFE_KEY)) return false;
+  return true;
 }
 
 function invalid(reason: string): Verdict {

@@ -32,7 +32,7 @@ export const RUMOURS_MAX = 16_384;
 export function encodeRumours({ complete, rumours }: RumourMessage): Uint8Array {
   const writer = new ByteWriter(2 + rumours.length * RUMOUR_BYTES).u8(FORMAT).u8(complete ? COMPLETE : 0);
   for (const { peer, version, verdict } of rumours) {
-    writer.bytes(fromHex(peer)!).u64(BigInt(version)).u8(VERDICTS.indexOf(verdict));
+    writer.bytes(fromHex(peer)!).u64(version).u8(VERDICTS.indexOf(verdict));
   }
   return writer.finish();
 }

@@ -80,7 +80,9 @@ export class Rumours {
     if (standing !== undefined && standing.version < version) this.#standing.delete(peer);
     const early = this.#early.get(peer);
     if (early !== undefined && early.version <= version) this.#early.delete(peer);
-    if (early?.version === version) this.#consider(null, early);
+    // That a neighbour knows nothing of it (it restarted) is no word against a peer of which we know more.
+    const speaks = early?.version === version && (early.verdict !== 'unknown' || this.#unknown.has(peer));
+    if (speaks) this.#consider(null, early);
     else if (isNews) this.#clear(peer);
   }
 

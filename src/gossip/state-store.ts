@@ -87,7 +87,7 @@ export class StateStore {
     store.transaction(() => {
       store.delete(STATES_SPACE, author);
       if (instead !== undefined) store.delete(FORGOTTEN_SPACE, instead);
-      store.put(FORGOTTEN_SPACE, author, new ByteWriter(8).u64(BigInt(version)).finish());
+      store.put(FORGOTTEN_SPACE, author, new ByteWriter(8).u64(version).finish());
     });
   }
 
@@ -138,8 +138,8 @@ export class StateStore {
 /** `version 8 | floor 8 | signature 64 | identity key 32`; the packed map follows. */
 function encodeHead(state: AuthorState): Uint8Array {
   return new ByteWriter(HEAD_BYTES)
-    .u64(BigInt(state.version))
-    .u64(BigInt(state.floor))
+    .u64(state.version)
+    .u64(state.floor)
     .bytes(state.signature)
     .bytes(state.identityKey)
     .finish();

@@ -38,7 +38,7 @@ export function readEntries(bytes: Uint8Array, version: number): Uint8Array | nu
     writer
       .u8(key.length)
       .bytes(key)
-      .u64(BigInt(version - age));
+      .u64(version - age);
     if (length === 0) writer.u16(TOMBSTONE_LENGTH);
     else writer.bytes16(value);
   }

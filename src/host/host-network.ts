@@ -148,6 +148,8 @@ export interface HostNetwork {
    * (`kernel-feature-missing`, `netlink`, `nftables`), nothing of it is there.
    */
   applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }>;
+  /** The host's own place as it stands: of {@link exposeHost}, or of a daemon before, which {@link ensure} keeps; null: none. */
+  readonly exposed: HostAccess | null;
   exposeHost(access: HostAccess): Promise<void>;
   hideHost(): Promise<void>;
   /**

@@ -1,6 +1,7 @@
 // What Node lacks of Linux, through the addon in native/addon: netlink sockets and sysctls inside a network namespace,
-// namespace handles, peer credentials, offloads, segment sizes, file locks, unix datagrams, CLOCK_BOOTTIME. Namespaces are entered by a short-lived native
-// thread only: no thread of Node ever changes its own. The addon is loaded at the first call, so that importing is free.
+// namespace handles, peer credentials, offloads, segment sizes, file locks, unix datagrams, CLOCK_BOOTTIME. Namespaces are entered
+// by a short-lived native thread only: no thread of Node ever changes its own. The addon is loaded at the first call, so that
+// importing is free.
 
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -32,18 +33,26 @@ export interface Offloads {
 /** Linux' protocol numbers of AF_NETLINK. */
 export const NETLINK_ROUTE = 0;
 export const NETLINK_NETFILTER = 12;
-export const NETLINK_GENERIC = 16;
+
+/** A key below `/proc/sys/`, as an absolute path, and what to write there. */
+export interface SysctlSetting {
+  readonly path: string;
+  readonly value: string;
+}
+
+/** Whole netlink messages, each with NLM_F_ACK or NLM_F_DUMP, or a batch with some of them; or sysctls of the socket's namespace. */
+export type ExchangeStep = Uint8Array | readonly SysctlSetting[];
 
 /** A netlink socket with extended acks, capped acks and strict dump checking on. Closed by `close` or when collected. */
 export interface RawNetlinkSocket {
   /**
-   * Sends each of `requests` (whole netlink messages, each with NLM_F_ACK or NLM_F_DUMP, or a batch with some of them) in one
-   * system call and gathers all replies until each such message is acknowledged or a message fails that asked for no ack; then
-   * the next one, within one turn of libuv's pool. Resolves with the replies' messages one behind the other, 4-byte aligned, replies
-   * to other sequence numbers left out; rejects with an ErrnoException (ETIMEDOUT, ENOBUFS, EMSGSIZE above 64 MiB, …), and then
-   * what came before and behind in `requests` has no answer either. `timeoutMs`: for each. One call at a time.
+   * Sends the messages of each step in one system call and gathers all replies until each message that asked for an ack has it or one
+   * fails that asked for none; then the next step, within one turn of libuv's pool. Sysctls are written in order, keys that are not
+   * there passed over. Resolves with the replies' messages one behind the other, 4-byte aligned, replies to other sequence numbers
+   * left out; rejects with an ErrnoException (ETIMEDOUT, ENOBUFS, EMSGSIZE above 64 MiB, EROFS for a sysctl, …), and then what came
+   * before and behind in `steps` has no answer either. `timeoutMs`: for each. One call at a time.
    */
-  exchange(requests: readonly Uint8Array[], timeoutMs: number): Promise<Uint8Array>;
+  exchange(steps: readonly ExchangeStep[], timeoutMs: number): Promise<Uint8Array>;
   /** Idempotent. An exchange under way ends first. */
   close(): void;
 }
@@ -142,16 +151,9 @@ export async function writeSysctl(path: string, value: string, namespaceFd: numb
   await addon().writeSysctl(sysctlPath(path), value, namespaceFd ?? -1);
 }
 
-/**
- * Writes several keys in order, in one visit to the namespace; those that are not there are passed over. Rejects as
- * {@link writeSysctl} with the first that fails.
- */
-export async function writeSysctls(
-  settings: Readonly<Record<string, string>>,
-  namespaceFd: number | null = null,
-): Promise<void> {
-  const list = Object.entries(settings).map(([path, value]) => ({ path: sysctlPath(path), value }));
-  await addon().writeSysctls(list, namespaceFd ?? -1);
+/** Keys as in {@link readSysctl}, for {@link RawNetlinkSocket.exchange}. */
+export function sysctlSettings(values: Readonly<Record<string, string>>): readonly SysctlSetting[] {
+  return Object.entries(values).map(([path, value]) => ({ path: sysctlPath(path), value }));
 }
 
 /** Switches offloads of an interface (SIOCETHTOOL). Idempotent. Rejects with ErrnoException (ENODEV, EOPNOTSUPP, …). */
@@ -260,10 +262,6 @@ interface Addon {
   closeFd(fd: number): void;
   readSysctl(path: string, namespaceFd: number): Promise<string>;
   writeSysctl(path: string, value: string, namespaceFd: number): Promise<void>;
-  writeSysctls(
-    settings: readonly { readonly path: string; readonly value: string }[],
-    namespaceFd: number,
-  ): Promise<void>;
   ethtoolValues(
     ifname: string,
     commands: readonly { readonly command: number; readonly value: number }[],

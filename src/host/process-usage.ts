@@ -1,7 +1,8 @@
 // CPU time and memory of another process of ours, by thread, from /proc: what the engine costs. A process that is gone, or not
-// to be seen, has none.
+// to be seen, has none. It reads at once: /proc is memory, and each of several steps per file by Node's pool of threads costs more
+// than the whole file.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** The engine has four. */
 const THREADS_MAX = 64;
@@ -22,13 +23,13 @@ export interface ProcessUsage {
 }
 
 /** Null when there is no such process. */
-export async function processUsage(pid: number, proc = '/proc'): Promise<ProcessUsage | null> {
-  const tasks = await readdir(`${proc}/${pid}/task`).catch(absent);
-  const status = await readFile(`${proc}/${pid}/status`, 'utf8').catch(absent);
+export function processUsage(pid: number, proc = '/proc'): ProcessUsage | null {
+  const tasks = orAbsent(() => readdirSync(`${proc}/${pid}/task`));
+  const status = orAbsent(() => readFileSync(`${proc}/${pid}/status`, 'utf8'));
   if (tasks === null || status === null) return null;
-  const stats = await Promise.all(
-    tasks.slice(0, THREADS_MAX).map((task) => readFile(`${proc}/${pid}/task/${task}/stat`, 'utf8').catch(absent)),
-  );
+  const stats = tasks
+    .slice(0, THREADS_MAX)
+    .map((task) => orAbsent(() => readFileSync(`${proc}/${pid}/task/${task}/stat`, 'utf8')));
   const seconds = new Map<string, number>();
   for (const stat of stats) {
     const thread = stat === null ? null : parseThreadStat(stat);
@@ -51,7 +52,11 @@ export function parseThreadStat(line: string): ThreadUsage | null {
   return name === undefined || Number.isNaN(ticks) ? null : { name, cpuSeconds: ticks / TICKS_PER_S };
 }
 
-function absent(error: NodeJS.ErrnoException): null {
-  if (['ENOENT', 'ESRCH', 'EACCES'].includes(error.code ?? '')) return null;
-  throw error;
+function orAbsent<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+    throw error;
+  }
 }

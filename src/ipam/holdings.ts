@@ -6,7 +6,7 @@ import { type Cidr, cidrContains, cidrHasIp, cidrSize, cidrsOverlap, compareCidr
 import type { Clock } from '../base/capabilities.ts';
 import type { AddressPool } from './address-pool.ts';
 import { intersectBlocks, subtractBlocks, totalSize } from './blocks.ts';
-import type { Estate } from './estate.ts';
+import type { Estate, OwnedBlock } from './estate.ts';
 import { chooseBlock, chooseFragment, chooseShare } from './giving.ts';
 import type { Refusal, Wish } from './lease-message.ts';
 import { blockPrefixFor, type FamilyPlan, usableSize } from './plan.ts';
@@ -26,6 +26,30 @@ export const EMPTY_MS = 600_000;
 /** How often that is looked at. */
 const EMPTY_CHECK_MS = 60_000;
 
+/** What a {@link Division} follows from: values that are replaced and never changed. */
+interface Sources {
+  readonly blocks: readonly OwnedBlock[];
+  readonly active: readonly Cidr[];
+  readonly settling: readonly unknown[];
+  readonly unconfirmed: readonly Cidr[];
+  readonly disputed: readonly Cidr[];
+}
+
+/** What is owned, in parts. */
+interface Division {
+  readonly sources: Sources;
+  readonly owned: readonly Cidr[];
+  readonly open: readonly Cidr[];
+  readonly spare: readonly Cidr[];
+  readonly settling: readonly Cidr[];
+  readonly disputed: readonly Cidr[];
+  /** Of what is owned, what settles or is disputed. */
+  readonly unusable: readonly Cidr[];
+  /** Addresses that may be handed out, used or not. */
+  readonly usableOpen: bigint;
+  readonly usableSpare: bigint;
+}
+
 export class Holdings {
   readonly plan: FamilyPlan;
   readonly pool: AddressPool;
@@ -33,7 +57,8 @@ export class Holdings {
   readonly #clock: Clock;
   readonly #disputed: () => readonly Cidr[];
   readonly #unconfirmed: () => readonly Cidr[];
-  #settling: { readonly cidr: Cidr; readonly untilMs: number }[] = [];
+  #settling: readonly { readonly cidr: Cidr; readonly untilMs: number }[] = [];
+  #division: Division | null = null;
   /** Active lease blocks that were empty at each check since then, by their first address. */
   #emptySince = new Map<bigint, number>();
   #emptyCheckMs = Number.NEGATIVE_INFINITY;
@@ -56,39 +81,38 @@ export class Holdings {
     this.#clock = options.clock;
   }
 
-  owned(): Cidr[] {
-    return this.#estate.owned(this.plan.family).map(({ cidr }) => cidr);
+  owned(): readonly Cidr[] {
+    return this.#divide().owned;
   }
 
   /** True when nothing is ours but what is disputed: then we need a first share like a newcomer. */
   hasNothing(): boolean {
-    return subtractBlocks(this.owned(), this.disputed()).length === 0;
+    const { owned, disputed } = this.#divide();
+    return (disputed.length === 0 ? owned : subtractBlocks(owned, disputed)).length === 0;
   }
 
   /** Owned blocks inside active lease blocks, ready to allocate from; ascending, disjoint. */
-  open(): Cidr[] {
-    const open = this.pool.blocks.flatMap((block) => this.#estate.ownedWithin(block));
-    return subtractBlocks(open, this.#unusable());
+  open(): readonly Cidr[] {
+    return this.#divide().open;
   }
 
   /** Owned blocks outside of active lease blocks; nothing in them is in use. */
-  spare(): Cidr[] {
-    return subtractBlocks(this.owned(), [...this.pool.blocks, ...this.#unusable()]);
+  spare(): readonly Cidr[] {
+    return this.#divide().spare;
   }
 
   /** What is owned of the given blocks, active or not, and not settling; ascending, disjoint. */
   ownedWithin(blocks: readonly Cidr[]): Cidr[] {
     const pieces = blocks.flatMap((block) => intersectBlocks(this.owned(), block));
-    return subtractBlocks(pieces, this.#unusable()).sort(compareCidrs);
+    return subtractBlocks(pieces, this.#divide().unusable).sort(compareCidrs);
   }
 
   /**
    * Owned blocks that turned up in gossip just now, or that the voters have not confirmed; what was given on meanwhile is no
    * longer among them.
    */
-  settling(): Cidr[] {
-    const owned = this.owned();
-    return this.#notReady().flatMap((cidr) => intersectBlocks(owned, cidr));
+  settling(): readonly Cidr[] {
+    return this.#divide().settling;
   }
 
   isSettling(value: bigint): boolean {
@@ -96,13 +120,12 @@ export class Holdings {
   }
 
   settle(cidr: Cidr, ms = SETTLE_MS): void {
-    this.#settling.push({ cidr, untilMs: this.#clock.monotonicMs() + ms });
+    this.#settling = [...this.#settling, { cidr, untilMs: this.#clock.monotonicMs() + ms }];
   }
 
   /** Ours by our own records, and by all others those of a host that took over from a removed one: not used (docs/leases.md). */
-  disputed(): Cidr[] {
-    const disputed = this.#disputed();
-    return disputed.length === 0 ? [] : this.owned().flatMap((block) => intersectBlocks(disputed, block));
+  disputed(): readonly Cidr[] {
+    return this.#divide().disputed;
   }
 
   /** True for an address that our records give us and that nobody disputes. */
@@ -117,7 +140,7 @@ export class Holdings {
     const now = this.#clock.monotonicMs();
     const still = this.#settling.filter(({ untilMs }) => untilMs > now);
     const ended = still.length < this.#settling.length;
-    this.#settling = still;
+    if (ended) this.#settling = still;
     return ended;
   }
 
@@ -129,12 +152,13 @@ export class Holdings {
   }
 
   hasFree(): boolean {
-    return this.#usableIn([...this.open(), ...this.spare()]) > BigInt(this.pool.size);
+    const { usableOpen, usableSpare } = this.#divide();
+    return usableOpen + usableSpare > BigInt(this.pool.size);
   }
 
   isLow(): boolean {
     if (this.pool.blocks.length === 0) return false;
-    return BigInt(this.pool.size) * LOW_DENOMINATOR >= this.#usableIn(this.open()) * LOW_NUMERATOR;
+    return BigInt(this.pool.size) * LOW_DENOMINATOR >= this.#divide().usableOpen * LOW_NUMERATOR;
   }
 
   /** Opens the lowest spare lease block; false when there is none. */
@@ -156,7 +180,7 @@ export class Holdings {
     const empty = this.pool.emptyBlocks();
     this.#emptySince = new Map(empty.map(({ base }) => [base, this.#emptySince.get(base) ?? now]));
     const closed: Cidr[] = [];
-    let left = this.#usableIn(this.open());
+    let left = this.#divide().usableOpen;
     for (const block of empty.toReversed()) {
       if (now - this.#emptySince.get(block.base)! < EMPTY_MS) continue;
       const without = left - this.#usableIn(intersectBlocks(this.open(), block));
@@ -176,16 +200,17 @@ export class Holdings {
   ): Cidr | Refusal {
     if (wish === 'exact') return exact === null ? 'not-owner' : this.#exactGift(exact);
     const plan = { ...this.plan, leasePrefix: blockPrefixFor(this.plan, hosts) };
+    const none = this.settling().length > 0 ? 'paused' : 'none-free'; // what settles may be given in a moment
     const spare = this.spare();
     if (wish === 'block' || (wish === 'share' && !newcomer)) {
       const enough = totalSize(spare) > cidrSize({ ...plan.range, prefix: plan.leasePrefix });
-      return (enough ? chooseBlock(plan, spare) : null) ?? 'none-free';
+      return (enough ? chooseBlock(plan, spare) : null) ?? none;
     }
     const chosen = (wish === 'any' ? chooseBlock(plan, spare) : null) ?? chooseShare(plan, spare);
     if (chosen !== null && usableSize(plan, chosen) < this.usable()) return chosen;
-    if (wish === 'share') return 'none-free'; // the asker comes back for `any` when nobody has a block to spare
+    if (wish === 'share') return none; // the asker comes back for `any` when nobody has a block to spare
     const used = this.pool.entries().map(([value]) => value);
-    return chooseFragment(plan, chosen === null ? this.open() : [chosen], used) ?? 'none-free';
+    return chooseFragment(plan, chosen === null ? this.open() : [chosen], used) ?? none;
   }
 
   #exactGift(exact: Cidr): Cidr | Refusal {
@@ -201,8 +226,29 @@ export class Holdings {
     return [...this.#settling.map(({ cidr }) => cidr), ...unconfirmed];
   }
 
-  #unusable(): Cidr[] {
-    return [...this.settling(), ...this.disputed()];
+  /** Worked out anew when something of what it follows from is another: it is asked for with every message and every tick. */
+  #divide(): Division {
+    const sources: Sources = {
+      blocks: this.#estate.owned(this.plan.family),
+      active: this.pool.blocks,
+      settling: this.#settling,
+      unconfirmed: this.#unconfirmed(),
+      disputed: this.#disputed(),
+    };
+    if (this.#division === null || !isSame(this.#division.sources, sources)) this.#division = this.#dividedBy(sources);
+    return this.#division;
+  }
+
+  #dividedBy(sources: Sources): Division {
+    const owned = sources.blocks.map(({ cidr }) => cidr);
+    const settling = this.#notReady().flatMap((cidr) => intersectBlocks(owned, cidr));
+    const disputed = owned.flatMap((block) => intersectBlocks(sources.disputed, block));
+    const unusable = [...settling, ...disputed];
+    const active = sources.active.flatMap((block) => intersectBlocks(owned, block));
+    const open = subtractBlocks(active, unusable);
+    const spare = subtractBlocks(owned, [...sources.active, ...unusable]);
+    const [usableOpen, usableSpare] = [this.#usableIn(open), this.#usableIn(spare)];
+    return { sources, owned, open, spare, settling, disputed, unusable, usableOpen, usableSpare };
   }
 
   #usableIn(blocks: readonly Cidr[]): bigint {
@@ -210,9 +256,18 @@ export class Holdings {
     for (const block of blocks) total += usableSize(this.plan, block);
     return total;
   }
+}
 
-  /** Owned pieces of one active lease block. */
-  pieces(block: Cidr): Cidr[] {
-    return intersectBlocks(this.owned(), block);
-  }
+function isSame(one: Sources, other: Sources): boolean {
+  return (
+    one.blocks === other.blocks &&
+    one.active === other.active &&
+    isSameList(one.settling, other.settling) &&
+    isSameList(one.unconfirmed, other.unconfirmed) &&
+    isSameList(one.disputed, other.disputed)
+  );
+}
+
+function isSameList(one: readonly unknown[], other: readonly unknown[]): boolean {
+  return one === other || (one.length === 0 && other.length === 0);
 }

@@ -18,7 +18,7 @@ import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings, INHERIT_SETTLE_MS } from './holdings.ts';
 import { decodeLeaseMessage, encodeLeaseMessage, type LeaseMessage, type Refusal, type Wish } from './lease-message.ts';
-import { leaseRows } from './lease-rows.ts';
+import { type LeaseFacts, leaseRows, ownLeaseRows } from './lease-rows.ts';
 import { LeaseView } from './lease-view.ts';
 import { LeaseVoting } from './lease-voting.ts';
 import { isAllocatable } from './plan.ts';
@@ -119,6 +119,7 @@ export class Ipam {
     });
     this.#voting = new LeaseVoting({
       options,
+      host: options.votersOf === undefined ? null : options.votersOf.#voting,
       estate: this.#estate,
       view: this.#view,
       isPaused: () => this.#stopped !== null,
@@ -146,6 +147,11 @@ export class Ipam {
     this.#requests.linked(peer);
     this.#voting.core?.linked();
     this.#maintain();
+  }
+
+  /** This host forgets the network: it is not used any more. */
+  close(): void {
+    this.#voting.leave();
   }
 
   /** What this host publishes for the voting: the daemon makes its gossip map equal to it at start. */
@@ -269,17 +275,12 @@ export class Ipam {
   }
 
   leases(): readonly LeaseRow[] {
-    const { self, plan, clock } = this.#options;
-    const leftMs = this.#voting.core?.leftMs ?? null;
-    return leaseRows({
-      self,
-      plan,
-      estate: this.#estate,
-      view: this.#view,
-      holdings: this.#holdings,
-      expiresAt: leftMs === null ? null : clock.wallMs() + leftMs,
-      isExpired: this.#voting.obstacle() !== null,
-    });
+    return leaseRows(this.#leaseFacts());
+  }
+
+  /** Of {@link leases} what this host owns, in no order; its cost does not grow with the cluster. */
+  ownLeases(): readonly LeaseRow[] {
+    return ownLeaseRows(this.#leaseFacts());
   }
 
   /** Who owns the address, as far as proven; null outside the network. */
@@ -327,6 +328,7 @@ export class Ipam {
       gifts: this.#exchange.gifts,
       decisions: this.#voting.core?.decisions ?? 0,
       voters: this.#voting.core?.voters.length ?? 0,
+      leaseMs: this.#voting.core?.leaseMs ?? 0,
       families: this.#holdings.map((side) => ({
         family: side.plan.family,
         used: side.pool.size,
@@ -422,6 +424,19 @@ export class Ipam {
 
   #giftId(): GiftId {
     return toHex(this.#options.random.bytes(16)) as GiftId;
+  }
+
+  #leaseFacts(): LeaseFacts {
+    const { self, plan, clock } = this.#options;
+    return {
+      self,
+      plan,
+      estate: this.#estate,
+      view: this.#view,
+      holdings: this.#holdings,
+      voting: this.#voting,
+      nowMs: clock.wallMs(),
+    };
   }
 
   #side(family: Family): Holdings | null {

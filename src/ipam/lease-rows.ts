@@ -6,34 +6,36 @@ import { subtractBlocks } from './blocks.ts';
 import type { Estate } from './estate.ts';
 import type { Holdings } from './holdings.ts';
 import type { LeaseView, OwnedRegion } from './lease-view.ts';
+import type { LeaseVoting } from './lease-voting.ts';
 import type { AddressPlan } from './plan.ts';
 import type { LeaseRow, LeaseState } from './types.ts';
 
-export function leaseRows(options: {
+export interface LeaseFacts {
   readonly self: PeerId;
   readonly plan: AddressPlan;
   readonly estate: Estate;
   readonly view: LeaseView;
   readonly holdings: readonly Holdings[];
-  /** Of our own blocks, milliseconds since the Unix epoch; null: never. */
-  readonly expiresAt: number | null;
-  /** Too few voters say that they are ours. */
-  readonly isExpired: boolean;
-}): LeaseRow[] {
-  return options.holdings.flatMap((side) => {
+  readonly voting: Pick<LeaseVoting, 'leftMs' | 'reclaimMs' | 'obstacle'>;
+  /** Milliseconds since the Unix epoch. */
+  readonly nowMs: number;
+}
+
+export function leaseRows(facts: LeaseFacts): LeaseRow[] {
+  return facts.holdings.flatMap((side) => {
     const owned = side.owned();
-    const foreign = options.view
+    const foreign = facts.view
       .regions(side.plan.family)
       .flatMap((region) => subtractBlocks([region.cidr], owned).map((cidr) => ({ ...region, cidr })));
     const rows = [
-      ...ownRows(options, side),
+      ...ownRows(facts, side),
       ...foreign.map((region) =>
-        row(options, region.cidr, {
+        row(facts, region.cidr, {
           peer: region.owner,
           epoch: region.claim?.record.epoch ?? 0,
           used: null,
-          expiresAt: null,
-          state: foreignState(options, region),
+          expiresAt: fromNow(facts, facts.voting.reclaimMs(region.owner)),
+          state: foreignState(facts, region),
         }),
       ),
     ];
@@ -41,15 +43,18 @@ export function leaseRows(options: {
   });
 }
 
-function ownRows(
-  options: { self: PeerId; plan: AddressPlan; estate: Estate; expiresAt: number | null; isExpired: boolean },
-  side: Holdings,
-): LeaseRow[] {
-  const { expiresAt, isExpired } = options;
+/** The rows of what this host owns alone, in no order: what others own is not walked. */
+export function ownLeaseRows(facts: LeaseFacts): LeaseRow[] {
+  return facts.holdings.flatMap((side) => ownRows(facts, side));
+}
+
+function ownRows(facts: LeaseFacts, side: Holdings): LeaseRow[] {
+  const expiresAt = fromNow(facts, facts.voting.leftMs);
+  const isExpired = facts.voting.obstacle() !== null;
   const own = (cidr: Cidr, state: LeaseState): LeaseRow =>
-    row(options, cidr, {
-      peer: options.self,
-      epoch: options.estate.owned(cidr.family).find((block) => cidrContains(block.cidr, cidr))?.epoch ?? 0,
+    row(facts, cidr, {
+      peer: facts.self,
+      epoch: facts.estate.owned(cidr.family).find((block) => cidrContains(block.cidr, cidr))?.epoch ?? 0,
       used: side.pool.usedWithin(cidr),
       state: isExpired && state !== 'disputed' ? 'expired' : state,
       expiresAt,
@@ -60,6 +65,10 @@ function ownRows(
     ...subtractBlocks(side.settling(), side.disputed()).map((cidr) => own(cidr, 'settling')),
     ...side.disputed().map((cidr) => own(cidr, 'disputed')),
   ];
+}
+
+function fromNow({ nowMs }: LeaseFacts, ms: number | null): number | null {
+  return ms === null ? null : nowMs + ms;
 }
 
 function foreignState(options: { self: PeerId; view: LeaseView }, { owner, claim }: OwnedRegion): LeaseState {

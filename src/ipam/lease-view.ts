@@ -1,11 +1,12 @@
 // What all hosts together say about who owns which block. Ownership is a pure function of the set of signed claims: for an
 // address, start with the creator, or whom the voters last gave it to, and go through the claims that cover it by epoch; a claim counts
-// if its donor is the owner so far, or the host at which an operator removed that owner. So order of arrival can't matter, a forged or unproven
-// claim changes nothing, and hosts with equal claims agree. Nobody allocates by this view: it guides requests, filters and status (docs/leases.md argues why that is safe).
+// if its donor is the owner so far, or the host at which an operator removed that owner. So order of arrival can't matter, a forged
+// or unproven claim changes nothing, and hosts with equal claims agree. Nobody allocates by this view: it guides requests, filters
+// and status (docs/leases.md argues why that is safe).
 
 import { type Cidr, cidrContains, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
 import type { Crypto } from '../base/capabilities.ts';
-import type { GiftId, PeerId, Vni } from '../base/ids.ts';
+import type { GiftId, PeerId } from '../base/ids.ts';
 import { leaseSigningBytes } from '../base/record-signing.ts';
 import type { LeaseRecord } from '../base/records.ts';
 import { mergeSiblings } from './blocks.ts';
@@ -13,7 +14,7 @@ import { ClaimTrie } from './claim-trie.ts';
 import { byEpoch, type Claim, parseClaim } from './claims.ts';
 import type { AddressPlan } from './plan.ts';
 import type { Title } from './reclaim/decision.ts';
-import type { Reclaimed } from './reclaim/voting.ts';
+import type { Reclaimed } from './reclaim/voted-spaces.ts';
 
 /** One author needs two records per block that it ever held; a hundred times what a busy host has. */
 export const CLAIMS_PER_AUTHOR_MAX = 8192;
@@ -120,12 +121,12 @@ export class LeaseView {
     return this.#removers.has(peer);
   }
 
-  /** The voters gave blocks of a host that is gone to another one; repeats change nothing. */
+  /** The voters gave blocks of a host that is gone to another one; repeats and other networks' blocks change nothing. */
   reclaimed({ owner, heir, titles }: Reclaimed): void {
-    for (const { cidr, epoch } of titles) {
+    for (const { network, cidr, epoch } of titles) {
       const family = this.#plan.families.find((plan) => plan.family === cidr.family);
-      if (family === undefined || !cidrContains(family.range, cidr)) continue;
-      const claim = decidedClaim(this.#plan.network, { owner, heir, cidr, epoch });
+      if (network !== this.#plan.network || family === undefined || !cidrContains(family.range, cidr)) continue;
+      const claim = decidedClaim({ owner, heir, network, cidr, epoch });
       if (this.#decided.has(claim.key)) continue;
       this.#decided.set(claim.key, cidr);
       this.#trie(cidr.family).add(cidr, claim);
@@ -163,7 +164,7 @@ export class LeaseView {
         const { owner, claims: history } = this.#resolve(claims);
         const epoch = history.at(-1)?.record.epoch;
         if (owner !== peer || epoch === undefined || claims.some(({ record }) => record.epoch > epoch)) return;
-        titles.push({ cidr, epoch });
+        titles.push({ network: this.#plan.network, cidr, epoch });
       });
       return mergeSiblings(
         titles,
@@ -178,7 +179,9 @@ export class LeaseView {
     const gifts: Title[] = [];
     for (const { claim, authors } of this.#entries.values()) {
       const { owner, donor, epoch } = claim.record;
-      if (owner === peer && donor !== peer && authors.has(peer)) gifts.push({ cidr: claim.cidr, epoch });
+      if (owner === peer && donor !== peer && authors.has(peer)) {
+        gifts.push({ network: this.#plan.network, cidr: claim.cidr, epoch });
+      }
     }
     return gifts;
   }
@@ -298,7 +301,7 @@ export class LeaseView {
 }
 
 /** A decision about one title, as if the owner had given the block to its heir. */
-function decidedClaim(network: Vni, { owner, heir, cidr, epoch }: Title & { owner: PeerId; heir: PeerId }): Claim {
+function decidedClaim({ owner, heir, network, cidr, epoch }: Title & { owner: PeerId; heir: PeerId }): Claim {
   const text = formatCidr(cidr);
   const giftId = '0'.repeat(32) as GiftId;
   const record = {

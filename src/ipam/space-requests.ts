@@ -1,5 +1,6 @@
 // The asking side of gifts: for each need one request at a time to one donor, repeated with the same gift id until it is
-// answered, then the next donor; a round asks a few of them and never waits for all; without success it backs off.
+// answered, then the next donor; a round asks a few of them and never waits for all; who can give nothing at the moment is asked again
+// when all others have refused; without success it backs off.
 // Pure state machine: the caller chooses donors and sends.
 
 import type { Cidr, Family } from '../base/address.ts';
@@ -11,6 +12,8 @@ import type { Refusal, Wish } from './lease-message.ts';
 export const REPLY_TIMEOUT_MS = 1000;
 /** Copies sent to one donor. */
 const SENDS_MAX = 3;
+/** How often a round comes back to donors that give nothing at the moment, {@link REPLY_TIMEOUT_MS} later each time. */
+const PATIENCE = 3;
 /** Donors asked in one round. */
 const DONORS_MAX = 8;
 /** Pause after a round without success: doubles from first to last, times 0.75 to 1.25. */
@@ -66,6 +69,8 @@ interface Ask {
   wish: Wish;
   current: Current | null;
   failures: Failure[];
+  /** How often this round may still come back to a donor. */
+  patience: number;
   failedRounds: number;
   /** When the last round failed, and when the next may start by itself. */
   failedMs: number;
@@ -88,7 +93,8 @@ export class SpaceRequests {
     let ask = this.#asks.get(need.key);
     if (ask === undefined) {
       if (this.#asks.size >= NEEDS_MAX) return false;
-      ask = { need, wish: need.wish, current: null, failures: [], failedRounds: 0, failedMs: 0, retryMs: 0 };
+      const rounds = { patience: 0, failedRounds: 0, failedMs: 0, retryMs: 0 };
+      ask = { need, wish: need.wish, current: null, failures: [], ...rounds };
       this.#asks.set(need.key, ask);
     }
     if (ask.need.wish !== need.wish) ask.failures = []; // who refused the smaller wish is asked again
@@ -96,6 +102,7 @@ export class SpaceRequests {
     ask.need = need;
     if (ask.current === null && (now || this.#nowMs() >= ask.retryMs)) {
       ask.failures = [];
+      ask.patience = PATIENCE;
       this.#askNext(ask);
     }
     return true;
@@ -180,7 +187,7 @@ export class SpaceRequests {
     if (ask.current === null) this.#options.ended(ask.need);
   }
 
-  /** Sends to the next donor that was not asked in this pass, starts the second pass, or ends the round. */
+  /** Sends to the next donor that was not asked in this pass, starts the second pass, comes back to who paused, or ends the round. */
   #askNext(ask: Ask): void {
     if (this.#sendNext(ask)) return;
     if (ask.wish === 'share' && ask.failures.length > 0) {
@@ -188,7 +195,18 @@ export class SpaceRequests {
       ask.failures = [];
       if (this.#sendNext(ask)) return;
     }
-    this.#endRound(ask);
+    if (!this.#comeBack(ask)) this.#endRound(ask);
+  }
+
+  /** To the first donor that gives nothing at the moment: its next copy of the request is due later. */
+  #comeBack(ask: Ask): boolean {
+    const at = ask.failures.findIndex(({ reason }) => reason === 'paused');
+    if (at === -1 || ask.patience === 0) return false;
+    ask.patience--;
+    const [{ donor }] = ask.failures.splice(at, 1) as [Failure];
+    const deadlineMs = this.#nowMs() + REPLY_TIMEOUT_MS;
+    ask.current = { donor, giftId: this.#options.giftId(), sends: 0, deadlineMs, sent: true };
+    return true;
   }
 
   #sendNext(ask: Ask): boolean {

@@ -5,6 +5,7 @@ import type { Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts'
 import type { FabricError } from '../base/errors.ts';
 import type { PeerId, Vni } from '../base/ids.ts';
 import type { LeaseRecord } from '../base/records.ts';
+import type { Ipam } from './ipam.ts';
 import type { AddressPlan } from './plan.ts';
 
 export interface IpamEvents {
@@ -42,11 +43,16 @@ export interface IpamOptions {
   /** True when a host lives, linked or not: in a large cluster a link to it is made when there is something to send. Absent: unknown. */
   readonly isAlive?: (peer: PeerId) => boolean;
   readonly events: IpamEvents;
-  /** Absent: nothing is taken back from hosts that are gone without an operator's word. */
+  /** The voting about hosts that are gone is run with this network's leases. */
   readonly voting?: VotingFacts;
+  /**
+   * Leases with {@link voting}, in which these take part: the same voters, promises and decisions. With neither, nothing is taken
+   * back from hosts that are gone without an operator's word.
+   */
+  readonly votersOf?: Ipam;
 }
 
-/** One entry of what a host publishes for the voting of a network. */
+/** One entry of what a host publishes for the voting that is run with a network's leases. */
 export interface PublishedVote {
   readonly network: Vni;
   readonly entry: string;
@@ -60,10 +66,12 @@ export interface VotingFacts {
   /** Hosts whose records are known, ourselves included. */
   readonly peers: () => readonly PeerId[];
   readonly isAlive: (peer: PeerId) => boolean;
+  /** Milliseconds since a host was seen last, or since this one started. */
+  readonly unseenMs: (peer: PeerId) => number;
   /** The version of a host's published records that we have; for ourselves the one that is published. */
   readonly versionOf: (peer: PeerId) => number;
-  /** Addresses that the host's records say are in use, as text; none of a host that an operator removed. */
-  readonly claimsOf: (peer: PeerId) => readonly string[];
+  /** Addresses that the host's records say are in use in a network, as text; none of a host that an operator removed. */
+  readonly claimsOf: (peer: PeerId, network: Vni) => readonly string[];
 }
 
 export interface AllocationRequest {
@@ -92,10 +100,10 @@ export interface Reservation {
 }
 
 /**
- * `expired`: ours, but too few voters say so, and nothing new is handed out. `active`: we allocate from it. `spare`: ours, in reserve or to give. `settling`: ours, found in others' records, not used
- * for a few seconds in case we gave it away and forgot, or until voters have heard of it. `disputed`: ours by our own records, another's by all others since a
- * host was removed. `incoming`: given to us, its history not proven yet. `offered`: we
- * gave it, its new owner has not confirmed. `foreign`: another host's.
+ * `expired`: ours, but too few voters say so, and nothing new is handed out. `active`: we allocate from it. `spare`: ours, in
+ * reserve or to give. `settling`: ours, found in others' records, not used for a few seconds in case we gave it away and forgot, or
+ * until voters have heard of it. `disputed`: ours by our own records, another's by all others since a host was removed. `incoming`:
+ * given to us, its history not proven yet. `offered`: we gave it, its new owner has not confirmed. `foreign`: another host's.
  */
 export type LeaseState = 'expired' | 'active' | 'spare' | 'settling' | 'disputed' | 'incoming' | 'offered' | 'foreign';
 
@@ -110,7 +118,10 @@ export interface LeaseRow {
   /** Addresses in the block; a power of two, exact. */
   readonly size: number;
   readonly state: LeaseState;
-  /** Milliseconds since the Unix epoch; null: never, or known to its owner only. */
+  /**
+   * Milliseconds since the Unix epoch. Of our own blocks: when they are ours no more if no voter promises again; of a host that is not
+   * alive: when the voters may give them to another one, by when it was seen last. Null: never, or known to its owner only.
+   */
   readonly expiresAt: number | null;
 }
 
@@ -125,6 +136,8 @@ export interface IpamStats {
   readonly decisions: number;
   /** How many hosts vote; 0 without voting. */
   readonly voters: number;
+  /** For how long they promise, milliseconds; 0 as long as they promise nothing. */
+  readonly leaseMs: number;
   readonly families: readonly {
     readonly family: Family;
     readonly used: number;

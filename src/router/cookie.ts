@@ -4,8 +4,8 @@
 
 import { ByteReader, ByteWriter, concatBytes, utf8 } from '../base/bytes.ts';
 import type { Clock, Crypto, Random } from '../base/capabilities.ts';
-import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { HANDSHAKE_HEADER_BYTES, MAC_BYTES, mac1Of, mac2Valid } from './handshake-message.ts';
+import { formatPath, type TunnelPath } from './tunnel-path.ts';
 import { DatagramType, datagramType, readReceiverIndex, reservedBytesClear, WIRE_VERSION } from './wire-format.ts';
 
 /** From WireGuard: the secret behind the cookies lives this long; a client uses a cookie a little shorter. */
@@ -36,7 +36,7 @@ export class CookieIssuer {
   /** A reply to this initiation, whose mac1 is valid and whose sender's index is `receiverIndex`. */
   reply(
     initiation: Uint8Array,
-    from: Endpoint,
+    from: TunnelPath,
     { receiverIndex, cookieKey }: { receiverIndex: number; cookieKey: Uint8Array },
   ): Uint8Array {
     const salt = this.#random.bytes(SALT_BYTES);
@@ -55,19 +55,19 @@ export class CookieIssuer {
       .finish();
   }
 
-  /** True when the sender at that address has answered with a cookie of ours that is still good. */
-  proven(initiation: Uint8Array, from: Endpoint): boolean {
+  /** True when the sender at that address, or behind that relay, has answered with a cookie of ours that is still good. */
+  proven(initiation: Uint8Array, from: TunnelPath): boolean {
     return mac2Valid(this.#crypto, this.#cookieFor(from), initiation);
   }
 
-  #cookieFor(from: Endpoint): Uint8Array {
+  #cookieFor(from: TunnelPath): Uint8Array {
     const nowMs = this.#clock.monotonicMs();
     if (nowMs - this.#madeMs >= COOKIE_SECRET_MS) {
       this.#secret.fill(0);
       this.#secret = this.#random.bytes(SECRET_BYTES);
       this.#madeMs = nowMs;
     }
-    return this.#crypto.hmacBlake2s(this.#secret, utf8(formatEndpoint(from))).subarray(0, MAC_BYTES);
+    return this.#crypto.hmacBlake2s(this.#secret, utf8(formatPath(from))).subarray(0, MAC_BYTES);
   }
 }
 

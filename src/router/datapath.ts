@@ -1,15 +1,18 @@
 // The contract between the control side of the tunnels and whatever moves frames. A datapath owns the bridge port, the UDP
-// socket and the session keys; it is told tables and keys, and reports events. Its implementations (pcap now; engine and
-// vxlan later) all pass test/router/datapath-contract.ts. Calls are synchronous commands: they take effect in order,
-// before any later frame is looked up; none waits for I/O and none throws for input from outside.
+// socket and the session keys; it is told tables and keys, and reports events. Its implementations all pass
+// test/router/datapath-contract.ts. Calls are synchronous commands: they take effect in order, before any later frame is looked
+// up; none waits for I/O and none throws for input from outside.
 
 import type { AeadCipher } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { Mac, PeerId, Vni } from '../base/ids.ts';
+import type { TunnelPath } from './tunnel-path.ts';
 
 export type DatapathName = 'pcap' | 'engine' | 'vxlan';
 
 export interface DatapathOptions {
+  /** This host: relayed datagrams for it end here. */
+  readonly self: PeerId;
   /** The interface that the datapath reads and injects frames of `network` on (pcap: the far end of the port veth). */
   readonly portName: string;
   readonly network: Vni;
@@ -62,7 +65,7 @@ export interface LastingSession extends SessionFacts {
   readonly confirmed: boolean;
   /** It neared its counter limit. */
   readonly exhausted: boolean;
-  readonly endpoint: Endpoint | null;
+  readonly path: TunnelPath | null;
 }
 
 /** What a datapath that outlives its control side can do beside. */
@@ -108,12 +111,20 @@ export interface DatapathEvents {
    * A datagram that is no data of a known session (types handshake initiation, response, cookie; anything else is counted
    * and dropped). `datagram` is a copy that the receiver may keep.
    */
-  handshake(datagram: Uint8Array, from: Endpoint): void;
+  handshake(datagram: Uint8Array, from: TunnelPath): void;
   /** A frame waits for a peer that has no session to send on; repeated at most once per peer and second. */
   sessionWanted(peer: PeerId): void;
+  /**
+   * What is relayed lacks a direct session with this peer: the relay that it would go to, or its destination. Repeated at most once per
+   * peer and second, and ten times a second for peers that the datapath knows nothing of.
+   */
+  relayWanted(peer: PeerId): void;
   /** The first valid data datagram of this session arrived (key confirmation for the responder). */
   sessionConfirmed(localIndex: number): void;
-  /** A valid datagram with the session's highest counter came from another endpoint; the datapath already sends there. */
+  /**
+   * A valid datagram with the session's highest counter came from another endpoint; the datapath already sends there. Nothing moves
+   * to a relay or away from one but by {@link Datapath.setPath}.
+   */
   roamed(peer: PeerId, endpoint: Endpoint): void;
   /** The peer received a probe of ours that made an outer IP packet of `bytes`. */
   probeAnswered(peer: PeerId, bytes: number): void;
@@ -128,7 +139,10 @@ export interface DatapathEvents {
   failed(reason: string): void;
 }
 
-/** Counters since start; they never step back. */
+/**
+ * Counters since start; they never step back. A TCP superframe that was cut shorter for its path counts as the frames that it became,
+ * at both ends.
+ */
 export interface PeerCounters {
   readonly peer: PeerId;
   readonly txFrames: number;
@@ -136,11 +150,35 @@ export interface PeerCounters {
   readonly rxFrames: number;
   readonly rxBytes: number;
   readonly drops: Readonly<Record<string, number>>;
-  /** Clock.monotonicMs of the last data (not keepalive) sent and received and of the last valid datagram; null: never. */
+  /**
+   * Clock.monotonicMs of the last data (not keepalive) sent and received and of the last valid datagram; null: never. What is relayed
+   * is data to the sessions that carry it.
+   */
   readonly lastDataSentMs: number | null;
   readonly lastDataReceivedMs: number | null;
   readonly lastReceivedMs: number | null;
 }
+
+/** Datagrams inside of relayed ones; bytes are theirs, without what the relay adds. */
+export interface RelayCounters {
+  /** Of other hosts, passed on by this one. */
+  readonly forwardedDatagrams: number;
+  readonly forwardedBytes: number;
+  /** Of this host, by a relay. */
+  readonly sentDatagrams: number;
+  readonly sentBytes: number;
+  readonly receivedDatagrams: number;
+  readonly receivedBytes: number;
+}
+
+export const NOTHING_RELAYED: RelayCounters = {
+  forwardedDatagrams: 0,
+  forwardedBytes: 0,
+  sentDatagrams: 0,
+  sentBytes: 0,
+  receivedDatagrams: 0,
+  receivedBytes: 0,
+};
 
 export interface DatapathStats {
   readonly peers: readonly PeerCounters[];
@@ -148,6 +186,7 @@ export interface DatapathStats {
   readonly drops: Readonly<Record<string, number>>;
   readonly framesIn: number;
   readonly framesOut: number;
+  readonly relayed: RelayCounters;
 }
 
 export interface Datapath {
@@ -161,15 +200,18 @@ export interface Datapath {
   /** From now on frames for the session's peer are sent on it; waiting frames leave now. */
   useSession(localIndex: number): void;
   removeSession(localIndex: number): void;
-  /** Where datagrams for this peer go; null forgets it (frames are dropped and counted). */
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void;
-  /** The largest outer IP packet for this peer, in bytes: larger frames go in pieces. */
+  /** How datagrams for this peer go; null forgets it (frames are dropped and counted). */
+  setPath(peer: PeerId, path: TunnelPath | null): void;
+  /**
+   * The largest outer IP packet for this peer, in bytes: larger frames go in pieces. By a relay it is the packet that the datagram
+   * inside would make over IPv4.
+   */
   setPathMtu(peer: PeerId, bytes: number): void;
   applyTables(changes: readonly TableChange[]): void;
   /** Resolves when every call so far has taken effect: a port that was let go of may then be deleted. */
   settle(): Promise<void>;
   /** Sends a handshake or cookie datagram as it is. Errors are counted. */
-  sendRaw(datagram: Uint8Array, to: Endpoint): void;
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void;
   /** An empty authenticated datagram on the peer's session; nothing without one. */
   sendKeepalive(peer: PeerId): void;
   /**
@@ -177,7 +219,7 @@ export interface Datapath {
    * data. `bytes` is from 296 to 65,535; more than one datagram carries is a counted drop.
    */
   sendProbe(peer: PeerId, bytes: number): void;
-  /** Drops all state of a peer: sessions, endpoint, MACs, waiting frames. */
+  /** Drops all state of a peer: sessions, path, MACs, waiting frames. */
   removePeer(peer: PeerId): void;
   stats(): DatapathStats;
   /** Of the process that moves the frames; absent: this one. */

@@ -55,6 +55,12 @@ export const DROP_REASONS = [
   'table-full',
   // The control side
   'daemon-absent',
+  // Relays
+  'relay-source',
+  'relay-nested',
+  'relay-unreachable',
+  'relay-too-large',
+  'relay-overflow',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

@@ -5,12 +5,13 @@
 // holder (free-claims.ts). Of two claims on one MAC what a host has attached wins over a device that a bridge has learned, then the
 // higher mobility sequence (RFC 7432 §15), then the lower peer id (docs/mobility.md).
 
-import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
+import type { Cidr, IpAddress } from '../base/address.ts';
 import { isMulticastMac, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import type { AttachmentRecord } from '../base/records.ts';
 import type { TableChange } from './datapath.ts';
 import { FreeClaims, isHoldable } from './free-claims.ts';
 import { Moves } from './moves.ts';
+import { beats, type ClaimAddress, type RouteClaim, routeClaim } from './route-claim.ts';
 
 export interface RouteNetwork {
   readonly network: Vni;
@@ -27,7 +28,7 @@ export interface RoutePorts {
   /** Clock.monotonicMs, to say how old an entry is. */
   nowMs(): number;
   /** Who owns the lease around an address; null when nobody is known to. */
-  ownerOf(network: Vni, ip: string): PeerId | null;
+  ownerOf(network: Vni, ip: IpAddress): PeerId | null;
   /** Dead hosts' claims are kept but leave the tables. */
   isAlive(peer: PeerId): boolean;
   /** Receives every change of the tables, in order. */
@@ -54,24 +55,18 @@ export interface Route {
   readonly reason: string | null;
 }
 
-interface Claim {
-  readonly author: PeerId;
-  readonly record: AttachmentRecord;
-}
-
 /** All claims on one MAC of one network, and what of them is in the tables now. */
 interface Contest {
+  readonly key: string;
   readonly network: Vni;
   readonly mac: Mac;
-  readonly claims: Map<PeerId, AttachmentRecord>;
+  readonly claims: Map<PeerId, RouteClaim>;
   installed: Installed | null;
 }
 
 interface Installed {
-  readonly author: PeerId;
+  readonly claim: RouteClaim;
   readonly to: PeerId | 'local';
-  readonly ips: readonly string[];
-  readonly sequence: number;
   readonly sinceMs: number;
 }
 
@@ -100,14 +95,15 @@ export class Routes {
     const key = contestKey(record.network, record.mac);
     let contest = this.#contests.get(key);
     if (contest === undefined) {
-      contest = { network: record.network, mac: record.mac, claims: new Map(), installed: null };
+      contest = { key, network: record.network, mac: record.mac, claims: new Map(), installed: null };
       this.#contests.set(key, contest);
     }
     const before = contest.claims.get(author);
-    contest.claims.set(author, record);
+    const claim = routeClaim(author, record, this.#networkOf(record.network));
+    contest.claims.set(author, claim);
     const claimed = this.#byAuthor.get(author) ?? new Set();
     this.#byAuthor.set(author, claimed.add(key));
-    const rivals = [...this.#leaveFree(author, before), ...this.#enterFree(author, record)];
+    const rivals = [...this.#leaveFree(before), ...this.#enterFree(claim)];
     this.#settle(contest);
     this.#settleRivals(rivals);
   }
@@ -119,7 +115,7 @@ export class Routes {
     const before = contest?.claims.get(author);
     if (contest === undefined || !contest.claims.delete(author)) return;
     this.#byAuthor.get(author)?.delete(key);
-    const rivals = this.#leaveFree(author, before);
+    const rivals = this.#leaveFree(before);
     this.#settle(contest);
     if (contest.claims.size === 0) {
       this.#contests.delete(key);
@@ -170,10 +166,10 @@ export class Routes {
   /** The mobility sequence of a claim of ours: the one that it has, else above all that were seen on this MAC. */
   nextSequence(network: Vni, mac: Mac): number {
     const key = contestKey(network, mac);
-    const claims = this.#contests.get(key)?.claims ?? new Map<PeerId, AttachmentRecord>();
+    const claims = this.#contests.get(key)?.claims ?? new Map<PeerId, RouteClaim>();
     const own = claims.get(this.#ports.self);
-    if (own !== undefined) return own.sequence;
-    const seen = [...claims.values()].map(({ sequence }) => sequence);
+    if (own !== undefined) return own.record.sequence;
+    const seen = [...claims.values()].map(({ record }) => record.sequence);
     return Math.min(SEQUENCE_MAX, Math.max(this.moves.lastSequence(network, mac), ...seen) + 1);
   }
 
@@ -237,8 +233,9 @@ export class Routes {
 
   #rows(contest: Contest): readonly Route[] {
     const winner = this.#winner(contest);
-    return [...contest.claims].map(([author, record]) => {
-      const objection = this.#objection(author, record);
+    return [...contest.claims.values()].map((claim) => {
+      const { author, record } = claim;
+      const objection = this.#objection(claim);
       const state: RouteState = objection?.state ?? (winner?.author === author ? 'active' : 'duplicate');
       const lost = state === 'duplicate' ? `${winner?.author} holds this MAC with a newer claim` : null;
       return {
@@ -255,32 +252,24 @@ export class Routes {
   }
 
   /** Adds the free addresses of a claim; returns the claims that now compete with it. */
-  #enterFree(author: PeerId, record: AttachmentRecord): readonly string[] {
-    const free = this.#freeAddresses(record);
-    for (const ip of free) this.#free.add(author, record, ip);
-    return this.#freeRivals(record);
+  #enterFree(claim: RouteClaim): readonly string[] {
+    for (const ip of claim.free) this.#free.add(claim.author, claim.record, ip);
+    return this.#freeRivals(claim);
   }
 
-  #leaveFree(author: PeerId, record: AttachmentRecord | undefined): readonly string[] {
-    if (record === undefined) return [];
-    const rivals = this.#freeRivals(record);
-    for (const ip of this.#freeAddresses(record)) this.#free.remove(author, record, ip);
+  #leaveFree(claim: RouteClaim | undefined): readonly string[] {
+    if (claim === undefined) return [];
+    const rivals = this.#freeRivals(claim);
+    for (const ip of claim.free) this.#free.remove(claim.author, claim.record, ip);
     return rivals;
   }
 
   /** The contests that claim one of its free addresses too. */
-  #freeRivals(record: AttachmentRecord | undefined): readonly string[] {
-    if (record === undefined) return [];
-    const own = contestKey(record.network, record.mac);
-    return this.#freeAddresses(record)
-      .flatMap((ip) => this.#free.claimants(record.network, ip))
-      .map(({ mac }) => contestKey(record.network, mac))
-      .filter((key) => key !== own);
-  }
-
-  #freeAddresses(record: AttachmentRecord): readonly string[] {
-    const network = this.#ports.networks.find((candidate) => candidate.network === record.network);
-    return network === undefined ? [] : record.ips.filter((ip) => isFree(network, ip));
+  #freeRivals(claim: RouteClaim | undefined): readonly string[] {
+    if (claim === undefined || claim.free.length === 0) return [];
+    const { network, mac: ownMac } = claim.record;
+    const rivals = claim.free.flatMap((ip) => this.#free.claimants(network, ip));
+    return rivals.filter(({ mac }) => mac !== ownMac).map(({ mac }) => contestKey(network, mac));
   }
 
   #settleRivals(keys: readonly string[]): void {
@@ -292,49 +281,48 @@ export class Routes {
 
   #settle(contest: Contest): void {
     const winner = this.#winner(contest);
-    const { network, mac, installed } = contest;
-    const to = winner === null ? null : winner.author === this.#ports.self ? ('local' as const) : winner.author;
-    const sinceMs = installed !== null && installed.to === to ? installed.sinceMs : this.#ports.nowMs();
-    const target: Installed | null =
-      winner === null || to === null
-        ? null
-        : { author: winner.author, to, ips: winner.record.ips, sequence: winner.record.sequence, sinceMs };
-    const key = contestKey(network, mac);
-    if (installed?.to !== to) {
-      if (installed !== null) this.moves.left(network, mac, { at: installed.author, sequence: installed.sequence });
-      if (target !== null) this.moves.arrived(network, mac, target.author);
-    }
+    const { key, network, mac, installed } = contest;
     if (this.#isDoubted(contest, winner)) this.#doubted.add(key);
     else this.#doubted.delete(key);
+    if (winner === (installed?.claim ?? null)) return;
+    const to = winner === null ? null : winner.author === this.#ports.self ? ('local' as const) : winner.author;
+    const sinceMs = installed !== null && installed.to === to ? installed.sinceMs : this.#ports.nowMs();
+    const target: Installed | null = winner === null || to === null ? null : { claim: winner, to, sinceMs };
+    if (installed?.to !== to) {
+      if (installed !== null) {
+        const { author, record } = installed.claim;
+        this.moves.left(network, mac, { at: author, sequence: record.sequence });
+      }
+      if (winner !== null) this.moves.arrived(network, mac, winner.author);
+    }
     const changes: TableChange[] = [];
-    if (target === null) {
-      if (installed !== null) changes.push({ kind: 'mac-gone', network, mac });
-    } else if (installed?.to !== target.to) changes.push({ kind: 'mac', network, mac, to: target.to });
-    const wanted = new Set(target?.ips ?? []);
-    const had = new Set(installed?.ips ?? []);
-    for (const ip of had) if (!wanted.has(ip)) changes.push(...this.#unanswer(network, ip, contest));
+    if (target === null) changes.push({ kind: 'mac-gone', network, mac });
+    else if (installed?.to !== target.to) changes.push({ kind: 'mac', network, mac, to: target.to });
+    const wanted = winner?.addresses ?? [];
+    const had = installed?.claim.addresses ?? [];
+    for (const one of had) if (!includes(wanted, one)) changes.push(...this.#unanswer(one, contest));
     contest.installed = target;
-    for (const ip of wanted) if (!had.has(ip)) changes.push(...this.#answer(network, ip, contest));
+    for (const one of wanted) if (!includes(had, one)) changes.push(...this.#answer(one, contest));
     if (changes.length > 0) this.#ports.apply(changes);
   }
 
-  #answer(network: Vni, ip: string, { mac, installed }: Contest): readonly TableChange[] {
+  #answer({ text: ip, kind }: ClaimAddress, { network, mac, installed }: Contest): readonly TableChange[] {
     const key = neighbourKey(network, ip);
     const before = this.#neighbours.get(key) ?? [];
     const [beforeMac] = before.slice(-1);
     const holder = beforeMac === undefined ? null : this.#contests.get(contestKey(network, beforeMac))?.installed;
-    if (!isLinkLocalText(ip)) {
-      if (holder != null) this.moves.left(network, ip, { at: holder.author });
-      if (installed !== null) this.moves.arrived(network, ip, installed.author);
+    if (kind !== 'link-local') {
+      if (holder != null) this.moves.left(network, ip, { at: holder.claim.author });
+      if (installed !== null) this.moves.arrived(network, ip, installed.claim.author);
     }
     this.#neighbours.set(key, [...before, mac]);
     return [{ kind: 'neighbour', network, ip, mac }];
   }
 
   /** The address falls back to the newest of the claims that remain, if any does. */
-  #unanswer(network: Vni, ip: string, { mac, installed }: Contest): readonly TableChange[] {
+  #unanswer({ text: ip, kind }: ClaimAddress, { network, mac, installed }: Contest): readonly TableChange[] {
     const key = neighbourKey(network, ip);
-    if (installed !== null && !isLinkLocalText(ip)) this.moves.left(network, ip, { at: installed.author });
+    if (installed !== null && kind !== 'link-local') this.moves.left(network, ip, { at: installed.claim.author });
     const before = this.#neighbours.get(key) ?? [];
     const after = before.filter((other) => other !== mac);
     if (after.length === 0) {
@@ -346,51 +334,50 @@ export class Routes {
   }
 
   /** Its only claim won, or is of a dead host: no doubt. */
-  #isDoubted({ claims }: Contest, winner: Claim | null): boolean {
+  #isDoubted({ claims }: Contest, winner: RouteClaim | null): boolean {
     if (claims.size > 1) return true;
-    const [only] = claims;
+    const [only] = claims.values();
     if (only === undefined || winner !== null) return false;
-    return this.#objection(only[0], only[1])?.state !== 'stale';
+    return this.#objection(only)?.state !== 'stale';
   }
 
-  #winner(contest: Contest): Claim | null {
-    let best: Claim | null = null;
-    for (const [author, record] of contest.claims) {
-      if (this.#objection(author, record) !== null) continue;
-      const claim = { author, record };
-      if (best === null || beats(claim, best)) best = claim;
+  #winner(contest: Contest): RouteClaim | null {
+    let best: RouteClaim | null = null;
+    for (const claim of contest.claims.values()) {
+      if (this.#objection(claim) === null && (best === null || beats(claim, best))) best = claim;
     }
     return best;
   }
 
-  #objection(author: PeerId, record: AttachmentRecord): Objection | null {
-    const network = this.#ports.networks.find((candidate) => candidate.network === record.network);
+  #objection({ author, record, addresses, free }: RouteClaim): Objection | null {
+    const network = this.#networkOf(record.network);
     if (network === undefined) return { state: 'refused', reason: 'this host is not on that network' };
     if (record.mac === network.gatewayMac) return { state: 'refused', reason: "the MAC is the gateway's" };
     if (isMulticastMac(record.mac)) return { state: 'refused', reason: 'the MAC is a group address' };
-    for (const ip of record.ips) {
-      const reason = this.#addressObjection(network, author, ip);
+    for (const address of addresses) {
+      const reason = this.#addressObjection(record.network, author, address);
       if (reason !== null) return { state: 'refused', reason };
     }
-    const taken = record.ips.find((ip) => isFree(network, ip) && !this.#free.isHolder(author, record, ip));
-    if (taken !== undefined && (author === this.#ports.self || this.#ports.isAlive(author))) {
+    const isAlive = author === this.#ports.self || this.#ports.isAlive(author);
+    const taken = free.find((ip) => !this.#free.isHolder(author, record, ip));
+    if (taken !== undefined && isAlive) {
       const holder = this.#free.holder(record.network, taken);
       return { state: 'duplicate', reason: `${holder?.author} holds ${taken} already, with the MAC ${holder?.mac}` };
     }
-    if (author !== this.#ports.self && !this.#ports.isAlive(author)) {
-      return { state: 'stale', reason: 'its host is dead' };
-    }
-    return null;
+    return isAlive ? null : { state: 'stale', reason: 'its host is dead' };
   }
 
-  #addressObjection(network: RouteNetwork, author: PeerId, text: string): string | null {
-    if (network.gatewayIps.includes(text)) return `${text} is the gateway's address`;
-    const ip = parseIp(text);
+  #addressObjection(network: Vni, author: PeerId, { text, ip, kind }: ClaimAddress): string | null {
+    if (kind === 'gateway') return `${text} is the gateway's address`;
     if (ip === null) return `${text} is no address`;
-    if (ip.family === 6 && isLinkLocal(ip.value)) return null;
-    if (isFree(network, text)) return isHoldable(ip) ? null : `${text} is no address of an interface`;
-    const owner = this.#ports.ownerOf(network.network, text);
+    if (kind === 'link-local') return null;
+    if (kind === 'free') return isHoldable(ip) ? null : `${text} is no address of an interface`;
+    const owner = this.#ports.ownerOf(network, ip);
     return owner === author ? null : `${text} lies in a block that ${owner ?? 'nobody known'} owns`;
+  }
+
+  #networkOf(network: Vni): RouteNetwork | undefined {
+    return this.#ports.networks.find((candidate) => candidate.network === network);
   }
 }
 
@@ -399,29 +386,8 @@ interface Objection {
   readonly reason: string;
 }
 
-/** What a bridge has learned is a guess beside what a host attached; then the later move counts. */
-function beats(one: Claim, other: Claim): boolean {
-  const [learned, otherLearned] = [one.record.kind === 'foreign', other.record.kind === 'foreign'];
-  if (learned !== otherLearned) return otherLearned;
-  if (one.record.sequence !== other.record.sequence) return one.record.sequence > other.record.sequence;
-  return one.author < other.author;
-}
-
-/** Outside the network's ranges, so that no lease says whose it is. */
-function isFree({ range, range6 }: RouteNetwork, text: string): boolean {
-  const ip = parseIp(text);
-  if (ip === null || (ip.family === 6 && isLinkLocal(ip.value))) return false;
-  const block = ip.family === 4 ? range : range6;
-  return block === null || !cidrHasIp(block, ip);
-}
-
-function isLinkLocalText(text: string): boolean {
-  const ip = parseIp(text);
-  return ip?.family === 6 && isLinkLocal(ip.value);
-}
-
-function isLinkLocal(value: bigint): boolean {
-  return value >> 118n === 0xfe80n >> 6n;
+function includes(addresses: readonly ClaimAddress[], { text }: ClaimAddress): boolean {
+  return addresses.some((one) => one.text === text);
 }
 
 function contestKey(network: Vni, mac: Mac): string {

@@ -6,22 +6,23 @@
 import type { PeerCounters } from './datapath.ts';
 
 /** A session is watched for this long after its last data, sent or received. */
-export const WATCHED_MS = 10_000;
+const WATCHED_MS = 10_000;
 /** Quiet for this long while watched: probes begin. */
-export const QUIET_MS = 1_000;
+const QUIET_MS = 1_000;
 /** Between two probes: several may be lost on a full path, which must not look like silence. */
 export const PROBE_EVERY_MS = 250;
 /** Quiet for this long, with enough probes unanswered: silent. */
-export const SILENT_MS = 2_500;
+const SILENT_MS = 2_500;
 const PROBES_MIN = 5;
 
 export class TrafficWatch {
-  /** The last authentic datagram of the peer, or the data that ended a pause since. */
+  /** The last authentic datagram of the peer, or when the pause that has ended since was last seen. */
   #quietSinceMs = Number.NEGATIVE_INFINITY;
   #heardMs = Number.NEGATIVE_INFINITY;
   #silent = false;
   #asks = false;
   #dataMs = Number.NEGATIVE_INFINITY;
+  #observedMs = Number.NEGATIVE_INFINITY;
   #probedMs = Number.NEGATIVE_INFINITY;
   #unanswered = 0;
   #sentMs = Number.NEGATIVE_INFINITY;
@@ -34,14 +35,16 @@ export class TrafficWatch {
   }
 
   /** Counters of now. */
-  observe({ lastDataSentMs, lastDataReceivedMs, lastReceivedMs }: PeerCounters): void {
+  observe({ lastDataSentMs, lastDataReceivedMs, lastReceivedMs }: PeerCounters, nowMs: number): void {
     const sentMs = lastDataSentMs ?? Number.NEGATIVE_INFINITY;
     const dataMs = Math.max(sentMs, lastDataReceivedMs ?? Number.NEGATIVE_INFINITY);
-    // After a pause nobody was asked anything: quiet begins with the data that ends the pause.
+    // In a pause nobody was asked anything: quiet begins with the data that ends it. Counters have only the last data, so it
+    // counts from when there was none yet: too early costs a probe, too late would be told late.
     if (dataMs - this.#dataMs > WATCHED_MS) {
-      this.#quietSinceMs = Math.max(this.#quietSinceMs, dataMs);
+      this.#quietSinceMs = Math.max(this.#quietSinceMs, Math.min(dataMs, this.#observedMs));
       this.#unanswered = 0;
     }
+    this.#observedMs = nowMs;
     this.#dataMs = Math.max(this.#dataMs, dataMs);
     this.#sentMs = Math.max(this.#sentMs, sentMs);
     if (lastReceivedMs !== null && lastReceivedMs > this.#heardMs) this.#hear(lastReceivedMs);

@@ -5,6 +5,7 @@
 import type { PeerId } from '../base/ids.ts';
 import type { LastingSession } from './datapath.ts';
 import type { TunnelOptions } from './tunnel-options.ts';
+import { endpointOf } from './tunnel-path.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import type { TunnelPeers } from './tunnel-peers.ts';
 import type { Session } from './tunnel-sessions.ts';
@@ -27,41 +28,38 @@ export class TunnelAdopter {
     this.#peers = parts.peers;
   }
 
-  /** The peers that have sessions now. Those that nobody knows any more leave the datapath with all they had there. */
+  /**
+   * The peers that have sessions now. Those that nobody knows any more, neither gossip nor the list of recent peers, leave the datapath
+   * with all they had there: whoever was removed is among them.
+   */
   adopt({ sessions, peers }: LeftTunnels, nowMs: number): ReadonlySet<TunnelPeer> {
     const { datapath } = this.#options;
     for (const id of new Set([...peers, ...sessions.map(({ peer }) => peer)])) {
-      if (this.#known(id) === null) datapath.removePeer(id);
+      if (this.#peers.get(id) === undefined) datapath.removePeer(id);
     }
     const adopted = new Set<TunnelPeer>();
     for (const session of sessions) {
-      const peer = this.#known(session.peer);
-      if (peer === null) continue;
+      const peer = this.#peers.get(session.peer);
+      if (peer === undefined) continue;
       if (this.#take(peer, session, nowMs)) adopted.add(peer);
       else datapath.removeSession(session.localIndex);
     }
     return adopted;
   }
 
-  /** Gossip named it, or it was a recent peer: whoever was removed is neither. */
-  #known(id: PeerId): TunnelPeer | null {
-    const peer = this.#peers.get(id);
-    return peer === undefined || peer.staticKey === null ? null : peer;
-  }
-
   #take(peer: TunnelPeer, left: LastingSession, nowMs: number): boolean {
-    const { localIndex, remoteIndex, initiator, cipher, createdMs, pathMtu, capabilities, exhausted, endpoint } = left;
+    const { localIndex, remoteIndex, initiator, cipher, createdMs, pathMtu, capabilities, exhausted, path } = left;
     const alive = createdMs <= nowMs && nowMs < createdMs + REJECT_AFTER_MS;
-    if (!alive || endpoint === null || !this.#peers.keepIndex(localIndex, peer)) return false;
+    if (!alive || path === null || !this.#peers.keepIndex(localIndex, peer)) return false;
     const rekeyAtMs = rekeyTimeMs(createdMs, initiator, this.#options.random.fraction());
     const slot = { localIndex, remoteIndex, initiator, cipher, createdMs, rekeyAtMs };
-    const session: Session = { ...slot, pathMtu, capabilities, endpoint, exhausted };
+    const session: Session = { ...slot, pathMtu, capabilities, path, observed: 'unknown', exhausted };
     peer.slots.adopt(session, left.role);
-    peer.endpoint = endpoint;
+    peer.path = path;
     if (left.role === 'current') {
       this.#peers.startProbing(peer, session, nowMs); // until it knows more, the datapath goes on with what it found
       peer.wantedMs = null;
-      this.#options.events.placed(peer.peer, { endpoint, pathMtu });
+      this.#options.events.placed(peer.peer, { endpoint: endpointOf(path), pathMtu });
     }
     return true;
   }

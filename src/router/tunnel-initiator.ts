@@ -1,20 +1,34 @@
-// The side that asks for a session: series of initiations over a peer's endpoints and the token's generations, and what comes
-// back for them. Invariant: at most one initiation per peer is under way; an answer that does not authenticate changes
-// nothing but a counter.
+// The side that asks for a session: series of initiations over a peer's endpoints, then over relays beside them, and the token's
+// generations, and what comes back for them. Invariant: at most one series per peer is under way; the first answer ends it, and one
+// that does not authenticate, or comes by another path than was asked, changes nothing but a counter.
+//
+//   0 s        1 s        1.1 s      1.5 s      2 s                after silence, or when the last series failed:
+//   endpoint   endpoint   3 relays   3 relays   endpoint …         endpoint and 0.1 s later relays at once
 
-import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
+import { formatEndpoint } from '../base/endpoint.ts';
 import { COOKIE_USABLE_MS, cookieReceiverIndex } from './cookie.ts';
 import { InitiatorHandshake } from './handshake.ts';
 import { parseResponse } from './handshake-message.ts';
-import { Capability, type ResponsePayload } from './handshake-payload.ts';
+import { CAPABILITIES, type ResponsePayload } from './handshake-payload.ts';
 import type { TransportKeys } from './noise.ts';
 import type { Tai64nSource } from './tai64n.ts';
 import type { HandshakeLoad } from './tunnel-load.ts';
 import type { TunnelDrop, TunnelOptions } from './tunnel-options.ts';
-import type { HandshakeSeries, TunnelPeer } from './tunnel-peer.ts';
+import { endpointOf, equalPaths, formatPath, isRelayPath, relayOf, type TunnelPath } from './tunnel-path.ts';
+import type { HandshakeSeries, HandshakeTry, TunnelPeer } from './tunnel-peer.ts';
 import type { TunnelPeers } from './tunnel-peers.ts';
+import type { TunnelRelays } from './tunnel-relays.ts';
 import type { Session } from './tunnel-sessions.ts';
-import { QUICK_RETRY_MS, REKEY_ATTEMPT_MS, rekeyTimeMs, retryDelayMs } from './tunnel-timing.ts';
+import {
+  QUICK_RETRIES,
+  QUICK_RETRY_MS,
+  REKEY_ATTEMPT_MS,
+  RELAY_AGAIN_MS,
+  RELAY_STAGGER_MS,
+  RELAY_TRIES,
+  rekeyTimeMs,
+  retryDelayMs,
+} from './tunnel-timing.ts';
 
 const KEY_BYTES = 32;
 
@@ -24,7 +38,7 @@ interface Answer {
   readonly keys: TransportKeys;
   readonly localIndex: number;
   readonly remoteIndex: number;
-  readonly from: Endpoint;
+  readonly from: TunnelPath;
   readonly nowMs: number;
 }
 
@@ -33,25 +47,40 @@ export class TunnelInitiator {
   readonly #peers: TunnelPeers;
   readonly #load: HandshakeLoad;
   readonly #timestamps: Tai64nSource;
+  readonly #relays: TunnelRelays;
 
-  constructor(parts: { options: TunnelOptions; peers: TunnelPeers; load: HandshakeLoad; timestamps: Tai64nSource }) {
+  constructor(parts: {
+    options: TunnelOptions;
+    peers: TunnelPeers;
+    load: HandshakeLoad;
+    timestamps: Tai64nSource;
+    relays: TunnelRelays;
+  }) {
     this.#options = parts.options;
     this.#peers = parts.peers;
     this.#load = parts.load;
     this.#timestamps = parts.timestamps;
+    this.#relays = parts.relays;
   }
 
-  /** Sends the first initiation of a series, unless one is under way or nobody knows where to send it. */
-  begin(peer: TunnelPeer, nowMs: number): void {
-    if (peer.series !== null) return;
+  /**
+   * Sends the first initiation of a series, unless one is under way or nobody knows where to send it. One for any path takes the
+   * place of one for a direct path.
+   */
+  begin(peer: TunnelPeer, nowMs: number, aim: HandshakeSeries['aim'] = 'any'): void {
+    if (peer.series !== null && (aim === 'direct' || peer.series.aim === 'any')) return;
+    this.cancel(peer);
     if (!peer.gaveUp) peer.failure = null;
     peer.series = {
+      aim,
       startedMs: nowMs,
       attempts: 0,
       retryAtMs: nowMs,
-      sentMs: nowMs,
-      endpoint: null,
-      handshake: null,
+      relaysAtMs: Number.POSITIVE_INFINITY,
+      relayTries: 0,
+      lacksRelay: false,
+      path: null,
+      tries: [],
       offered: this.#options.ciphers,
     };
     this.#attempt(peer, peer.series, nowMs);
@@ -62,7 +91,7 @@ export class TunnelInitiator {
     const { series } = peer;
     if (series === null) return;
     if (nowMs - series.startedMs >= REKEY_ATTEMPT_MS) {
-      const tried = peer.candidates.map(formatEndpoint).join(', ');
+      const tried = peer.candidates.map(formatEndpoint).join(', ') || 'any relay';
       const hint = peer.trouble ?? 'UDP must pass in both directions and both hosts need the same token';
       peer.gaveUp = true;
       this.#peers.count('gaveUp');
@@ -70,7 +99,16 @@ export class TunnelInitiator {
       this.#options.log.warn('tunnel handshake gave up', { peer: peer.peer, tried, hint });
     } else if (nowMs >= series.retryAtMs) {
       this.#attempt(peer, series, nowMs);
+    } else if (nowMs >= series.relaysAtMs) {
+      this.#tryRelays(peer, series, nowMs);
     }
+  }
+
+  /** A relay that was missing is there. */
+  relayCame(peer: TunnelPeer, nowMs: number): void {
+    if (peer.series === null) return;
+    peer.series.relayTries = 0;
+    this.#tryRelays(peer, peer.series, nowMs);
   }
 
   /** Ends the series; an answer that comes later is dropped. */
@@ -80,7 +118,7 @@ export class TunnelInitiator {
   }
 
   /** The peer whose tunnel is established now; null when the datagram was dropped. */
-  response(datagram: Uint8Array, from: Endpoint, nowMs: number): TunnelPeer | null {
+  response(datagram: Uint8Array, from: TunnelPath, nowMs: number): TunnelPeer | null {
     return this.#countDrop(this.#readResponse(datagram, from, nowMs));
   }
 
@@ -89,25 +127,27 @@ export class TunnelInitiator {
     return this.#countDrop(this.#readCookie(datagram, nowMs));
   }
 
-  #readResponse(datagram: Uint8Array, from: Endpoint, nowMs: number): TunnelPeer | TunnelDrop {
+  #readResponse(datagram: Uint8Array, from: TunnelPath, nowMs: number): TunnelPeer | TunnelDrop {
     const response = parseResponse(datagram);
     if (response === null) return 'malformed';
     const peer = this.#peers.byIndex(response.receiverIndex);
     const series = peer?.series ?? null;
-    const handshake = series?.handshake ?? null;
-    if (peer === undefined || series === null || handshake?.localIndex !== response.receiverIndex) {
+    const asked = tryOf(series, response.receiverIndex);
+    if (peer === undefined || series === null || asked === undefined || !answersBy(asked.path, from)) {
       return 'unexpected-response';
     }
+    const { handshake } = asked;
     if (!handshake.mac1Valid(datagram)) return 'mac1';
     if (!this.#load.admitResponse(nowMs)) return 'work-limit';
     const result = handshake.readResponse(response);
     if (result === 'decrypt') {
-      peer.trouble = `the answer from ${formatEndpoint(from)} is not of this peer, or it has another token`;
+      peer.trouble = `the answer from ${formatPath(from)} is not of this peer, or it has another token`;
       return 'decrypt';
     }
     if (result === 'payload' || !series.offered.includes(result.payload.cipher)) {
-      peer.trouble = `the answer from ${formatEndpoint(from)} makes no sense to this version of fabric`;
-      this.#discard(series);
+      peer.trouble = `the answer from ${formatPath(from)} makes no sense to this version of fabric`;
+      series.tries = series.tries.filter((one) => one !== asked);
+      this.#forget(asked);
       if (result !== 'payload') {
         result.keys.sendKey.fill(0);
         result.keys.receiveKey.fill(0);
@@ -115,8 +155,9 @@ export class TunnelInitiator {
       return 'payload';
     }
     handshake.wipe();
-    peer.series = null;
-    peer.handshakeRttMs = nowMs - series.sentMs;
+    series.tries = series.tries.filter((one) => one !== asked); // its index goes on as the session's
+    this.cancel(peer);
+    peer.handshakeRttMs = nowMs - asked.sentMs;
     const remoteIndex = response.senderIndex;
     this.#establish(peer, { ...result, localIndex: handshake.localIndex, remoteIndex, from, nowMs });
     return peer;
@@ -127,8 +168,9 @@ export class TunnelInitiator {
     if (index === null) return 'malformed';
     const peer = this.#peers.byIndex(index);
     const series = peer?.series ?? null;
-    if (peer === undefined || series?.handshake?.localIndex !== index) return 'unexpected-cookie';
-    const value = series.handshake.openCookie(datagram);
+    const asked = tryOf(series, index);
+    if (peer === undefined || series === null || asked === undefined) return 'unexpected-cookie';
+    const value = asked.handshake.openCookie(datagram);
     if (value === null) return 'cookie-invalid';
     peer.cookie = { value, receivedMs: nowMs };
     peer.trouble = 'it is busy with handshakes and asked for a proof of address';
@@ -137,37 +179,78 @@ export class TunnelInitiator {
   }
 
   #attempt(peer: TunnelPeer, series: HandshakeSeries, nowMs: number): void {
-    const { random, datapath } = this.#options;
-    if (!this.#load.admitOutgoing(nowMs)) {
-      series.retryAtMs = nowMs + random.fraction() * QUICK_RETRY_MS;
+    const candidates = series.aim === 'direct' ? peer.punchable : peer.candidates;
+    if (series.aim === 'direct' && series.attempts >= candidates.length) {
+      this.cancel(peer);
       return;
     }
-    const handshake = this.#start(peer, series, nowMs);
+    const renews = peer.slots.current !== null && relayOf(peer.path) !== null && !peer.silent;
+    const byRelayFirst = series.aim === 'any' && (candidates.length === 0 || (renews && series.attempts === 0));
+    const place = keepsPlace(peer, series) ? 0 : series.attempts % candidates.length;
+    const endpoint = byRelayFirst ? undefined : candidates[place];
+    if (endpoint !== undefined && !this.#try(peer, series, { path: endpoint, nowMs, begins: true })) return;
+    series.relayTries = 0;
+    series.relaysAtMs = this.#relaysAtMs(peer, series, byRelayFirst, nowMs);
+    series.attempts++;
+    const timing = { attempts: series.attempts, endpoints: candidates.length, patient: peer.gaveUp };
+    series.retryAtMs = nowMs + retryDelayMs(timing, this.#options.random.fraction());
+    if (byRelayFirst) this.#tryRelays(peer, series, nowMs);
+  }
+
+  /** In the round that begins: never while the first endpoint may still answer, unless there is reason to doubt it. */
+  #relaysAtMs(peer: TunnelPeer, series: HandshakeSeries, first: boolean, nowMs: number): number {
+    if (series.aim === 'direct' || !this.#relays.works) return Number.POSITIVE_INFINITY;
+    if (first) return nowMs;
+    const doubtful = series.attempts > 0 || peer.gaveUp || peer.silent || relayOf(peer.path) !== null;
+    return doubtful ? nowMs + RELAY_STAGGER_MS : Number.POSITIVE_INFINITY;
+  }
+
+  #tryRelays(peer: TunnelPeer, series: HandshakeSeries, nowMs: number): void {
+    const { use: relays, connect } = this.#relays.choose(peer, series.attempts - 1);
+    series.relayTries++;
+    const again = relays.length > 0 && series.relayTries < RELAY_TRIES;
+    series.relaysAtMs = again ? nowMs + RELAY_AGAIN_MS : Number.POSITIVE_INFINITY;
+    series.lacksRelay = relays.length === 0;
+    for (const relay of relays) {
+      if (!this.#try(peer, series, { path: { relay, peer: peer.peer }, nowMs, begins: false })) return;
+    }
+    if (relays.length + connect.length + peer.candidates.length === 0) this.#fail(peer, 'no address of it is known');
+  }
+
+  /** Sends one initiation; `begins`: a round, which ends the tries of the one before. False when it could not be sent. */
+  #try(
+    peer: TunnelPeer,
+    series: HandshakeSeries,
+    { path, nowMs, begins }: { path: TunnelPath; nowMs: number; begins: boolean },
+  ): boolean {
+    if (!this.#load.admitOutgoing(nowMs)) {
+      series.retryAtMs = nowMs + this.#options.random.fraction() * QUICK_RETRY_MS;
+      return false;
+    }
+    const handshake = this.#start(peer, series, { path, nowMs });
     if (typeof handshake === 'string') {
       this.#fail(peer, handshake);
-      return;
+      return false;
     }
-    const { candidates } = peer;
-    const endpoint = candidates[series.attempts % candidates.length]!;
-    this.#discard(series);
-    series.handshake = handshake;
-    series.attempts++;
-    series.sentMs = nowMs;
-    series.endpoint = endpoint;
-    const timing = { attempts: series.attempts, endpoints: candidates.length, patient: peer.gaveUp };
-    series.retryAtMs = nowMs + retryDelayMs(timing, random.fraction());
+    if (begins) this.#discard(series);
+    series.tries.push({ path, handshake, sentMs: nowMs });
+    series.path = path;
     this.#peers.count('initiations');
-    datapath.sendRaw(handshake.datagram, endpoint);
+    this.#options.datapath.sendRaw(handshake.datagram, path);
+    return true;
   }
 
   /** A fresh initiation for the series' next try, or why there can be none. */
-  #start(peer: TunnelPeer, series: HandshakeSeries, nowMs: number): InitiatorHandshake | string {
-    const { crypto, random, self, mtu, ciphers, capabilities = Capability.answersProbes } = this.#options;
-    if (peer.staticKey === null) return 'its static key is not known yet: gossip has not brought its record';
-    if (peer.candidates.length === 0) return 'no address of it is known';
+  #start(
+    peer: TunnelPeer,
+    series: HandshakeSeries,
+    { path, nowMs }: { path: TunnelPath; nowMs: number },
+  ): InitiatorHandshake | string {
+    const { crypto, random, self, mtu, ciphers, capabilities = CAPABILITIES } = this.#options;
     // All endpoints under the newest token first: a peer that missed a rotation answers to the one before.
     const secrets = this.#options.secrets().filter((one) => this.#options.admits?.(peer.peer, one) ?? true);
-    const secret = secrets[Math.floor(series.attempts / peer.candidates.length) % Math.max(1, secrets.length)];
+    const round = Math.floor(series.attempts / Math.max(1, peer.candidates.length));
+    const secret = secrets[round % Math.max(1, secrets.length)];
     if (secret === undefined) return 'this host holds no token';
     const timestamp = this.#nextTimestamp();
     if (timestamp === null) return 'the state directory cannot be written';
@@ -179,7 +262,14 @@ export class TunnelInitiator {
       secret,
       localIndex,
       ephemeralPrivate: random.bytes(KEY_BYTES),
-      payload: { timestamp, membership: this.#options.membership(secret), mtu, ciphers, capabilities },
+      payload: {
+        timestamp,
+        membership: this.#options.membership(secret),
+        mtu,
+        ciphers,
+        capabilities,
+        observed: endpointOf(path),
+      },
       cookie: cookieGood ? peer.cookie!.value : null,
     });
     if (handshake !== null) return handshake;
@@ -199,7 +289,8 @@ export class TunnelInitiator {
       rekeyAtMs: rekeyTimeMs(nowMs, true, random.fraction()),
       pathMtu: Math.min(mtu, payload.mtu),
       capabilities: payload.capabilities,
-      endpoint: from,
+      path: from,
+      observed: payload.observed,
       exhausted: false,
     };
     const rekey = peer.slots.current !== null;
@@ -208,7 +299,7 @@ export class TunnelInitiator {
     this.#peers.sendOn(peer, session, { rekey, nowMs });
     // The responder sends nothing on the session before it has heard us on it.
     datapath.sendKeepalive(peer.peer);
-    const fields = { peer: peer.peer, endpoint: formatEndpoint(from), cipher: payload.cipher };
+    const fields = { peer: peer.peer, endpoint: formatPath(from), cipher: payload.cipher };
     if (rekey) log.debug('tunnel has new keys', fields);
     else log.info('tunnel established', { ...fields, rttMs: peer.handshakeRttMs });
   }
@@ -237,9 +328,29 @@ export class TunnelInitiator {
   }
 
   #discard(series: HandshakeSeries): void {
-    if (series.handshake === null) return;
-    this.#peers.freeIndex(series.handshake.localIndex);
-    series.handshake.wipe();
-    series.handshake = null;
+    for (const one of series.tries) this.#forget(one);
+    series.tries = [];
   }
+
+  #forget({ handshake }: HandshakeTry): void {
+    this.#peers.freeIndex(handshake.localIndex);
+    handshake.wipe();
+  }
+}
+
+/**
+ * New keys for a path that works: who does not answer there at once is restarting. Another address may carry less, and the session
+ * would stay there.
+ */
+function keepsPlace({ slots, path, silent }: TunnelPeer, { attempts }: HandshakeSeries): boolean {
+  return slots.current !== null && endpointOf(path) !== null && !silent && attempts <= QUICK_RETRIES;
+}
+
+function tryOf(series: HandshakeSeries | null, localIndex: number): HandshakeTry | undefined {
+  return series?.tries.find(({ handshake }) => handshake.localIndex === localIndex);
+}
+
+/** An endpoint may answer from another one; a relay brings the answer itself. */
+function answersBy(asked: TunnelPath, from: TunnelPath): boolean {
+  return isRelayPath(asked) ? equalPaths(asked, from) : !isRelayPath(from);
 }

@@ -3,8 +3,8 @@
 // Invariant: below the threshold every initiation is read; above it only senders that proved their address are.
 
 import { parseIp } from '../base/address.ts';
-import type { Endpoint } from '../base/endpoint.ts';
 import type { TunnelLimits } from './tunnel-options.ts';
+import { isRelayPath, type TunnelPath } from './tunnel-path.ts';
 
 const WINDOW_MS = 1_000;
 /** The state outlasts the flood by this much, else every second would begin with the whole threshold unproven. */
@@ -34,7 +34,7 @@ export class HandshakeLoad {
   }
 
   /** What to do with an initiation whose mac1 is valid; `proven` is asked only when it matters. */
-  admitInitiation(nowMs: number, from: Endpoint, overloaded: boolean, proven: () => boolean): Admission {
+  admitInitiation(nowMs: number, from: TunnelPath, overloaded: boolean, proven: () => boolean): Admission {
     this.#turnWindow(nowMs);
     this.#unproven++;
     if (this.#unproven > this.#limits.unprovenPerSecondMax || overloaded) this.#loadedUntilMs = nowMs + LOADED_FOR_MS;
@@ -68,7 +68,7 @@ export class HandshakeLoad {
     return this.#sources.size;
   }
 
-  #admitCookie(from: Endpoint): Admission {
+  #admitCookie(from: TunnelPath): Admission {
     if (this.#cookies >= this.#limits.cookiesPerSecondMax) return 'cookie-limit';
     const source = this.#source(from);
     if (source.cookies >= this.#limits.cookiesPerSourcePerSecondMax) return 'cookie-limit';
@@ -77,7 +77,7 @@ export class HandshakeLoad {
     return 'cookie';
   }
 
-  #source(from: Endpoint): SourceCount {
+  #source(from: TunnelPath): SourceCount {
     const key = sourceKey(from);
     let source = this.#sources.get(key);
     if (source === undefined) {
@@ -99,8 +99,9 @@ export class HandshakeLoad {
   }
 }
 
-/** An IPv4 address, or the /64 of an IPv6 one, all of whose addresses one host may have. */
-function sourceKey({ ip }: Endpoint): string {
-  const address = parseIp(ip);
-  return address?.family === 6 ? (address.value >> 64n).toString(16) : ip;
+/** An IPv4 address, or the /64 of an IPv6 one, all of whose addresses one host may have; of what is relayed the relay. */
+function sourceKey(from: TunnelPath): string {
+  if (isRelayPath(from)) return from.relay;
+  const address = parseIp(from.ip);
+  return address?.family === 6 ? (address.value >> 64n).toString(16) : from.ip;
 }

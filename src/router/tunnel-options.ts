@@ -4,6 +4,8 @@
 import type { AeadCipher, Clock, Crypto, Log, Random, Store } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
+import type { NatFacts } from '../base/nat-facts.ts';
+import type { NatPlace } from '../base/nat-place.ts';
 import type { Datapath } from './datapath.ts';
 import type { StaticKeys, TunnelSecret } from './handshake.ts';
 
@@ -13,7 +15,7 @@ export type TunnelDatapath = Pick<
   | 'addSession'
   | 'useSession'
   | 'removeSession'
-  | 'setEndpoint'
+  | 'setPath'
   | 'setPathMtu'
   | 'sendRaw'
   | 'sendKeepalive'
@@ -27,7 +29,10 @@ export interface TunnelOptions {
   readonly membership: (secret: TunnelSecret) => Uint8Array;
   /** Of the tokens that are held now, newest first; the same objects as long as they are. */
   readonly secrets: () => readonly TunnelSecret[];
-  /** Whether a peer may be met under that secret; default: always. A newer one than it has costs a try, an older one may be a stranger's. */
+  /**
+   * Whether a peer may be met under that secret; default: always. A newer one than it has costs a try, an older one may be a
+   * stranger's.
+   */
   readonly admits?: (peer: PeerId, secret: TunnelSecret) => boolean;
   /**
    * Who a membership speaks for; null when it is malformed, not signed by the cluster, revoked, or not admitted under this
@@ -51,7 +56,11 @@ export interface TunnelOptions {
   readonly neededMtu?: number;
   /** Bit set told to peers. Default: all that this version has. */
   readonly capabilities?: number;
-  /** Keeps tunnels up once they are, and NAT mappings alive, by a datagram this often; default null: tunnels may idle out. */
+  /** Live hosts that might relay, best first; asked when a peer is not reached. Default: none but those with a session. */
+  readonly neighbours?: () => readonly PeerId[];
+  /** What this host says of itself: seen elsewhere, it is behind a NAT. Null, the default: no NAT is concluded from anything. */
+  readonly ownEndpoints?: () => readonly Endpoint[] | null;
+  /** Keeps all tunnels up once they are, by a datagram this often; default null: they may idle out, but for those that a NAT needs. */
   readonly persistentKeepaliveMs?: number | null;
   /** True when this process is too busy to answer handshakes of unproven senders; default: never. */
   readonly overloaded?: () => boolean;
@@ -86,23 +95,28 @@ export const TUNNEL_LIMITS: TunnelLimits = {
 };
 
 export interface TunnelEvents {
-  /** A member that gossip has not named yet has a session with us and proved to receive at `endpoint`. */
-  peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint }): void;
-  /** Where an authenticated peer is now, and the largest outer packet that both sides take; repeats are possible. */
-  placed(peer: PeerId, place: { readonly endpoint: Endpoint; readonly pathMtu: number | null }): void;
+  /** A member that gossip has not named yet has a session with us and proved to receive at `endpoint`; null: by a relay. */
+  peerSeen(seen: { readonly peer: PeerId; readonly staticKey: Uint8Array; readonly endpoint: Endpoint | null }): void;
+  /** Where an authenticated peer is now (null: behind a relay), and the largest outer packet that both sides take; repeats are possible. */
+  placed(peer: PeerId, place: { readonly endpoint: Endpoint | null; readonly pathMtu: number | null }): void;
   /** The peer answered a datagram of {@link Tunnels.prod} or of the search for the path's MTU, of that size. Absent: nobody waits. */
   probed?(peer: PeerId, bytes: number): void;
   /**
-   * A tunnel came up that was down, fell silent under traffic or answers again, or a series of tries ended without an answer.
-   * New keys of a live tunnel are no news.
+   * A tunnel came up that was down, fell silent under traffic or answers again, goes by a relay, by another one or directly again, or
+   * a series of tries ended without an answer. New keys of a live tunnel are no news.
    */
-  turned?(
-    peer: PeerId,
-    turn: { readonly to: 'established' | 'silent' | 'answering' } | { readonly to: 'failed'; readonly reason: string },
-  ): void;
+  turned?(peer: PeerId, turn: TunnelTurn): void;
+  /** What a NAT makes of this host is otherwise than told before, or for the first time. Absent: nobody publishes it. */
+  natChanged?(facts: NatFacts): void;
   /** Something is due earlier than the last `tick` said: call `tick` again within this many milliseconds. */
   wake(withinMs: number): void;
 }
+
+export type TunnelTurn =
+  | { readonly to: 'established' | 'silent' | 'answering' }
+  | { readonly to: 'direct'; readonly nat: NatPlace }
+  | { readonly to: 'relayed'; readonly relay: PeerId }
+  | { readonly to: 'failed'; readonly reason: string };
 
 export type TunnelState = 'idle' | 'handshaking' | 'established' | 'failed';
 
@@ -114,8 +128,12 @@ export interface TunnelStatus {
   readonly cipher: AeadCipher | null;
   /** Round trip of the last handshake that we initiated. */
   readonly handshakeRttMs: number | null;
-  /** Where datagrams go; null before the first handshake. */
+  /** Where datagrams go; null before the first handshake, and behind a relay. */
   readonly endpoint: Endpoint | null;
+  /** By whom it is reached; null: directly, or not yet. */
+  readonly relay: PeerId | null;
+  /** Where the direct path crosses a NAT; null: by a relay, or not yet. */
+  readonly nat: NatPlace | null;
   /** The largest outer IP packet that is sent: what both sides take, or what probes found the path to carry, in bytes. */
   readonly pathMtu: number | null;
   readonly sessionAgeMs: number | null;
@@ -158,5 +176,6 @@ export const TUNNEL_DROPS = [
   'no-common-cipher',
   'unexpected-response',
   'unexpected-cookie',
+  'relay-source',
 ] as const;
 export type TunnelDrop = (typeof TUNNEL_DROPS)[number];

@@ -4,11 +4,17 @@
 
 import type { PeerId } from '../base/ids.ts';
 import { Capability } from './handshake-payload.ts';
+import { ObservedEndpoints } from './observed-endpoints.ts';
+import { RELAY_OVERHEAD_BYTES } from './relay-message.ts';
 import { type HandshakeCounts, TUNNEL_DROPS, type TunnelDrop, type TunnelOptions } from './tunnel-options.ts';
+import { endpointOf, isRelayPath, relayOf } from './tunnel-path.ts';
 import { TunnelPeer } from './tunnel-peer.ts';
 import type { Session } from './tunnel-sessions.ts';
+import { IPV4_BYTES, IPV6_BYTES } from './wire-format.ts';
 
 export class TunnelPeers {
+  /** Where peers see this host. */
+  readonly observed: ObservedEndpoints;
   readonly #options: TunnelOptions;
   readonly #peersMax: number;
   readonly #peers = new Map<PeerId, TunnelPeer>();
@@ -19,18 +25,21 @@ export class TunnelPeers {
   constructor(options: TunnelOptions, peersMax: number) {
     this.#options = options;
     this.#peersMax = peersMax;
+    this.observed = new ObservedEndpoints(options.ownEndpoints ?? (() => null), options.clock.monotonicMs());
   }
 
   get(peer: PeerId): TunnelPeer | undefined {
     return this.#peers.get(peer);
   }
 
-  /** Null when there are too many; a peer that only a handshake named and that is idle gives way. */
-  ensure(peer: PeerId): TunnelPeer | null {
+  /**
+   * `staticKey` is that of a new one. Null when there are too many; a peer that only a handshake named and that is idle gives way.
+   */
+  ensure(peer: PeerId, staticKey: Uint8Array): TunnelPeer | null {
     const known = this.#peers.get(peer);
     if (known !== undefined) return known;
     if (this.#peers.size >= this.#peersMax && !this.#makeRoom()) return null;
-    const created = new TunnelPeer(peer, (session) => this.#retire(session));
+    const created = new TunnelPeer({ peer, staticKey, retire: (session) => this.#retire(session) });
     this.#peers.set(peer, created);
     return created;
   }
@@ -103,12 +112,22 @@ export class TunnelPeers {
       peer.silent = false;
       events.turned?.(peer.peer, { to: 'established' });
     }
-    peer.endpoint = session.endpoint;
-    datapath.setEndpoint(peer.peer, session.endpoint);
-    const another = peer.agreedMtu !== session.pathMtu;
+    const before = relayOf(peer.path);
+    const relay = relayOf(session.path);
+    peer.path = session.path;
+    datapath.setPath(peer.peer, session.path);
+    if (relay === null) {
+      peer.punching.rest();
+      this.#noteObserved(peer, session, nowMs);
+      if (before !== null) events.turned?.(peer.peer, { to: 'direct', nat: peer.natOf(this.observed) ?? 'none' });
+    } else {
+      peer.punching.signalled(nowMs, { first: before === null });
+      if (relay !== before) events.turned?.(peer.peer, { to: 'relayed', relay });
+    }
+    const agreedMtu = peer.agreedMtu;
     this.startProbing(peer, session, nowMs);
-    if (another) this.applyPathMtu(peer);
-    events.placed(peer.peer, session);
+    if (agreedMtu !== peer.agreedMtu) this.applyPathMtu(peer);
+    events.placed(peer.peer, { endpoint: endpointOf(session.path), pathMtu: session.pathMtu });
     datapath.useSession(session.localIndex);
     peer.wantedMs = null;
     peer.failure = null;
@@ -116,13 +135,41 @@ export class TunnelPeers {
     peer.trouble = null;
   }
 
+  /** Time has passed: what no peer has confirmed for long is forgotten. */
+  expireObserved(nowMs: number): void {
+    this.observed.expire(nowMs);
+    this.#tellNat(nowMs);
+  }
+
+  #noteObserved({ peer }: TunnelPeer, { observed, capabilities }: Session, nowMs: number): void {
+    if (observed === 'unknown') return;
+    this.observed.note(peer, observed, { relays: (capabilities & Capability.relays) !== 0, nowMs });
+    this.#tellNat(nowMs);
+  }
+
+  #tellNat(nowMs: number): void {
+    const facts = this.observed.news(nowMs);
+    if (facts !== null) this.#options.events.natChanged?.(facts);
+  }
+
   /** The session is the peer's current one: what its path carries, and whether it is alive, is found out from now on. */
-  startProbing(peer: TunnelPeer, { pathMtu, capabilities }: Session, nowMs: number): void {
+  startProbing(peer: TunnelPeer, session: Session, nowMs: number): void {
+    const { capabilities } = session;
+    const pathMtu = this.#carriedMtu(session);
     const topBytes = Math.min(pathMtu, this.#options.neededMtu ?? pathMtu);
     peer.agreedMtu = pathMtu;
     const asks = (capabilities & Capability.answersProbes) !== 0;
-    peer.path.agree({ topBytes, asks }, nowMs);
+    peer.mtuSearch.agree({ topBytes, asks }, nowMs);
     peer.traffic.restart(nowMs, { asks });
+  }
+
+  /** What both sides take; by a relay no more than what its path carries inside of its own datagrams. */
+  #carriedMtu({ path, pathMtu }: Session): number {
+    if (!isRelayPath(path)) return pathMtu;
+    const relay = this.#peers.get(path.relay);
+    const isIpv6 = endpointOf(relay?.path ?? null)?.ip.includes(':') === true;
+    const addedBytes = RELAY_OVERHEAD_BYTES + (isIpv6 ? IPV6_BYTES - IPV4_BYTES : 0);
+    return Math.min(pathMtu, (relay?.pathMtu ?? this.#options.mtu) - addedBytes);
   }
 
   applyPathMtu({ peer, pathMtu }: TunnelPeer): void {

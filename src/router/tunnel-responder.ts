@@ -3,14 +3,14 @@
 // initiation; nothing is sent on the new session, and no endpoint changes, before it proves to hold its keys.
 
 import type { AeadCipher } from '../base/capabilities.ts';
-import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
 import { CookieIssuer } from './cookie.ts';
 import { ResponderHandshake, type TunnelSecret } from './handshake.ts';
 import { deriveMacKeys, type MacKeys, mac1Valid, parseInitiation } from './handshake-message.ts';
-import { Capability } from './handshake-payload.ts';
+import { CAPABILITIES } from './handshake-payload.ts';
 import { compareTai64n } from './tai64n.ts';
 import type { HandshakeLoad } from './tunnel-load.ts';
 import type { TunnelDrop, TunnelOptions } from './tunnel-options.ts';
+import { endpointOf, formatPath, isRelayPath, type TunnelPath } from './tunnel-path.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import type { TunnelPeers } from './tunnel-peers.ts';
 import type { Session } from './tunnel-sessions.ts';
@@ -39,14 +39,14 @@ export class TunnelResponder {
   }
 
   /** The peer whose tunnel changed; null when the datagram was dropped. */
-  initiation(datagram: Uint8Array, from: Endpoint, nowMs: number): TunnelPeer | null {
+  initiation(datagram: Uint8Array, from: TunnelPath, nowMs: number): TunnelPeer | null {
     const outcome = this.#read(datagram, from, nowMs);
     if (typeof outcome !== 'string') return outcome;
     this.#peers.drop(outcome);
     return null;
   }
 
-  #read(datagram: Uint8Array, from: Endpoint, nowMs: number): TunnelPeer | TunnelDrop {
+  #read(datagram: Uint8Array, from: TunnelPath, nowMs: number): TunnelPeer | TunnelDrop {
     const { crypto, random, self } = this.#options;
     const initiation = parseInitiation(datagram);
     if (initiation === null) return 'malformed';
@@ -70,18 +70,24 @@ export class TunnelResponder {
     handshake.wipe();
     // Worth a line: whoever gets here holds the token. Replays and duplicates are everyday.
     if (typeof accepted === 'string' && accepted !== 'timestamp') {
-      this.#options.log.warn('tunnel handshake refused', { from: formatEndpoint(from), reason: accepted });
+      this.#options.log.warn('tunnel handshake refused', { from: formatPath(from), reason: accepted });
     }
     return accepted;
   }
 
-  #accept(handshake: ResponderHandshake, secret: TunnelSecret, from: Endpoint, nowMs: number): TunnelPeer | TunnelDrop {
+  #accept(
+    handshake: ResponderHandshake,
+    secret: TunnelSecret,
+    from: TunnelPath,
+    nowMs: number,
+  ): TunnelPeer | TunnelDrop {
     const { payload, remoteStatic } = handshake;
     const member = this.#options.verifyMembership(payload.membership, secret);
     if (member === null) return 'membership';
     if (!this.#options.crypto.equal(member.staticKey, remoteStatic)) return 'static-key';
     if (member.peer === this.#options.self.peer) return 'self';
-    const peer = this.#peers.ensure(member.peer);
+    if (isRelayPath(from) && from.peer !== member.peer) return 'relay-source';
+    const peer = this.#peers.ensure(member.peer, remoteStatic);
     if (peer === null) return 'peer-limit';
     if (peer.highestTimestamp !== null && compareTai64n(payload.timestamp, peer.highestTimestamp) <= 0) {
       return 'timestamp';
@@ -89,7 +95,6 @@ export class TunnelResponder {
     if (nowMs - peer.lastInitiationMs < INITIATION_INTERVAL_MS) return 'initiation-rate';
     peer.highestTimestamp = payload.timestamp.slice();
     peer.lastInitiationMs = nowMs;
-    peer.staticKey ??= remoteStatic;
     const cipher = chooseCipher(payload.ciphers, this.#options.ciphers);
     if (cipher === null) {
       peer.failure = `its handshake offers none of our ciphers: ${this.#options.ciphers.join(', ')}`;
@@ -101,12 +106,12 @@ export class TunnelResponder {
   #answer(
     peer: TunnelPeer,
     handshake: ResponderHandshake,
-    { cipher, from, nowMs }: { cipher: AeadCipher; from: Endpoint; nowMs: number },
+    { cipher, from, nowMs }: { cipher: AeadCipher; from: TunnelPath; nowMs: number },
   ): TunnelPeer | TunnelDrop {
     const { datapath, mtu, random } = this.#options;
     const localIndex = this.#peers.takeIndex(peer);
-    const capabilities = this.#options.capabilities ?? Capability.answersProbes;
-    const answer = handshake.answer(localIndex, { mtu, cipher, capabilities });
+    const capabilities = this.#options.capabilities ?? CAPABILITIES;
+    const answer = handshake.answer(localIndex, { mtu, cipher, capabilities, observed: endpointOf(from) });
     if (answer === null) {
       this.#peers.freeIndex(localIndex);
       return 'decrypt';
@@ -121,7 +126,8 @@ export class TunnelResponder {
       rekeyAtMs: rekeyTimeMs(nowMs, false, random.fraction()),
       pathMtu: Math.min(mtu, handshake.payload.mtu),
       capabilities: handshake.payload.capabilities,
-      endpoint: from,
+      path: from,
+      observed: handshake.payload.observed,
       exhausted: false,
     };
     peer.slots.offer(session);
@@ -136,11 +142,11 @@ export class TunnelResponder {
     const session = peer.slots.confirm(localIndex);
     if (session === null) return null;
     this.#peers.sendOn(peer, session, { rekey, nowMs });
-    const fields = { peer: peer.peer, endpoint: formatEndpoint(session.endpoint), cipher: session.cipher };
+    const fields = { peer: peer.peer, endpoint: formatPath(session.path), cipher: session.cipher };
     if (rekey) this.#options.log.debug('tunnel has new keys', fields);
     else this.#options.log.info('tunnel established', fields);
-    if (!peer.gossiped && peer.staticKey !== null) {
-      this.#options.events.peerSeen({ peer: peer.peer, staticKey: peer.staticKey, endpoint: session.endpoint });
+    if (!peer.gossiped) {
+      this.#options.events.peerSeen({ peer: peer.peer, staticKey: peer.staticKey, endpoint: endpointOf(session.path) });
     }
     return session;
   }

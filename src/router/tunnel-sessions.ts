@@ -1,5 +1,5 @@
-// The sessions of one peer: `current` is sent on; `next` was offered to an initiator and is sent on only once its first valid
-// data shows that the initiator has the keys; `previous` ones only receive what is still under way.
+// The sessions of one peer: `current` is sent on; `next` ones were offered to an initiator, one by each path that it tried, and one
+// is sent on once its first valid data shows that the initiator has the keys; `previous` ones only receive what is still under way.
 // Invariant: a session never goes back to a slot further left, and lives at most REJECT_AFTER_MS.
 //
 //              we responded                first data on it
@@ -10,6 +10,7 @@
 
 import type { AeadCipher } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
+import type { TunnelPath } from './tunnel-path.ts';
 import { REJECT_AFTER_MS } from './tunnel-timing.ts';
 
 /**
@@ -17,6 +18,8 @@ import { REJECT_AFTER_MS } from './tunnel-timing.ts';
  * then retire the other's while it is still sending on it. Three cover that and a repeated rekey.
  */
 const PREVIOUS_MAX = 3;
+/** An initiator that tries an endpoint and relays takes the first answer, which need not be the last that was given. */
+const NEXT_MAX = 4;
 
 export interface Session {
   readonly localIndex: number;
@@ -29,7 +32,9 @@ export interface Session {
   readonly pathMtu: number;
   readonly capabilities: number;
   /** Where the handshake, or later data, came from. */
-  endpoint: Endpoint;
+  path: TunnelPath;
+  /** Where the peer saw this host when it was made; null: it did not say. `unknown`: an earlier control side heard it. */
+  readonly observed: Endpoint | null | 'unknown';
   /** Its counter neared the limit: the datapath sends no more data on it. */
   exhausted: boolean;
 }
@@ -37,7 +42,8 @@ export interface Session {
 export class SessionSlots {
   readonly #retire: (session: Session) => void;
   #current: Session | null = null;
-  #next: Session | null = null;
+  /** Newest first. */
+  #next: Session[] = [];
   /** Newest first. */
   #previous: Session[] = [];
 
@@ -50,16 +56,17 @@ export class SessionSlots {
     return this.#current;
   }
 
+  /** The newest offered one. */
   get next(): Session | null {
-    return this.#next;
+    return this.#next[0] ?? null;
   }
 
   get empty(): boolean {
-    return this.#current === null && this.#next === null && this.#previous.length === 0;
+    return this.#current === null && this.#next.length === 0 && this.#previous.length === 0;
   }
 
   get count(): number {
-    return (this.#current === null ? 0 : 1) + (this.#next === null ? 0 : 1) + this.#previous.length;
+    return (this.#current === null ? 0 : 1) + this.#next.length + this.#previous.length;
   }
 
   /** A session that lived on while no control side was there, in the slot that it had. Of each peer the oldest first. */
@@ -69,37 +76,38 @@ export class SessionSlots {
     else this.offer(session);
   }
 
-  /** We responded; a `next` that was never confirmed gives way. */
+  /** We responded; the oldest of many that were never confirmed gives way. */
   offer(session: Session): void {
-    if (this.#next !== null) this.#retire(this.#next);
-    this.#next = session;
+    this.#next.unshift(session);
+    while (this.#next.length > NEXT_MAX) this.#retire(this.#next.pop()!);
   }
 
   /** We initiated and have the answer. The peer may be sending on `next` already: it stays receivable. */
   establish(session: Session): void {
     if (this.#current !== null) this.#retain(this.#current);
-    if (this.#next !== null) this.#retain(this.#next);
-    this.#next = null;
+    for (const offered of this.#next.reverse()) this.#retain(offered);
+    this.#next = [];
     this.#current = session;
   }
 
   /** The session when it was `next` and is now `current`; null when there is nothing to change. */
   confirm(localIndex: number): Session | null {
-    const session = this.#next;
-    if (session === null || session.localIndex !== localIndex) return null;
+    const session = this.#next.find((offered) => offered.localIndex === localIndex);
+    if (session === undefined) return null;
     if (this.#current !== null) this.#retain(this.#current);
-    this.#next = null;
+    for (const offered of this.#next) if (offered !== session) this.#retire(offered);
+    this.#next = [];
     this.#current = session;
     return session;
   }
 
   /** Retires what is too old to be used. */
   expire(nowMs: number): void {
+    if (nowMs < this.nextExpiryMs) return;
     const expired = (session: Session) => nowMs >= session.createdMs + REJECT_AFTER_MS;
     const gone = this.#all().filter(expired);
-    if (gone.length === 0) return;
     if (this.#current !== null && expired(this.#current)) this.#current = null;
-    if (this.#next !== null && expired(this.#next)) this.#next = null;
+    this.#next = this.#next.filter((session) => !expired(session));
     this.#previous = this.#previous.filter((session) => !expired(session));
     for (const session of gone) this.#retire(session);
   }
@@ -107,18 +115,21 @@ export class SessionSlots {
   clear(): void {
     const gone = this.#all();
     this.#current = null;
-    this.#next = null;
+    this.#next = [];
     this.#previous = [];
     for (const session of gone) this.#retire(session);
   }
 
-  /** When {@link expire} has something to do; infinite when nothing lives. */
+  /** When {@link expire} has something to do; infinite when nothing lives. Asked several times per second, so it makes no lists. */
   get nextExpiryMs(): number {
-    return Math.min(...this.#all().map((session) => session.createdMs + REJECT_AFTER_MS), Number.POSITIVE_INFINITY);
+    let oldestMs = this.#current?.createdMs ?? Number.POSITIVE_INFINITY;
+    for (const { createdMs } of this.#next) oldestMs = Math.min(oldestMs, createdMs);
+    for (const { createdMs } of this.#previous) oldestMs = Math.min(oldestMs, createdMs);
+    return oldestMs + REJECT_AFTER_MS;
   }
 
   #all(): Session[] {
-    return [this.#current, this.#next, ...this.#previous].filter((session) => session !== null);
+    return [this.#current, ...this.#next, ...this.#previous].filter((session) => session !== null);
   }
 
   #retain(session: Session): void {

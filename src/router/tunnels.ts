@@ -11,6 +11,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import type { Endpoint } from '../base/endpoint.ts';
 import type { PeerId } from '../base/ids.ts';
+import { equalNatFacts, type NatFacts, NOT_BEHIND_NAT } from '../base/nat-facts.ts';
 import type { PeerCounters } from './datapath.ts';
 import { Tai64nSource } from './tai64n.ts';
 import { type LeftTunnels, TunnelAdopter } from './tunnel-adopter.ts';
@@ -23,12 +24,14 @@ import {
   type TunnelOptions,
   type TunnelStatus,
 } from './tunnel-options.ts';
+import { endpointOf, isRelayPath, relayOf, type TunnelPath } from './tunnel-path.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import { TunnelPeers } from './tunnel-peers.ts';
 import { RecentPeers } from './tunnel-recent.ts';
+import { TunnelRelays } from './tunnel-relays.ts';
 import { TunnelResponder } from './tunnel-responder.ts';
 import type { Session } from './tunnel-sessions.ts';
-import { CONFIRM_WAIT_MS, IDLE_POLL_MS, POLL_MS, REKEY_ATTEMPT_MS } from './tunnel-timing.ts';
+import { CONFIRM_WAIT_MS, IDLE_POLL_MS, NAT_KEEPALIVE_MS, POLL_MS, REKEY_ATTEMPT_MS } from './tunnel-timing.ts';
 import { DatagramType, datagramType } from './wire-format.ts';
 
 /** Below every size of the search for the path's MTU, which takes no notice of the answer. */
@@ -42,6 +45,7 @@ export class Tunnels {
   readonly #responder: TunnelResponder;
   readonly #recent: RecentPeers;
   readonly #adopter: TunnelAdopter;
+  readonly #relays: TunnelRelays;
   /** Peers with a session, a handshake or a waiting frame: time passes for no others. */
   readonly #active = new Set<TunnelPeer>();
   /** When the owner will call {@link tick} next, as far as it has been told. */
@@ -55,15 +59,14 @@ export class Tunnels {
     this.#persistentMs = options.persistentKeepaliveMs ?? null;
     this.#peers = new TunnelPeers(options, limits.peersMax);
     const timestamps = new Tai64nSource(options);
-    this.#initiator = new TunnelInitiator({ options, peers: this.#peers, load, timestamps });
+    this.#relays = new TunnelRelays({ options, active: this.#active, connect: (id) => this.relayWanted(id) });
+    this.#initiator = new TunnelInitiator({ options, peers: this.#peers, load, timestamps, relays: this.#relays });
     this.#responder = new TunnelResponder({ options, peers: this.#peers, load });
     this.#recent = new RecentPeers(options);
     this.#adopter = new TunnelAdopter({ options, peers: this.#peers });
     for (const { peer: id, staticKey, endpoint } of this.#recent.list()) {
-      const peer = this.#peers.ensure(id);
-      if (peer === null) continue;
-      peer.staticKey = staticKey;
-      peer.advertised = [endpoint];
+      const peer = this.#peers.ensure(id, staticKey);
+      if (peer !== null) peer.advertised = [endpoint];
     }
   }
 
@@ -83,16 +86,23 @@ export class Tunnels {
   }
 
   /** What gossip says of a peer; repeats are cheap. `endpoints`: best first, at most eight are used. */
-  setPeer(id: PeerId, { staticKey, endpoints }: { staticKey: Uint8Array; endpoints: readonly Endpoint[] }): void {
+  setPeer(id: PeerId, facts: { staticKey: Uint8Array; endpoints: readonly Endpoint[]; nat?: NatFacts }): void {
+    const { staticKey, endpoints, nat = NOT_BEHIND_NAT } = facts;
     if (id === this.#options.self.peer) return;
-    const peer = this.#peers.ensure(id);
+    const peer = this.#peers.ensure(id, staticKey);
     if (peer === null) {
       this.#peers.drop('peer-limit');
       return;
     }
     peer.gossiped = true;
-    if (peer.staticKey === null || !equalBytes(peer.staticKey, staticKey)) peer.staticKey = staticKey.slice();
-    peer.advertised = endpoints;
+    if (!equalBytes(peer.staticKey, staticKey)) peer.staticKey = staticKey.slice();
+    const isMoved = peer.advertise(endpoints) || !equalNatFacts(peer.nat, nat);
+    peer.nat = nat;
+    if (isMoved && relayOf(peer.path) !== null) {
+      const nowMs = this.#options.clock.monotonicMs();
+      peer.punching.restart(nowMs);
+      this.#rearm(peer, nowMs);
+    }
     if (peer.wantedMs !== null && peer.series === null && peer.slots.current === null) this.sessionWanted(id);
   }
 
@@ -102,6 +112,8 @@ export class Tunnels {
     if (peer !== undefined) this.#end(peer);
     this.#peers.delete(id);
     this.#recent.forget(id);
+    this.#relays.forget(id);
+    this.#peers.observed.forget(id);
     this.#options.datapath.removePeer(id);
   }
 
@@ -112,7 +124,7 @@ export class Tunnels {
   }
 
   /** A handshake datagram from the socket: anything at all. */
-  handleDatagram(datagram: Uint8Array, from: Endpoint): void {
+  handleDatagram(datagram: Uint8Array, from: TunnelPath): void {
     const nowMs = this.#options.clock.monotonicMs();
     switch (datagramType(datagram)) {
       case DatagramType.initiation: {
@@ -135,18 +147,29 @@ export class Tunnels {
     }
   }
 
-  /** Datapath event: a frame waits for a session. Also the way to bring a tunnel up without a frame. */
+  /**
+   * Datapath event: a frame waits for a session. Also the way to bring a tunnel up without a frame. Of a peer that is not known nothing
+   * is kept: it has just left, and the datapath says so of a frame from before.
+   */
   sessionWanted(id: PeerId): void {
-    if (id === this.#options.self.peer) return;
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
     const nowMs = this.#options.clock.monotonicMs();
-    const peer = this.#peers.ensure(id);
-    if (peer === null) {
-      this.#peers.drop('peer-limit');
-      return;
-    }
     if (peer.slots.current !== null && !peer.slots.current.exhausted) return;
     peer.wantedMs = nowMs;
     if (!this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs);
+    this.#rearm(peer, nowMs);
+  }
+
+  /**
+   * Datapath event: what is relayed waits for a direct session with this peer. Its endpoints are tried once, and no relay of its own:
+   * else one host that nobody reaches would make all others look for a way to it.
+   */
+  relayWanted(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined || (peer.slots.current !== null && relayOf(peer.path) === null)) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (!this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs, 'direct');
     this.#rearm(peer, nowMs);
   }
 
@@ -203,12 +226,12 @@ export class Tunnels {
   roamed(id: PeerId, endpoint: Endpoint): void {
     const peer = this.#peers.get(id);
     if (peer === undefined) return;
-    peer.endpoint = endpoint;
-    if (peer.slots.current !== null) peer.slots.current.endpoint = endpoint;
-    if (peer.slots.next !== null) peer.slots.next.endpoint = endpoint;
+    peer.path = endpoint;
+    if (peer.slots.current !== null) peer.slots.current.path = endpoint;
+    if (peer.slots.next !== null) peer.slots.next.path = endpoint;
     this.#options.events.placed(id, { endpoint, pathMtu: peer.slots.current?.pathMtu ?? null });
     const nowMs = this.#options.clock.monotonicMs();
-    peer.path.recheck(nowMs);
+    peer.mtuSearch.recheck(nowMs);
     if (peer.active) this.#rearm(peer, nowMs);
   }
 
@@ -218,7 +241,7 @@ export class Tunnels {
     if (peer === undefined || peer.slots.current === null) return;
     this.#options.events.probed?.(id, bytes);
     const nowMs = this.#options.clock.monotonicMs();
-    peer.path.answered(bytes, nowMs);
+    peer.mtuSearch.answered(bytes, nowMs);
     this.#peers.applyPathMtu(peer);
     this.#rearm(peer, nowMs);
   }
@@ -233,6 +256,8 @@ export class Tunnels {
       const peer = this.#peers.get(counters.peer);
       if (peer !== undefined) peer.counters = counters;
     }
+    this.#peers.expireObserved(nowMs);
+    this.#relays.seekRendezvous(this.#peers.observed, nowMs);
     let nextMs = nowMs + IDLE_POLL_MS;
     for (const peer of this.#active) {
       this.#service(peer, nowMs);
@@ -249,13 +274,13 @@ export class Tunnels {
 
   /** Null for a peer that is not known. */
   status(peer: PeerId): TunnelStatus | null {
-    return this.#peers.get(peer)?.status(this.#options.clock.monotonicMs()) ?? null;
+    return this.#peers.get(peer)?.status(this.#options.clock.monotonicMs(), this.#peers.observed) ?? null;
   }
 
   /** All known peers, in no order. */
   statuses(): readonly TunnelStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
-    return [...this.#peers.all()].map((peer) => peer.status(nowMs));
+    return [...this.#peers.all()].map((peer) => peer.status(nowMs, this.#peers.observed));
   }
 
   handshakes(): HandshakeCounts {
@@ -285,20 +310,28 @@ export class Tunnels {
     if (peer.wantedMs !== null && nowMs - peer.wantedMs >= REKEY_ATTEMPT_MS) peer.wantedMs = null;
     const { current } = peer.slots;
     if (current !== null) {
-      this.#watch(peer, nowMs);
-      const probeBytes = peer.path.tick(nowMs, peer.counters?.lastDataSentMs ?? null);
+      this.#watch(peer, current, nowMs);
+      const probeBytes = peer.mtuSearch.tick(nowMs, peer.counters?.lastDataSentMs ?? null);
       if (probeBytes !== null) this.#options.datapath.sendProbe(peer.peer, probeBytes);
     }
     const needed = current === null ? peer.wantedMs !== null : this.#needsNewSession(peer, current, nowMs);
     if (needed && !this.#awaitsConfirmation(peer, nowMs)) this.#initiator.begin(peer, nowMs);
+    if (current !== null) this.#punch(peer, nowMs);
     this.#initiator.service(peer, nowMs);
   }
 
-  #watch(peer: TunnelPeer, nowMs: number): void {
+  /** While the tunnel is relayed: looks for a direct path, when it is time, at the same time as the other end. */
+  #punch(peer: TunnelPeer, nowMs: number): void {
+    const step = peer.punching.step(nowMs, { last: this.#options.self.peer > peer.peer });
+    if (step !== null) this.#initiator.begin(peer, nowMs, step === 'call' ? 'any' : 'direct');
+  }
+
+  #watch(peer: TunnelPeer, current: Session, nowMs: number): void {
     const { traffic } = peer;
     const { datapath, events } = this.#options;
-    if (peer.counters !== null) traffic.observe(peer.counters);
-    if (this.#persistentMs !== null && traffic.keepaliveDue(nowMs, this.#persistentMs)) {
+    if (peer.counters !== null) traffic.observe(peer.counters, nowMs);
+    const keepaliveMs = this.#persistentMs ?? (this.#crossesNat(current) ? NAT_KEEPALIVE_MS : null);
+    if (keepaliveMs !== null && traffic.keepaliveDue(nowMs, keepaliveMs)) {
       datapath.sendKeepalive(peer.peer);
       traffic.keepaliveSent(nowMs);
     }
@@ -316,9 +349,15 @@ export class Tunnels {
   #needsNewSession(peer: TunnelPeer, current: Session, nowMs: number): boolean {
     if (current.exhausted || peer.silent) return true;
     if (nowMs < current.rekeyAtMs) return false;
-    if (this.#persistentMs !== null) return true;
+    if (this.#persistentMs !== null || this.#peers.observed.rendezvous.includes(peer.peer)) return true;
     const { lastDataSentMs, lastDataReceivedMs } = peer.counters ?? { lastDataSentMs: null, lastDataReceivedMs: null };
     return Math.max(lastDataSentMs ?? -1, lastDataReceivedMs ?? -1) >= current.createdMs;
+  }
+
+  /** Only what goes out keeps a NAT's mapping alive, so each end cares for its own. One that an earlier run made may cross one. */
+  #crossesNat({ path, observed }: Session): boolean {
+    if (isRelayPath(path)) return false;
+    return observed === 'unknown' || this.#peers.observed.isMapped(observed);
   }
 
   /** An initiator is about to confirm the session that we offered; a handshake of our own would only cross it. */
@@ -328,18 +367,26 @@ export class Tunnels {
   }
 
   #established(peer: TunnelPeer, nowMs: number): void {
-    if (peer.staticKey !== null && peer.endpoint !== null) {
-      this.#recent.remember({ peer: peer.peer, staticKey: peer.staticKey, endpoint: peer.endpoint });
+    const endpoint = endpointOf(peer.path);
+    if (endpoint !== null) {
+      this.#recent.remember({ peer: peer.peer, staticKey: peer.staticKey, endpoint });
     }
     this.#rearm(peer, nowMs);
+    for (const waiting of this.#relays.waitingFor(peer)) {
+      this.#initiator.relayCame(waiting, nowMs);
+      this.#rearm(waiting, nowMs);
+    }
   }
 
   #dueMs(peer: TunnelPeer, nowMs: number): number {
     let dueMs = peer.slots.nextExpiryMs;
     if (peer.slots.current !== null) {
-      dueMs = Math.min(dueMs, nowMs + POLL_MS, peer.path.dueMs, peer.traffic.dueMs(nowMs));
+      dueMs = Math.min(dueMs, nowMs + POLL_MS, peer.mtuSearch.dueMs, peer.traffic.dueMs(nowMs), peer.punching.dueMs);
     }
-    if (peer.series !== null) dueMs = Math.min(dueMs, peer.series.retryAtMs, peer.series.startedMs + REKEY_ATTEMPT_MS);
+    if (peer.series !== null) {
+      const { retryAtMs, relaysAtMs, startedMs } = peer.series;
+      dueMs = Math.min(dueMs, retryAtMs, relaysAtMs, startedMs + REKEY_ATTEMPT_MS);
+    }
     if (peer.wantedMs !== null) {
       dueMs = Math.min(dueMs, peer.wantedMs + REKEY_ATTEMPT_MS);
       if (this.#awaitsConfirmation(peer, nowMs)) dueMs = Math.min(dueMs, peer.slots.next!.createdMs + CONFIRM_WAIT_MS);

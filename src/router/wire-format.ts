@@ -47,7 +47,7 @@ export const InnerKind = {
   segment: 2,
   /** A piece of one frame that was too large for the path. */
   fragment: 3,
-  /** A whole end-to-end datagram for another host. Reserved. */
+  /** A whole datagram between two other hosts, or one of them and the receiver (relay-message.ts). */
   relay: 4,
   /** The bytes of the outer IP packet that it makes (2), then zeros up to there: asks whether that size arrives. */
   probe: 5,

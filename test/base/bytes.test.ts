@@ -18,6 +18,35 @@ describe('ByteWriter', () => {
   });
 });
 
+test.each<[number, string]>([
+  [0, '0000000000000000'],
+  [7, '0000000000000007'],
+  [2 ** 32 - 1, '00000000ffffffff'],
+  [2 ** 31 * 3 + 5, '0000000180000005'],
+  [Number.MAX_SAFE_INTEGER, '001fffffffffffff'],
+])('64 bits of %d are the same as of its bigint', (value, hex) => {
+  expect(toHex(new ByteWriter().u64(value).finish())).toBe(hex);
+  expect(toHex(new ByteWriter().u64(BigInt(value)).finish())).toBe(hex);
+  expect(new ByteReader(fromHex(hex)!).u64()).toBe(BigInt(value));
+});
+
+test('64 bits above what a number holds', () => {
+  const bytes = new ByteWriter().u64(0xfedcba9876543210n).finish();
+  expect(toHex(bytes)).toBe('fedcba9876543210');
+  expect(new ByteReader(bytes).u64()).toBe(0xfedcba9876543210n);
+  expect(new ByteReader(bytes).u32()).toBe(0xfedcba98);
+  expect(new ByteReader(bytes).u16()).toBe(0xfedc);
+});
+
+test('writers that are open at once, and after each other, do not share what they write', () => {
+  const outer = new ByteWriter().u8(1);
+  const inner = new ByteWriter().u8(2).finish();
+  const later = new ByteWriter().u8(3);
+  expect([...outer.bytes(inner).finish()]).toEqual([1, 2]);
+  expect([...later.finish()]).toEqual([3]);
+  expect([...new ByteWriter().u8(4).bytes(new Uint8Array(9_000).fill(5)).finish()].slice(0, 3)).toEqual([4, 5, 5]);
+});
+
 describe('ByteReader', () => {
   test('a read past the end and a negative length fail without moving', () => {
     const reader = new ByteReader(Uint8Array.of(1, 2, 3));
@@ -52,6 +81,7 @@ describe('ByteReader', () => {
 test.each([
   ['', []],
   ['00ff0aB7', [0, 255, 10, 183]],
+  ['5a'.repeat(600), new Array(600).fill(0x5a)],
 ])('hex %j', (text, bytes) => {
   expect(fromHex(text)).toEqual(Uint8Array.from(bytes));
   expect(toHex(Uint8Array.from(bytes))).toBe(text.toLowerCase());

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { type ErrorCode, FabricError } from '../../src/base/errors.ts';
-import { childArguments } from '../../src/cli/detach.ts';
+import { childArguments, refusalOf } from '../../src/cli/detach.ts';
 import { describeError, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, exitCodeOf } from '../../src/cli/exit.ts';
+import { status } from './status/some-status.ts';
 
 test.each<[string, string[], string[]]>([
   ['nothing but the verb', ['launch', '--detach'], ['launch']],
@@ -45,4 +46,20 @@ test('errors are told in lines of their own; a bug shows its stack', () => {
   expect(describeError(new FabricError('usage', { what: 'it is so' }))).toBe('fabric: it is so');
   expect(exitCodeOf(new Error('boom'))).toBe(EXIT_FAILED);
   expect(describeError(new Error('boom'))).toContain('detach.test.ts');
+});
+
+const REFUSED = "can't join h: it belongs to another cluster";
+test.each<[string, { code?: string; errors?: (string | null)[]; clusterId?: string }, boolean]>([
+  ['every host refuses it', {}, true],
+  ['one has not been asked yet', { errors: [REFUSED, null] }, false],
+  ['one refuses it, one does not answer', { errors: [REFUSED, "can't join i: nothing listens there"] }, true],
+  ['none answers', { code: 'peer-unreachable' }, false],
+  ['it is a member already', { clusterId: 'c' }, false],
+])('a launch is given up: %s', (_, { code = 'cluster-mismatch', errors = [REFUSED], clusterId = null }, isGivenUp) => {
+  const problem = { code, what: 'a', why: 'b', fix: 'c' };
+  const current = status({
+    health: { ok: false, problems: [problem], notices: [] },
+    targets: errors.map((error, i) => ({ host: `h${i}:6783`, state: 'waiting', error })),
+  });
+  expect(refusalOf({ ...current, self: { ...current.self, clusterId } })).toEqual(isGivenUp ? problem : null);
 });

@@ -24,13 +24,18 @@ const nameOf = (peer: string): string => (peer === 'me' ? 'this host' : 'b');
 
 test('spare blocks of a host and family are one row, all others stand for themselves', () => {
   expect(leaseCells(LEASES, nameOf)).toEqual([
-    ['fabric', '10.32.0.0/24', 'this host', '2', '3', '256', 'active'],
-    ['fabric', '10.32.1.0/24 and 1 more', 'this host', '-', '0', '768', 'spare'],
-    ['fabric', '10.40.0.0/13', 'b', '2', '-', '524288', 'foreign'],
-    ['fabric', 'fd00:1:2::/64', 'this host', '2', '3', '1 /64', 'active'],
-    ['fabric', 'fd00:1:2:1::/64 and 1 more', 'this host', '-', '0', '3 /64s', 'spare'],
-    ['fabric', 'fd00:1:2:8000::/49', 'b', '2', '-', '32768 /64s', 'foreign'],
+    ['fabric', '10.32.0.0/24', 'this host', '2', '3', '256', 'active', '-'],
+    ['fabric', '10.32.1.0/24 and 1 more', 'this host', '-', '0', '768', 'spare', '-'],
+    ['fabric', '10.40.0.0/13', 'b', '2', '-', '524288', 'foreign', '-'],
+    ['fabric', 'fd00:1:2::/64', 'this host', '2', '3', '1 /64', 'active', '-'],
+    ['fabric', 'fd00:1:2:1::/64 and 1 more', 'this host', '-', '0', '3 /64s', 'spare', '-'],
+    ['fabric', 'fd00:1:2:8000::/49', 'b', '2', '-', '32768 /64s', 'foreign', '-'],
   ]);
+});
+
+test('says until when a block is its owner’s, to the minute', () => {
+  const row = { ...lease('10.40.0.0/13', 'foreign', null, 'other'), expiresAt: '2026-11-23T04:45:59.123Z' };
+  expect(leaseCells([row], nameOf)[0]!.at(-1)).toBe('2026-11-23T04:45Z');
 });
 
 test('a block smaller than a /64 is counted in addresses', () => {

@@ -18,7 +18,7 @@ describe('before the end', () => {
     await Promise.all([first, idle]);
     expect(entries.get(key)?.state).toBe('attached');
     attachments.refuse(null);
-    expect(attachments.readiness()).toBeNull();
+    expect(attachments.readiness('fabric')).toBeNull();
   });
 
   test('an operation that does not end is not waited for beyond the limit', async () => {

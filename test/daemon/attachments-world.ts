@@ -154,8 +154,14 @@ export function setUp({
       openNamespace: () => world.openNamespace(),
       mtu: 1418,
       enter: (network) => world.enter(network),
-      addressObstacle: () => world.obstacle,
-      nameService: () => null,
+      findNetwork: (name) =>
+        name === 'fabric' || name === 'blue'
+          ? {
+              id: name === 'blue' ? BLUE_VNI : DEFAULT_VNI,
+              addressObstacle: () => world.obstacle,
+              nameService: () => null,
+            }
+          : null,
     },
     reservations,
   );

@@ -100,12 +100,14 @@ describe('attach', () => {
 
   test('T1 STATUS is told when no address is free, or no port', async () => {
     const { attachments, world } = setUp({ range6: false });
-    expect(attachments.readiness()).toBeNull();
+    expect(attachments.readiness('fabric')).toBeNull();
     world.obstacle = 'no free IPv4 address is left on this host';
-    expect(attachments.readiness()).toEqual({ reason: world.obstacle, degraded: false });
+    expect(attachments.readiness('fabric')).toEqual({ reason: world.obstacle, degraded: false });
     world.obstacle = null;
     for (let i = 0; i < 1021; i++) await attachments.attach(request({ containerId: `n${i}` }), never);
-    expect(attachments.readiness()).toEqual({ reason: '1021 containers are attached', degraded: false });
+    expect(attachments.readiness('fabric')).toEqual({ reason: '1021 containers are attached', degraded: false });
+    expect(attachments.readiness('blue')).toBeNull();
+    expect(attachments.readiness('red')).toEqual({ reason: 'there is no network red', degraded: false });
   });
 
   test('no more containers than a bridge has ports', async () => {

@@ -4,7 +4,14 @@ import { DatapathChoice, ENGINE_FAILURES_MAX, type HostDatapath } from '../../sr
 import { DatapathSlot } from '../../src/daemon/datapath-slot.ts';
 import type { DatapathWish } from '../../src/daemon/launch-options.ts';
 import { systemTimers } from '../../src/host/system-timers.ts';
-import type { Datapath, DatapathEvents, Lasting, LastingSession, TableChange } from '../../src/router/datapath.ts';
+import {
+  type Datapath,
+  type DatapathEvents,
+  type Lasting,
+  type LastingSession,
+  NOTHING_RELAYED,
+  type TableChange,
+} from '../../src/router/datapath.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 
@@ -28,7 +35,7 @@ const SESSION: LastingSession = {
   pathMtu: 1500,
   capabilities: 0,
   role: 'current',
-  endpoint: { ip: '192.0.2.2', port: 6783 },
+  path: { ip: '192.0.2.2', port: 6783 },
 };
 const FLOOD: TableChange = { kind: 'flood', network: 0 as never, peers: [peer] };
 
@@ -74,7 +81,7 @@ class RecordedDatapath implements Datapath {
   addSession(): void {}
   useSession(): void {}
   removeSession(): void {}
-  setEndpoint(): void {}
+  setPath(): void {}
   setPathMtu(_peer: PeerId, bytes: number): void {
     this.told.push(`mtu ${bytes}`);
   }
@@ -88,7 +95,7 @@ class RecordedDatapath implements Datapath {
   sendProbe(): void {}
   removePeer(): void {}
   stats() {
-    return { peers: [], drops: { 'send-failed': 1 }, framesIn: 3, framesOut: 4 };
+    return { peers: [], drops: { 'send-failed': 1 }, framesIn: 3, framesOut: 4, relayed: NOTHING_RELAYED };
   }
 }
 
@@ -117,6 +124,7 @@ function setUp(wish: DatapathWish = 'pcap') {
     events: {
       handshake: nothing,
       sessionWanted: nothing,
+      relayWanted: nothing,
       sessionConfirmed: nothing,
       roamed: nothing,
       probeAnswered: nothing,
@@ -133,7 +141,7 @@ function setUp(wish: DatapathWish = 'pcap') {
 test('before it started: a reason, no counters, and commands that go nowhere', () => {
   const { slot } = setUp();
   expect(slot.failure).toBe('not started yet');
-  expect(slot.stats()).toEqual({ peers: [], drops: {}, framesIn: 0, framesOut: 0 });
+  expect(slot.stats()).toEqual({ peers: [], drops: {}, framesIn: 0, framesOut: 0, relayed: NOTHING_RELAYED });
   slot.setPathMtu(peer, 1400);
   slot.applyTables([FLOOD]);
 });

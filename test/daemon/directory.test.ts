@@ -37,6 +37,7 @@ function setUp() {
     networkRemoved: (_by, network) => events.push(`network gone ${network}`),
     rotated: (_by, { generation, id }) => events.push(`rotated ${generation} ${id}`),
     sealed: (_by, { generation, part, seals }) => events.push(`sealed ${generation} ${part} for ${seals.length}`),
+    certified: (_by, attestation) => events.push(`certified ${attestation?.length ?? 'no more'}`),
   });
   const apply = (key: string, value: Uint8Array | null) => directory.apply(author, [{ key, value }]);
   return { directory, events, apply };

@@ -11,10 +11,17 @@ import { dockerMember } from './docker-member.ts';
 
 type Events = Parameters<DockerServicePorts['api']['events']>;
 
+interface FakeSocket {
+  readonly routes: ApiRoutes;
+  isOpen: boolean;
+  /** What happens while it closes. */
+  closing?: () => Promise<void>;
+}
+
 function service() {
   const timers = new ManualTimers();
   const log = new RecordingLog();
-  const sockets: { routes: ApiRoutes; isOpen: boolean }[] = [];
+  const sockets: FakeSocket[] = [];
   const streams: { hears: Events[1]; end: (error?: Error) => void }[] = [];
   const docker = { asked: 0, canListen: true };
   const made = new DockerService({
@@ -32,7 +39,7 @@ function service() {
         }),
     },
     makeSocket: (routes) => {
-      const socket = { routes, isOpen: false };
+      const socket: FakeSocket = { routes, isOpen: false };
       return {
         listen: async () => {
           if (!docker.canListen) throw new FabricError('daemon-running', { what: 'another process is the plugin' });
@@ -40,6 +47,7 @@ function service() {
           sockets.push(socket);
         },
         close: async () => {
+          await socket.closing?.();
           socket.isOpen = false;
         },
       };
@@ -63,7 +71,23 @@ describe('the socket', () => {
     expect(await call('Plugin.Activate')).toEqual({ Implements: ['NetworkDriver', 'IpamDriver'] });
     expect(await call('IpamDriver.RequestPool')).toMatchObject({ Err: expect.stringMatching(/not ready/) });
     docker.join(dockerMember().member);
-    expect(await call('IpamDriver.RequestPool')).toMatchObject({ PoolID: 'fabric,10.32.0.0/12' });
+    expect(await call('IpamDriver.RequestPool', { AddressSpace: 'fabric' })).toMatchObject({
+      PoolID: 'fabric,10.32.0.0/12',
+    });
+  });
+
+  test('goes first when the daemon ends: what it has taken is answered, and nothing else is', async () => {
+    const { service: docker, call, sockets } = service();
+    docker.join(dockerMember().member);
+    await docker.enable();
+    sockets[0]!.closing = async () => {
+      expect(await call('IpamDriver.RequestPool', { AddressSpace: 'fabric' })).toMatchObject({
+        PoolID: expect.anything(),
+      });
+    };
+    await docker.close();
+    expect(sockets[0]!.isOpen).toBe(false);
+    expect(await call('IpamDriver.RequestPool')).toMatchObject({ Err: expect.stringMatching(/not ready/) });
   });
 
   test('is not there, and Docker is not asked, until it is enabled', async () => {

@@ -92,6 +92,19 @@ test('a stopped daemon tries no more', async () => {
   expect(tries).toBe(1);
 });
 
+test('an address from a daemon before is no obstacle while it is waited for; an expose that fails is', async () => {
+  const { place, host, onAllocate } = setUp();
+  host.exposed = { mac: place.mac, ip: '10.32.0.2', ip6: null };
+  let fail: (error: Error) => void = () => undefined;
+  onAllocate(() => new Promise((_, reject) => (fail = reject)));
+  await place.exposeAtStart(0);
+  expect(place.obstacle).toBeNull();
+  fail(new Error('it is a clone'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(place.obstacle).toBe('it is a clone');
+  place.stop();
+});
+
 test('a launch does not wait longer for the address than it was told to', async () => {
   const { place, onAllocate } = setUp();
   onAllocate(() => new Promise(() => undefined));

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../src/base/address.ts';
-import { NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
 import { checkLaunchFlags, type LaunchFlags, type LaunchOptions } from '../../src/daemon/launch-options.ts';
 import { wantsVxlan } from '../../src/daemon/open-vxlan.ts';
 import {
@@ -31,7 +30,7 @@ test('no flags: everything is left to the state directory or the defaults', () =
     mtu: null,
     datapath: null,
     trustedSubnets: null,
-    dns: NO_DNS_OPTIONS,
+    dns: { enabled: null, domain: null, upstreams: null, order: null },
     docker: null,
     http: null,
     stateDir: '/s',

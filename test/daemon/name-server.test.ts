@@ -12,8 +12,9 @@ function setUp() {
   /** By address: who holds the port, or why else it can't be had. */
   const taken = new Map<string, string>();
   const open = new Map<string, (reason: string) => void>();
+  const addresses = [...ADDRESSES];
   const server = new NameServer({
-    addresses: ADDRESSES,
+    addresses: () => addresses,
     timers,
     log,
     service: { handle: () => undefined },
@@ -30,7 +31,7 @@ function setUp() {
     timers.advance(RETRY_MS);
     await turn();
   };
-  return { timers, log, taken, open, server, retry };
+  return { timers, log, taken, open, server, retry, addresses };
 }
 
 describe('the sockets', () => {
@@ -62,6 +63,20 @@ describe('the sockets', () => {
     expect([server.serving, server.fault]).toEqual([['fd00::1'], 'ENOBUFS']);
     await turn();
     expect([server.serving, server.fault]).toEqual([ADDRESSES, null]);
+  });
+
+  test('addresses come and go; one that has gone is missed no more', async () => {
+    const { server, open, addresses, taken, timers } = setUp();
+    await server.addressesChanged();
+    expect(open.size).toBe(0);
+    await server.start();
+    addresses.push('10.200.0.1', '10.201.0.1');
+    taken.set('10.201.0.1', 'x');
+    await server.addressesChanged();
+    expect([server.serving, timers.pending]).toEqual([[...ADDRESSES, '10.200.0.1'], 1]);
+    addresses.splice(2);
+    await server.addressesChanged();
+    expect([[...open.keys()], server.fault, timers.pending]).toEqual([ADDRESSES, null, 0]);
   });
 
   test('no try is left when it is stopped', async () => {

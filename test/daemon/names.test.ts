@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { makeEndpoint } from '../../src/base/endpoint.ts';
-import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../../src/base/ids.ts';
 import { keptByAll } from '../../src/daemon/claim-keepers.ts';
-import { type DnsOptions, mergeDnsSettings, NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
-import { createGenesis, networkFacts } from '../../src/daemon/genesis.ts';
+import { checkDnsFlags, type DnsOptions, mergeDnsSettings } from '../../src/daemon/dns-options.ts';
+import { createGenesis, namedNetworkFacts, networkFacts } from '../../src/daemon/genesis.ts';
 import { checkLaunchFlags } from '../../src/daemon/launch-options.ts';
+import type { SocketHandler } from '../../src/daemon/name-server.ts';
 import { Names } from '../../src/daemon/names.ts';
 import { OwnRecords } from '../../src/daemon/own-records.ts';
 import { NAME_PREFIX } from '../../src/gossip/record-codec.ts';
@@ -17,7 +18,18 @@ import { SeededRandom } from '../fakes/seeded-random.ts';
 import { attachmentRecord, lonelyGossip, SELF } from './own-map.ts';
 
 const MAC = '02:00:00:00:00:01' as Mac;
+const OTHER_MAC = '02:00:00:00:00:02' as Mac;
 const OTHER = 'bb'.repeat(16) as PeerId;
+const BLUE = 7 as Vni;
+const BLUE_RECORD = {
+  network: BLUE,
+  name: 'blue',
+  range: '10.200.0.0/16',
+  range6: null,
+  leasePrefix: 24,
+  leasePrefix6: 64,
+  internal: false,
+};
 const RESOLVER = makeEndpoint('192.0.2.53', 53)!;
 
 function setUp(dns: Partial<DnsOptions> = {}, hostServers = [RESOLVER]) {
@@ -30,17 +42,26 @@ function setUp(dns: Partial<DnsOptions> = {}, hostServers = [RESOLVER]) {
     keys,
     mtu: 1418,
   };
+  const facts = networkFacts(createGenesis(creation, random, nodeCrypto), nodeCrypto);
+  const blue = namedNetworkFacts(BLUE_RECORD, { creator: OTHER, gatewayMac: facts.gatewayMac })!;
+  /** Where this host is, and the container that asks from 10.32.0.9. */
+  const isIn = { blue: false, both: [DEFAULT_VNI] };
   const gossip = lonelyGossip();
   const dead = new Set<PeerId>();
-  let ask: ((bytes: Uint8Array, reply: (answer: Uint8Array) => void) => void) | null = null;
+  const servers = new Map<string, SocketHandler>();
   const names = new Names({
     self: SELF,
-    facts: networkFacts(createGenesis(creation, random, nodeCrypto), nodeCrypto),
-    settings: mergeDnsSettings({ ...NO_DNS_OPTIONS, ...dns }, undefined),
+    networks: {
+      served: () => [facts, ...(isIn.blue ? [blue] : [])],
+      named: (name) => [facts, blue].find(({ id }) => id === (name === 'blue' ? BLUE : DEFAULT_VNI))!,
+      get: (network) => [facts, blue].find(({ id }) => id === network) ?? null,
+      ofContainer: (network, ip) => (ip === '10.32.0.9' && network === DEFAULT_VNI ? [...isIn.both] : null),
+    },
+    settings: mergeDnsSettings({ ...checkDnsFlags({}), ...dns }, undefined),
     sockets: {
-      open: async (_ip, handler) => {
-        ask = (bytes, reply) => handler(bytes, { ip: '10.32.0.9', transport: 'udp' }, reply);
-        return { close: async () => undefined };
+      open: async (ip, handler) => {
+        servers.set(ip, handler);
+        return { close: async () => void servers.delete(ip) };
       },
       holderOf: async () => null,
       exchange: () => () => undefined,
@@ -54,17 +75,16 @@ function setUp(dns: Partial<DnsOptions> = {}, hostServers = [RESOLVER]) {
     holderOf: () => (dead.has(OTHER) ? null : OTHER),
     isAlive: (peer) => !dead.has(peer),
     rttMs: () => null,
-    localAddresses: () => new Set(),
   });
-  const attach = (name: string, change = {}) => names.claim(OTHER, { ...attachmentRecord(MAC), name, ...change });
-  const resolve = (name: string) => {
+  const attach = (name: string, change = {}) => names.zones.claim(OTHER, { ...attachmentRecord(MAC), name, ...change });
+  const resolve = (name: string, { from = '10.32.0.9', server = '10.32.0.1', type = 'A' } = {}) => {
     let answer: Uint8Array | null = null;
-    ask!(queryBytes(name), (bytes) => {
+    servers.get(server)!(queryBytes(name, { type }), { ip: from, transport: 'udp' }, (bytes) => {
       answer = bytes;
     });
     return answer === null ? null : seen(answer);
   };
-  return { names, gossip, attach, resolve, dead };
+  return { names, gossip, attach, resolve, dead, isIn, servers };
 }
 
 describe('names of containers', () => {
@@ -74,7 +94,7 @@ describe('names of containers', () => {
     attach('web', { aliases: ['db'] });
     expect(resolve('db.fabric.internal')!.answers).toEqual(['db.fabric.internal A 10.32.0.5']);
     expect(names.rows().map(({ name }) => name)).toEqual(['db.fabric.internal', 'web.fabric.internal']);
-    names.withdraw(OTHER, DEFAULT_VNI, MAC);
+    names.zones.withdraw(OTHER, DEFAULT_VNI, MAC);
     expect(resolve('db.fabric.internal')!.rcode).toBe('NXDOMAIN');
   });
 
@@ -82,50 +102,121 @@ describe('names of containers', () => {
     const { names, attach } = setUp();
     attach('one', { kind: 'host' });
     expect(names.rows()).toEqual([]);
-    names.add('backup', ['10.32.0.5']);
-    expect(names.lookup('backup')).toEqual(['10.32.0.5']);
+    names.add('fabric', 'backup', ['10.32.0.5']);
+    expect(names.lookup('fabric', 'backup')).toEqual(['10.32.0.5']);
+  });
+});
+
+describe('names of several networks', () => {
+  const inBlue = { network: BLUE, ips: ['10.200.0.5'] };
+  const blueServer = { from: '10.200.0.9', server: '10.200.0.1' };
+
+  test('each is answered at its own gateway, while this host is in it', async () => {
+    const { names, attach, resolve, isIn, servers } = setUp();
+    await names.start();
+    attach('web', inBlue);
+    expect([...servers.keys()]).toEqual(['10.32.0.1']);
+    expect(names.serviceFacts(BLUE)).toBeNull();
+    isIn.blue = true;
+    await names.networksChanged();
+    expect(names.serviceFacts(BLUE)).toEqual({ nameservers: ['10.200.0.1'], search: ['fabric.internal'] });
+    expect(resolve('web.fabric.internal', blueServer)!.answers).toEqual(['web.fabric.internal A 10.200.0.5']);
+    expect(resolve('5.0.200.10.in-addr.arpa', { ...blueServer, type: 'PTR' })!.answers).toEqual([
+      '5.0.200.10.in-addr.arpa PTR web.fabric.internal',
+    ]);
+    expect(resolve('web.fabric.internal')!.rcode).toBe('NXDOMAIN');
+    isIn.blue = false;
+    await names.networksChanged();
+    expect([...servers.keys()]).toEqual(['10.32.0.1']);
+  });
+
+  test('who is on another network is refused', async () => {
+    const { names, attach, resolve, isIn } = setUp();
+    isIn.blue = true;
+    await names.start();
+    attach('web', inBlue);
+    expect(resolve('web.fabric.internal', { from: '10.32.0.9', server: '10.200.0.1' })!.rcode).toBe('REFUSED');
+    expect(names.status().counters.strangers).toBe(1);
+  });
+
+  test('a container in two networks finds the names of both; those of the network that it asks go before', async () => {
+    const { names, attach, resolve, isIn } = setUp();
+    isIn.both.push(BLUE);
+    await names.start();
+    attach('web', inBlue);
+    expect(resolve('web.fabric.internal')!.answers).toEqual(['web.fabric.internal A 10.200.0.5']);
+    expect(resolve('5.0.200.10.in-addr.arpa', { type: 'PTR' })!.answers).toHaveLength(1);
+    attach('web', { mac: OTHER_MAC });
+    expect(resolve('web.fabric.internal')!.answers).toEqual(['web.fabric.internal A 10.32.0.5']);
+    expect(resolve('nobody.fabric.internal')!.rcode).toBe('NXDOMAIN');
+  });
+
+  test('one name may be added in each, and goes there alone', () => {
+    const { names } = setUp();
+    names.add('fabric', 'printer', ['192.0.2.7']);
+    names.add('blue', 'printer', ['192.0.2.8']);
+    expect(names.lookup('fabric', 'printer')).toEqual(['192.0.2.7']);
+    expect(names.lookup('blue', '192.0.2.8')).toEqual(['printer.fabric.internal']);
+    expect(names.rows().map(({ network, ips }) => [network, ips])).toEqual([
+      [DEFAULT_VNI, ['192.0.2.7']],
+      [BLUE, ['192.0.2.8']],
+    ]);
+    names.remove('blue', 'printer', []);
+    expect(names.rows().map(({ network }) => network)).toEqual([DEFAULT_VNI]);
+    expect(() => names.add('blue', 'x', ['10.200.7.7'])).toThrow(/no container has 10\.200\.7\.7/);
+  });
+
+  test('of a network that is not known here nothing is said', () => {
+    const { names, attach } = setUp();
+    attach('web', { network: 9 as Vni });
+    expect(names.rows()).toEqual([]);
   });
 });
 
 describe('names that are added', () => {
   test('are published, grow, shrink and go', () => {
     const { names, gossip } = setUp();
-    names.add('Printer.fabric.internal', ['192.0.2.7']);
-    names.add('printer', ['2001:DB8::7']);
-    expect(names.lookup('printer')).toEqual(['192.0.2.7', '2001:db8::7']);
+    names.add('fabric', 'Printer.fabric.internal', ['192.0.2.7']);
+    names.add('fabric', 'printer', ['2001:DB8::7']);
+    expect(names.lookup('fabric', 'printer')).toEqual(['192.0.2.7', '2001:db8::7']);
     expect(gossip.entries(SELF, NAME_PREFIX).map(([key]) => key)).toEqual(['name/0/printer']);
-    expect(names.lookup('192.0.2.7')).toEqual(['printer.fabric.internal']);
-    names.remove('printer', ['192.0.2.7']);
-    expect(names.lookup('printer')).toEqual(['2001:db8::7']);
-    names.remove('printer', []);
-    expect(() => names.lookup('printer')).toThrow(expect.objectContaining({ code: 'name-unknown' }));
+    expect(names.lookup('fabric', '192.0.2.7')).toEqual(['printer.fabric.internal']);
+    names.remove('fabric', 'printer', ['192.0.2.7']);
+    expect(names.lookup('fabric', 'printer')).toEqual(['2001:db8::7']);
+    names.remove('fabric', 'printer', []);
+    expect(() => names.lookup('fabric', 'printer')).toThrow(expect.objectContaining({ code: 'name-unknown' }));
     expect(gossip.entries(SELF, NAME_PREFIX)).toEqual([]);
   });
 
   test('hang on the container that has the address', () => {
     const { names, attach } = setUp();
     attach('');
-    names.add('front', ['10.32.0.5']);
-    expect(names.lookup('front')).toEqual(['10.32.0.5']);
-    names.withdraw(OTHER, DEFAULT_VNI, MAC);
-    expect(() => names.lookup('front')).toThrow(/no container is called front/);
+    names.add('fabric', 'front', ['10.32.0.5']);
+    expect(names.lookup('fabric', 'front')).toEqual(['10.32.0.5']);
+    names.zones.withdraw(OTHER, DEFAULT_VNI, MAC);
+    expect(() => names.lookup('fabric', 'front')).toThrow(/no container is called front/);
   });
 
   test.each<[string, (names: Names) => void, string]>([
-    ['no address', (names) => names.add('x', ['nowhere']), 'address-invalid'],
-    ['an address of the network that nobody has', (names) => names.add('x', ['10.32.7.7']), 'address-invalid'],
-    ['no name', (names) => names.add('x y', ['192.0.2.1']), 'usage'],
-    ['the domain itself', (names) => names.add('fabric.internal', ['192.0.2.1']), 'usage'],
+    ['no address', (names) => names.add('fabric', 'x', ['nowhere']), 'address-invalid'],
+    [
+      'an address of the network that nobody has',
+      (names) => names.add('fabric', 'x', ['10.32.7.7']),
+      'address-invalid',
+    ],
+    ['no name', (names) => names.add('fabric', 'x y', ['192.0.2.1']), 'usage'],
+    ['the domain itself', (names) => names.add('fabric', 'fabric.internal', ['192.0.2.1']), 'usage'],
     [
       'a name that fits into no key',
-      (names) => names.add(`${'x'.repeat(60)}.${'y'.repeat(60)}`, ['192.0.2.1']),
+      (names) => names.add('fabric', `${'x'.repeat(60)}.${'y'.repeat(60)}`, ['192.0.2.1']),
       'usage',
     ],
-    ['removing what was not added here', (names) => names.remove('x', []), 'name-unknown'],
+    ['removing what was not added here', (names) => names.remove('fabric', 'x', []), 'name-unknown'],
     [
       'more addresses than a record holds',
       (names) =>
         names.add(
+          'fabric',
           'x',
           Array.from({ length: 513 }, (_, i) => `198.51.${i >> 8}.${i & 255}`),
         ),
@@ -138,17 +229,17 @@ describe('names that are added', () => {
 
   test('removing an address that it does not have changes nothing', () => {
     const { names } = setUp();
-    names.add('x', ['192.0.2.1']);
-    expect(() => names.remove('x', ['192.0.2.2'])).toThrow(expect.objectContaining({ code: 'name-unknown' }));
-    expect(names.lookup('x')).toEqual(['192.0.2.1']);
+    names.add('fabric', 'x', ['192.0.2.1']);
+    expect(() => names.remove('fabric', 'x', ['192.0.2.2'])).toThrow(expect.objectContaining({ code: 'name-unknown' }));
+    expect(names.lookup('fabric', 'x')).toEqual(['192.0.2.1']);
   });
 
   test('of another host come and go with gossip', () => {
     const { names } = setUp();
     const record = { network: DEFAULT_VNI, name: 'far', targets: [{ ip: '192.0.2.9', mac: null }] };
-    names.nameAdded(OTHER, record);
-    expect(names.lookup('far')).toEqual(['192.0.2.9']);
-    names.nameGone(OTHER, record);
+    names.zones.added(OTHER, record);
+    expect(names.lookup('fabric', 'far')).toEqual(['192.0.2.9']);
+    names.zones.gone(OTHER, record);
     expect(names.rows()).toEqual([]);
   });
 });
@@ -156,20 +247,20 @@ describe('names that are added', () => {
 describe('what others are told', () => {
   test('containers hear of the server while it serves', async () => {
     const { names } = setUp({ domain: 'cluster.example' });
-    expect(names.serviceFacts()).toBeNull();
+    expect(names.serviceFacts(DEFAULT_VNI)).toBeNull();
     await names.start();
-    expect(names.serviceFacts()).toEqual({ nameservers: ['10.32.0.1'], search: ['cluster.example'] });
+    expect(names.serviceFacts(DEFAULT_VNI)).toEqual({ nameservers: ['10.32.0.1'], search: ['cluster.example'] });
     await names.stop();
-    expect(names.serviceFacts()).toBeNull();
+    expect(names.serviceFacts(DEFAULT_VNI)).toBeNull();
   });
 
   test('with --no-dns nothing is served, and names are still known', async () => {
     const { names, attach } = setUp({ enabled: false });
     await names.start();
     attach('web');
-    expect(names.serviceFacts()).toBeNull();
+    expect(names.serviceFacts(DEFAULT_VNI)).toBeNull();
     expect(names.status()).toMatchObject({ state: 'off', fault: null });
-    expect(names.lookup('web')).toEqual(['10.32.0.5']);
+    expect(names.lookup('fabric', 'web')).toEqual(['10.32.0.5']);
   });
 
   test('a resolv.conf that names this very server is a loop, unless it names another, too', () => {

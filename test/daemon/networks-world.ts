@@ -83,6 +83,7 @@ export class NetworkHost {
   readonly claims = new Map<string, AttachmentRecord>();
   readonly made: Parameters<Opened['networks']['made']>[1][] = [];
   readonly removed: Vni[] = [];
+  readonly events: string[] = [];
   /** Docker's networks on this host, by the fabric network. */
   readonly dockers = new Map<Vni, readonly string[]>();
   leases: readonly LeaseRecord[] = [];
@@ -122,7 +123,7 @@ export class NetworkHost {
         crypto: quickCrypto,
         dockerNetworksOf: (network) => this.dockers.get(network) ?? [],
         log: this.log,
-        tell: () => undefined,
+        tell: ({ what }) => void this.events.push(what),
         host: this.kernel,
         mesh: {
           send: (peer, _channel, bytes) => this.#send(peer, bytes),
@@ -134,7 +135,7 @@ export class NetworkHost {
         directory: {
           leasesOf: (network) => of(network, ({ leases }) => leases),
           attachmentsOf: (network) => of(network, ({ claims }) => claims),
-          peer: () => null,
+          nameOf: (peer) => peer,
         },
         own: {
           publishNetwork: (record) => void this.made.push(record),
@@ -151,14 +152,14 @@ export class NetworkHost {
         applyMain: () => undefined,
         attachments: () => [...this.claims.values()].map(({ network }) => ({ vni: network, key: KEY })),
         reservations: () => [],
-        membersChanged: () => undefined,
-        leasesSettled: () => undefined,
+        membersChanged: async () => undefined,
         wakeLeases: () => undefined,
         votesChanged: () => undefined,
         hostAddressLost: () => undefined,
         member: {
           directory: { peers: () => [], attachments: () => [] },
           gossip: { version: () => 0 },
+          neighbourhood: { liveness: { lastSeenMs: () => null } },
           isAlive: () => true,
         },
       },

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { makeEndpoint } from '../../src/base/endpoint.ts';
 import type { BootId, Mac, PeerId } from '../../src/base/ids.ts';
-import type { AttachmentRecord } from '../../src/base/records.ts';
+import { type NatFacts, NOT_BEHIND_NAT } from '../../src/base/nat-facts.ts';
+import type { AttachmentRecord, PeerRecord } from '../../src/base/records.ts';
 import { Directory } from '../../src/daemon/directory.ts';
 import { OwnPresence } from '../../src/daemon/own-presence.ts';
 import { OwnRecords } from '../../src/daemon/own-records.ts';
@@ -20,8 +21,8 @@ const web = attachmentRecord('02:00:00:00:00:01');
 const db = attachmentRecord('02:00:00:00:00:02', ['10.32.0.6']);
 const gone = attachmentRecord('02:00:00:00:00:03', ['10.32.0.7']);
 
-/** A host whose kernel has `here`; what is due `soon` waits for the test. */
-function setUp(here: readonly AttachmentRecord[]) {
+/** A host whose kernel has `here`, and whose earlier run published `earlier`; what is due `soon` waits for the test. */
+function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> = {}) {
   const gossip = lonelyGossip();
   const soon: (() => void)[] = [];
   const clones: BootId[] = [];
@@ -42,8 +43,10 @@ function setUp(here: readonly AttachmentRecord[]) {
     networkRemoved: nothing,
     rotated: nothing,
     sealed: nothing,
+    certified: nothing,
   });
   const records = new OwnRecords(gossip, SELF, nothing);
+  records.publishPeer(peerRecord(earlier));
   const presence = new OwnPresence({
     self: SELF,
     log: new RecordingLog(),
@@ -99,6 +102,8 @@ function setUp(here: readonly AttachmentRecord[]) {
         Array.from(changes, ([key, value]) => ({ key, value })),
       );
     },
+    /** What our record says of a NAT. */
+    publishedNat: () => decodePeer(gossip.get(SELF, PEER_KEY)!)?.nat,
     settle: () => {
       for (const run of soon.splice(0)) run();
     },
@@ -182,4 +187,26 @@ test('a claim is published with its mobility sequence', () => {
   presence.publishClaim(web);
   const [[key, value] = ['', new Uint8Array()]] = gossip.entries(SELF, ATTACHMENT_PREFIX);
   expect(decodeAttachment(key, value)).toMatchObject({ mac: web.mac, sequence: 3 });
+});
+
+test('where a NAT puts this host is published, and no longer when there is none', async () => {
+  const { presence, publishedNat } = setUp([]);
+  const facts: NatFacts = { ...NOT_BEHIND_NAT, observed: [makeEndpoint('203.0.113.7', 40_001)!] };
+  await presence.refresh();
+  expect(publishedNat()).toBeUndefined();
+  presence.natChanged(facts);
+  expect(publishedNat()).toEqual(facts);
+  await presence.refresh();
+  expect(publishedNat()).toEqual(facts);
+  presence.natChanged(NOT_BEHIND_NAT);
+  expect(publishedNat()).toBeUndefined();
+  presence.natChanged({ ...NOT_BEHIND_NAT, symmetric: true });
+  expect(publishedNat()).toMatchObject({ observed: [], symmetric: true });
+});
+
+test('what an earlier run published of a NAT stands until this one knows better', async () => {
+  const nat: NatFacts = { ...NOT_BEHIND_NAT, symmetric: true };
+  const { presence, publishedNat } = setUp([], { nat });
+  await presence.refresh();
+  expect(publishedNat()).toEqual(nat);
 });

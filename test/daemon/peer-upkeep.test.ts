@@ -33,7 +33,11 @@ function setUp() {
   const calls: string[] = [];
   const told: string[] = [];
   let flood: readonly PeerId[] = [];
-  const liveness = new PeerLiveness({ clock, changed: (peer, view) => upkeep.livenessChanged(peer, view) });
+  let floods = 0;
+  const liveness = new PeerLiveness({
+    clock,
+    changed: (peer, view, before) => upkeep.livenessChanged(peer, view, before),
+  });
   const upkeep: PeerUpkeep = new PeerUpkeep({
     timers: systemTimers,
     self,
@@ -44,7 +48,11 @@ function setUp() {
       met: (peer) => liveness.known(peer),
       rumours: { forget: (peer) => liveness.forget(peer) },
     },
-    directory: { peer: (peer) => records.get(peer) ?? null, peers: () => [...records] },
+    directory: {
+      peer: (peer) => records.get(peer) ?? null,
+      nameOf: (peer) => records.get(peer)?.nickname ?? peer,
+      peers: () => [...records],
+    },
     tunnels: {
       renew: (peer) => calls.push(`renew ${peer}`),
       setPeer: (peer) => calls.push(`set ${peer}`),
@@ -55,12 +63,16 @@ function setUp() {
     vxlan: null,
     slot: {
       applyTables: (changes: readonly TableChange[]) => {
-        for (const change of changes) if (change.kind === 'flood') flood = change.peers;
+        for (const change of changes) {
+          if (change.kind !== 'flood') continue;
+          flood = change.peers;
+          floods++;
+        }
       },
     },
     mesh: { setKnownPeers: (peers) => calls.push(`dial ${peers.map(({ peer }) => peer).join(' ')}`) },
   });
-  return { clock, records, calls, told, liveness, upkeep, flood: () => flood };
+  return { clock, records, calls, told, liveness, upkeep, flood: () => flood, floods: () => floods };
 }
 
 test('broadcast reaches a peer whose link came up before its record', () => {
@@ -89,6 +101,27 @@ test('broadcast goes to suspects, not to the dead, nor to hosts without the netw
   expect(flood()).toEqual([]);
 });
 
+test('routes and flood lists are looked at again only when a peer dies or lives again, or has other networks', () => {
+  const { clock, records, calls, liveness, upkeep, floods } = setUp();
+  const judgements = () => [floods(), calls.filter((call) => call.startsWith('reconsider')).length];
+  records.set(other, record());
+  upkeep.recordChanged(other, null);
+  liveness.linkUp(other);
+  liveness.linkDown(other);
+  liveness.linkUp(other);
+  upkeep.recordChanged(other, record());
+  expect(judgements()).toEqual([1, 0]);
+  liveness.linkDown(other);
+  clock.advance(60_000);
+  liveness.tick();
+  expect(judgements()).toEqual([2, 1]);
+  liveness.linkUp(other);
+  expect(judgements()).toEqual([3, 2]);
+  upkeep.recordChanged(other, record({ networks: [] }));
+  expect(judgements()).toEqual([4, 2]);
+  upkeep.stop();
+});
+
 test('a peer that restarted gets new sessions, one that only moved keeps them', () => {
   const { records, calls, upkeep } = setUp();
   records.set(other, record({ endpoints: [makeEndpoint('192.0.2.9', 6783)!] }));
@@ -108,6 +141,9 @@ test('what a peer does is told in words, but not that gossip names one of which 
   liveness.goodbye(other);
   upkeep.tunnelTurned(other, { to: 'established' });
   upkeep.tunnelTurned(other, { to: 'failed', reason: 'no answer' });
+  upkeep.tunnelTurned(other, { to: 'relayed', relay: self });
+  upkeep.tunnelTurned(other, { to: 'direct', nat: 'none' });
+  upkeep.tunnelTurned(other, { to: 'direct', nat: 'both' });
   records.delete(other);
   upkeep.recordGone(other);
   expect(told.slice(1)).toEqual([
@@ -115,6 +151,9 @@ test('what a peer does is told in words, but not that gossip names one of which 
     'peer-dead: host b was stopped',
     'tunnel-established: the tunnel to b is up',
     'tunnel-failed: no tunnel to b: no answer',
+    'tunnel-relayed: the tunnel to b goes by a',
+    'tunnel-direct: the tunnel to b needs no relay any more',
+    'tunnel-direct: the tunnel to b needs no relay any more: direct through NAT of both hosts',
     `peer-gone: host ${other} has left the cluster`,
   ]);
   upkeep.stop();

@@ -35,6 +35,7 @@ function setUp() {
       directory: {
         peers: () => [...nicknames].map(([peer, nickname]) => [peer, { nickname } as PeerRecord] as const),
         peer: (peer) => (nicknames.has(peer) ? ({ nickname: nicknames.get(peer)! } as PeerRecord) : null),
+        nameOf: (peer) => nicknames.get(peer) ?? peer,
         ban: (peer) => void did.push(`ban ${peer.slice(0, 2)}`),
       },
       spaces: {

@@ -18,6 +18,8 @@ function makeWorld({ watchdogMs = null as number | null } = {}) {
     unreadiness: 'joining' as string | null,
     problems: [] as Problem[],
     deaf: false,
+    /** The manager takes what is said once this is over. */
+    busy: Promise.resolve(),
   };
   const glance = {
     health: () => ({ ok: world.problems.length === 0, problems: world.problems, notices: [] }),
@@ -25,6 +27,7 @@ function makeWorld({ watchdogMs = null as number | null } = {}) {
   };
   const tell = async (lines: Readonly<Record<string, string>>): Promise<void> => {
     if (world.deaf) throw new Error('ECONNREFUSED');
+    await world.busy;
     world.said.push(
       Object.entries(lines)
         .map(([name, value]) => `${name}=${value}`)
@@ -77,8 +80,26 @@ describe('the report to a service manager', () => {
     const { report, elapse } = makeWorld({ watchdogMs: WATCHDOG_MS });
     report.start();
     await elapse(0);
-    report.stopping();
+    void report.stopping();
     expect(await elapse(60_000)).toEqual(['STOPPING=1 STATUS=stopping']);
+  });
+
+  test('who ends waits until STOPPING has been taken', async () => {
+    const { world, report, elapse } = makeWorld();
+    let isFree = (): void => {};
+    world.busy = new Promise((resolve) => {
+      isFree = resolve;
+    });
+    report.start();
+    let isOver = false;
+    const stopped = report.stopping().then(() => {
+      isOver = true;
+    });
+    await elapse(0);
+    expect(isOver).toBe(false);
+    isFree();
+    await stopped;
+    expect(world.said.at(-1)).toBe('STOPPING=1 STATUS=stopping');
   });
 
   test('a manager that does not listen is logged, and heard again when it does', async () => {

@@ -42,6 +42,8 @@ const TUNNEL: TunnelStatus = {
   cipher: 'aes-256-gcm',
   handshakeRttMs: 1,
   endpoint: makeEndpoint('192.0.2.12', 6783)!,
+  relay: null,
+  nat: 'none',
   pathMtu: 1500,
   sessionAgeMs: 40_000,
   capabilities: 1,
@@ -105,6 +107,24 @@ describe('a trace', () => {
       '',
       'it gets there',
     ]);
+  });
+
+  test('by a relay: the underlay leads to it, and its own tunnel has to stand', async () => {
+    const R = 'cc'.repeat(16) as PeerId;
+    const relayed: TunnelStatus = { ...TUNNEL, endpoint: null, relay: R };
+    const toRelay: TunnelStatus = { ...TUNNEL, peer: R, endpoint: makeEndpoint('192.0.2.13', 6783)! };
+    const nicknameOf = (peer: PeerId): string => (peer === R ? 'three' : 'two');
+    const tunnel = (peer: PeerId): TunnelStatus => (peer === R ? toRelay : relayed);
+    const found = await tracer({ tunnel, nicknameOf }).trace('web', '10.40.0.1');
+    expect(found.reached).toBe(true);
+    expect(found.hops.slice(5, 8).map(({ kind, what }) => [kind, what])).toEqual([
+      ['tunnel', 'tunnel to two'],
+      ['relay', 'three passes it on'],
+      ['underlay', 'UDP to 192.0.2.13:6783'],
+    ]);
+    const down = (peer: PeerId): TunnelStatus => (peer === R ? { ...toRelay, state: 'failed' } : relayed);
+    const broken = await tracer({ tunnel: down, nicknameOf }).trace('web', '10.40.0.1');
+    expect(broken.hops.at(-1)).toMatchObject({ kind: 'relay', fault: 'no direct tunnel to three' });
   });
 
   test('on one host', async () => {

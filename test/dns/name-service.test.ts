@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../src/base/address.ts';
-import type { Mac, PeerId } from '../../src/base/ids.ts';
+import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import { Forwarder } from '../../src/dns/forwarder.ts';
 import { NameService } from '../../src/dns/name-service.ts';
 import { Zone } from '../../src/dns/zone.ts';
@@ -10,6 +10,7 @@ import { SeededRandom } from '../fakes/seeded-random.ts';
 import { address, queryBytes, replyTo, seen } from './messages.ts';
 
 const SELF = 'aa'.repeat(16) as PeerId;
+const SERVER = '10.32.0.1';
 const MANY = 400;
 
 function setUp() {
@@ -33,15 +34,15 @@ function setUp() {
       },
     },
   });
-  const network = { zone, range: parseCidr('10.32.0.0/12')!, range6: null, servers: ['10.32.0.1'] };
+  const network = { id: DEFAULT_VNI, zone, range: parseCidr('10.32.0.0/12')!, range6: null, servers: [SERVER] };
   const service = new NameService({
-    networks: [network],
+    networkAt: (server) => (server === SERVER ? network : null),
     forwarder,
-    isLocalAddress: (_network, ip) => ip === '172.16.0.9',
+    furtherNetworks: (_network, ip) => (ip === '172.16.0.9' ? [] : null),
   });
   const ask = (bytes: Uint8Array, ip = '10.32.0.7', transport: 'udp' | 'tcp' = 'udp') => {
     const answers: Uint8Array[] = [];
-    service.handle(bytes, { ip, transport }, (answer) => answers.push(answer));
+    service.handle(bytes, { ip, transport, server: SERVER }, (answer) => answers.push(answer));
     timers.advance(1);
     return answers;
   };

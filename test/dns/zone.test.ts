@@ -25,6 +25,7 @@ function setUp(distanceTo?: (peer: PeerId) => number) {
     ...(distanceTo === undefined ? {} : { distanceTo }),
   });
   const network: ServedNetwork = {
+    id: DEFAULT_VNI,
     zone,
     range: parseCidr('10.32.0.0/12')!,
     range6: parseCidr('fd00:1:2::/48')!,

@@ -26,7 +26,9 @@ const status = (change: Partial<StatusReading>, readings: Readings = HEALTHY): R
 const peer = (change: Partial<PeerReading>): Readings => ({ ...HEALTHY, peers: [{ ...PEER, ...change }] });
 const peerState = (state: 'suspect' | 'dead', change: Partial<PeerReading>): Readings =>
   status({ peers: [{ ...STATUS.peers[0]!, state, lastSeenMs: 9_000 }] }, peer(change));
-const own = (used: number, state = 'active') => ({ cidr: '10.32.0.0/24', peer: OWN_ID, used, size: 256, state });
+const own = (used: number, state = 'active') => {
+  return { cidr: '10.32.0.0/24', peer: OWN_ID, used, size: 256, state, expiresAt: null };
+};
 const skewed = (...skews: readonly number[]): Readings => ({
   ...HEALTHY,
   peers: skews.map((clockSkewMs, i) => ({ ...PEER, nickname: `b${i}`, clockSkewMs })),
@@ -63,6 +65,23 @@ const ROWS: readonly Row[] = [
     machine({ hasAes: false, sealBitsPerSecond: { 'aes-256-gcm': 2e8, 'chacha20-poly1305': 6e8 } }),
     ['encryption-slow'],
     /0\.60 Gbit\/s; the processor has no AES/,
+  ],
+  [
+    'more containers that talk to each other than the kernel has ARP entries for',
+    machine({ neighbourTables: [{ family: 4, entries: 90, entriesMax: 1_024, refused: 7 }] }),
+    ['neighbour-table-full'],
+    /too small: 90 of 1024.*lost, 7 so far.*net\.ipv4\.neigh\.default\.gc_thresh3=65536/s,
+  ],
+  [
+    'the same, mended since',
+    machine({ neighbourTables: [{ family: 4, entries: 1_090, entriesMax: 65_536, refused: 7 }] }),
+    [],
+  ],
+  [
+    'a nearly full table',
+    machine({ neighbourTables: [{ family: 6, entries: 6_144, entriesMax: 8_192, refused: 0 }] }),
+    ['neighbour-table-full'],
+    /ND entries is nearly full: 6144 of 8192/,
   ],
   ['no daemon on a host that could have one', noDaemon, ['daemon-absent']],
   [
@@ -120,14 +139,19 @@ const ROWS: readonly Row[] = [
   ],
   [
     'what status says, in its own words',
-    status({ health: { problems: [{ code: 'address-exhausted', what: 'no address', why: 'full', fix: 'detach' }] } }),
+    status({
+      health: {
+        problems: [{ code: 'address-exhausted', what: 'no address', why: 'full', fix: 'detach' }],
+        notices: [],
+      },
+    }),
     ['address-exhausted'],
     /no address/,
   ],
   [
     'no tunnel, in words of live tests',
     status(
-      { health: { problems: [{ code: 'tunnel-failed', what: 'no tunnel', why: 'silence', fix: '' }] } },
+      { health: { problems: [{ code: 'tunnel-failed', what: 'no tunnel', why: 'silence', fix: '' }], notices: [] } },
       peer({ udpOut: false, udpIn: false }),
     ),
     ['udp-blocked'],
@@ -141,6 +165,18 @@ const ROWS: readonly Row[] = [
   ['a nearly full block and one in reserve', status({ leases: [own(240), own(0, 'spare')] }), []],
   ['a full one is the problem of status', status({ leases: [own(256)] }), []],
   [
+    'addresses of a dead host that the voters take back',
+    status(
+      {
+        peers: [{ ...STATUS.peers[0]!, state: 'dead', lastSeenMs: 9_000 }],
+        leases: STATUS.leases.map((row) => ({ ...row, expiresAt: '2026-11-23T04:45:00.000Z' })),
+      },
+      peer({ tcpOutFault: 'no answer' }),
+    ),
+    ['peer-dead', 'lease-stranded'],
+    /before 2026-11-23T04:45:00\.000Z: .*others take them over after that time/s,
+  ],
+  [
     'addresses of a dead host',
     peerState('dead', { tcpOutFault: 'no answer', icmp: { ...lost, rttMs: null, verdict: 'unknown' } }),
     ['peer-dead', 'lease-stranded'],
@@ -152,6 +188,15 @@ const ROWS: readonly Row[] = [
     status({ targets: [{ host: '192.0.2.99:6783', error: 'no answer' }] }),
     ['dial-failing'],
     /fabric forget 192\.0\.2\.99:6783/,
+  ],
+  [
+    'a peer that is reached by a relay, which works',
+    status(
+      { tunnels: [{ ...STATUS.tunnels[0]!, reason: 'by relay c: no answer from 192.0.2.12:6783' }] },
+      peer({ relay: 'c', linked: false, tcpOutFault: 'no answer within 1 s', tcpInFault: undefined, udpOut: null }),
+    ),
+    ['peer-relayed'],
+    /^no direct path to b; by relay c: no answer from 192\.0\.2\.12:6783; TCP from here: no answer within 1 s; all works/,
   ],
   ['TCP that is blocked from here', peer({ tcpOutFault: 'no answer within 1 s' }), ['tcp-out-blocked']],
   ['TCP that is blocked to here', peer({ tcpInFault: 'no answer within 1 s' }), ['tcp-in-blocked']],

@@ -219,7 +219,7 @@ async function moves(t: Test, { lab, hosts, containers }: Scene): Promise<void> 
     const before = await b.container(`old${number}`);
     const runtimeConfig = { ips: [before.ip, before.ip6], ...(keepsMac ? { mac: before.mac } : {}) };
     const after = await c.namespace(`new${number}`, { conf: { runtimeConfig } });
-    const pings = new PingLog(lab, containers[keepsMac ? 0 : 4]!, before.ip);
+    const pings = new PingLog(lab, containers[keepsMac ? 0 : 4]!, before.ip, { everyMs: 2 });
     await eventually('the old place answers', () => pings.answeredMs.length > 0, { everyMs: 5 });
     await before.remove();
     const startMs = Date.now();
@@ -227,7 +227,7 @@ async function moves(t: Test, { lab, hosts, containers }: Scene): Promise<void> 
     const answer = (): number | undefined => pings.answeredMs.find((atMs) => atMs > startMs);
     await eventually('the new place answers', () => answer() !== undefined, { everyMs: 5 });
     tookMs.push(answer()! - startMs);
-    pings.stop();
+    await pings.stop();
     await after.remove();
   }
   tookMs.sort((one, other) => one - other);

@@ -1,12 +1,15 @@
 // ADD and DEL cost as much with many containers attached as with ten. Time says that on a quiet machine only, so what the daemon
-// writes for them is counted (proc(5), wchar), with 200 attached; `npm run test:long -- cni-crowd` attaches 1,000 and times, too.
+// writes for them is counted (proc(5), wchar), with 200 attached; `npm run test:long -- cni-crowd` attaches 1,000 and times, too. And
+// who attaches disturbs nobody: what each new container says to a multicast group would go to all others.
 
 import { test } from 'tap';
 import { CniCalls, type Times } from '../../bench/cni/calls.ts';
 import { FABRIC } from '../../bench/cni/subjects.ts';
 import { summarize } from '../../bench/statistics.ts';
+import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
+import { askForListeners } from '../lab/listener-query.ts';
 
 const IS_LONG = process.env.FABRIC_LONG === 'cni-crowd';
 const FEW = 10;
@@ -32,9 +35,16 @@ test(`ADD and DEL with ${MANY} attached`, { timeout: 300_000 }, async (t) => {
   await calls.fill(FABRIC, FEW);
   await measure(); // the first calls are those of a daemon that has just started
   const few = await measure();
+  const heard = await heardBy(host, 'n0');
   await calls.fill(FABRIC, MANY - FEW);
   const many = await measure();
   t.equal((await host.status()).attachments.length, MANY);
+  const meanwhile = (await heardBy(host, 'n0')) - heard;
+  t.ok(meanwhile < MANY - FEW, `a container heard ${meanwhile} packets to groups while ${MANY - FEW} were attached`);
+  await askForListeners(host, 'n1', 'eth0');
+  await eventually('what a multicast router asks for arrives', async () => {
+    return (await heardBy(host, 'n0')) > heard + meanwhile + MANY / 2;
+  });
   const ratio = many.bytes / few.bytes;
   t.ok(ratio <= WRITTEN_RATIO_MAX, `written for a pair: ${many.bytes} bytes, ${ratio.toFixed(2)} of that with ${FEW}`);
   for (const verb of ['ADD', 'DEL'] as const) {
@@ -48,6 +58,12 @@ test(`ADD and DEL with ${MANY} attached`, { timeout: 300_000 }, async (t) => {
 
 function median(times: Times, verb: 'ADD' | 'DEL'): number {
   return summarize(times[verb]).median;
+}
+
+/** IPv6 packets to multicast groups that reached the namespace, whether anything there wants them or not (RFC 4293). */
+async function heardBy(host: LabHost, namespace: string): Promise<number> {
+  const { stdout } = await host.run(['ip', 'netns', 'exec', namespace, 'cat', '/proc/net/snmp6']);
+  return Number(/^Ip6InMcastPkts\s+(\d+)$/m.exec(stdout)![1]);
 }
 
 /** By system calls of the daemon, to whatever file or socket. */

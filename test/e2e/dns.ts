@@ -13,6 +13,8 @@ import { Lab } from '../lab/lab.ts';
 const GATEWAY = '10.32.0.1';
 const DOMAIN = 'fabric.internal';
 const UPSTREAM = '127.0.0.1:5353';
+/** Nothing listens there. */
+const NOBODY = '127.0.0.1:9';
 /** How long a name may outlive its container, or its host's being declared dead. */
 const GONE_WITHIN_MS = 2_000;
 const MANY = 200;
@@ -50,7 +52,7 @@ test('dns', async (t) => {
   await t.test('across hosts, and several containers of one name', (t) => acrossHosts(t, scene));
   await t.test('a restart of the daemon, and a host that dies', (t) => restartAndDeath(t, scene));
   await t.test("an administrator's firewall that drops input", (t) => firewall(t, scene));
-  await t.test('port 53 is taken; another domain, nearest first', (t) => portTaken(t, scene));
+  await t.test('port 53 is taken; another domain, nearest first, an upstream that is dead', (t) => portTaken(t, scene));
   await t.test('switched off', (t) => switchedOff(t, scene));
 });
 
@@ -271,7 +273,8 @@ async function portTaken(t: Test, { lab, one, client, web }: Scene): Promise<voi
   t.equal(await boundTo53(), '', 'a daemon that has stopped holds no port');
   lab.spawn([...one.enter(), 'socat', '-u', 'UDP4-RECV:53', 'STDOUT']);
   await eventually('the port is taken', async () => (await boundTo53()) !== '');
-  await one.fabric(['launch', '--detach', '--dns-domain', 'cluster.example', '--dns-order', 'nearest']);
+  const names = ['--dns-domain', 'cluster.example', '--dns-order', 'nearest'];
+  await one.fabric(['launch', '--detach', ...names, '--dns-upstream', NOBODY, '--dns-upstream', UPSTREAM]);
   const { health, nameServer } = await one.status();
   t.equal(nameServer.state, 'failed');
   const holder = /held by socat \(process (\d+)\) on UDP 0\.0\.0\.0:53/.exec(nameServer.reason ?? '')?.[1];
@@ -283,6 +286,7 @@ async function portTaken(t: Test, { lab, one, client, web }: Scene): Promise<voi
     async () => (await one.status()).nameServer.state === 'serving',
   );
   t.same((await ask(client, 'db.prod.cluster.example')).data, [web.ip], 'with the other domain');
+  t.same((await ask(client, 'www.example.test')).data, ['203.0.113.80'], 'a dead upstream gives way to the next');
   await one.waitReady(1);
   await eventually('both', async () => (await ask(client, 'web.cluster.example')).data.length === 2);
   for (let i = 0; i < 3; i++) t.equal((await ask(client, 'web.cluster.example')).data[0], web.ip, 'the near one first');

@@ -1,6 +1,7 @@
 // Docker on two hosts with fabric's network and IPAM driver: containers of both are on one segment, with wished addresses and MACs,
-// with their names, and without docker_gwbridge; on a named network they are apart from those of the default one; they stay connected while either daemon is killed and comes back, a container
-// that restarts has its address again, and what Docker forgot goes.
+// with their names, and without docker_gwbridge; on a named network they are apart from those of the default one; they stay
+// connected while either daemon is killed and comes back, a container that restarts has its address again, and what Docker forgot
+// goes.
 
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ const CLIENT_MAC = '02:00:00:00:12:34';
 const SERVE = ['sh', '-c', 'echo hello from docker > /www/index.html; exec httpd -f -p 80 -h /www'];
 const SLEEP = ['sleep', '1000'];
 const CREATE = ['network', 'create', '-d', 'fabric', '--ipam-driver', 'fabric'];
-/** What is promised of each answer to Docker, by a timer (docker-plugin.test.ts): on a busy machine that may itself be late. */
+/** What is promised of each answer to Docker, by a timer (docker-calls.test.ts): on a busy machine that may itself be late. */
 const ANSWER_MS_MAX = 100;
 
 test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
@@ -92,6 +93,14 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
       docker(b, ['exec', container, 'ping', '-c', '1', '-W', '1', ip], { mayFail: true });
     await eventually('the two reach each other', async () => (await ping('fish')).status === 0);
     t.not((await ping('client')).status, 0, 'a container of the default network does not reach them');
+    await docker(b, ['network', 'connect', '--alias', 'shop', 'sea', 'client']);
+    await eventually('connected to both it does', async () => (await ping('client')).status === 0);
+    const second = await addressOf(b, 'client', 'sea');
+    await eventually('and is known there by its alias', async () => {
+      const { stdout } = await a.fabric(['dns', 'lookup', 'shop', '--network', 'blue'], { mayFail: true });
+      return stdout === `${second}\n`;
+    });
+    await docker(b, ['network', 'disconnect', 'sea', 'client']);
     const { stdout: routes } = await docker(b, ['exec', 'fish', 'ip', 'route']);
     t.match(routes, new RegExp(`^default via ${block}\\.0\\.1 dev eth0`), "the way out is that network's gateway");
   });
@@ -115,12 +124,16 @@ test("Docker's network plugin on two hosts", { skip: NO_DOCKER }, async (t) => {
 
   await t.test('our daemon is killed and comes back', async (t) => {
     for (const host of [a, b]) await answeredInTime(t, host);
+    const addresses = () => Promise.all([addressOf(a, 'any'), addressOf(a, 'fish', 'sea')]);
+    const before = await addresses();
     await Promise.all([a.kill('KILL'), b.kill('KILL')]);
     await talks(t, b, 'both daemons are gone');
-    await Promise.all([a.launch(), b.launch()]);
+    // What Docker asks while nobody is there it asks again, for 30 s.
+    const restarts = ['any', 'fish'].map((name) => docker(a, ['restart', '--time', '0', name]));
+    await Promise.all([a.launch(), b.launch(), ...restarts]);
+    t.same(await addresses(), before, 'containers that restarted meanwhile have their addresses');
     t.equal(await hasSocket(a), true, 'Docker finds its plugin again, without flags');
     await talks(t, b, 'both daemons are back');
-    await docker(a, ['restart', '--time', '0', 'any']);
     await eventually('the names come again', async () => {
       const names = (await a.status()).attachments.map(({ name }) => name);
       return names.includes('any') && names.includes('web');

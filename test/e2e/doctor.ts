@@ -44,7 +44,7 @@ async function finds(t: Test, host: LabHost, codes: readonly string[], args: rea
   return report;
 }
 
-test('fabric doctor', { timeout: 120_000 }, async (t) => {
+test('fabric doctor', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const [a, b, c] = [await lab.host('a'), await lab.host('b'), await lab.host('c')];
@@ -55,6 +55,8 @@ test('fabric doctor', { timeout: 120_000 }, async (t) => {
   const token = await a.token();
   await b.launch({ join: a, token });
   await Promise.all([a.waitReady(1), b.waitReady(1)]);
+  // The underlay's own range, which is no fault: an internal network is in no route.
+  await a.fabric(['network', 'create', 'apart', '--internal', '--range', '192.0.2.0/24']);
 
   await t.test('where all is well', async (t) => {
     const reports = await Promise.all([a, b].map((host) => finds(t, host, [])));
@@ -202,6 +204,13 @@ async function exhausted(t: Test, a: LabHost, b: LabHost): Promise<void> {
     }),
   );
   t.same(filled, [true, true], 'no address is left');
+  await a.namespace('late');
+  const { stderr } = await a.fabric(['attach', 'netns:late'], { mayFail: true });
+  t.match(
+    stderr,
+    /^ {2}why: b has no free address to give/m,
+    'who attaches is told so, with hosts as people know them',
+  );
   const { findings } = await finds(t, a, ['address-exhausted'], ['b']);
   t.match(findings[0]?.fix, /Stop unused containers/);
 }

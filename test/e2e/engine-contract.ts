@@ -11,6 +11,8 @@ import { datapathContract } from '../router/datapath-contract.ts';
 
 /** What it does without: with offloads frames leave with partial checksums, and one datagram may hold many. */
 const VARIANTS: readonly (readonly EngineLack[])[] = [[], ['vnet', 'udp-segment', 'udp-gro', 'ipsec-mb']];
+/** All cases, one after the other. */
+const CASES_MAX_MS = 55_000;
 const PROGRAM = join(CHECKOUT, 'dist/test/lab/engine-contract.js');
 
 if (process.getuid?.() !== 0) {
@@ -19,7 +21,9 @@ if (process.getuid?.() !== 0) {
   for (const without of VARIANTS) {
     const name = `the engine ${without.length === 0 ? 'with all that the kernel has' : `without ${without.join(', ')}`}`;
     test(name, { timeout: 60_000 }, async (t) => {
-      const { stdout } = await exec(['unshare', '--net', process.execPath, PROGRAM, ...without]);
+      const { stdout } = await exec(['unshare', '--net', process.execPath, PROGRAM, ...without], {
+        timeoutMs: CASES_MAX_MS,
+      });
       const results = stdout
         .trim()
         .split('\n')

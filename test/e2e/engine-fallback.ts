@@ -28,7 +28,7 @@ async function enginePid(host: LabHost): Promise<string | null> {
   return stdout.trim() || null;
 }
 
-test('an engine that lacks something', { timeout: 120_000 }, async (t) => {
+test('an engine that lacks something', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const [a, b] = [await lab.host('a'), await lab.host('b')];

@@ -3,6 +3,7 @@
 // `FABRIC_LONG=engine-lifetime` repeats each twenty times and waits for the true expiry of keys.
 
 import { type Test, test } from 'tap';
+import { summarize } from '../../bench/statistics.ts';
 import type { LabContainer } from '../lab/container.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
@@ -17,6 +18,8 @@ const ROUNDS_OF_REST = LONG ? 20 : 1;
 /** How long the network may be silent when the engine goes, or both. */
 const ENGINE_SILENCE_MAX_MS = 1_000;
 const BOTH_SILENCE_MAX_MS = 3_000;
+/** Where a daemon with nothing to do takes longer than a second to be launched, it may be so many times as long. */
+const LAUNCHES_MAX = 3;
 /** A receiver's suspicion time and more: hosts without daemon must not be called dead while frames flow. */
 const ABSENCE_MS = LONG ? 20_000 : 6_500;
 /** WireGuard's REJECT_AFTER_TIME. */
@@ -27,7 +30,7 @@ interface World {
   readonly lab: Lab;
   readonly a: LabHost;
   readonly b: LabHost;
-  /** Of the same machine, in no cluster with them; not launched. */
+  /** Of the same machine, in no cluster with them; not launched: what the machine takes for it is what all else is held to. */
   readonly bystander: LabHost;
   readonly one: LabContainer;
   readonly two: LabContainer;
@@ -146,7 +149,7 @@ test('the daemon goes and comes back', { timeout: 1_800_000 }, async (t) => {
 test('the engine goes, and both', { timeout: 1_800_000 }, async (t) => {
   const world = await makeWorld();
   t.teardown(() => world.lab.destroy());
-  const { lab, a, one, two } = world;
+  const { lab, a, bystander, one, two } = world;
   const probes = await ProbePair.start(lab, one, two);
   const stream = await TcpStream.start(lab, { from: one, to: two }, { rate: '20M' });
   const reports: ProbeReport[] = [];
@@ -163,6 +166,8 @@ test('the engine goes, and both', { timeout: 1_800_000 }, async (t) => {
   await stream.stop();
   t.match((await a.run(['cat', '/var/lib/fabric/fabric.log'])).stdout, /ended by SIGKILL/, 'the log says how it ended');
 
+  await bystander.launch({ flags: FLAGS });
+  const launches: number[] = [];
   const times: number[] = [];
   for (let round = 0; round < ROUNDS_OF_REST; round++) {
     await a.run(['kill', '-KILL', String(await enginePid(a))]);
@@ -173,10 +178,15 @@ test('the engine goes, and both', { timeout: 1_800_000 }, async (t) => {
     times.push(performance.now() - startMs);
     await launched;
     await a.waitReady(1);
+    await bystander.kill('KILL');
+    const aloneMs = performance.now();
+    await bystander.launch();
+    launches.push(performance.now() - aloneMs);
   }
-  const medianMs = times.toSorted((x, y) => x - y)[Math.floor(times.length / 2)]!;
   t.comment(`both killed, from launch to talking: ${times.map((ms) => `${ms.toFixed(0)} ms`).join(' ')}`);
-  t.ok(medianMs <= BOTH_SILENCE_MAX_MS, `both killed: they talk after ${medianMs.toFixed(0)} ms`);
+  const [medianMs, launchMs] = [summarize(times).median, summarize(launches).median];
+  const said = `they talk after ${medianMs.toFixed(0)} ms, where a launch takes ${launchMs.toFixed(0)} ms`;
+  t.ok(medianMs <= Math.max(BOTH_SILENCE_MAX_MS, launchMs * LAUNCHES_MAX), `both killed: ${said}`);
   await probes.stop();
 });
 

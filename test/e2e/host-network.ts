@@ -356,6 +356,8 @@ async function scenarios(): Promise<void> {
 
     const second = open();
     await second.ensure(NETWORK);
+    t.same(second.exposed, HOST, "the host's own place is kept");
+    t.ok(run('nft', ['list', 'set', 'bridge', 'fabric', 'owned_macs']).includes(HOST.mac), 'and so is its MAC');
     t.ok(c1.namespace.pings('10.32.0.12'), 'before they are adopted');
     const ports = await second.listContainerPorts();
     t.same(

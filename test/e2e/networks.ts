@@ -1,11 +1,12 @@
 // Named networks on three hosts, two of them on the engine and one on pcap: two networks with one range side by side, where
 // sniffers in every container show that no frame of one reaches the other; one with a gateway, which leads outside and to no
-// other network; and how networks come, are refused and go.
+// other network, and serves names; a trace within it; and how networks come, are refused and go.
 
 import { join } from 'node:path';
-import { test } from 'tap';
+import { type Test, test } from 'tap';
 import { countPackets, holdsText } from '../lab/capture-file.ts';
 import type { LabContainer } from '../lab/container.ts';
+import { dig } from '../lab/dig.ts';
 import { eventually } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
@@ -27,7 +28,7 @@ async function addressIn(container: LabContainer, ifname: string): Promise<strin
   return / (\d+\.\d+\.\d+\.\d+)\//.exec(stdout)![1]!;
 }
 
-test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) => {
+test('three hosts, two networks with one range', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const [a, b, c] = [await lab.host('a'), await lab.host('b'), await lab.host('c')];
@@ -138,13 +139,16 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
   }
 
   const conf = { name: 'red', network: 'red' };
+  const named = (alias: string) => ({ conf: { ...conf, runtimeConfig: { aliases: [alias] } } });
   const [red, plain, redFar] = await Promise.all([
-    c.container('red', { conf }),
-    c.container('plain'),
-    a.container('red-far', { conf }),
+    c.container('red', named('near')),
+    c.container('plain', { conf: { runtimeConfig: { aliases: ['plain'] } } }),
+    a.container('red-far', named('far')),
   ]);
   await plain.cni('ADD', { stdin: { cniVersion: '1.0.0', type: 'fabric', ...conf }, ifname: 'eth1' });
   t.ok(await redFar.pings(await addressIn(plain, 'eth1')), 'a container may be in two networks');
+  const far = ['far.fabric.internal'];
+  t.same((await dig(plain, '10.32.0.1', far)).data, [redFar.ip], 'and finds the names of both');
   await plain.cni('DEL', { stdin: { cniVersion: '1.0.0', type: 'fabric', ...conf }, ifname: 'eth1' });
   await eventually('red reaches across', () => red.pings(redFar.ip));
   t.ok(await red.pings(redFar.ip6), 'over IPv6, too');
@@ -153,6 +157,15 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
   t.notOk(await plain.pings(red.ip, ['-W', '1']), 'nor back');
   const gateway = (await rowOf(c, 'red'))!.gateway!;
   t.ok(await red.pings(gateway), 'its gateway answers');
+  t.same(red.result!.dns, { nameservers: [gateway], search: ['fabric.internal'] }, 'names are served there');
+  await names(t, { red, redFar, plain, gateway });
+  t.equal((await a.fabric(['dns', 'lookup', 'near', '--network', 'red'])).stdout, `${red.ip}\n${red.ip6}\n`);
+  const lookup = await a.fabric(['dns', 'lookup', 'near'], { mayFail: true });
+  t.match(lookup.stderr, /no container is called near/, 'not in the default network');
+  const trace = await a.fabric(['trace', redFar.mac, 'near', '--network', 'red']);
+  t.match(trace.stdout, /remote-port .* eth0 of near .*\n\nit gets there\n$/, 'a trace within it');
+  const { stdout: events } = await a.fabric(['events', '--once', '--kind', 'lease-active']);
+  t.match(events, /addresses are given out of 10\.\d+\.\d+\.0\/24 now in the network red/, 'its leases are events');
   t.notOk(await plain.pings(gateway, ['-W', '1']), 'to its own network only');
   const lost = await member('blue', c).run(['ip', 'route', 'get', a.ip], { mayFail: true });
   t.not(lost.status, 0, 'an internal network leads nowhere else');
@@ -182,6 +195,12 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
 
   const inUse = await b.fabric(['network', 'rm', 'blue'], { mayFail: true });
   t.match(inUse.stderr, /they are on a, c, b, this host/, 'one in use is not removed');
+  const unsaid = await a.fabric(['detach', 'netns:blue-a'], { mayFail: true });
+  t.match(
+    unsaid.stderr,
+    /no eth0 that fabric attach made in the network fabric.*it has eth0 in blue/s,
+    'nor detached unsaid',
+  );
   const { bridge } = (await rowOf(c, 'blue'))!;
   await Promise.all(hosts.map((host) => host.fabric(['detach', `netns:blue-${host.name}`, '--network', 'blue'])));
   await eventually('its bridge is gone', async () => {
@@ -203,3 +222,23 @@ test('three hosts, two networks with one range', { timeout: 90_000 }, async (t) 
   t.notMatch((await c.run(['ip', 'link'])).stdout, /fabn|fabric/, 'a reset takes all networks along');
   t.ok(await member('green', a).pings(addressOf(b)), 'others go on');
 });
+
+interface RedScene {
+  readonly red: LabContainer;
+  /** On another host, called `far`. */
+  readonly redFar: LabContainer;
+  /** In the default network only. */
+  readonly plain: LabContainer;
+  readonly gateway: string;
+}
+
+async function names(t: Test, { red, redFar, plain, gateway }: RedScene): Promise<void> {
+  const far = 'far.fabric.internal';
+  await eventually('a name of another host is known', async () => (await dig(red, gateway, [far])).data.length > 0);
+  t.same((await dig(red, gateway, [far])).data, [redFar.ip]);
+  t.same((await dig(red, gateway, [far, 'AAAA'])).data, [redFar.ip6]);
+  t.same((await dig(red, gateway, ['-x', redFar.ip])).data, [`${far}.`], 'and the name of its address');
+  t.equal((await dig(red, gateway, ['plain.fabric.internal'])).status, 'NXDOMAIN', 'no name of another network');
+  t.equal((await dig(plain, '10.32.0.1', [far])).status, 'NXDOMAIN', 'nor the other way round');
+  t.equal((await dig(red, '10.32.0.1', [far, '+time=1'])).status, '', 'the gateway of another network does not answer');
+}

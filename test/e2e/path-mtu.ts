@@ -17,7 +17,7 @@ const DATAPATHS = [
 ];
 
 for (const { datapath, streamBytes } of DATAPATHS) {
-  test(`${datapath}: an underlay that drops what is above ${PATH_BYTES} bytes`, { timeout: 90_000 }, async (t) => {
+  test(`${datapath}: an underlay that drops what is above ${PATH_BYTES} bytes`, async (t) => {
     const lab = await Lab.create();
     t.teardown(() => lab.destroy());
     const [a, b] = [await lab.host('a'), await lab.host('b')];

@@ -13,6 +13,9 @@ test('rmpeer of the killed owner of all free space: a survivor allocates within 
   const token = await a.token();
   for (const host of [b, c]) await host.launch({ join: a, token });
   await b.waitReady(2);
+  await a.fabric(['network', 'create', 'blue']);
+  const knowsBlue = async () => (await b.status()).networks.find(({ name }) => name === 'blue') ?? null;
+  await eventually('b knows the network', async () => (await knowsBlue()) !== null);
   const lost = (await a.status()).self.id;
   const wanted = (await a.status()).leases.find(({ peer, cidr }) => peer === lost && cidr.includes('.'))!;
   const ip = wanted.cidr.replace(/\.0\/\d+$/, '.77');
@@ -35,6 +38,11 @@ test('rmpeer of the killed owner of all free space: a survivor allocates within 
   const tookMs = performance.now() - removedMs;
   t.equal(container.ip, ip, "a container on b has one of a's addresses");
   t.ok(tookMs < 5_000, `within 5 s (${Math.round(tookMs)} ms)`);
+  const inBlue = await b.container('in-blue', { conf: { name: 'blue', network: 'blue' } });
+  const blocks = (await b.status()).leases.filter(({ network, peer }) => network === 'blue' && peer !== lost);
+  t.ok(blocks.length > 0, `and one, ${inBlue.ip}, of a named network, all of which was a's`);
+  await b.fabric(['network', 'create', 'green']);
+  t.pass('and b makes networks under ids that were');
   await eventually('c hears of it', async () => {
     const status = await c.status();
     return status.leases.every(({ peer }) => peer !== lost) && status.peers.every(({ id }) => id !== lost);
@@ -58,9 +66,9 @@ test('rmpeer of the killed owner of all free space: a survivor allocates within 
     'nor after a restart',
   );
   t.same(
-    (await b.status()).attachments.map(({ ips }) => ips[0]?.split('/')[0]),
-    [ip],
-    'the container keeps its address',
+    (await b.status()).attachments.map(({ ips }) => ips[0]?.split('/')[0]).sort(),
+    [inBlue.ip, ip].sort(),
+    'the containers keep their addresses',
   );
   await a.fabric(['reset', '--yes', '--force']);
   await a.launch({ join: b, token });

@@ -1,6 +1,7 @@
 // Hosts that do not belong: one with the cluster's id and another secret, one with another cluster's token, a member of a cluster
-// of its own, and one of a version that speaks no protocol of ours. They are refused with a reason on both sides, both sides live on, they are never among the peers, and
-// whatever they throw at UDP 6783 (garbage, forged data, replays of what they overheard) is counted and delivered to nobody.
+// of its own, and one of a version that speaks no protocol of ours. They are refused with a reason on both sides, both sides live
+// on, they are never among the peers, and whatever they throw at UDP 6783 (garbage, forged data, replays of what they overheard) is
+// counted and delivered to nobody.
 
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ import { nodeRandom } from '../../src/host/node-random.ts';
 import { DATA_DATAGRAM_MIN, DatagramType, WIRE_VERSION } from '../../src/router/wire-format.ts';
 import { udpPayloads } from '../lab/capture-file.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
-import { end, eventually } from '../lab/exec.ts';
+import { end, eventually, type Result } from '../lab/exec.ts';
 import { FUTURE_VERSION } from '../lab/future-host.ts';
 import type { LabHost } from '../lab/host.ts';
 import { type Capture, Lab } from '../lab/lab.ts';
@@ -34,13 +35,20 @@ test('strangers', async (t) => {
   const capture = await lab.capture('overheard');
   await b.launch({ join: a, token });
 
-  const stranger = await lab.host('stranger');
+  const [stranger, lost] = [await lab.host('stranger'), await lab.host('lost')];
+  const other = formatToken(generateToken(nodeRandom), nodeCrypto);
+  const detached = lost.fabric(['launch', '--detach', '--join', a.ip, '--token-file', '-'], {
+    input: other,
+    mayFail: true,
+    timeoutMs: 15_000,
+  });
   await t.test('TM12 a token with the wrong secret', (t) =>
     wrongToken(t, lab, { a, stranger, token: wrongSecret(token) }),
   );
   await t.test("another cluster's token", async (t) => {
-    const other = formatToken(generateToken(nodeRandom), nodeCrypto);
-    await wrongToken(t, lab, { a, stranger: await lab.host('lost'), token: other, code: 'cluster-mismatch' });
+    givenUp(t, a, await detached);
+    t.equal((await lost.fabric(['status'], { mayFail: true })).status, 3, 'no daemon is left');
+    await wrongToken(t, lab, { a, stranger: lost, token: other, code: 'cluster-mismatch' });
   });
   await t.test('a member of another cluster', async (t) => anotherCluster(t, a, await lab.host('foreign')));
   await t.test('a host of a later protocol: both sides name both versions', async (t) => {
@@ -100,6 +108,15 @@ async function wrongToken(t: Test, lab: Lab, { a, stranger, token, code = 'token
   t.equal(refused!.code, code, `member: ${refused!.event}: ${refused!.why}`);
   t.ok((await a.status()).health.ok, 'the member is healthy');
   t.notOk((await stranger.run(['ls', '/var/lib/fabric'])).stdout.includes('.db'), 'the joiner has kept nothing');
+}
+
+/** With --detach nobody watches it try: the command says why and ends, long before it would give up a host that does not answer. */
+function givenUp(t: Test, a: LabHost, { status, stderr }: Result): void {
+  t.equal(status, 1);
+  t.match(
+    stderr,
+    new RegExp(`^fabric: can't join ${a.ip}:6783\n  why: it belongs to cluster .*\n  do:  Use the token`),
+  );
 }
 
 async function anotherCluster(t: Test, a: LabHost, foreign: LabHost): Promise<void> {

@@ -39,7 +39,7 @@ async function duringBoth(pairs: readonly [ProbePair, ProbePair], work: () => Pr
   };
 }
 
-test('a rolling upgrade under traffic', { timeout: 120_000 }, async (t) => {
+test('a rolling upgrade under traffic', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const next = makeNextVersion(lab.directory);

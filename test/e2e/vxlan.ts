@@ -40,7 +40,7 @@ interface Scene {
   readonly before: KernelState;
 }
 
-test('three hosts, two of which trust each other', { timeout: 120_000 }, async (t) => {
+test('three hosts, two of which trust each other', async (t) => {
   const lab = await Lab.create();
   t.teardown(() => lab.destroy());
   const scene = await launch(lab);

@@ -48,7 +48,8 @@ export class MemoryStore implements Store {
       const result = work();
       this.beforeCommit();
       this.commits++;
-      this.#unsynced = this.#isSyncing ? [] : [...this.#unsynced, ...undo];
+      if (this.#isSyncing) this.#unsynced = [];
+      else this.#unsynced.push(...undo);
       return result;
     } catch (error) {
       for (const takeBack of undo.reverse()) takeBack();

@@ -144,6 +144,44 @@ describe('convergence', () => {
     }
   });
 
+  test('changes that overtake each other cut nobody off the tree', () => {
+    const sim = new GossipSim(16, { times: { reconcileMs: 1_000_000 } });
+    const all = hosts(sim, 30);
+    for (let i = 0; i < 30; i++) for (const step of [1, 4, 9]) sim.connect(all[i]!, all[(i + step) % 30]!);
+    expect(sim.runUntilConverged(20_000)).not.toBeNull();
+    for (const { gossip } of all) {
+      for (const value of ['first', 'second', 'third']) {
+        gossip.put('at/0/x', utf8(value));
+        sim.run(12);
+      }
+      sim.run(2_000);
+      const asked = sent(all, 'want');
+      gossip.put('at/0/x', utf8('later'));
+      expect(sim.runUntilConverged(100)).toBeLessThanOrEqual(30);
+      expect(sent(all, 'want') - asked).toBe(0);
+      sim.run(2_000);
+    }
+  });
+
+  test('a link that goes down takes no path with it', () => {
+    const sim = new GossipSim(17, { times: { reconcileMs: 1_000_000 } });
+    const all = hosts(sim, 30);
+    for (let i = 0; i < 30; i++) for (const step of [1, 4, 9]) sim.connect(all[i]!, all[(i + step) % 30]!);
+    expect(sim.runUntilConverged(20_000)).not.toBeNull();
+    for (let i = 0; i < 30; i++) {
+      const author = all[(i + 15) % 30]!.gossip;
+      author.put('at/0/x', utf8('first'));
+      sim.run(2_000);
+      sim.disconnect(all[i]!, all[(i + 4) % 30]!);
+      sim.run(2_000);
+      author.put('at/0/x', utf8('second'));
+      expect(sim.runUntilConverged(100)).toBeLessThanOrEqual(30);
+      sim.run(2_000);
+      sim.connect(all[i]!, all[(i + 4) % 30]!);
+      sim.run(2_000);
+    }
+  });
+
   test('a host that the author cannot reach hears of a change from others', () => {
     const sim = new GossipSim(5);
     const all = hosts(sim, 10);
@@ -244,6 +282,20 @@ describe('restart', () => {
     sim.run(8_000);
     expect(one!.ownNewer.length + clone.ownNewer.length).toBeGreaterThan(0);
     expect(sim.converged()).toBe(true);
+  });
+
+  test('a clone hears at once of what the other one writes', () => {
+    const sim = new GossipSim(18, { times: { reconcileMs: 1_000_000 } });
+    const all = hosts(sim, 12);
+    sim.connectLine();
+    expect(sim.runUntilConverged(20_000)).not.toBeNull();
+    const original = all[0]!;
+    const clone = sim.addHost(0, original.store.snapshot());
+    sim.connect(clone, all[11]!);
+    sim.run(1_000);
+    original.gossip.put('peer', utf8('the original'));
+    sim.run(300);
+    expect(clone.ownNewer).toEqual([original.gossip.version(original.peer)]);
   });
 
   test('a version is durable before it is sent', () => {

@@ -39,6 +39,17 @@ describe('the pauses stretch with the rate of news', () => {
     expect(pace.isBusy(10_000 + 3 * NEWS_WINDOW_MS)).toBe(false);
   });
 
+  test('a rush is over once, when nothing new has come for half a second; a calm mesh has none', () => {
+    const { pace, nowMs } = paceAt(100);
+    expect(pace.takeRushOver(nowMs + 499)).toBe(false);
+    pace.saw(nowMs + 499);
+    expect(pace.rushOverAtMs).toBe(nowMs + 999);
+    expect([998, 999, 1_000].map((ms) => pace.takeRushOver(nowMs + ms))).toEqual([false, true, false]);
+
+    const calm = paceAt(8);
+    expect(calm.pace.rushOverAtMs).toBe(Number.POSITIVE_INFINITY);
+  });
+
   test('and are as short as ever a few seconds after', () => {
     const { pace, nowMs } = paceAt(500);
     expect(pace.isBusy(nowMs + 3 * NEWS_WINDOW_MS)).toBe(true);

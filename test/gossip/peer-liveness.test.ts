@@ -66,6 +66,24 @@ describe('PeerLiveness', () => {
       [(l) => l.declaredDead(A, 'silent'), (l) => l.linkUp(A), (l) => l.declaredDead(A, 'silent')],
       ['a dead silent', 'a alive link-up'],
     ],
+    [
+      'who was heard here within the suspicion time is no more than suspect to what others know',
+      [
+        (l) => l.doubted(A),
+        (_, wait) => wait(2_000),
+        (l) => l.heard(A),
+        (_, wait) => wait(4_000),
+        (l) => l.declaredDead(A, 'silent'),
+        (_, wait) => wait(999),
+        (_, wait) => wait(1),
+      ],
+      ['a suspect link-lost', 'a dead silent'],
+    ],
+    [
+      'but not when it said goodbye',
+      [(l) => l.doubted(A), (l) => l.heard(A), (l) => l.declaredDead(A, 'goodbye')],
+      ['a suspect link-lost', 'a dead goodbye'],
+    ],
     ['a peer that left is dead without suspicion', [(l) => l.declaredDead(A, 'goodbye')], ['a dead goodbye']],
     [
       'another peer may vouch for a suspect',

@@ -33,3 +33,24 @@ test('the tree whose last prune is the oldest is forgotten when there are too ma
   expect(tree.forward(Y, B, links).lazy).toEqual([]);
   expect(tree.forward(X, C, links).lazy).toEqual([A, B]);
 });
+
+test('whoever brought the latest change pushes the next one, whatever overtook it', () => {
+  const tree = new PushTree(10);
+  expect(tree.pushed(X, A, { isNews: true })).toBeNull();
+  expect(tree.pushed(X, B, { isNews: false })).toBe('prune');
+  expect(tree.pushed(X, B, { isNews: true })).toBe('graft'); // left before B heard that
+  expect(tree.pushed(X, A, { isNews: false })).toBe('prune');
+  expect(tree.pushed(X, B, { isNews: false })).toBeNull();
+  expect(tree.linkDown(B)).toEqual([{ author: X, next: A }]);
+  expect(tree.pushed(X, C, { isNews: true })).toBeNull();
+});
+
+test('the author itself is never pruned, nor is anyone grafted beside its own link', () => {
+  const tree = new PushTree(10);
+  expect(tree.pushed(X, A, { isNews: true })).toBeNull();
+  expect(tree.pushed(X, X, { isNews: false })).toBeNull();
+  expect(tree.pushed(X, A, { isNews: false })).toBe('prune');
+  expect(tree.pushed(X, A, { isNews: true })).toBeNull();
+  expect(tree.linkDown(X)).toEqual([{ author: X, next: A }]);
+  expect(tree.linkDown(C)).toEqual([]);
+});

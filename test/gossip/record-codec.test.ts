@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { formatCidr, formatIp, parseCidr } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import type { BootId, ClusterId, GiftId, Mac, PeerId, Vni } from '../../src/base/ids.ts';
+import { NOT_BEHIND_NAT } from '../../src/base/nat-facts.ts';
 import type { AttachmentRecord, Genesis, LeaseRecord, NameRecord, PeerRecord } from '../../src/base/records.ts';
 import {
   attachmentKey,
@@ -39,6 +40,11 @@ const PEER: PeerRecord = {
     { ip: '192.0.2.1', port: 6783 },
     { ip: '2001:db8::1', port: 6783 },
   ],
+  nat: {
+    observed: [{ ip: '203.0.113.7', port: 40_001 }],
+    symmetric: true,
+    rendezvous: ['04'.repeat(16) as PeerId],
+  },
   networks: [0 as Vni, 7 as Vni],
 };
 
@@ -198,6 +204,9 @@ describe('values that are refused', () => {
     ['port 0', { endpoints: [{ ip: '192.0.2.1', port: 0 }] }],
     ['a port above 65535', { endpoints: [{ ip: '192.0.2.1', port: 65536 }] }],
     ['too many endpoints', { endpoints: new Array(17).fill(PEER.endpoints[0]) }],
+    ['too many observed endpoints', { nat: { ...NOT_BEHIND_NAT, observed: new Array(5).fill(PEER.endpoints[0]) } }],
+    ['an observed port of 0', { nat: { ...NOT_BEHIND_NAT, observed: [{ ip: '192.0.2.1', port: 0 }] } }],
+    ['a short id of a rendezvous', { nat: { ...NOT_BEHIND_NAT, rendezvous: ['01' as PeerId] } }],
     ['a network above 24 bits', { networks: [0x100_0000 as Vni] }],
     ['a maximum below the minimum', { protocolMin: 3 }],
   ])('peer: %s', (_name, change) => {

@@ -3,6 +3,7 @@ import { ByteWriter, utf8 } from '../../src/base/bytes.ts';
 import type { ClusterId } from '../../src/base/ids.ts';
 import { type AuthorState, signState } from '../../src/gossip/author-state.ts';
 import { MemoryAuthorTable } from '../../src/gossip/author-table.ts';
+import { LIFE_KEY } from '../../src/gossip/life-records.ts';
 import { GOSSIP_LIMITS, type GossipLimits } from '../../src/gossip/limits.ts';
 import { decodeMessage, openMessage, type StateItem, writeState } from '../../src/gossip/messages.ts';
 import { FIRST_VERSION, nextVersion } from '../../src/gossip/own-map.ts';
@@ -154,6 +155,29 @@ describe('the store', () => {
     expect(again.table.root()).toEqual(ours.table.root());
   });
 
+  test('is not written because another says that it lives, and has that with the next change', () => {
+    const ours = replica();
+    ours.offer(item(FIRST));
+    ours.saveSome();
+    const lives = state({ [LIFE_KEY]: '1' }, { from: FIRST });
+    expect(ours.offer(item(lives, FIRST.version)).kind).toBe('installed');
+    expect(ours.hasUnsaved).toBe(false);
+    expect(ours.offer(item(state({ b: '2' }, { from: lives }), lives.version)).kind).toBe('installed');
+    expect(ours.hasUnsaved).toBe(true);
+  });
+
+  test.each([
+    ['whole', 0],
+    ['with another change', FIRST.version],
+  ])('is written when another says that it lives %s', (_how, base) => {
+    const ours = replica();
+    ours.offer(item(FIRST));
+    ours.saveSome();
+    const records = base === 0 ? { [LIFE_KEY]: '1' } : { [LIFE_KEY]: '1', b: null };
+    expect(ours.offer(item(state(records, { from: FIRST }), base)).kind).toBe('installed');
+    expect(ours.hasUnsaved).toBe(true);
+  });
+
   test('a damaged state of another is dropped, reported and counted', () => {
     const store = new MemoryStore();
     const ours = replica({}, store);
@@ -286,7 +310,7 @@ class CountingStore extends MemoryStore {
 
 /** A state of one's own as version 1 of the database keeps it. */
 function wholeState({ version, floor, signature, identityKey, packed }: AuthorState): Uint8Array {
-  const writer = new ByteWriter().u64(BigInt(version)).u64(BigInt(floor));
+  const writer = new ByteWriter().u64(version).u64(floor);
   return writer.bytes(signature).bytes(identityKey).bytes(packed).finish();
 }
 

@@ -52,6 +52,16 @@ function setUp() {
 
 const suspect = (peer: PeerId, version = 5): Rumour => ({ peer, version, verdict: 'suspect' });
 
+test('a host that restarts and knows nothing of a suspect does not keep its newer records from clearing it', () => {
+  const { link, hear, write, states } = setUp();
+  link(A);
+  hear(A, [], true);
+  hear(A, [suspect(C)]);
+  hear(B, [{ peer: C, version: 6, verdict: 'unknown' }], true);
+  write(C);
+  expect(states.filter((state) => state.startsWith('c'))).toEqual(['c suspect', 'c alive']);
+});
+
 describe('a lost link', () => {
   test('is told when it is not back in 2 s, to all neighbours, once', () => {
     const { rumours, link, wait, take } = setUp();

@@ -19,7 +19,7 @@ test.each(['', '7', '7 (x', '7 (x) S 1 2', 'nonsense'])('%j is no line of a thre
   expect(parseThreadStat(line)).toBeNull();
 });
 
-test('threads of one name count together, those that end meanwhile do not', async () => {
+test('threads of one name count together, those that end meanwhile do not', () => {
   const proc = temporaryDirectory();
   for (const [task, name] of Object.entries({ 7: 'lane', 8: 'lane', 9: 'control' })) {
     mkdirSync(join(proc, '7/task', task), { recursive: true });
@@ -27,7 +27,7 @@ test('threads of one name count together, those that end meanwhile do not', asyn
   }
   mkdirSync(join(proc, '7/task/10'));
   writeFileSync(join(proc, '7/status'), 'Name:\tengine\nVmRSS:\t    2048 kB\n');
-  expect(await processUsage(7, proc)).toEqual({
+  expect(processUsage(7, proc)).toEqual({
     threads: [
       { name: 'control', cpuSeconds: 1 },
       { name: 'lane', cpuSeconds: 2 },
@@ -36,7 +36,7 @@ test('threads of one name count together, those that end meanwhile do not', asyn
   });
 });
 
-test('a process that is gone has none, this one has', async () => {
-  expect(await processUsage(7, temporaryDirectory())).toBeNull();
-  expect((await processUsage(process.pid))!.memoryBytes).toBeGreaterThan(1 << 20);
+test('a process that is gone has none, this one has', () => {
+  expect(processUsage(7, temporaryDirectory())).toBeNull();
+  expect(processUsage(process.pid)!.memoryBytes).toBeGreaterThan(1 << 20);
 });

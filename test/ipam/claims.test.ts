@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { formatCidr } from '../../src/base/address.ts';
+import { compareCidrs, formatCidr } from '../../src/base/address.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import { SETTLE_MS } from '../../src/ipam/holdings.ts';
 import { blocksOf, ipamOf, joined, make, signed } from './scenario.ts';
-import { type Cluster, ip } from './sim-cluster.ts';
+import { ip } from './sim-blocks.ts';
+import type { Cluster } from './sim-cluster.ts';
 
 describe('old copies of the state', () => {
   test('a forgotten gift is adopted, and addresses in it are reported', () => {
@@ -41,6 +42,8 @@ describe('old copies of the state', () => {
     const ipam = cluster.start(1);
     ipam.observe(cluster.hosts[0]!.id, gift);
     expect(ipam.leases().find(({ state }) => state === 'settling')).toBeDefined();
+    const own = ipam.leases().filter(({ peer }) => peer === cluster.hosts[1]!.id);
+    expect(ipam.ownLeases().toSorted((a, b) => compareCidrs(a.cidr, b.cidr))).toEqual(own);
     expect(cluster.allocate(1, 'a')).toBe('wait');
     cluster.tick(SETTLE_MS);
     expect(cluster.allocate(1, 'a')).toBe('ok');

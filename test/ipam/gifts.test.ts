@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formatIp } from '../../src/base/address.ts';
 import { blocksOf, errorOf, held, ipamOf, joined, make } from './scenario.ts';
-import { ownBlocks } from './sim-cluster.ts';
+import { ownBlocks } from './sim-blocks.ts';
 
 describe('gifts', () => {
   test('a joiner gets about half in one round trip', () => {

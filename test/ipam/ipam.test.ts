@@ -3,7 +3,8 @@ import { formatIp } from '../../src/base/address.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import { SETTLE_MS } from '../../src/ipam/holdings.ts';
 import { blocksOf, errorOf, held, ipamOf, joined, make } from './scenario.ts';
-import { type Cluster, ip } from './sim-cluster.ts';
+import { ip } from './sim-blocks.ts';
+import type { Cluster } from './sim-cluster.ts';
 
 describe('allocation', () => {
   test('starts behind the gateway and goes upwards', () => {

@@ -7,7 +7,8 @@ import { leaseSigningBytes } from '../../src/base/record-signing.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import type { Ipam } from '../../src/ipam/ipam.ts';
 import { quickSignatures } from '../fakes/quick-crypto.ts';
-import { Cluster, type ClusterOptions, ip, ownBlocks } from './sim-cluster.ts';
+import { ip, ownBlocks } from './sim-blocks.ts';
+import { Cluster, type ClusterOptions } from './sim-cluster.ts';
 
 export function make(options: Partial<ClusterOptions> = {}): Cluster {
   return new Cluster({ seed: 1, hosts: 2, range: '10.32.0.0/12', leasePrefix: 24, ...options });

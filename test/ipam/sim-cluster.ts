@@ -2,38 +2,29 @@
 // (author-only versioned maps, pushed and reconciled) and crashes at every commit. `check` compares all durable states with
 // an oracle that knows every record; it throws on the first violation. Test code only.
 
-import { type Cidr, formatCidr, formatIp, type IpAddress, parseIp } from '../../src/base/address.ts';
-import { toHex } from '../../src/base/bytes.ts';
-import { DEFAULT_VNI, type PeerId } from '../../src/base/ids.ts';
+import { formatCidr, formatIp, type IpAddress } from '../../src/base/address.ts';
+import { DEFAULT_VNI, type PeerId, type Vni } from '../../src/base/ids.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import { ClaimTrie } from '../../src/ipam/claim-trie.ts';
 import { type Claim, isNewer, parseClaim } from '../../src/ipam/claims.ts';
 import { Ipam } from '../../src/ipam/ipam.ts';
+import { leaseMessageNetwork } from '../../src/ipam/lease-message.ts';
 import { type AddressPlan, makeAddressPlan } from '../../src/ipam/plan.ts';
-import type { VotingFacts } from '../../src/ipam/types.ts';
+import type { IpamOptions, VotingFacts } from '../../src/ipam/types.ts';
 import { HostClock } from '../fakes/host-clock.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
 import { quickSignatures } from '../fakes/quick-crypto.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
-import { type AuthorMap, SimHost } from './sim-host.ts';
+import { identity, overlaps, ownBlocks, size } from './sim-blocks.ts';
+import { type AuthorMap, type Message, type Payload, SimHost } from './sim-host.ts';
 
 /** Stands for a power cut: thrown out of whatever the host was doing. */
 export class PowerCut extends Error {}
 
 /** An invariant does not hold. */
 export class Violation extends Error {}
-
-type Payload =
-  | { readonly kind: 'lease'; readonly bytes: Uint8Array }
-  | { readonly kind: 'gossip'; readonly author: PeerId; readonly map: AuthorMap };
-
-interface Message {
-  readonly from: number;
-  readonly to: number;
-  readonly payload: Payload;
-}
 
 export interface ClusterOptions {
   readonly seed: number;
@@ -44,12 +35,18 @@ export interface ClusterOptions {
   readonly leasePrefix6?: number;
   /** Given: hosts that are gone are reclaimed by vote, with leases so long. */
   readonly leaseMs?: number;
+  /** Given: beside the default network there is one of this range, made by the third host. */
+  readonly namedRange?: string;
 }
+
+const NAMED = 7 as Vni;
+const NAMED_CREATOR = 2;
 
 export class Cluster {
   readonly random: SeededRandom;
   readonly clock = new ManualClock();
   readonly plan: AddressPlan;
+  readonly namedPlan: AddressPlan | null;
   readonly hosts: readonly SimHost[];
   readonly cut = new Set<string>();
   inFlight: Message[] = [];
@@ -64,15 +61,15 @@ export class Cluster {
     this.random = new SeededRandom(options.seed);
     this.leaseMs = options.leaseMs ?? null;
     this.hosts = Array.from({ length: options.hosts }, (_, index) => new SimHost(index, new HostClock(this.clock)));
-    const plan = makeAddressPlan(DEFAULT_VNI, {
-      creator: this.hosts[0]!.id,
-      range: options.range,
-      range6: options.range6 ?? null,
-      leasePrefix: options.leasePrefix,
-      leasePrefix6: options.leasePrefix6 ?? 64,
-    });
-    if (plan === null) throw new Error('test ranges are valid');
-    this.plan = plan;
+    const { leasePrefix, leasePrefix6 = 64, range6 = null } = options;
+    const planOf = (network: Vni, creator: number, range: string): AddressPlan => {
+      const facts = { creator: this.hosts[creator]!.id, range, range6, leasePrefix, leasePrefix6 };
+      const plan = makeAddressPlan(network, facts);
+      if (plan === null) throw new Error('test ranges are valid');
+      return plan;
+    };
+    this.plan = planOf(DEFAULT_VNI, 0, options.range);
+    this.namedPlan = options.namedRange === undefined ? null : planOf(NAMED, NAMED_CREATOR, options.namedRange);
     this.start(0);
     this.hosts[0]!.ipam!.createCluster();
   }
@@ -85,10 +82,40 @@ export class Cluster {
   start(index: number): Ipam {
     const host = this.hosts[index]!;
     host.store.beforeCommit = () => this.#maybeCut();
-    const ipam = new Ipam({
+    const ipam = this.#open(index, this.plan, {
+      ...(this.leaseMs === null ? {} : { voting: this.#votingFacts(index, this.leaseMs) }),
+    });
+    host.ipam = ipam;
+    host.named = this.namedPlan === null ? null : this.#open(index, this.namedPlan, { votersOf: ipam });
+    for (const { peer, by, heardBy } of this.removals) {
+      if (!heardBy.has(index)) continue;
+      for (const space of host.spaces) space.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id);
+    }
+    for (const [author, map] of host.maps) {
+      for (const record of map.records) host.spaceOf(record.network)?.observe(author, record);
+      for (const [entry, value] of map.votes) {
+        ipam.observeVote(author, { network: this.plan.network, entry, value });
+      }
+    }
+    this.guard(index, () => {
+      if (index === NAMED_CREATOR) host.named?.createCluster();
+      this.#publish(index, host.records(), ipam.votes());
+      for (const [other, { id, spaces }] of this.hosts.entries()) {
+        if (!this.linked(index, other)) continue;
+        this.reconcile(index, other);
+        for (const space of spaces) space.linked(host.id);
+        for (const space of host.spaces) space.linked(id);
+      }
+    });
+    return ipam;
+  }
+
+  #open(index: number, plan: AddressPlan, voting: Pick<IpamOptions, 'voting' | 'votersOf'>): Ipam {
+    const host = this.hosts[index]!;
+    return new Ipam({
       asksEarly: () => true,
       self: host.id,
-      plan: this.plan,
+      plan,
       sign: (bytes) => quickSignatures.ed25519Sign(host.seed, bytes),
       identityKeyOf: (peer) => this.hosts.find(({ id }) => id === peer)?.key ?? null,
       crypto: quickSignatures,
@@ -98,9 +125,9 @@ export class Cluster {
       log: host.log,
       send: (peer, bytes) => this.#send(index, this.indexOf(peer), { kind: 'lease', bytes }),
       candidates: () => this.hosts.filter((_, other) => this.linked(index, other)).map(({ id }) => id),
-      ...(this.leaseMs === null ? {} : { voting: this.#votingFacts(index, this.leaseMs) }),
+      ...voting,
       events: {
-        recordsChanged: (records) => this.#publish(index, records, host.maps.get(host.id)?.votes ?? new Map()),
+        recordsChanged: () => this.#publish(index, host.records(), host.maps.get(host.id)?.votes ?? new Map()),
         votesChanged: (votes) => this.#publish(index, host.maps.get(host.id)?.records ?? [], votes),
         conflict: ({ ip, owner, holder }) => host.conflicts.push({ ip: formatIp(ip), owner, holder }),
         changed: () => {
@@ -108,33 +135,13 @@ export class Cluster {
         },
       },
     });
-    host.ipam = ipam;
-    for (const { peer, by, heardBy } of this.removals) {
-      if (heardBy.has(index)) ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id);
-    }
-    for (const [author, map] of host.maps) {
-      for (const record of map.records) ipam.observe(author, record);
-      for (const [entry, value] of map.votes) {
-        ipam.observeVote(author, { network: this.plan.network, entry, value });
-      }
-    }
-    this.guard(index, () => {
-      this.#publish(index, ipam.records(), ipam.votes());
-      for (const [other] of this.hosts.entries()) {
-        if (!this.linked(index, other)) continue;
-        this.reconcile(index, other);
-        this.hosts[other]!.ipam?.linked(host.id);
-        ipam.linked(this.hosts[other]!.id);
-      }
-    });
-    return ipam;
   }
 
   /** An operator at host `by` says that a host, which is off, is gone for good; whom `by` can reach hears of it at once. */
   remove(peer: number, by: number): void {
-    this.hosts[peer]!.ipam = null;
+    this.hosts[peer]!.powerOff();
     this.removals.push({ peer, by, heardBy: new Set([by]) });
-    this.guard(by, (ipam) => ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id));
+    this.#tellRemoval(by, { peer, by });
     this.#spreadRemovals();
   }
 
@@ -147,14 +154,20 @@ export class Cluster {
       for (const [index] of this.hosts.entries()) {
         if (heardBy.has(index) || !this.linked(by, index)) continue;
         heardBy.add(index);
-        this.guard(index, (ipam) => ipam.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id));
+        this.#tellRemoval(index, { peer, by });
       }
     }
   }
 
+  #tellRemoval(index: number, { peer, by }: { readonly peer: number; readonly by: number }): void {
+    this.guard(index, () => {
+      for (const space of this.hosts[index]!.spaces) space.peerRemoved(this.hosts[peer]!.id, this.hosts[by]!.id);
+    });
+  }
+
   crash(index: number, snapshot?: StoreSnapshot): void {
     const host = this.hosts[index]!;
-    host.ipam = null;
+    host.powerOff();
     if (this.random.fraction() < 0.5) host.maps = new Map();
     host.store = new MemoryStore(snapshot ?? host.store.snapshot());
   }
@@ -196,9 +209,11 @@ export class Cluster {
     if (this.random.fraction() >= repeat) this.inFlight.splice(at, 1);
     if (this.random.fraction() < loss || this.cut.has(`${message.from}-${message.to}`)) return true;
     const { payload } = message;
-    this.guard(message.to, (ipam) => {
-      if (payload.kind === 'lease') ipam.receive(this.hosts[message.from]!.id, payload.bytes);
-      else this.#learn(message.to, payload.author, payload.map);
+    this.guard(message.to, () => {
+      if (payload.kind === 'lease') {
+        const space = this.hosts[message.to]!.spaceOf(leaseMessageNetwork(payload.bytes));
+        space?.receive(this.hosts[message.from]!.id, payload.bytes);
+      } else this.#learn(message.to, payload.author, payload.map);
     });
     return true;
   }
@@ -228,7 +243,13 @@ export class Cluster {
 
   tick(ms: number): void {
     this.clock.advance(ms);
-    for (const index of this.hosts.keys()) this.guard(index, (ipam) => void ipam.tick());
+    for (const index of this.hosts.keys()) this.tickHost(index);
+  }
+
+  tickHost(index: number): void {
+    this.guard(index, () => {
+      for (const space of this.hosts[index]!.spaces) space.tick();
+    });
   }
 
   /** Anti-entropy between two hosts, both ways. */
@@ -373,8 +394,10 @@ export class Cluster {
         const other = this.indexOf(peer);
         return other === index || (this.linked(index, other) && this.linked(other, index));
       },
+      unseenMs: () => 0,
       versionOf: (peer) => host.maps.get(peer)?.version ?? 0,
-      claimsOf: (peer) => [...this.hosts[this.indexOf(peer)]!.held.values()].map(formatIp),
+      claimsOf: (peer, network) =>
+        network === this.plan.network ? [...this.hosts[this.indexOf(peer)]!.held.values()].map(formatIp) : [],
     };
   }
 
@@ -395,11 +418,15 @@ export class Cluster {
     host.maps.set(author, map);
     const now = new Set(map.records.map(identity));
     const earlier = new Set(before?.records.map(identity) ?? []);
-    for (const record of map.records) if (!earlier.has(identity(record))) host.ipam!.observe(author, record);
+    for (const record of map.records) {
+      if (!earlier.has(identity(record))) host.spaceOf(record.network)?.observe(author, record);
+    }
     for (const [entry, value] of map.votes) {
       host.ipam!.observeVote(author, { network: this.plan.network, entry, value });
     }
-    for (const record of before?.records ?? []) if (!now.has(identity(record))) host.ipam!.withdraw(author, record);
+    for (const record of before?.records ?? []) {
+      if (!now.has(identity(record))) host.spaceOf(record.network)?.withdraw(author, record);
+    }
   }
 
   #send(from: number, to: number, payload: Payload): boolean {
@@ -413,29 +440,4 @@ export class Cluster {
   #maybeCut(): void {
     if (this.cutChance > 0 && this.random.fraction() < this.cutChance) throw new PowerCut();
   }
-}
-
-export function ip(text: string): IpAddress {
-  const parsed = parseIp(text);
-  if (parsed === null) throw new Error(`no address: ${text}`);
-  return parsed;
-}
-
-export function ownBlocks(ipam: Ipam, self: PeerId): Cidr[] {
-  return ipam
-    .leases()
-    .filter(({ peer, state }) => peer === self && state !== 'incoming' && state !== 'disputed')
-    .map(({ cidr }) => cidr);
-}
-
-function identity(record: LeaseRecord): string {
-  return `${record.cidr} ${record.epoch} ${record.giftId} ${record.owner} ${toHex(record.signature)}`;
-}
-
-function size(block: Cidr): bigint {
-  return 1n << BigInt((block.family === 4 ? 32 : 128) - block.prefix);
-}
-
-function overlaps(a: Cidr, b: Cidr): boolean {
-  return a.family === b.family && a.base < b.base + size(b) && b.base < a.base + size(a);
 }

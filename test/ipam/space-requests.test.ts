@@ -6,17 +6,19 @@ import { ManualClock } from '../fakes/manual-clock.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
 
 const OWNER = 'b'.repeat(32) as PeerId;
+const OTHER = 'e'.repeat(32) as PeerId;
+const ANY: Need = { key: 'IPv4', family: 4, wish: 'any', exact: null };
 const EXACT: Need = { key: '10.32.5.5', family: 4, wish: 'exact', exact: parseCidr('10.32.5.5/32') };
 
-function setUp({ alive }: { readonly alive: boolean }) {
+function setUp({ alive, donors = [OWNER] }: { readonly alive: boolean; readonly donors?: readonly PeerId[] }) {
   const clock = new ManualClock();
   const sent: PeerId[] = [];
-  const world = { linked: false, ended: 0 };
+  const world = { linked: false, ended: 0, gifts: 0 };
   const requests = new SpaceRequests({
     clock,
     random: new SeededRandom(1),
-    giftId: () => 'c'.repeat(32) as GiftId,
-    donorsFor: () => [OWNER],
+    giftId: () => String(world.gifts++).padStart(32, '0') as GiftId,
+    donorsFor: () => donors,
     send: (donor) => {
       if (world.linked) sent.push(donor);
       return world.linked;
@@ -56,5 +58,52 @@ describe('an address that only a host without a link can give', () => {
     const { requests } = setUp({ alive: false });
     requests.want(EXACT, { now: true });
     expect(requests.state(EXACT.key)).toMatchObject({ failures: [{ donor: OWNER, reason: 'not-linked' }] });
+  });
+});
+
+describe('a donor that gives nothing at the moment', () => {
+  /** The gift that was asked for last. */
+  const lastGift = (gifts: number) => String(gifts - 1).padStart(32, '0') as GiftId;
+  const setUpRound = () => {
+    const scene = setUp({ alive: true, donors: [OWNER, OTHER] });
+    scene.world.linked = true;
+    scene.requests.want(ANY, { now: true });
+    const refuse = (donor: PeerId, reason: 'paused' | 'none-free'): void => {
+      expect(scene.requests.refused(donor, lastGift(scene.world.gifts), reason)).toBe(true);
+    };
+    refuse(OWNER, 'paused');
+    refuse(OTHER, 'none-free');
+    return { ...scene, refuse };
+  };
+
+  test('is asked again a second after all others have refused', () => {
+    const { requests, clock, sent, world } = setUpRound();
+    expect([requests.state(ANY.key).state, sent]).toEqual(['asking', [OWNER, OTHER]]);
+    clock.advance(REPLY_TIMEOUT_MS - 1);
+    expect(requests.tick()).toBe(1);
+    expect(sent).toEqual([OWNER, OTHER]);
+    clock.advance(1);
+    requests.tick();
+    expect(sent).toEqual([OWNER, OTHER, OWNER]);
+    requests.granted(lastGift(world.gifts));
+    expect(requests.state(ANY.key).state).toBe('idle');
+    expect(world.ended).toBe(0);
+  });
+
+  test('ends the round when it has said so four times', () => {
+    const { requests, clock, sent, world, refuse } = setUpRound();
+    for (let again = 0; again < 3; again++) {
+      expect(world.ended).toBe(0);
+      clock.advance(REPLY_TIMEOUT_MS);
+      requests.tick();
+      refuse(OWNER, 'paused');
+    }
+    expect(world.ended).toBe(1);
+    expect(sent).toEqual([OWNER, OTHER, OWNER, OWNER, OWNER]);
+    const failures = [
+      { donor: OTHER, reason: 'none-free' },
+      { donor: OWNER, reason: 'paused' },
+    ];
+    expect(requests.state(ANY.key)).toMatchObject({ state: 'failed', failures });
   });
 });

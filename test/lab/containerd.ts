@@ -19,15 +19,21 @@ export const NO_CONTAINERD =
 /** Hundreds of megabytes are unpacked and copied. */
 const IMPORT_MAX_MS = 120_000;
 const CONFIG_FILE = '/run/containerd.toml';
-const CONFIG = `
+const configOf = (snapshotter: Snapshotter) => `
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${PAUSE_IMAGE}"
   restrict_oom_score_adj = true
   disable_apparmor = true
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
+    snapshotter = "${snapshotter}"
 `;
+
+/**
+ * How a container gets its files: `native` copies them, on any file system; `overlayfs`, the default of runtimes, starts at once but
+ * can't lie on an overlay, as in a lab that runs in a container itself.
+ */
+type Snapshotter = 'native' | 'overlayfs';
 
 /** Of containerd: what `ctr` runs, or what CRI does. */
 type Namespace = 'default' | 'k8s.io';
@@ -38,29 +44,36 @@ export class Containerd {
   readonly #host: LabHost;
   /** `ctr run` of each container. */
   readonly #running = new Map<string, ChildProcess>();
+  readonly #snapshotter: Snapshotter;
 
-  private constructor(lab: Lab, host: LabHost) {
+  private constructor(lab: Lab, host: LabHost, snapshotter: Snapshotter) {
     this.#lab = lab;
     this.#host = host;
+    this.#snapshotter = snapshotter;
   }
 
   /**
    * With this CNI configuration list and our plugin beside Debian's; null: somebody else brings both. Returns when it answers.
    */
-  static async start(lab: Lab, host: LabHost, conflist: object | null): Promise<Containerd> {
+  static async start(
+    lab: Lab,
+    host: LabHost,
+    conflist: object | null,
+    snapshotter: Snapshotter = 'native',
+  ): Promise<Containerd> {
     // CRI looks into this directory alone, and runs `loopback` from there.
     await host.run(['cp', '-r', '/usr/lib/cni/.', '/opt/cni/bin/']);
     if (conflist !== null) {
       await host.run(['cp', CNI_PLUGIN, '/opt/cni/bin/']);
       await host.run(['tee', '/etc/cni/net.d/10-fabric.conflist'], { input: JSON.stringify(conflist) });
     }
-    await host.run(['tee', CONFIG_FILE], { input: CONFIG });
+    await host.run(['tee', CONFIG_FILE], { input: configOf(snapshotter) });
     const daemon = lab.spawn([...host.enter(), '/usr/bin/containerd', '--config', CONFIG_FILE, '--log-level', 'error']);
     let said = '';
     daemon.stderr!.on('data', (chunk: Buffer) => {
       said += chunk.toString('utf8');
     });
-    const runtime = new Containerd(lab, host);
+    const runtime = new Containerd(lab, host, snapshotter);
     await eventually(
       'containerd answers',
       async () => {
@@ -78,13 +91,13 @@ export class Containerd {
   }
 
   async import(archive: string, namespace: Namespace = 'default'): Promise<void> {
-    const command = ['ctr', '--namespace', namespace, 'images', 'import', '--snapshotter', 'native', archive];
+    const command = ['ctr', '--namespace', namespace, 'images', 'import', '--snapshotter', this.#snapshotter, archive];
     await this.#host.run(command, { timeoutMs: IMPORT_MAX_MS });
   }
 
   /** Returns once the container runs, attached. In the foreground, because a detached `ctr run` never calls DEL. */
   async run(name: string, command: readonly string[]): Promise<void> {
-    const run = ['ctr', 'run', '--rm', '--cni', '--snapshotter', 'native', IMAGE, name, ...command];
+    const run = ['ctr', 'run', '--rm', '--cni', '--snapshotter', this.#snapshotter, IMAGE, name, ...command];
     const child = this.#lab.spawn([...this.#host.enter(), ...run]);
     let said = '';
     child.stderr!.on('data', (chunk: Buffer) => {

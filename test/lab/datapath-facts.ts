@@ -7,11 +7,22 @@ export type Side = 'a' | 'b';
 export const SIDES: readonly Side[] = ['a', 'b'];
 export const OTHER = { a: 'b', b: 'a' } as const;
 
+/** Where a datapath runs: at a side, or between them (DatapathPair.addRelay). */
+export type Place = Side | 'relay';
+
 export type Underlay = 'underlay4' | 'underlay6';
 
 export const HOST = {
   a: { peer: 'a'.repeat(32) as PeerId, underlay4: '192.0.2.1', underlay6: '2001:db8::1', index: 11 },
   b: { peer: 'b'.repeat(32) as PeerId, underlay4: '192.0.2.2', underlay6: '2001:db8::2', index: 22 },
+};
+/** The relay has a link, a session and an index of that to each side. */
+export const RELAY = {
+  peer: 'c'.repeat(32) as PeerId,
+  legs: {
+    a: { side: '198.51.100.1', relay: '198.51.100.2', index: 33 },
+    b: { side: '203.0.113.1', relay: '203.0.113.2', index: 44 },
+  },
 };
 export const CONTAINER = {
   a: { mac: '02:00:00:00:00:0a' as Mac, ip4: '10.32.0.10', ip6: 'fd00::a' },
@@ -28,6 +39,13 @@ export function sessionKey(from: Side, generation: number): Uint8Array {
   const bytes = Buffer.alloc(32, from === 'a' ? 1 : 2);
   bytes.writeUInt32BE(generation);
   return new Uint8Array(bytes);
+}
+
+/** Of the session between a side and the relay, for what that end sends. */
+export function legKey(side: Side, from: 'side' | 'relay'): Uint8Array {
+  const bytes = new Uint8Array(32).fill(side === 'a' ? 3 : 4);
+  bytes[0] = from === 'side' ? 1 : 2;
+  return bytes;
 }
 
 /** Of the engine: as installed, or with a sanitizer (native/sanitized.mk). */
@@ -50,6 +68,8 @@ export interface DatapathChoice {
 export interface HostCommand {
   readonly stats?: true;
   readonly pathMtu?: number;
+  /** The other side is reached by the relay from now on, or directly again, with the path MTU of that. */
+  readonly relayed?: boolean;
   /** Sends the other side so many datagrams of a handshake's type. */
   readonly handshakes?: number;
   /** The keys of a generation: added, then used, then removed. Generation 0 is in use from the start. */

@@ -1,8 +1,9 @@
 // Two datapaths on the real kernel, without daemon: two hosts, each a network namespace with a bridge, a port and a process
-// (datapath-host.ts), joined by an underlay; one container namespace behind each bridge, with default offloads. Needs root, ip,
-// ethtool, ping, iperf3.
+// (datapath-host.ts), joined by an underlay; one container namespace behind each bridge, with default offloads. A third host may
+// relay between them. Needs root, ip, ethtool, ping, iperf3.
 //
 //   container A ── bridge ── port ═ process A ═══ underlay ═══ process B ═ port ── bridge ── container B
+//                                       ╚═══ leg ═══ relay ═══ leg ═══╝
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -16,7 +17,9 @@ import {
   HOST,
   type HostCommand,
   OVERLAY_MTU,
+  type Place,
   PORT_NAME,
+  RELAY,
   SIDES,
   type Side,
   type Underlay,
@@ -25,28 +28,47 @@ import {
 let pairs = 0;
 
 export class DatapathPair {
-  readonly #namespaces: Readonly<Record<Side, { readonly host: string; readonly container: string }>>;
+  readonly #hosts: Readonly<Record<Place, string>>;
+  readonly #containers: Readonly<Record<Side, string>>;
   readonly #started: HostProcess[] = [];
-  readonly #choices: Readonly<Record<Side, DatapathChoice>>;
+  readonly #choices: Partial<Record<Place, DatapathChoice>>;
   readonly #children: ChildProcess[] = [];
 
   /** Builds the namespaces; {@link destroy} takes them away again. */
   constructor(choices: Readonly<Record<Side, DatapathChoice>>) {
-    this.#choices = choices;
+    this.#choices = { ...choices };
     const prefix = `fdp${process.pid}n${pairs++}`;
-    this.#namespaces = {
-      a: { host: `${prefix}ha`, container: `${prefix}ca` },
-      b: { host: `${prefix}hb`, container: `${prefix}cb` },
-    };
-    for (const side of SIDES) this.#buildSide(side);
-    const [a, b] = [this.#namespaces.a.host, this.#namespaces.b.host];
-    ip(`link add under0 netns ${a} type veth peer name under0 netns ${b}`);
+    this.#hosts = { a: `${prefix}ha`, b: `${prefix}hb`, relay: `${prefix}hr` };
+    this.#containers = { a: `${prefix}ca`, b: `${prefix}cb` };
     for (const side of SIDES) {
-      const { host } = this.#namespaces[side];
+      this.#buildHost(side);
+      this.#buildContainer(side);
+    }
+    ip(`link add under0 netns ${this.#hosts.a} type veth peer name under0 netns ${this.#hosts.b}`);
+    for (const side of SIDES) {
       this.inHost(side, 'ip link set under0 up');
       this.inHost(side, `ip address add ${HOST[side].underlay4}/24 dev under0`);
-      ip(`-n ${host} address add ${HOST[side].underlay6}/64 dev under0 nodad`);
+      this.inHost(side, `ip address add ${HOST[side].underlay6}/64 dev under0 nodad`);
     }
+  }
+
+  /** A third host with a link to each side, by which {@link HostCommand.relayed} leads. Resolves when it serves. */
+  async addRelay(choice: DatapathChoice): Promise<HostProcess> {
+    this.#choices.relay = choice;
+    this.#buildHost('relay');
+    for (const side of SIDES) {
+      const { side: near, relay: far } = RELAY.legs[side];
+      ip(`link add leg0 netns ${this.#hosts[side]} type veth peer name leg${side} netns ${this.#hosts.relay}`);
+      this.inHost(side, 'ip link set leg0 up');
+      this.inHost(side, `ip address add ${near}/24 dev leg0`);
+      this.inHost('relay', `ip link set leg${side} up`);
+      this.inHost('relay', `ip address add ${far}/24 dev leg${side}`);
+      // A new link carries once the kernel has activated it, which waits for all else that is done to links on the machine.
+      this.inHost('relay', `ping -n -c 1 -W 5 ${near}`);
+    }
+    const relay = this.launch('relay', 'underlay4');
+    await relay.ready();
+    return relay;
   }
 
   async start(underlay: Underlay): Promise<Record<Side, HostProcess>> {
@@ -55,26 +77,23 @@ export class DatapathPair {
     return hosts;
   }
 
-  /** A process on that side, also beside or after another; not awaited. */
-  launch(side: Side, underlay: Underlay, changes: Partial<DatapathChoice> = {}): HostProcess {
-    const choice = JSON.stringify({ ...this.#choices[side], ...changes });
+  /** A process at that place, also beside or after another; not awaited. */
+  launch(place: Place, underlay: Underlay, changes: Partial<DatapathChoice> = {}): HostProcess {
+    const choice = JSON.stringify({ ...this.#choices[place], ...changes });
     // ThreadSanitizer wants its addresses free: no randomisation of the layout.
-    const before = this.#choices[side].build === 'tsan' ? ['setarch', '-R'] : [];
-    const host = new HostProcess(this.#namespaces[side].host, before, [side, underlay, choice]);
+    const before = this.#choices[place]?.build === 'tsan' ? ['setarch', '-R'] : [];
+    const host = new HostProcess(this.#hosts[place], before, [place, underlay, choice]);
     this.#started.push(host);
     return host;
   }
 
-  inHost(side: Side, command: string): string {
-    return ip(`netns exec ${this.#namespaces[side].host} ${command}`);
+  inHost(place: Place, command: string): string {
+    return ip(`netns exec ${this.#hosts[place]} ${command}`);
   }
 
   /** While this process goes on reading what its children say. */
   async inContainer(side: Side, command: string): Promise<string> {
-    const { stdout } = await promisify(execFile)(
-      'ip',
-      words(`netns exec ${this.#namespaces[side].container} ${command}`),
-    );
+    const { stdout } = await promisify(execFile)('ip', words(`netns exec ${this.#containers[side]} ${command}`));
     return stdout;
   }
 
@@ -85,10 +104,16 @@ export class DatapathPair {
     return { received, bestMs: Number(/= ([\d.]+)\//.exec(text)?.[1] ?? Number.NaN) };
   }
 
+  /** The median round trip of a ping from A. */
+  async medianPingMs(options: string): Promise<number> {
+    const text = await this.inContainer('a', `ping -n ${options}`);
+    const trips = [...text.matchAll(/time=([\d.]+) ms/g)].map(([, ms]) => Number(ms)).sort((a, b) => a - b);
+    return trips[trips.length >> 1] ?? Number.NaN;
+  }
+
   /** A to B over TCP or as told by `options`; Gbit/s at the receiver and TCP's retransmissions. */
   async iperf(options: string): Promise<{ readonly gbits: number; readonly retransmits: number | null }> {
-    const { container } = this.#namespaces.b;
-    const server = spawn('ip', words(`netns exec ${container} iperf3 -s -1 --forceflush`), {
+    const server = spawn('ip', words(`netns exec ${this.#containers.b} iperf3 -s -1 --forceflush`), {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     this.#children.push(server);
@@ -108,7 +133,7 @@ export class DatapathPair {
   /** Sends random bytes from A to B over TCP; true when they arrive unchanged. */
   async transfer(bytes: number, to: string): Promise<boolean> {
     const program = join(CHECKOUT, 'dist/test/lab/tcp-transfer.js');
-    const args = ['netns', 'exec', this.#namespaces.b.container, process.execPath, program, 'receive', '9000'];
+    const args = ['netns', 'exec', this.#containers.b, process.execPath, program, 'receive', '9000'];
     const receiver = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#children.push(receiver);
     const lines = createInterface({ input: receiver.stdout })[Symbol.asyncIterator]();
@@ -121,24 +146,23 @@ export class DatapathPair {
     for (const host of this.#started) host.kill();
     for (const child of this.#children) child.kill('SIGKILL');
     const existing = ip('netns list');
-    for (const { host, container } of Object.values(this.#namespaces)) {
-      for (const namespace of [host, container]) {
-        if (existing.includes(namespace)) ip(`netns delete ${namespace}`);
-      }
+    for (const namespace of [...Object.values(this.#hosts), ...Object.values(this.#containers)]) {
+      if (existing.includes(namespace)) ip(`netns delete ${namespace}`);
     }
   }
 
-  #buildSide(side: Side): void {
-    const { host, container } = this.#namespaces[side];
-    for (const namespace of [host, container]) {
-      ip(`netns add ${namespace}`);
-      ip(`-n ${namespace} link set lo up`);
-    }
-    this.inHost(side, `ip link add br0 mtu ${OVERLAY_MTU} type bridge mcast_snooping 0 forward_delay 0`);
-    this.#silence(side, 'br0');
-    this.inHost(side, 'ip link set br0 up');
-    if (this.#choices[side].name === 'pcap') this.#addVeth(side);
-    else this.#addTap(side);
+  #buildHost(place: Place): void {
+    addNamespace(this.#hosts[place]);
+    this.inHost(place, `ip link add br0 mtu ${OVERLAY_MTU} type bridge mcast_snooping 0 forward_delay 0`);
+    this.#silence(place, 'br0');
+    this.inHost(place, 'ip link set br0 up');
+    if (this.#choices[place]?.name === 'pcap') this.#addVeth(place);
+    else this.#addTap(place);
+  }
+
+  #buildContainer(side: Side): void {
+    const container = this.#containers[side];
+    addNamespace(container);
     const { mac, ip4, ip6 } = CONTAINER[side];
     const peer = `peer name eth0 mtu ${OVERLAY_MTU} address ${mac} netns ${container}`;
     this.inHost(side, `ip link add c0 mtu ${OVERLAY_MTU} type veth ${peer}`);
@@ -149,32 +173,32 @@ export class DatapathPair {
   }
 
   /** As the host network makes them, see src/host/linux/port-veths.ts. */
-  #addVeth(side: Side): void {
+  #addVeth(place: Place): void {
     const mtu = `mtu ${OVERLAY_MTU}`;
-    this.inHost(side, `ip link add near0 ${mtu} type veth peer name ${PORT_NAME} ${mtu}`);
+    this.inHost(place, `ip link add near0 ${mtu} type veth peer name ${PORT_NAME} ${mtu}`);
     for (const end of ['near0', PORT_NAME]) {
-      this.#silence(side, end);
-      this.inHost(side, `ethtool -K ${end} tx off tso off gso off gro off`);
+      this.#silence(place, end);
+      this.inHost(place, `ethtool -K ${end} tx off tso off gso off gro off`);
     }
-    this.#join(side, 'near0');
-    this.inHost(side, `ip link set ${PORT_NAME} arp off up`);
+    this.#join(place, 'near0');
+    this.inHost(place, `ip link set ${PORT_NAME} arp off up`);
   }
 
-  #addTap(side: Side): void {
-    this.inHost(side, `ip tuntap add dev ${PORT_NAME} mode tap vnet_hdr`);
-    this.#silence(side, PORT_NAME);
-    this.inHost(side, `ip link set ${PORT_NAME} mtu ${OVERLAY_MTU}`);
-    this.#join(side, PORT_NAME);
+  #addTap(place: Place): void {
+    this.inHost(place, `ip tuntap add dev ${PORT_NAME} mode tap vnet_hdr`);
+    this.#silence(place, PORT_NAME);
+    this.inHost(place, `ip link set ${PORT_NAME} mtu ${OVERLAY_MTU}`);
+    this.#join(place, PORT_NAME);
   }
 
-  #join(side: Side, port: string): void {
-    this.inHost(side, `ip link set ${port} master br0 up`);
-    this.inHost(side, `ip link set ${port} type bridge_slave learning off isolated on`);
+  #join(place: Place, port: string): void {
+    this.inHost(place, `ip link set ${port} master br0 up`);
+    this.inHost(place, `ip link set ${port} type bridge_slave learning off isolated on`);
   }
 
   /** The host's own IPv6 says nothing there. */
-  #silence(side: Side, name: string): void {
-    this.inHost(side, `sysctl -qw net.ipv6.conf.${name}.disable_ipv6=1`);
+  #silence(place: Place, name: string): void {
+    this.inHost(place, `sysctl -qw net.ipv6.conf.${name}.disable_ipv6=1`);
   }
 }
 
@@ -232,6 +256,11 @@ export class HostProcess {
   kill(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' = 'SIGKILL'): void {
     this.#child.kill(signal);
   }
+}
+
+function addNamespace(name: string): void {
+  ip(`netns add ${name}`);
+  ip(`-n ${name} link set lo up`);
 }
 
 function words(text: string): string[] {

@@ -2,6 +2,7 @@
 // its whole output, because that is what a failing end-to-end test has to show.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { childOf, procFile } from './proc.ts';
 
 export interface Result {
   readonly status: number | null;
@@ -36,7 +37,7 @@ export async function exec(command: readonly string[], options: ExecOptions = {}
   let timedOut = false;
   const timer = setTimeout(() => {
     timedOut = true;
-    child.kill('SIGKILL');
+    signalCommand(child, 'SIGKILL');
   }, timeoutMs);
   const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once('error', reject);
@@ -64,12 +65,29 @@ export async function eventually(
   }
 }
 
-/** Ends a process of ours and waits until it is gone. */
+/** Ends a command of ours and waits until it is gone, also one in a PID namespace. */
 export async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  child.kill(signal);
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
+  signalCommand(child, signal);
+  const timer = setTimeout(() => signalCommand(child, 'SIGKILL'), 5_000);
   await gone;
   clearTimeout(timer);
+}
+
+/**
+ * nsenter forks where it enters a PID namespace and passes no signal on: its own end would leave the command running, with the pipes
+ * that it holds. So the signal is for the command, and nsenter ends as that does.
+ */
+function signalCommand(child: ChildProcess, signal: NodeJS.Signals): void {
+  const command = procFile(`${child.pid}/comm`).trim() === 'nsenter' ? childOf(child.pid!) : 0;
+  if (command === 0) {
+    child.kill(signal);
+    return;
+  }
+  try {
+    process.kill(command, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has ended by itself
+  }
 }

@@ -37,7 +37,7 @@ const NO_FRAMES = /^(handshake|vxlan)-/;
 const OF_DATAGRAMS =
   /^(datagram-|session-unknown$|receive-failed$|authentication-failed$|replayed$|too-old$|inner-malformed$|kind-unsupported$|network-unknown$|hop-limit$|fragment-)/;
 /** UDP_MAX_SEGMENTS of the kernel: what one UDP GSO send holds crosses a veth, and fills or misses a buffer, as one. */
-const DATAGRAMS_PER_DROP_MAX = 128;
+export const DATAGRAMS_PER_DROP_MAX = 128;
 const UDP_PORT = 6783;
 /** The daemon hears the engine's counters every 100 ms. */
 const REPORT_MS = 250;

@@ -24,6 +24,11 @@ const OWN_DIRECTORIES = [
   '/var/lib/docker',
 ];
 
+/** Arguments: a directory and where it is mounted, and so on. */
+const PREPARE = `while [ $# -gt 0 ]; do mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
+mkdir -p /run/netns /opt/cni/bin /etc/cni/net.d
+ip link set lo up`;
+
 export class LabHost {
   readonly name: string;
   readonly pid: number;
@@ -52,16 +57,11 @@ export class LabHost {
     this.#daemon = new DaemonClient(join(this.runDirectory, 'fabric'));
   }
 
-  /** Own directories, own host name resolution, loopback up. */
+  /** Own directories, own host name resolution, loopback up. One process does it: a process for each step takes longer than the steps. */
   async prepare(): Promise<void> {
-    for (const path of OWN_DIRECTORIES) {
-      const own = ownDirectory(this.directory, path);
-      mkdirSync(own, { recursive: true });
-      await exec(['mkdir', '-p', path]);
-      await this.run(['mount', '--bind', own, path]);
-    }
-    await this.run(['mkdir', '-p', '/run/netns', '/opt/cni/bin', '/etc/cni/net.d']);
-    await this.run(['ip', 'link', 'set', 'lo', 'up']);
+    const mounts = OWN_DIRECTORIES.map((path) => ({ own: ownDirectory(this.directory, path), path }));
+    for (const { own } of mounts) mkdirSync(own, { recursive: true });
+    await this.run(['sh', '-ec', PREPARE, 'prepare', ...mounts.flatMap(({ own, path }) => [own, path])]);
   }
 
   /** /var/lib/fabric of this host, seen from outside. */

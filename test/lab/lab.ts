@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { type DatapathMix, mixOfEnvironment } from './datapath-mix.ts';
 import { end, eventually, exec } from './exec.ts';
 import { LabHost } from './host.ts';
+import { childOf, namespaceOf, procFile } from './proc.ts';
 
 /** PID 1 of a host: reaps orphans. */
 const HOLDER = 'trap : TERM; while :; do sleep 3600 & wait $!; done';
@@ -82,25 +83,9 @@ export class Lab {
     host: LabHost,
     { ifname, mtu = 1500, bridge = 'underlay' }: { ifname: string; mtu?: number; bridge?: string },
   ): Promise<void> {
-    const port = this.portOf(host, ifname);
-    await this.inSwitch([
-      'ip',
-      'link',
-      'add',
-      port,
-      'mtu',
-      String(mtu),
-      'type',
-      'veth',
-      'peer',
-      'name',
-      ifname,
-      'mtu',
-      String(mtu),
-      'netns',
-      String(host.pid),
-    ]);
-    await this.inSwitch(['ip', 'link', 'set', port, 'master', bridge, 'up']);
+    const port = [this.portOf(host, ifname), 'mtu', String(mtu), 'master', bridge, 'up'];
+    const peer = ['name', ifname, 'mtu', String(mtu), 'netns', String(host.pid)];
+    await this.inSwitch(['ip', 'link', 'add', ...port, 'type', 'veth', 'peer', ...peer]);
     await host.run(['ip', 'link', 'set', ifname, 'up']);
   }
 
@@ -192,25 +177,23 @@ export class Lab {
     const command = hasInit ? ['sh', '-c', HOLDER] : ['sleep', 'infinity'];
     const child = this.spawn(['unshare', ...unshareFlags, '--', ...command]);
     if (!hasInit) {
-      const own = await namespaceOf('self');
-      await eventually('the namespace is there', async () => (await namespaceOf(String(child.pid))) !== own);
+      const own = namespaceOf('self');
+      await eventually('the namespace is there', () => namespaceOf(String(child.pid)) !== own, { everyMs: 2 });
       return child.pid!;
     }
     let inner = 0;
-    await eventually('the namespaces are there', async () => {
-      const { stdout } = await exec(['cat', `/proc/${child.pid}/task/${child.pid}/children`], { mayFail: true });
-      inner = Number(stdout.trim().split(' ')[0] ?? 0);
-      if (inner === 0) return false;
-      const comm = await exec(['cat', `/proc/${inner}/comm`], { mayFail: true });
-      return comm.stdout.trim() === 'sh';
-    });
+    const hasStarted = (): boolean => {
+      inner = childOf(child.pid!);
+      return inner !== 0 && procFile(`${inner}/comm`).trim() === 'sh';
+    };
+    await eventually('the namespaces are there', hasStarted, { everyMs: 2 });
     return inner;
   }
 
   /** Ends every process and removes every trace; safe to call more than once. */
   async destroy(): Promise<void> {
-    for (const host of this.hosts) await host.killAll();
-    for (const child of this.#children.reverse()) await end(child, 'SIGKILL');
+    await Promise.all(this.hosts.map((host) => host.killAll()));
+    await Promise.all(this.#children.map((child) => end(child, 'SIGKILL')));
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -222,8 +205,4 @@ function removeStaleDirectories(): void {
     if (pid !== undefined && !existsSync(`/proc/${pid}`))
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
-}
-
-async function namespaceOf(pid: string): Promise<string> {
-  return (await exec(['readlink', `/proc/${pid}/ns/net`], { mayFail: true })).stdout;
 }

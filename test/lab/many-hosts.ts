@@ -84,6 +84,8 @@ function tunnelOf(index: number, atMs: number): TunnelRow {
     peer: idOf(index),
     nickname: nameOf(index),
     endpoint: `192.0.2.${index % 250}:6783`,
+    relay: null,
+    nat: isIdle ? null : 'none',
     state: isIdle ? 'idle' : 'established',
     encrypted: datapath !== 'vxlan',
     datapath,

@@ -33,7 +33,8 @@ class Probe {
     };
     const receiver = agent(to, 'receive', `${PORT}`);
     const lines = createInterface({ input: receiver.stdout! })[Symbol.asyncIterator]();
-    await lines.next();
+    const { done } = await lines.next();
+    if (done === true) throw new Error('the receiver ended at once: is cpu.rt_runtime_us of its cgroup 0?');
     return new Probe(agent(from, 'send', to.ip, `${PORT}`, `${PROBE_EVERY_MS}`), receiver, lines);
   }
 

@@ -156,7 +156,7 @@ class Host {
         if (this.#using === localIndex) this.#using = null;
         datapath.removeSession(localIndex);
       },
-      setEndpoint: (peer, endpoint) => datapath.setEndpoint(peer, endpoint),
+      setPath: (peer, path) => datapath.setPath(peer, path),
       setPathMtu: (peer, bytes) => datapath.setPathMtu(peer, bytes),
       sendRaw: (datagram, to) => {
         this.sentHandshakes++;

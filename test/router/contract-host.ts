@@ -21,6 +21,7 @@ export const MTU = 1400;
 
 /** Options of every datapath under test, but for the address, which the test bed chooses on loopback. */
 export const CONTRACT_OPTIONS: Omit<DatapathOptions, 'listen' | 'portName'> = {
+  self: SELF,
   network: DEFAULT_VNI,
   mtu: MTU,
   pathMtu: 1500,
@@ -76,6 +77,7 @@ export function recordEvents(): RecordedEvents {
     said,
     handshake: record('handshake'),
     sessionWanted: record('sessionWanted'),
+    relayWanted: record('relayWanted'),
     sessionConfirmed: record('sessionConfirmed'),
     roamed: record('roamed'),
     probeAnswered: record('probeAnswered'),
@@ -165,7 +167,7 @@ export function addSession(host: ContractHost, peer: PeerId, cipher: AeadCipher 
 /** The same, with tables, endpoint and the session in use. */
 export function connect(host: ContractHost, outsider: Outsider, cipher?: AeadCipher): OutsiderSession {
   const session = addSession(host, PEER, cipher);
-  host.datapath.setEndpoint(PEER, outsider.endpoint);
+  host.datapath.setPath(PEER, outsider.endpoint);
   host.datapath.useSession(session.localIndex);
   applyBasics(host);
   return session;

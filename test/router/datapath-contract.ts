@@ -25,6 +25,7 @@ import {
 } from './contract-host.ts';
 import { networkCases } from './contract-networks.ts';
 import { probeCases } from './contract-probes.ts';
+import { relayCases } from './contract-relays.ts';
 import { BROADCAST, ethernet, referenceChecksum, udp4 } from './frames.ts';
 
 const outgoing = udp4({ from: LOCAL_MAC, to: PEER_MAC }, '10.0.0.10', '10.0.0.11', 'fabric-marker-out');
@@ -112,7 +113,7 @@ const sessionCases: readonly ContractCase[] = [
       const host = await bed.host();
       const peer = await Outsider.open();
       applyBasics(host);
-      host.datapath.setEndpoint(PEER, peer.endpoint);
+      host.datapath.setPath(PEER, peer.endpoint);
       for (let i = 0; i < 70; i++) await host.enter(numbered(i, LOCAL_MAC));
       await until('a session is asked for', () => eventsOf(host, 'sessionWanted').length > 0);
       bed.clock.advance(999);
@@ -234,9 +235,9 @@ const sessionCases: readonly ContractCase[] = [
   }),
 
   withPeer('without an endpoint frames are dropped and counted', async ({ host, peer }) => {
-    host.datapath.setEndpoint(PEER, null);
+    host.datapath.setPath(PEER, null);
     await host.enter(outgoing);
-    host.datapath.setEndpoint(PEER, peer.endpoint);
+    host.datapath.setPath(PEER, peer.endpoint);
     await host.enter(outgoing);
     await until('the second arrives', () => peer.heard.length === 1);
     assert.equal((await dropsOf(host, PEER))['no-endpoint'], 1);
@@ -295,7 +296,6 @@ const wireCases: readonly ContractCase[] = [
     await peer.send(speaker.say(counter++, { kind: KIND.frame, index: 1, count: 1 }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame, network: 5 as Vni }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.frame, hopLimit: 0 }, incoming), host);
-    await peer.send(speaker.say(counter++, { kind: KIND.relay }, incoming), host);
     await peer.send(speaker.say(counter++, { kind: KIND.probe }, Uint8Array.of(1)), host);
     await peer.send(speaker.say(counter++, { kind: KIND.probeAnswer }, new Uint8Array(0)), host);
     await peer.send(speaker.say(counter++, { kind: 15 }, incoming), host);
@@ -307,7 +307,7 @@ const wireCases: readonly ContractCase[] = [
       'inner-malformed': 4,
       'network-unknown': 1,
       'hop-limit': 1,
-      'kind-unsupported': 2,
+      'kind-unsupported': 1,
       'frame-short': 1,
       'checksum-impossible': 1,
     });
@@ -377,7 +377,7 @@ const wireCases: readonly ContractCase[] = [
       const host = await bed.host();
       const peers = [await Outsider.open(), await Outsider.open()] as const;
       const sessions = [connect(host, peers[0]), addSession(host, OTHER)] as const;
-      host.datapath.setEndpoint(OTHER, peers[1].endpoint);
+      host.datapath.setPath(OTHER, peers[1].endpoint);
       host.datapath.useSession(sessions[1].localIndex);
       host.datapath.applyTables([
         { kind: 'mac', network: DEFAULT_VNI, mac: OTHER_MAC, to: OTHER },
@@ -402,6 +402,7 @@ export const datapathContract: readonly ContractCase[] = [
   ...sessionCases,
   ...wireCases,
   ...probeCases,
+  ...relayCases,
   ...addressCases,
   ...networkCases,
 ];

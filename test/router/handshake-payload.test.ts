@@ -16,23 +16,32 @@ const INITIATION = {
   mtu: 1500,
   ciphers: ['aes-256-gcm', 'chacha20-poly1305'],
   capabilities: 5,
+  observed: { ip: '203.0.113.7', port: 40_001 },
 } as const;
 const INITIATION_HEX =
   '01000c4000000070dbd88a00000000' + '0200066d656d626572' + '03000205dc' + '0400020102' + '05000400000005';
-const RESPONSE = { mtu: 1400, cipher: 'chacha20-poly1305', capabilities: 0 } as const;
+const OBSERVED_HEX = '060006cb0071079c41';
+const RESPONSE = { mtu: 1400, cipher: 'chacha20-poly1305', capabilities: 0, observed: null } as const;
 const RESPONSE_HEX = '0300020578' + '04000102' + '05000400000000';
 
 describe('handshake payloads', () => {
   test('golden bytes', () => {
-    expect(toHex(encodeInitiationPayload(INITIATION))).toBe(INITIATION_HEX);
-    expect(parseInitiationPayload(hex(INITIATION_HEX))).toEqual(INITIATION);
+    expect(toHex(encodeInitiationPayload(INITIATION))).toBe(INITIATION_HEX + OBSERVED_HEX);
+    expect(parseInitiationPayload(hex(INITIATION_HEX + OBSERVED_HEX))).toEqual(INITIATION);
+    const relayed = { ...INITIATION, observed: null };
+    expect(toHex(encodeInitiationPayload(relayed))).toBe(INITIATION_HEX);
+    expect(parseInitiationPayload(hex(INITIATION_HEX))).toEqual(relayed);
     expect(toHex(encodeResponsePayload(RESPONSE))).toBe(RESPONSE_HEX);
     expect(parseResponsePayload(hex(RESPONSE_HEX))).toEqual(RESPONSE);
+    const v6 = { ...RESPONSE, observed: { ip: '2001:db8::7', port: 6783 } };
+    const v6Hex = `${RESPONSE_HEX}060012${'20010db8'}${'00'.repeat(11)}071a7f`;
+    expect(toHex(encodeResponsePayload(v6))).toBe(v6Hex);
+    expect(parseResponsePayload(hex(v6Hex))).toEqual(v6);
   });
 
   test('fields, ciphers and capability bytes of a newer version are skipped', () => {
     const newer = `c8000401020304${INITIATION_HEX.replace('0400020102', '040003630102').replace('050004', '050006')}0000`;
-    expect(parseInitiationPayload(hex(newer))).toEqual(INITIATION);
+    expect(parseInitiationPayload(hex(newer))).toEqual({ ...INITIATION, observed: null });
     expect(parseResponsePayload(hex(`${RESPONSE_HEX}630000`))).toEqual(RESPONSE);
     const none = INITIATION_HEX.replace('0400020102', '04000163');
     expect(parseInitiationPayload(hex(none))?.ciphers).toEqual([]);
@@ -47,6 +56,9 @@ describe('handshake payloads', () => {
     ['nine ciphers', INITIATION_HEX.replace('0400020102', '040009010101010101010101')],
     ['an empty membership', INITIATION_HEX.replace('0200066d656d626572', '020000')],
     ['capabilities of three bytes', INITIATION_HEX.replace('05000400000005', '050003000005')],
+    ['an observed port of 0', `${INITIATION_HEX}060006cb0071070000`],
+    ['an observed address of five bytes', `${INITIATION_HEX}060007cb007107009c41`],
+    ['an observed endpoint of one byte', `${INITIATION_HEX}060001cb`],
     ['a field cut off', INITIATION_HEX.slice(0, -2)],
     ['a length without value', `${INITIATION_HEX}c8ffff`],
   ])('%s is malformed', (_, bytes) => expect(parseInitiationPayload(hex(bytes))).toBeNull());
@@ -62,7 +74,7 @@ describe('handshake payloads', () => {
   });
 
   test('anything at all parses to a value or null; what parses survives a round trip', () => {
-    const field = fc.record({ type: fc.nat(7), value: fc.uint8Array({ maxLength: 20 }) });
+    const field = fc.record({ type: fc.nat(8), value: fc.uint8Array({ maxLength: 20 }) });
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 200 }),
       fc

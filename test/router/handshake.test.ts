@@ -34,15 +34,16 @@ function initiator(change: Partial<InitiatorOptions> = {}) {
       mtu: 1500,
       ciphers: ['aes-256-gcm', 'chacha20-poly1305'],
       capabilities: 0,
+      observed: null,
     },
     cookie: null,
     ...change,
   });
 }
 
-function responder(datagram: Uint8Array) {
+function responder(datagram: Uint8Array, ephemeralPrivate = key(6)) {
   const initiation = parseInitiation(datagram)!;
-  return ResponderHandshake.read(nodeCrypto, initiation, { self: B, secret: SECRET, ephemeralPrivate: key(6) });
+  return ResponderHandshake.read(nodeCrypto, initiation, { self: B, secret: SECRET, ephemeralPrivate });
 }
 
 describe('handshake datagrams', () => {
@@ -57,7 +58,7 @@ describe('handshake datagrams', () => {
     if (typeof second === 'string') throw new Error(second);
     expect(second.remoteStatic).toEqual(A.staticPublic);
     expect(second.remoteIndex).toBe(0x01020304);
-    const answer = second.answer(0x0a0b0c0d, { mtu: 1500, cipher: 'aes-256-gcm', capabilities: 0 })!;
+    const answer = second.answer(0x0a0b0c0d, { mtu: 1500, cipher: 'aes-256-gcm', capabilities: 0, observed: null })!;
     expect(toHex(answer.datagram.subarray(0, 12))).toBe('12000000010203040a0b0c0d');
     expect(answer.datagram.length).toBe(12 + 32 + (5 + 4 + 7 + 16) + 32);
     expect(first.mac1Valid(answer.datagram)).toBe(true);
@@ -87,6 +88,25 @@ describe('handshake datagrams', () => {
     const ephemeralPrivate = key(5);
     initiator({ ephemeralPrivate });
     expect(ephemeralPrivate).toEqual(key(0));
+  });
+
+  test('TM8 a recorded handshake opens no traffic to who gets both static keys and the token later', () => {
+    const payload = { mtu: 1500, cipher: 'aes-256-gcm', capabilities: 0, observed: null } as const;
+    const first = initiator()!;
+    const second = responder(first.datagram);
+    if (typeof second === 'string') throw new Error(second);
+    const recorded = second.answer(9, payload)!;
+    const recordedAnswer = recorded.datagram.slice();
+    const inPlaceOfB = responder(first.datagram, key(7));
+    if (typeof inPlaceOfB === 'string') throw new Error(inPlaceOfB);
+    expect(inPlaceOfB.remoteStatic).toEqual(A.staticPublic); // message 1 is open to B's static key: it shows who asked
+    const guessed = inPlaceOfB.answer(9, payload)!;
+    for (const guess of [guessed.keys.sendKey, guessed.keys.receiveKey]) {
+      for (const used of [recorded.keys.sendKey, recorded.keys.receiveKey]) expect(guess).not.toEqual(used);
+    }
+    const inPlaceOfA = initiator({ ephemeralPrivate: key(8) })!;
+    expect(inPlaceOfA.readResponse(parseResponse(recordedAnswer)!)).toBe('decrypt');
+    expect(typeof first.readResponse(parseResponse(recordedAnswer)!)).toBe('object');
   });
 
   test('a low-order static key of the responder: no handshake', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseCidr } from '../../src/base/address.ts';
+import { formatIp, parseCidr } from '../../src/base/address.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import type { AttachmentRecord } from '../../src/base/records.ts';
 import type { TableChange } from '../../src/router/datapath.ts';
@@ -45,7 +45,7 @@ function setUp(owners: Record<string, PeerId> = {}) {
         gatewayIps: ['10.32.0.1', 'fd00::1'],
       },
     ],
-    ownerOf: (_network, ip) => owners[ip] ?? null,
+    ownerOf: (_network, ip) => owners[formatIp(ip)] ?? null,
     isAlive: (peer) => !dead.has(peer),
     apply: (changes) => tables.apply(changes),
     moved: (_network, what, at) => void moved.push(`${what} ${at}`),

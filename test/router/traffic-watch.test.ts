@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
 import type { PeerCounters } from '../../src/router/datapath.ts';
 import { TrafficWatch } from '../../src/router/traffic-watch.ts';
+import { POLL_MS } from '../../src/router/tunnel-timing.ts';
 
 const NOBODY = '0'.repeat(32) as PeerId;
 
@@ -30,7 +31,7 @@ function follow(watch: TrafficWatch, fromMs: number, toMs: number, seenAt: (nowM
   const probes: number[] = [];
   let silentMs: number | null = null;
   for (let nowMs = fromMs; nowMs <= toMs; nowMs += 50) {
-    watch.observe(counters(seenAt(nowMs)));
+    watch.observe(counters(seenAt(nowMs)), nowMs);
     if (watch.silent(nowMs)) silentMs ??= nowMs;
     if (!watch.probeDue(nowMs)) continue;
     probes.push(nowMs);
@@ -75,7 +76,7 @@ describe('a session with traffic', () => {
     let asked = 0;
     let heard = 0;
     for (let nowMs = 50; nowMs <= 60_000; nowMs += 50) {
-      watch.observe(counters({ sent: nowMs, heard }));
+      watch.observe(counters({ sent: nowMs, heard }), nowMs);
       expect(watch.silent(nowMs)).toBe(false);
       if (!watch.probeDue(nowMs)) continue;
       watch.probed(nowMs);
@@ -86,7 +87,7 @@ describe('a session with traffic', () => {
   test('is not silent for a process that was stopped for ten seconds itself', () => {
     const watch = established();
     follow(watch, 50, 500, (sent) => ({ sent, heard: sent }));
-    watch.observe(counters({ sent: 10_400, heard: 500 }));
+    watch.observe(counters({ sent: 10_400, heard: 500 }), 10_400);
     expect(watch.silent(10_450)).toBe(false);
     const { probes, silentMs } = follow(watch, 10_450, 11_000, (sent) => ({ sent, heard: sent > 10_460 ? sent : 500 }));
     expect(probes).toEqual([10_450]);
@@ -107,10 +108,22 @@ describe('a session without traffic', () => {
 
   test('is given its second again by the data that ends the pause', () => {
     const watch = established();
-    follow(watch, 0, 1_000, () => ({ sent: 50, heard: 900 }));
-    const { probes, silentMs } = follow(watch, 60_000, 62_400, (sent) => ({ sent, heard: 900 }));
-    expect(probes[0]).toBe(61_000);
+    const answersUntil = (nowMs: number): number => Math.min(nowMs, 10_050);
+    follow(watch, 0, 59_950, (nowMs) => ({ sent: 50, heard: answersUntil(nowMs) }));
+    const { probes, silentMs } = follow(watch, 60_000, 62_400, (sent) => ({ sent, heard: answersUntil(sent) }));
+    expect(probes[0]).toBe(60_950);
     expect(silentMs).toBeNull();
+  });
+
+  test('is silent in time although a pause is looked at once a second, and counters tell only the last data', () => {
+    const watch = established();
+    follow(watch, 0, 1_000, () => ({ sent: 50, heard: 900 }));
+    for (let nowMs = 2_000; nowMs <= 60_000; nowMs += POLL_MS) {
+      watch.observe(counters({ sent: 50, heard: 900 }), nowMs);
+    }
+    // Data again at 60,050, seen with the next look.
+    const { silentMs } = follow(watch, 61_000, 64_000, (sent) => ({ sent, heard: 900 }));
+    expect(silentMs).toBeLessThanOrEqual(60_050 + 2_500);
   });
 });
 
@@ -120,7 +133,7 @@ test('silent stays so when the traffic ends, until something is heard', () => {
   const later = (nowMs: number) => ({ sent: nowMs > 90_000 ? nowMs : 3_000 });
   follow(watch, 20_000, 95_000, later);
   expect(watch.silent(95_000)).toBe(true);
-  watch.observe(counters({ sent: 95_000, heard: 95_010 }));
+  watch.observe(counters({ sent: 95_000, heard: 95_010 }), 95_020);
   expect(watch.silent(95_020)).toBe(false);
 });
 
@@ -135,7 +148,7 @@ test('keepalives are due when nothing was sent for their interval', () => {
   const watch = established(1_000);
   expect(watch.keepaliveDue(10_999, 10_000)).toBe(false);
   expect(watch.keepaliveDue(11_000, 10_000)).toBe(true);
-  watch.observe(counters({ sent: 5_000 }));
+  watch.observe(counters({ sent: 5_000 }), 5_000);
   expect(watch.keepaliveDue(11_000, 10_000)).toBe(false);
   watch.keepaliveSent(15_000);
   expect(watch.keepaliveDue(24_999, 10_000)).toBe(false);

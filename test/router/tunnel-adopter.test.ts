@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { REJECT_AFTER_MS } from '../../src/router/tunnel-timing.ts';
-import { type SimHost, type SimNetwork, twoHosts } from './tunnel-harness.ts';
+import { type SimHost, twoHosts } from './tunnel-harness.ts';
+import type { SimNetwork } from './tunnel-network.ts';
 
 /** Two hosts with a session that a initiated, and its local index at a. */
 function established(seed: number) {

@@ -6,7 +6,8 @@ import { nodeCrypto } from '../../src/host/node-crypto.ts';
 import { COOKIE_REPLY_BYTES } from '../../src/router/cookie.ts';
 import { INITIATION_BYTES_MIN, RESPONSE_BYTES_MIN } from '../../src/router/handshake-message.ts';
 import { toyCrypto } from '../fakes/quick-crypto.ts';
-import { SECRET, SimHost, SimNetwork, twoHosts } from './tunnel-harness.ts';
+import { SECRET, SimHost, twoHosts } from './tunnel-harness.ts';
+import { SimNetwork } from './tunnel-network.ts';
 
 const STRANGER: Endpoint = { ip: '198.51.100.66', port: 4242 };
 const source = (number: number): Endpoint => ({ ip: `198.18.${number >> 8}.${number & 255}`, port: 1000 });
@@ -108,7 +109,7 @@ describe('replays', () => {
     b.receive(initiation, STRANGER);
     network.run(1_000);
     expect(b.hasSession(a)).toBe(false);
-    expect(b.endpoints.get(a.id)).toBeUndefined();
+    expect(b.paths.get(a.id)).toBeUndefined();
     network.fate = () => 'deliver';
     network.run(30_000);
     expect(b.hasSession(a)).toBe(true);

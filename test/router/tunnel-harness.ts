@@ -6,27 +6,19 @@ import { toHex, utf8 } from '../../src/base/bytes.ts';
 import type { Crypto, X25519Key } from '../../src/base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../../src/base/endpoint.ts';
 import type { PeerId } from '../../src/base/ids.ts';
-import type { LastingSession, PeerCounters, SessionKeys } from '../../src/router/datapath.ts';
+import { type NatFacts, NOT_BEHIND_NAT } from '../../src/base/nat-facts.ts';
+import type { LastingSession, SessionKeys } from '../../src/router/datapath.ts';
 import type { TunnelSecret } from '../../src/router/handshake.ts';
+import { decideRelayed } from '../../src/router/relay-message.ts';
 import type { TunnelDatapath, TunnelOptions } from '../../src/router/tunnel-options.ts';
+import { endpointOf, equalPaths, isRelayPath, type TunnelPath } from '../../src/router/tunnel-path.ts';
 import { Tunnels } from '../../src/router/tunnels.ts';
-import { ManualClock } from '../fakes/manual-clock.ts';
+import { HOP_LIMIT } from '../../src/router/wire-format.ts';
 import { MemoryStore } from '../fakes/memory-store.ts';
-import { toyCrypto } from '../fakes/quick-crypto.ts';
+import { type DataDatagram, noCounters, type OpenCounters, type Relayed } from '../fakes/open-datagram.ts';
 import { RecordingLog } from '../fakes/recording-log.ts';
-import { SeededRandom } from '../fakes/seeded-random.ts';
-
-export interface DataDatagram {
-  readonly receiverIndex: number;
-  readonly key: string;
-  readonly counter: number;
-  /** Bytes of the outer IP packet. */
-  readonly size: number;
-  readonly kind: 'data' | 'keepalive' | 'probe' | 'answer';
-}
-
-/** What happens to one handshake or data datagram on its way. */
-export type Fate = (datagram: Uint8Array | DataDatagram, from: SimHost, to: Endpoint) => 'deliver' | 'drop' | 'twice';
+import type { SimNat } from './sim-nat.ts';
+import { SimNetwork } from './tunnel-network.ts';
 
 interface LiveSession {
   readonly keys: SessionKeys;
@@ -35,59 +27,6 @@ interface LiveSession {
   sent: number;
   highest: number;
   received: boolean;
-}
-
-type Counters = { -readonly [K in keyof PeerCounters]: PeerCounters[K] };
-
-export class SimNetwork {
-  readonly clock = new ManualClock();
-  readonly random: SeededRandom;
-  readonly hosts = new Map<string, SimHost>();
-  readonly usedNonces = new Set<string>();
-  #events: { atMs: number; order: number; run: () => void }[] = [];
-  #order = 0;
-  minLatencyMs = 5;
-  maxLatencyMs = 15;
-  fate: Fate = () => 'deliver';
-  /** Every handshake datagram that was sent. */
-  readonly handshakes: { readonly bytes: Uint8Array; readonly from: Endpoint; readonly to: Endpoint }[] = [];
-  keepHandshakes = true;
-  crypto: Crypto = toyCrypto;
-
-  constructor(seed: number) {
-    this.random = new SeededRandom(seed);
-  }
-
-  after(ms: number, run: () => void): void {
-    const event = { atMs: this.clock.monotonicMs() + ms, order: this.#order++, run };
-    let at = this.#events.length;
-    while (at > 0 && this.#events[at - 1]!.atMs > event.atMs) at--;
-    this.#events.splice(at, 0, event);
-  }
-
-  /** Lets simulated time pass. */
-  run(ms: number): void {
-    const endMs = this.clock.monotonicMs() + ms;
-    while (this.#events.length > 0 && this.#events[0]!.atMs <= endMs) {
-      const event = this.#events.shift()!;
-      this.clock.advance(Math.max(0, event.atMs - this.clock.monotonicMs()));
-      event.run();
-    }
-    this.clock.advance(endMs - this.clock.monotonicMs());
-  }
-
-  send(datagram: Uint8Array | DataDatagram, from: SimHost, to: Endpoint): void {
-    if (datagram instanceof Uint8Array && this.keepHandshakes) {
-      this.handshakes.push({ bytes: datagram.slice(), from: from.endpoint, to });
-    }
-    const fate = this.fate(datagram, from, to);
-    const copies = fate === 'drop' ? 0 : fate === 'twice' ? 2 : 1;
-    const source = from.endpoint;
-    for (let copy = 0; copy < copies; copy++) {
-      const latencyMs = this.minLatencyMs + this.random.fraction() * (this.maxLatencyMs - this.minLatencyMs);
-      this.after(latencyMs, () => this.hosts.get(formatEndpoint(to))?.receive(datagram, source));
-    }
-  }
 }
 
 export const SECRET: TunnelSecret = {
@@ -100,6 +39,8 @@ export interface HostSetup {
   readonly secrets?: readonly TunnelSecret[];
   readonly store?: MemoryStore;
   readonly change?: Partial<TunnelOptions>;
+  /** It sits behind that one, with an address of its own. */
+  readonly nat?: SimNat;
 }
 
 /** Of data and keepalives. */
@@ -110,6 +51,9 @@ export class SimHost implements TunnelDatapath {
   readonly network: SimNetwork;
   readonly id: PeerId;
   endpoint: Endpoint;
+  readonly nat: SimNat | null;
+  /** What it published last. */
+  natFacts: NatFacts = NOT_BEHIND_NAT;
   readonly staticPrivate: X25519Key;
   readonly staticPublic: Uint8Array;
   readonly log = new RecordingLog();
@@ -117,9 +61,11 @@ export class SimHost implements TunnelDatapath {
   readonly placed = new Map<PeerId, string>();
   /** What its tunnels came to, in order. */
   readonly turns: string[] = [];
-  readonly seen: { peer: PeerId; endpoint: Endpoint }[] = [];
+  /** Of whom gossip brings what they publish. */
+  readonly known = new Set<PeerId>();
+  readonly seen: { peer: PeerId; endpoint: Endpoint | null }[] = [];
   readonly sessions = new Map<number, LiveSession>();
-  readonly endpoints = new Map<PeerId, Endpoint>();
+  readonly paths = new Map<PeerId, TunnelPath>();
   readonly pathMtus = new Map<PeerId, number>();
   readonly removedKeys: Uint8Array[] = [];
   tunnels!: Tunnels;
@@ -128,8 +74,10 @@ export class SimHost implements TunnelDatapath {
   delivered = 0;
   unreadable = 0;
   unsent = 0;
+  /** Datagrams of others that it passed on, or would have. */
+  relayedOn = 0;
   #using = new Map<PeerId, number>();
-  #counters = new Map<PeerId, Counters>();
+  #counters = new Map<PeerId, OpenCounters>();
   #generation = 0;
   #timer = 0;
   #setup: HostSetup = {};
@@ -138,7 +86,9 @@ export class SimHost implements TunnelDatapath {
   constructor(network: SimNetwork, number: number, setup: HostSetup = {}) {
     this.network = network;
     this.id = number.toString(16).padStart(32, '0') as PeerId;
-    this.endpoint = { ip: `192.0.2.${number}`, port: 6783 };
+    this.nat = setup.nat ?? null;
+    this.endpoint = { ip: this.nat === null ? `192.0.2.${number}` : `10.0.${number}.2`, port: 6783 };
+    if (this.nat !== null) network.nats.set(this.nat.ip, this.nat);
     this.staticPrivate = network.crypto.x25519Key(network.random.bytes(32));
     this.staticPublic = this.staticPrivate.publicKey;
     this.store = setup.store ?? new MemoryStore();
@@ -149,7 +99,7 @@ export class SimHost implements TunnelDatapath {
   start(setup: HostSetup = {}): void {
     this.sessions.clear();
     this.#using.clear();
-    this.endpoints.clear();
+    this.paths.clear();
     this.#counters.clear();
     this.#startControl(setup);
     this.tunnels.begin({ sessions: [], peers: [] });
@@ -175,8 +125,8 @@ export class SimHost implements TunnelDatapath {
       const role = place === usingPlace ? 'current' : place < usingPlace ? 'previous' : 'next';
       const { sendKey, receiveKey, facts, ...plain } = keys;
       if (sendKey.length !== receiveKey.length || facts === undefined) throw new Error('a session without facts');
-      const endpoint = this.endpoints.get(keys.peer) ?? null;
-      return { ...plain, ...facts, role, confirmed: received, exhausted: false, endpoint };
+      const path = this.paths.get(keys.peer) ?? null;
+      return { ...plain, ...facts, role, confirmed: received, exhausted: false, path };
     });
   }
 
@@ -200,15 +150,23 @@ export class SimHost implements TunnelDatapath {
       datapath: this,
       ciphers: ['aes-256-gcm', 'chacha20-poly1305'],
       mtu: 1500,
+      ownEndpoints: () => [this.endpoint],
       events: {
         peerSeen: ({ peer, endpoint }) => this.seen.push({ peer, endpoint }),
-        placed: (peer, { endpoint }) => void this.placed.set(peer, endpoint.ip),
+        placed: (peer, { endpoint }) => void this.placed.set(peer, endpoint?.ip ?? 'relay'),
         turned: (_, { to }) => void this.turns.push(to),
+        natChanged: (facts) => this.#publish(facts),
         wake: (withinMs) => this.#arm(withinMs),
       },
       ...change,
     });
     this.#arm(0);
+  }
+
+  /** Gossip, in no time. */
+  #publish(facts: NatFacts): void {
+    this.natFacts = facts;
+    for (const other of this.network.hosts.values()) if (other !== this && other.known.has(this.id)) other.knows(this);
   }
 
   /** The process is gone: nothing answers any more. */
@@ -224,7 +182,8 @@ export class SimHost implements TunnelDatapath {
   }
 
   knows(other: SimHost, endpoints: readonly Endpoint[] = [other.endpoint]): void {
-    this.tunnels.setPeer(other.id, { staticKey: other.staticPublic, endpoints });
+    this.known.add(other.id);
+    this.tunnels.setPeer(other.id, { staticKey: other.staticPublic, endpoints, nat: other.natFacts });
   }
 
   status(other: SimHost) {
@@ -249,7 +208,7 @@ export class SimHost implements TunnelDatapath {
     return index !== undefined && this.sessions.has(index);
   }
 
-  receive(datagram: Uint8Array | DataDatagram, from: Endpoint): void {
+  receive(datagram: Uint8Array | DataDatagram, from: TunnelPath): void {
     if (datagram instanceof Uint8Array && this.#alone) return;
     if (datagram instanceof Uint8Array) this.tunnels.handleDatagram(datagram.slice(), from);
     else this.#receiveData(datagram, from);
@@ -278,17 +237,17 @@ export class SimHost implements TunnelDatapath {
     if (!this.sessions.delete(localIndex)) throw new Error('removeSession of an unknown session');
   }
 
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
-    if (endpoint === null) this.endpoints.delete(peer);
-    else this.endpoints.set(peer, endpoint);
+  setPath(peer: PeerId, path: TunnelPath | null): void {
+    if (path === null) this.paths.delete(peer);
+    else this.paths.set(peer, path);
   }
 
   setPathMtu(peer: PeerId, bytes: number): void {
     this.pathMtus.set(peer, bytes);
   }
 
-  sendRaw(datagram: Uint8Array, to: Endpoint): void {
-    this.network.send(datagram.slice(), this, to);
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void {
+    this.#send(datagram.slice(), to);
   }
 
   sendKeepalive(peer: PeerId): void {
@@ -299,31 +258,57 @@ export class SimHost implements TunnelDatapath {
     this.#emitOn(peer, 'probe', bytes);
   }
 
-  #emitOn(peer: PeerId, kind: DataDatagram['kind'], size: number): void {
+  #emitOn(peer: PeerId, kind: DataDatagram['kind'], bytes: number): void {
     const session = this.sessions.get(this.#using.get(peer) ?? -1);
-    if (session !== undefined) this.#emit(session, kind, size);
+    if (session !== undefined) this.#emit(session, kind, bytes);
+  }
+
+  /** Straight to an endpoint, or inside a datagram for the relay. */
+  #send(datagram: Uint8Array | DataDatagram, to: TunnelPath): void {
+    if (!isRelayPath(to)) this.network.send(datagram, this, to);
+    else this.#carry(to.relay, { destination: to.peer, source: this.id, hopLimit: HOP_LIMIT, datagram });
+  }
+
+  #carry(by: PeerId, relayed: Relayed): void {
+    const session = this.sessions.get(this.#using.get(by) ?? -1);
+    if (session === undefined || endpointOf(this.paths.get(by) ?? null) === null) {
+      if (!this.#alone) this.tunnels.relayWanted(by);
+      return;
+    }
+    this.#count(by).lastDataSentMs = this.network.clock.monotonicMs();
+    this.#emit(session, 'relay', DATAGRAM_BYTES, relayed);
+  }
+
+  #receiveRelayed(from: PeerId, relayed: Relayed, nested: boolean): void {
+    const verdict = decideRelayed(relayed, { self: this.id, from, nested });
+    this.#count(from).lastDataReceivedMs = this.network.clock.monotonicMs();
+    if (verdict === 'deliver') this.receive(relayed.datagram, { relay: from, peer: relayed.source });
+    if (verdict !== 'forward') return;
+    this.relayedOn++;
+    this.#carry(relayed.destination, { ...relayed, hopLimit: relayed.hopLimit - 1 });
   }
 
   removePeer(peer: PeerId): void {
-    this.endpoints.delete(peer);
+    this.paths.delete(peer);
     this.#using.delete(peer);
     this.#counters.delete(peer);
     for (const [localIndex, { keys }] of this.sessions) if (keys.peer === peer) this.sessions.delete(localIndex);
   }
 
-  #emit(session: LiveSession, kind: DataDatagram['kind'], size: number): void {
+  #emit(session: LiveSession, kind: DataDatagram['kind'], bytes: number, relayed?: Relayed): void {
     const { peer, remoteIndex } = session.keys;
     const counter = session.sent++;
     const nonce = `${session.sendKey} ${counter}`;
     if (this.network.usedNonces.has(nonce)) throw new Error('(key, nonce) used twice');
     this.network.usedNonces.add(nonce);
-    const to = this.endpoints.get(peer);
-    if (to === undefined) throw new Error('a session without an endpoint');
+    const to = this.paths.get(peer);
+    if (to === undefined) throw new Error('a session without a path');
     if (kind === 'data') this.#count(peer).lastDataSentMs = this.network.clock.monotonicMs();
-    this.network.send({ receiverIndex: remoteIndex, key: session.sendKey, counter, kind, size }, this, to);
+    const datagram = { receiverIndex: remoteIndex, key: session.sendKey, counter, kind, bytes };
+    this.#send(relayed === undefined ? datagram : { ...datagram, relayed }, to);
   }
 
-  #receiveData({ receiverIndex, key, counter, kind, size }: DataDatagram, from: Endpoint): void {
+  #receiveData({ receiverIndex, key, counter, kind, bytes, relayed }: DataDatagram, from: TunnelPath): void {
     const session = this.sessions.get(receiverIndex);
     if (session === undefined || session.receiveKey !== key) {
       this.unreadable++;
@@ -332,28 +317,30 @@ export class SimHost implements TunnelDatapath {
     const { peer } = session.keys;
     const counters = this.#count(peer);
     counters.lastReceivedMs = this.network.clock.monotonicMs();
-    if (kind === 'probe') this.#emitOn(peer, 'answer', size);
-    if (kind === 'answer' && !this.#alone) this.tunnels.probeAnswered(peer, size);
+    if (kind === 'probe') this.#emitOn(peer, 'answer', bytes);
+    if (kind === 'answer' && !this.#alone) this.tunnels.probeAnswered(peer, bytes);
     if (kind === 'data') {
       counters.lastDataReceivedMs = counters.lastReceivedMs;
       this.delivered++;
     }
-    const known = this.endpoints.get(peer);
-    if (counter > session.highest && (known === undefined || formatEndpoint(known) !== formatEndpoint(from))) {
-      this.endpoints.set(peer, from);
+    const known = this.paths.get(peer) ?? null;
+    const isDirect = !isRelayPath(from) && (known === null || !isRelayPath(known));
+    if (isDirect && counter > session.highest && (known === null || !equalPaths(known, from))) {
+      this.paths.set(peer, from);
       if (!this.#alone) this.tunnels.roamed(peer, from);
     }
     session.highest = Math.max(session.highest, counter);
-    if (session.received) return;
-    session.received = true;
-    if (!this.#alone) this.tunnels.sessionConfirmed(receiverIndex);
+    if (!session.received) {
+      session.received = true;
+      if (!this.#alone) this.tunnels.sessionConfirmed(receiverIndex);
+    }
+    if (relayed !== undefined) this.#receiveRelayed(peer, relayed, isRelayPath(from));
   }
 
-  #count(peer: PeerId): Counters {
+  #count(peer: PeerId): OpenCounters {
     let counters = this.#counters.get(peer);
     if (counters === undefined) {
-      const none = { lastDataSentMs: null, lastDataReceivedMs: null, lastReceivedMs: null };
-      counters = { peer, txFrames: 0, txBytes: 0, rxFrames: 0, rxBytes: 0, drops: {}, ...none };
+      counters = noCounters(peer);
       this.#counters.set(peer, counters);
     }
     return counters;

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
-import { type SimNetwork, twoHosts } from './tunnel-harness.ts';
+import { twoHosts } from './tunnel-harness.ts';
+import type { SimNetwork } from './tunnel-network.ts';
 
 /** Every datagram above so many bytes gets lost. */
 function narrow(network: SimNetwork, bytes: number): void {
-  network.fate = (datagram) => (datagram instanceof Uint8Array || datagram.size <= bytes ? 'deliver' : 'drop');
+  network.fate = (datagram) => (datagram instanceof Uint8Array || datagram.bytes <= bytes ? 'deliver' : 'drop');
 }
 
 test('a path that carries less than both sides take is found out, and named', () => {
@@ -41,7 +42,7 @@ test('a path that shrinks under traffic is noticed; an idle one is not probed', 
   const probes: number[] = [];
   const { fate } = network;
   network.fate = (datagram, from, to) => {
-    if (!(datagram instanceof Uint8Array) && datagram.kind === 'probe' && from === a) probes.push(datagram.size);
+    if (!(datagram instanceof Uint8Array) && datagram.kind === 'probe' && from === a) probes.push(datagram.bytes);
     return fate(datagram, from, to);
   };
   network.run(60_000);
@@ -57,7 +58,7 @@ test('what the overlay does not need is not probed for', () => {
   const { network, a, b } = twoHosts(32, { a: jumbo, b: jumbo });
   const sizes = new Set<number>();
   network.fate = (datagram) => {
-    if (!(datagram instanceof Uint8Array) && datagram.kind === 'probe') sizes.add(datagram.size);
+    if (!(datagram instanceof Uint8Array) && datagram.kind === 'probe') sizes.add(datagram.bytes);
     return 'deliver';
   };
   a.sendFrame(b);

@@ -13,7 +13,8 @@ function session(localIndex: number, createdMs = 0): Session {
     rekeyAtMs: createdMs + 120_000,
     pathMtu: 1500,
     capabilities: 0,
-    endpoint: { ip: '192.0.2.1', port: 6783 },
+    path: { ip: '192.0.2.1', port: 6783 },
+    observed: null,
     exhausted: false,
   };
 }
@@ -33,15 +34,23 @@ describe('session slots', () => {
     expect(retired).toEqual([]);
   });
 
-  test('an unconfirmed offer gives way to the next, but not to a session of our own', () => {
+  test('any of four unconfirmed offers may be taken, which ends the others; a fifth takes the place of the oldest', () => {
+    const retired: number[] = [];
+    const slots = new SessionSlots(({ localIndex }) => retired.push(localIndex));
+    for (const index of [1, 2, 3, 4, 5]) slots.offer(session(index));
+    expect([retired, slots.next?.localIndex]).toEqual([[1], 5]);
+    expect(slots.confirm(1)).toBeNull();
+    expect(slots.confirm(3)?.localIndex).toBe(3);
+    expect([retired, slots.next, slots.count]).toEqual([[1, 5, 4, 2], null, 1]);
+  });
+
+  test('offers do not give way to a session of our own: the peer may be sending on one', () => {
     const retired: number[] = [];
     const slots = new SessionSlots(({ localIndex }) => retired.push(localIndex));
     slots.offer(session(1));
     slots.offer(session(2));
-    expect(retired).toEqual([1]);
     slots.establish(session(3));
-    expect(retired).toEqual([1]);
-    expect([slots.current?.localIndex, slots.next]).toEqual([3, null]);
+    expect([slots.current?.localIndex, slots.next, slots.count, retired]).toEqual([3, null, 3, []]);
   });
 
   test('seeded random histories: bounded, each session retired exactly once, none older than 180 s, sizes as a list says', () => {
@@ -70,7 +79,7 @@ describe('session slots', () => {
         }
         expect(slots.count).toBe(alive.size);
         expect(slots.empty).toBe(alive.size === 0);
-        expect(alive.size).toBeLessThanOrEqual(5);
+        expect(alive.size).toBeLessThanOrEqual(1 + 4 + 3);
       }
       slots.clear();
       expect(alive.size).toBe(0);

@@ -39,10 +39,21 @@ describe('which tests show which statement', () => {
     ).toEqual([
       '# A page',
       '| | statement | tests | |',
-      '| E1 | one \\| two | test/a.test.ts: environment; all at once | pass |',
+      '| E1 | one \\| two | test/a.test.ts: all at once; environment | pass |',
       '| | statement | tests | |',
       '| K2 | verifies | test/a.test.ts: all at once<br>test/e2e/b.ts: with the kernel | pass |',
     ]);
+  });
+
+  test('the same page whatever order the results came in', () => {
+    const names = ['zebra', 'ant', 'mole', 'bee'];
+    const page = (inOrder: readonly string[]) => {
+      const conformance = new Conformance(HEADING, TWO);
+      for (const name of inOrder) conformance.tap('test/e2e/b.ts', `ok 1 - K2 ${name}`);
+      return conformance.markdown();
+    };
+    expect(page(names)).toContain('test/e2e/b.ts: ant; bee; 2 more');
+    expect(page(names.toReversed())).toBe(page(names));
   });
 
   test.each([

@@ -124,10 +124,13 @@ export class Cluster {
         host.stop('leaving');
         return;
       case 'attach':
-        host.attach(action.container, action.as ?? null);
+        host.attach(action.container, action);
         return;
       case 'detach':
-        host.detach(action.container);
+        host.detach(action.container, action.network);
+        return;
+      case 'create-network':
+        host.createNetwork(action.network);
         return;
       case 'device':
         this.#placeDevice(action.mac, host.index);

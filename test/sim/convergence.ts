@@ -1,7 +1,7 @@
 // What must hold once nothing is broken any more: all hosts hold the same records, know who lives and who is dead, are linked,
 // agree on who owns every block, and route every running container. Says the first thing that is not so yet.
 
-import { parseIp } from '../../src/base/address.ts';
+import { formatIp, parseIp } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { VIEW_LIMITS } from '../../src/host/mesh/active-view.ts';
 import type { Cluster } from './cluster.ts';
@@ -44,15 +44,15 @@ function liveness(cluster: Cluster, hosts: readonly SimHost[]): string | null {
 function owners(hosts: readonly SimHost[]): string | null {
   const [first] = hosts;
   if (first === undefined) return null;
-  for (const { cidr } of first.daemon!.member!.ipam.leases()) {
+  for (const { network, cidr } of first.daemon!.member!.spaces.leases()) {
     const ip = { family: cidr.family, value: cidr.base };
-    const named = new Set(hosts.map(({ daemon }) => daemon!.member!.ipam.ownerOf(ip)));
+    const named = new Set(hosts.map(({ daemon }) => daemon!.member!.networks.get(network)?.ipam.ownerOf(ip)));
     if (named.size !== 1) return `hosts name ${named.size} owners of ${cidr.base.toString(16)}/${cidr.prefix}`;
   }
   return null;
 }
 
-/** Every container that runs is routed to its host by everyone, and nothing else is attached. */
+/** Every container that runs and has not lost its address is routed to its host by everyone, and nothing else is attached. */
 function routes(hosts: readonly SimHost[]): string | null {
   for (const { name, kernel, containers, daemon, index } of hosts) {
     const entries = daemon!.member!.attachmentEntries.all();
@@ -65,12 +65,17 @@ function routes(hosts: readonly SimHost[]): string | null {
       return `${name} runs ${kernel.containers.size} containers and has ${entries.length} entries`;
     }
     const { peer } = daemon!.keys;
-    for (const { mac, ips } of kernel.containers.values()) {
+    for (const { network, mac, ips } of kernel.containers.values()) {
+      const reservations = daemon!.member!.networks.get(network)!.ipam.reservations();
+      if (reservations.some(({ conflict, ip }) => conflict && ips.includes(formatIp(ip)))) continue; // reported as lost by vote
       for (const other of hosts) {
-        const place = other.daemon!.datapath.placeOf(mac);
+        const { member, datapath } = other.daemon!;
+        if (!member!.networkPresence.isUp(network)) continue; // it leads nowhere in it
+        const place = datapath.placeOf(mac, network);
         const wanted = other.index === index ? 'local' : peer;
         if (place !== wanted) return `${other.name} leads ${mac} of h${index} to ${place}`;
-        const strange = ips.find((ip) => other.daemon!.member!.ipam.ownerOf(parseIp(ip)!) !== peer);
+        const { ipam } = member!.networks.get(network)!;
+        const strange = ips.find((ip) => ipam.ownerOf(parseIp(ip)!) !== peer);
         if (strange !== undefined) return `${other.name} says that ${strange} is not ${name}'s`;
       }
     }

@@ -2,7 +2,6 @@
 // and restarts. The rules themselves are tried in test/daemon/rotations.test.ts.
 
 import { expect, test } from 'vitest';
-import { revoke } from '../../src/daemon/open-rotations.ts';
 import { Cluster } from './cluster.ts';
 import { disagreement } from './convergence.ts';
 import { randomSchedule } from './random-schedule.ts';
@@ -22,7 +21,7 @@ async function clusterOf(seed: number): Promise<Cluster> {
 }
 
 function rotationsOf(host: SimHost) {
-  return host.daemon!.member!.rotations;
+  return host.daemon!.member!.admission.rotations;
 }
 
 /** Of each host the token that it uses, as its identity file has it. */
@@ -74,7 +73,7 @@ test('one half revokes a host of the other, which gives it a newer token: it is 
   network.partition([WEST, EAST]);
   await world.runUntil(JOINED_MS + 2_000);
   rotationsOf(hosts[4]!).rotate({ graceMs: HOUR_MS });
-  revoke(hosts[0]!.daemon!.member!, lost.peer!);
+  hosts[0]!.daemon!.member!.admission.revoke(lost.peer!);
   await world.runUntil(JOINED_MS + 5_000);
   expect(secretsOf([hosts[4]!, lost]).size).toBe(1);
   network.heal();

@@ -6,9 +6,9 @@ import { seedRange, simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
 import { reportLines, seedsLines } from './report.ts';
 import { figureOptions, measureFigures } from './scale/figures.ts';
-import { figureLines } from './scale/figures-report.ts';
+import { figureLines, spentSince } from './scale/figures-report.ts';
 import { readSchedule, type Schedule, writeSchedule } from './schedule.ts';
-import { shrink } from './shrink.ts';
+import { isAlike, shrink } from './shrink.ts';
 import { simulate } from './simulation.ts';
 
 const USAGE = `usage: npm run sim -- [--hosts 10] [--seed 1] [--minutes 1] [--faults all|none|KIND,…] [--replay FILE]
@@ -73,7 +73,8 @@ async function main(): Promise<number> {
   if (values.log || outcome.violation !== null) process.stdout.write(`${outcome.log.join('\n')}\n\n`);
   process.stdout.write(`${reportLines(schedule, outcome, wallMs).join('\n')}\n`);
   if (outcome.violation === null) return 0;
-  await keep(schedule, values.schedule, values.shrink);
+  const kept = values.shrink ? await shrinkAlike(schedule, outcome.violation) : schedule;
+  keep(kept, values.schedule);
   process.stdout.write(`FAILED: ${outcome.violation.split('\n')[0]}\n`);
   return 1;
 }
@@ -81,18 +82,22 @@ async function main(): Promise<number> {
 /** A mesh too large for whole members: its figures beside their goals. */
 async function measure(hosts: number, seed: number, minutes: number): Promise<number> {
   const startedMs = performance.now();
-  const figures = await measureFigures({ ...figureOptions(hosts), seed, watchMs: minutes * 60_000 }, (line) =>
-    process.stderr.write(`${line}\n`),
-  );
-  const { lines, missed } = figureLines(hosts, figures, performance.now() - startedMs);
+  const told = (line: string): void => {
+    process.stderr.write(`${line}, after ${Math.round(spentSince(startedMs).cpuMs / 1_000)} s of one core\n`);
+  };
+  const figures = await measureFigures({ ...figureOptions(hosts), seed, watchMs: minutes * 60_000 }, told);
+  const { lines, missed } = figureLines(hosts, figures, spentSince(startedMs));
   process.stdout.write(`${lines.join('\n')}\n`);
   return missed > 0 ? 1 : 0;
 }
 
-async function keep(schedule: Schedule, path: string, wantsShrink: boolean): Promise<void> {
-  const kept = wantsShrink ? await shrink(schedule, async (one) => (await simulate(one)).violation !== null) : schedule;
-  writeSchedule(path, kept);
-  process.stdout.write(`schedule of ${kept.steps.length} steps: npm run sim -- --replay ${path}\n`);
+function shrinkAlike(schedule: Schedule, violation: string): Promise<Schedule> {
+  return shrink(schedule, async (one) => isAlike(violation, (await simulate(one)).violation ?? ''));
+}
+
+function keep(schedule: Schedule, path: string): void {
+  writeSchedule(path, schedule);
+  process.stdout.write(`schedule of ${schedule.steps.length} steps: npm run sim -- --replay ${path}\n`);
 }
 
 function faultKinds(text: string): readonly FaultKind[] {

@@ -56,12 +56,12 @@ async function moveOne(
 ): Promise<{ readonly arrivalMs: readonly number[]; readonly attachMs: number } | null> {
   const { container, as } = move;
   const [before, after] = [hosts[move.from]!, hosts[move.to]!];
-  before.attach(container, as);
+  before.attach(container, { as });
   await world.runUntil(world.nowMs + PAUSE_MS);
   before.detach(container);
   while (before.kernel.containers.size > 0) await world.runUntil(world.nowMs + 1);
   const startMs = world.nowMs;
-  after.attach(container, as);
+  after.attach(container, { as });
   const arrivalMs = new Map<number, number>();
   let attachMs: number | null = null;
   while (arrivalMs.size < hosts.length - 1) {

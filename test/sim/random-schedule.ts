@@ -37,10 +37,14 @@ export interface ScheduleWish {
   readonly range6?: string | null;
   readonly leasePrefix?: number;
   readonly leaseTimeMs?: number;
+  /** Half of the containers are in a network of this name, which the first host makes. */
+  readonly namedNetwork?: string;
 }
 
 const RANGE = '10.32.0.0/16';
 const JOIN_SPREAD_MS = 200;
+/** The first host is a member by then. */
+const NAMED_NETWORK_MS = 500;
 const FAULT_EVERY_MS = 2_500;
 const CONTAINER_EVERY_MS = 700;
 const CONTAINERS_PER_HOST_MAX = 12;
@@ -65,7 +69,7 @@ class Drawing {
   readonly #busyUntilMs: number[];
   /** When the host became who it is. */
   readonly #bornMs: number[];
-  readonly #containers: string[][];
+  readonly #containers: { readonly container: string; readonly network?: string }[][];
   #partitionedUntilMs = 0;
   #lossyUntilMs = 0;
   #machines: number;
@@ -87,6 +91,10 @@ class Drawing {
     const { seed, hosts, durationMs, faults, range = RANGE, range6 = null, leasePrefix = 26, leaseTimeMs } = this.#wish;
     for (let host = 0; host < hosts; host++) this.#at(host * JOIN_SPREAD_MS, { kind: 'launch', host });
     const startMs = hosts * JOIN_SPREAD_MS;
+    const { namedNetwork } = this.#wish;
+    if (namedNetwork !== undefined) {
+      this.#at(NAMED_NETWORK_MS, { kind: 'create-network', host: 0, network: namedNetwork });
+    }
     this.#containersComeAndGo(1_000, durationMs);
     if (faults.length > 0) {
       for (let atMs = startMs; atMs < durationMs; atMs += this.#wait(FAULT_EVERY_MS)) {
@@ -121,14 +129,19 @@ class Drawing {
       const removes = running.length > 0 && this.#random.fraction() < running.length / CONTAINERS_PER_HOST_MAX;
       if (removes) {
         const [container] = running.splice(this.#random.below(running.length), 1);
-        this.#at(atMs, { kind: 'detach', host, container: container! });
+        this.#at(atMs, { kind: 'detach', host, ...container! });
       } else {
-        const container = `c${this.#containerNumber++}`;
+        const container = { container: `c${this.#containerNumber++}`, ...this.#inNetwork() };
         running.push(container);
-        this.#at(atMs, { kind: 'attach', host, container });
+        this.#at(atMs, { kind: 'attach', host, ...container });
       }
       this.#at(atMs + 1, { kind: 'frame', from: host, to: this.#random.below(this.#wish.hosts) });
     }
+  }
+
+  #inNetwork(): { readonly network?: string } {
+    const { namedNetwork: network } = this.#wish;
+    return network === undefined || this.#random.fraction() < 0.5 ? {} : { network };
   }
 
   #draw(kind: FaultKind, atMs: number): void {

@@ -17,8 +17,16 @@ export type Action =
   | { readonly kind: 'launch' | 'crash' | 'cut-power' | 'pause' | 'resume' | 'stop' | 'leave'; readonly host: number }
   | { readonly kind: 'renumber' | 'copy-disk' | 'restore-copy' | 'lose-disk'; readonly host: number }
   | ({ readonly kind: 'cut-at-write'; readonly host: number } & CutPlan)
-  | { readonly kind: 'detach'; readonly host: number; readonly container: string }
-  | { readonly kind: 'attach'; readonly host: number; readonly container: string; readonly as?: ContainerFacts }
+  /** In the default network, unless one is named. */
+  | { readonly kind: 'detach'; readonly host: number; readonly container: string; readonly network?: string }
+  | {
+      readonly kind: 'attach';
+      readonly host: number;
+      readonly container: string;
+      readonly as?: ContainerFacts;
+      readonly network?: string;
+    }
+  | { readonly kind: 'create-network'; readonly host: number; readonly network: string }
   /** From now on, and until it speaks elsewhere, a device behind a port of that host's bridge sends something every second. */
   | { readonly kind: 'device'; readonly host: number; readonly mac: Mac }
   /** An operator says at a host that what another machine was before it lost its disk is gone for good. */

@@ -4,7 +4,8 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { FabricError } from '../../src/base/errors.ts';
 import { type BootId, DEFAULT_VNI } from '../../src/base/ids.ts';
-import { NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
+import type { CertificateJudge } from '../../src/daemon/certificates.ts';
+import { checkDnsFlags } from '../../src/daemon/dns-options.ts';
 import { createGenesis, readGenesis } from '../../src/daemon/genesis.ts';
 import type { LaunchOptions } from '../../src/daemon/launch-options.ts';
 import { Member } from '../../src/daemon/member.ts';
@@ -47,6 +48,7 @@ export class SimDaemon {
   readonly #own: OwnIdentity;
   readonly #random: SeededRandom;
   readonly #mesh: Mesh;
+  readonly #certificates: CertificateJudge | null;
 
   constructor(host: SimHost, first: FirstLaunch | null) {
     const { network, nic, disk } = host;
@@ -61,7 +63,8 @@ export class SimDaemon {
     });
     this.bootId = toHex(this.#random.bytes(8)) as BootId;
     this.keys = disk.identity?.keys ?? host.freshKeys(this.#random);
-    this.datapath = new SimDatapath(network, nic, this.process);
+    this.#certificates = host.certificates?.(this.keys.peer) ?? null;
+    this.datapath = new SimDatapath({ self: this.keys.peer, network, nic, process: this.process });
     const genesis = disk.identity?.genesis ?? this.#genesisOf(first);
     this.#mesh = this.#openMesh(genesis);
     if (disk.identity !== null) this.#becomeMember(disk.identity, loadSettings(this.disk)!, true);
@@ -128,9 +131,10 @@ export class SimDaemon {
         genesis,
         endpoints: this.#host.endpoints(),
         networks: [DEFAULT_VNI],
+        ...this.#attestation(),
       },
       readGenesis: (bytes) => readGenesis(bytes, clusterId, quickCrypto),
-      bar: (proved) => this.member?.refusalOf(proved) ?? null,
+      bar: (proved, { attestation = null }) => this.member?.admission.refusalOf(proved, attestation) ?? null,
       clock: this.process,
       timers: this.process,
       random: this.#random.split(),
@@ -143,16 +147,27 @@ export class SimDaemon {
         message: (link, channel, bytes) => this.member?.message(link.peer, channel, bytes),
         writable: (link) => this.member?.writable(link.peer),
         refused: ({ code, what, why }) => {
-          if (code === 'token-outdated') this.member?.rotations.toldOutdated();
+          if (code === 'token-outdated') this.member?.admission.rotations.toldOutdated();
           log.debug(what, { why });
         },
-        removed: (report) => this.member?.removals.toldByPeer(report),
+        removed: (report) => this.member?.admission.removals.toldByPeer(report),
         clone: (report) => {
           if (report.peer === peer) this.member?.cloneDetected(report.why);
         },
         admitted: (bytes) => this.#admit(bytes),
       },
     });
+  }
+
+  /** The operator gave this host other files: src/daemon/daemon.ts does the same when it has read them. */
+  certificatesChanged(): void {
+    this.#mesh.updateFacts(this.#attestation());
+    this.member?.admission.certificates.changed();
+  }
+
+  #attestation(): { readonly attestation?: Uint8Array } {
+    const attestation = this.#certificates?.own() ?? null;
+    return attestation === null ? {} : { attestation };
   }
 
   /** Identity and settings durable, then a member. */
@@ -179,6 +194,7 @@ export class SimDaemon {
     const member = new Member({
       identity,
       keyring: this.#own.keyring,
+      ...(this.#certificates !== null && { certificates: this.#certificates }),
       tokensChanged: () => {},
       genesis,
       bootId: this.bootId,
@@ -203,7 +219,7 @@ export class SimDaemon {
       caughtUp: () => {},
     });
     this.member = member;
-    if (genesis.creator === identity.keys.peer) member.createCluster();
+    if (genesis.creator === identity.keys.peer) member.networks.createCluster();
     this.#host.background(async () => {
       try {
         await member.start();
@@ -237,7 +253,7 @@ const NO_OPTIONS: LaunchOptions = {
   mtu: OVERLAY_MTU,
   datapath: null,
   trustedSubnets: null,
-  dns: NO_DNS_OPTIONS,
+  dns: checkDnsFlags({}),
   docker: null,
   http: null,
   stateDir: '',

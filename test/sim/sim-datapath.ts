@@ -4,28 +4,22 @@
 
 import { toHex } from '../../src/base/bytes.ts';
 import type { Clock } from '../../src/base/capabilities.ts';
-import { type Endpoint, equalEndpoints } from '../../src/base/endpoint.ts';
 import { assert } from '../../src/base/errors.ts';
-import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
-import type {
-  Datapath,
-  DatapathEvents,
-  DatapathStats,
-  PeerCounters,
-  SessionKeys,
-  TableChange,
+import { DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../../src/base/ids.ts';
+import {
+  type Datapath,
+  type DatapathEvents,
+  type DatapathStats,
+  NOTHING_RELAYED,
+  type SessionKeys,
+  type TableChange,
 } from '../../src/router/datapath.ts';
+import { decideRelayed, passOn, RELAY_OVERHEAD_BYTES } from '../../src/router/relay-message.ts';
+import { endpointOf, equalPaths, isRelayPath, type TunnelPath } from '../../src/router/tunnel-path.ts';
+import { HOP_LIMIT } from '../../src/router/wire-format.ts';
+import { type DataDatagram, noCounters, type OpenCounters, type Relayed } from '../fakes/open-datagram.ts';
 import type { SimProcess } from './process.ts';
 import type { Nic, SimNetwork } from './sim-network.ts';
-
-interface DataDatagram {
-  readonly receiverIndex: number;
-  readonly key: string;
-  readonly counter: number;
-  readonly kind: 'data' | 'keepalive' | 'probe' | 'answer';
-  /** Of a probe and its answer: the outer IP packet that was asked for. */
-  readonly bytes: number;
-}
 
 interface LiveSession {
   readonly peer: PeerId;
@@ -37,29 +31,34 @@ interface LiveSession {
   confirmed: boolean;
 }
 
-type Counters = { -readonly [K in keyof PeerCounters]: PeerCounters[K] };
-
 const KEEPALIVE_BYTES = 60;
 const DATA_BYTES = 1_450;
+/** As the datapaths ask: once a second for each peer. */
+const WANTED_REPEAT_MS = 1_000;
 
 export class SimDatapath implements Datapath {
   readonly name = 'pcap';
+  readonly #self: PeerId;
   readonly #network: SimNetwork;
   readonly #nic: Nic;
   readonly #process: SimProcess;
   readonly #clock: Clock;
   readonly #sessions = new Map<number, LiveSession>();
   readonly #using = new Map<PeerId, number>();
-  readonly #endpoints = new Map<PeerId, Endpoint>();
-  readonly #counters = new Map<PeerId, Counters>();
-  /** Of the default network. */
-  readonly #places = new Map<Mac, PeerId | 'local'>();
+  readonly #paths = new Map<PeerId, TunnelPath>();
+  readonly #wantedMs = new Map<PeerId, number>();
+  readonly #counters = new Map<PeerId, OpenCounters>();
+  readonly #places = new Map<Vni, Map<Mac, PeerId | 'local'>>();
   #events: DatapathEvents | null = null;
   /** Data frames that were delivered here. */
   delivered = 0;
   unreadable = 0;
+  /** Datagrams of others that this host passed on, and the most times that one of them was passed on by anybody so far. */
+  forwarded = 0;
+  passedMost = 0;
 
-  constructor(network: SimNetwork, nic: Nic, process: SimProcess) {
+  constructor({ self, network, nic, process }: { self: PeerId; network: SimNetwork; nic: Nic; process: SimProcess }) {
+    this.#self = self;
     this.#network = network;
     this.#nic = nic;
     this.#process = process;
@@ -99,35 +98,37 @@ export class SimDatapath implements Datapath {
     assert(this.#sessions.delete(localIndex), 'only a known session is removed');
   }
 
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
-    if (endpoint === null) this.#endpoints.delete(peer);
-    else this.#endpoints.set(peer, endpoint);
+  setPath(peer: PeerId, path: TunnelPath | null): void {
+    if (path === null) this.#paths.delete(peer);
+    else this.#paths.set(peer, path);
   }
 
   setPathMtu(): void {}
 
   applyTables(changes: readonly TableChange[]): void {
     for (const change of changes) {
-      if (change.network !== DEFAULT_VNI) continue;
-      if (change.kind === 'mac') this.#places.set(change.mac, change.to);
-      if (change.kind === 'mac-gone') this.#places.delete(change.mac);
+      const places = this.#places.get(change.network) ?? new Map<Mac, PeerId | 'local'>();
+      if (change.kind === 'mac') places.set(change.mac, change.to);
+      if (change.kind === 'mac-gone') places.delete(change.mac);
+      if (change.kind === 'network-gone') this.#places.delete(change.network);
+      else this.#places.set(change.network, places);
     }
   }
 
   /** Where frames to that MAC go; undefined: its place is unknown. */
-  placeOf(mac: Mac): PeerId | 'local' | undefined {
-    return this.#places.get(mac);
+  placeOf(mac: Mac, network = DEFAULT_VNI): PeerId | 'local' | undefined {
+    return this.#places.get(network)?.get(mac);
   }
 
   /** A device that others put into the bridge sends a frame: news for the daemon unless the tables have it here. */
   hearDevice(mac: Mac): void {
-    if (this.#places.get(mac) !== 'local') this.#events?.learned(DEFAULT_VNI, mac, null);
+    if (this.placeOf(mac) !== 'local') this.#events?.learned(DEFAULT_VNI, mac, null);
   }
 
   async settle(): Promise<void> {}
 
-  sendRaw(datagram: Uint8Array, to: Endpoint): void {
-    this.#network.sendDatagram(this.#nic, to, datagram.slice(), datagram.length);
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void {
+    this.#sendTo(to, datagram.slice(), datagram.length);
   }
 
   sendKeepalive(peer: PeerId): void {
@@ -141,14 +142,17 @@ export class SimDatapath implements Datapath {
   }
 
   removePeer(peer: PeerId): void {
-    this.#endpoints.delete(peer);
+    this.#paths.delete(peer);
+    this.#wantedMs.delete(peer);
     this.#using.delete(peer);
     this.#counters.delete(peer);
-    for (const [mac, to] of this.#places) if (to === peer) this.#places.delete(mac);
+    for (const places of this.#places.values()) {
+      for (const [mac, to] of places) if (to === peer) places.delete(mac);
+    }
   }
 
   stats(): DatapathStats {
-    return { peers: [...this.#counters.values()], drops: {}, framesIn: 0, framesOut: 0 };
+    return { peers: [...this.#counters.values()], drops: {}, framesIn: 0, framesOut: 0, relayed: NOTHING_RELAYED };
   }
 
   /** A frame of a container for that host: leaves, or asks for a session. */
@@ -164,20 +168,57 @@ export class SimDatapath implements Datapath {
   }
 
   #send(session: LiveSession, kind: DataDatagram['kind'], bytes: number): void {
-    const to = this.#endpoints.get(session.peer);
-    assert(to !== undefined, 'a session has an endpoint');
+    const to = this.#paths.get(session.peer);
+    assert(to !== undefined, 'a session has a path');
     const counter = session.sent++;
     if (kind === 'data') this.#countersOf(session.peer).lastDataSentMs = this.#clock.monotonicMs();
     const datagram: DataDatagram = { receiverIndex: session.remoteIndex, key: session.sendKey, counter, kind, bytes };
-    this.#network.sendDatagram(this.#nic, to, datagram, kind === 'answer' ? KEEPALIVE_BYTES : bytes);
+    this.#sendTo(to, datagram, kind === 'answer' ? KEEPALIVE_BYTES : bytes);
   }
 
-  #receive(datagram: unknown, from: Endpoint): void {
+  #sendTo(to: TunnelPath, datagram: Uint8Array | DataDatagram, bytes: number): void {
+    if (!isRelayPath(to)) this.#network.sendDatagram(this.#nic, to, datagram, bytes);
+    else this.#carry(to.relay, { destination: to.peer, source: this.#self, hopLimit: HOP_LIMIT, datagram }, bytes);
+  }
+
+  #carry(by: PeerId, relayed: Relayed, bytes: number): void {
+    const session = this.#sessionTo(by);
+    const to = endpointOf(this.#paths.get(by) ?? null);
+    const nowMs = this.#clock.monotonicMs();
+    if (session === null || to === null) {
+      if (nowMs - (this.#wantedMs.get(by) ?? Number.NEGATIVE_INFINITY) < WANTED_REPEAT_MS) return;
+      this.#wantedMs.set(by, nowMs);
+      this.#events?.relayWanted(by);
+      return;
+    }
+    this.#countersOf(by).lastDataSentMs = nowMs;
+    const { remoteIndex: receiverIndex, sendKey: key } = session;
+    const datagram: DataDatagram = { receiverIndex, key, counter: session.sent++, kind: 'relay', bytes, relayed };
+    this.#network.sendDatagram(this.#nic, to, datagram, bytes + RELAY_OVERHEAD_BYTES);
+  }
+
+  #receiveRelayed(from: PeerId, relayed: Relayed, { nested, bytes }: { nested: boolean; bytes: number }): void {
+    const verdict = decideRelayed(relayed, { self: this.#self, from, nested });
+    if (verdict !== 'deliver' && verdict !== 'forward') return;
+    this.#countersOf(from).lastDataReceivedMs = this.#clock.monotonicMs();
+    if (verdict === 'deliver') {
+      this.#receive(relayed.datagram, { relay: from, peer: relayed.source });
+      return;
+    }
+    const onward = passOn(relayed, { from, path: this.#paths.get(relayed.destination) ?? null });
+    if (onward === null) return;
+    const passed = (relayed.passed ?? 0) + 1;
+    this.forwarded++;
+    this.passedMost = Math.max(this.passedMost, passed);
+    this.#carry(onward.to, { ...onward.relayed, passed }, bytes);
+  }
+
+  #receive(datagram: unknown, from: TunnelPath): void {
     if (datagram instanceof Uint8Array) this.#events?.handshake(datagram.slice(), from);
     else this.#receiveData(datagram as DataDatagram, from);
   }
 
-  #receiveData({ receiverIndex, key, counter, kind, bytes }: DataDatagram, from: Endpoint): void {
+  #receiveData({ receiverIndex, key, counter, kind, bytes, relayed }: DataDatagram, from: TunnelPath): void {
     const session = this.#sessions.get(receiverIndex);
     if (session === undefined || session.receiveKey !== key) {
       this.unreadable++;
@@ -191,15 +232,18 @@ export class SimDatapath implements Datapath {
       counters.lastDataReceivedMs = counters.lastReceivedMs;
       this.delivered++;
     }
-    const known = this.#endpoints.get(session.peer);
-    if (counter > session.highest && (known === undefined || !equalEndpoints(known, from))) {
-      this.#endpoints.set(session.peer, from);
+    const known = this.#paths.get(session.peer) ?? null;
+    const isDirect = !isRelayPath(from) && (known === null || !isRelayPath(known));
+    if (isDirect && counter > session.highest && (known === null || !equalPaths(known, from))) {
+      this.#paths.set(session.peer, from);
       this.#events?.roamed(session.peer, from);
     }
     session.highest = Math.max(session.highest, counter);
-    if (session.confirmed) return;
-    session.confirmed = true;
-    this.#events?.sessionConfirmed(receiverIndex);
+    if (!session.confirmed) {
+      session.confirmed = true;
+      this.#events?.sessionConfirmed(receiverIndex);
+    }
+    if (relayed !== undefined) this.#receiveRelayed(session.peer, relayed, { nested: isRelayPath(from), bytes });
   }
 
   #answer(peer: PeerId, bytes: number): void {
@@ -207,11 +251,10 @@ export class SimDatapath implements Datapath {
     if (session !== null) this.#send(session, 'answer', bytes);
   }
 
-  #countersOf(peer: PeerId): Counters {
+  #countersOf(peer: PeerId): OpenCounters {
     const known = this.#counters.get(peer);
     if (known !== undefined) return known;
-    const none = { lastDataSentMs: null, lastDataReceivedMs: null, lastReceivedMs: null };
-    const counters: Counters = { peer, txFrames: 0, txBytes: 0, rxFrames: 0, rxBytes: 0, drops: {}, ...none };
+    const counters = noCounters(peer);
     this.#counters.set(peer, counters);
     return counters;
   }

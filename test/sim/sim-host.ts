@@ -3,9 +3,10 @@
 
 import type { Endpoint } from '../../src/base/endpoint.ts';
 import { FabricError } from '../../src/base/errors.ts';
-import type { Mac, PeerId } from '../../src/base/ids.ts';
+import { DEFAULT_NETWORK_NAME, type Mac, type PeerId } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
-import { mergeDnsSettings, NO_DNS_OPTIONS } from '../../src/daemon/dns-options.ts';
+import type { CertificateJudge } from '../../src/daemon/certificates.ts';
+import { checkDnsFlags, mergeDnsSettings } from '../../src/daemon/dns-options.ts';
 import type { Settings } from '../../src/daemon/settings.ts';
 import { generateHostKeys, type HostIdentity, type HostKeys } from '../../src/host/identity-file.ts';
 import { MemoryStore, type StoreSnapshot } from '../fakes/memory-store.ts';
@@ -52,6 +53,8 @@ export class SimHost {
   kernel: SimKernel;
   disk: Disk = { store: new MemoryStore(), identity: null };
   daemon: SimDaemon | null = null;
+  /** What an operator's files are for that identity, at its next launch; null: there are none. */
+  certificates: ((peer: PeerId) => CertificateJudge) | null = null;
   /** Its state was an old copy, or another machine has the same: what it says of itself may be behind. */
   hasOldState = false;
   /** Containers that callers were told are attached, and have not asked to detach since. */
@@ -137,25 +140,28 @@ export class SimHost {
     for (const peer of peers) {
       this.#operate('rmpeer', async ({ member }) => {
         if (member === null) return 'no-member';
-        member.removals.remove(peer);
+        member.admission.removals.remove(peer);
         return 'ok';
       });
     }
   }
 
   /** `as`: with that address and MAC, as a runtime does that makes it anew here. */
-  attach(containerId: string, as: ContainerFacts | null = null): void {
-    this.#operate('attach', async (daemon) => {
+  attach(
+    containerId: string,
+    { as, network = DEFAULT_NETWORK_NAME }: { readonly as?: ContainerFacts; readonly network?: string } = {},
+  ): void {
+    this.#operate(inNetwork('attach', network), async (daemon) => {
       const { member } = daemon;
       if (member === null) return 'no-member';
       await member.attachments.attach(
         {
-          network: 'fabric',
+          network,
           containerId,
           ifname: 'eth0',
           namespace: { pid: 1, fd: 3, dev: 4n, ino: 5n, path: `/run/netns/${containerId}` },
           owner: 'cni:sim',
-          addresses: { ips: as === null ? [] : [as.ip], ranges: [] },
+          addresses: { ips: as === undefined ? [] : [as.ip], ranges: [] },
           foreignIpam: null,
           mac: as?.mac ?? null,
           name: containerId,
@@ -169,12 +175,21 @@ export class SimHost {
     });
   }
 
-  detach(containerId: string): void {
-    this.#operate('detach', async ({ member }) => {
+  detach(containerId: string, network: string = DEFAULT_NETWORK_NAME): void {
+    this.#operate(inNetwork('detach', network), async ({ member }) => {
       if (member === null) return 'no-member';
       this.containers.delete(containerId);
-      await member.attachments.detach({ network: 'fabric', containerId, ifname: 'eth0' });
+      await member.attachments.detach({ network, containerId, ifname: 'eth0' });
       this.containers.delete(containerId); // an attach that was under way has ended meanwhile
+      return 'ok';
+    });
+  }
+
+  /** `fabric network create`. */
+  createNetwork(name: string): void {
+    this.#operate('network create', async ({ member }) => {
+      if (member === null) return 'no-member';
+      await member.networks.create({ name, range: null, range6: 'off', leasePrefix: 26, internal: false });
       return 'ok';
     });
   }
@@ -216,7 +231,7 @@ export class SimHost {
       bridge: 'fabric0',
       datapath: 'auto',
       trustedSubnets: [],
-      dns: mergeDnsSettings(NO_DNS_OPTIONS, undefined),
+      dns: mergeDnsSettings(checkDnsFlags({}), undefined),
       docker: false,
       http: 'off',
       exposed: true,
@@ -273,4 +288,9 @@ export class SimHost {
   #addressOf(renumberings: number): string {
     return `10.${200 + renumberings}.${this.index >> 8}.${this.index & 255}`;
   }
+}
+
+/** What is counted of it: apart for each named network. */
+function inNetwork(what: string, network: string): string {
+  return network === DEFAULT_NETWORK_NAME ? what : `${what} in ${network}`;
 }

@@ -20,6 +20,7 @@ const CHANGE_MS = 5;
 
 export interface RunningContainer {
   readonly hostIfname: string;
+  readonly network: Vni;
   readonly mac: Mac;
   readonly ips: readonly string[];
 }
@@ -76,6 +77,10 @@ export class KernelPort implements HostNetwork {
     return { probes: new Map() };
   }
 
+  get exposed(): HostAccess | null {
+    return this.#kernel.exposed;
+  }
+
   async exposeHost(access: HostAccess): Promise<void> {
     await pause(this.#timers, CHANGE_MS);
     this.#kernel.exposed = access;
@@ -85,16 +90,16 @@ export class KernelPort implements HostNetwork {
     this.#kernel.exposed = null;
   }
 
-  async addContainer({ hostIfname, mac, ips }: ContainerInterfaceConfig) {
+  async addContainer({ hostIfname, network, mac, ips }: ContainerInterfaceConfig) {
     await pause(this.#timers, CHANGE_MS);
-    this.#kernel.containers.set(hostIfname, { hostIfname, mac, ips });
+    this.#kernel.containers.set(hostIfname, { hostIfname, network, mac, ips });
     return { hostMac: mac, bridgeMac: BRIDGE_MAC, routes: [] };
   }
 
   /** Containers of a simulation come with their addresses; none is made without. */
-  async addressContainer({ hostIfname, mac, ips }: ContainerInterfaceConfig) {
+  async addressContainer({ hostIfname, network, mac, ips }: ContainerInterfaceConfig) {
     await pause(this.#timers, CHANGE_MS);
-    this.#kernel.containers.set(hostIfname, { hostIfname, mac, ips });
+    this.#kernel.containers.set(hostIfname, { hostIfname, network, mac, ips });
     return { routes: [] };
   }
 

@@ -6,12 +6,21 @@ import type { World } from './world.ts';
 
 const LINES_MAX = 400;
 
+interface Line {
+  readonly atMs: number;
+  readonly host: string;
+  readonly level: string;
+  readonly event: string;
+  readonly fields: LogFields;
+}
+
 export class SimLog implements Log {
   readonly #world: World;
   readonly #host: string;
-  readonly #ring: string[];
+  /** Twice as many as are told, at most: the older half goes at once. */
+  readonly #ring: Line[];
 
-  constructor(world: World, host = '', ring: string[] = []) {
+  constructor(world: World, host = '', ring: Line[] = []) {
     this.#world = world;
     this.#host = host;
     this.#ring = ring;
@@ -23,7 +32,7 @@ export class SimLog implements Log {
   }
 
   get lines(): readonly string[] {
-    return this.#ring;
+    return this.#ring.slice(-LINES_MAX).map(textOf);
   }
 
   debug(_event: string, _fields?: LogFields): void {}
@@ -41,9 +50,13 @@ export class SimLog implements Log {
   }
 
   #keep(level: string, event: string, fields: LogFields): void {
-    const details = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
-    const seconds = (this.#world.nowMs / 1_000).toFixed(3).padStart(9);
-    this.#ring.push(`${seconds} ${this.#host.padEnd(5)} ${level.padEnd(5)} ${event} ${details.join(' ')}`.trimEnd());
-    if (this.#ring.length > LINES_MAX) this.#ring.shift();
+    if (this.#ring.length >= 2 * LINES_MAX) this.#ring.splice(0, LINES_MAX);
+    this.#ring.push({ atMs: this.#world.nowMs, host: this.#host, level, event, fields });
   }
+}
+
+function textOf({ atMs, host, level, event, fields }: Line): string {
+  const details = Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`);
+  const seconds = (atMs / 1_000).toFixed(3).padStart(9);
+  return `${seconds} ${host.padEnd(5)} ${level.padEnd(5)} ${event} ${details.join(' ')}`.trimEnd();
 }

@@ -147,7 +147,7 @@ export class SimNetwork {
     const low = Math.min(from.machine, to.machine);
     const high = Math.max(from.machine, to.machine);
     const pair = Math.imul(low * 0x9e3779b1 + high, 0x85ebca6b) >>> 0;
-    const fixed = latencyMinMs + ((pair ^ (pair >>> 15)) / 2 ** 32) * (latencyMaxMs - latencyMinMs);
+    const fixed = latencyMinMs + (((pair ^ (pair >>> 15)) >>> 0) / 2 ** 32) * (latencyMaxMs - latencyMinMs);
     return fixed * (1 + JITTER * this.#random.fraction());
   }
 

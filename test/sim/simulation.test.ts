@@ -5,7 +5,7 @@ import { temporaryDirectory } from '../fakes/temporary-directory.ts';
 import { seedRange, simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, randomSchedule } from './random-schedule.ts';
 import { readSchedule, writeSchedule } from './schedule.ts';
-import { shrink } from './shrink.ts';
+import { isAlike, shrink } from './shrink.ts';
 import { CONVERGE_MAX_MS, IDLE_BYTES_PER_SECOND_MAX, simulate } from './simulation.ts';
 
 const SCHEDULES = join(import.meta.dirname, 'schedules');
@@ -74,6 +74,17 @@ describe('schedules', () => {
     const path = join(temporaryDirectory(), 'schedule.json');
     writeSchedule(path, schedule);
     expect(readSchedule(path)).toEqual(schedule);
+  });
+
+  test.each([
+    [
+      'h15 has lost c62, which its caller believes attached',
+      'h2 has lost c2, which its caller believes attached',
+      true,
+    ],
+    ['no convergence 60 s after the last fault: h1 has no links', 'h15 is no member: it still starts', false],
+  ])('%s, and %s: the same failure? %s', (one, other, same) => {
+    expect(isAlike(one, other)).toBe(same);
   });
 
   test('shrink to the steps that matter', async () => {

@@ -47,6 +47,15 @@ describe('the model', () => {
     expect(hosts[0]!.tunnel).toBeNull();
   });
 
+  test('a container has the names of its address in its own network', () => {
+    const status = statusOfMany(2, 1, 0);
+    const elsewhere = { ...status.dns[0]!, network: 'blue', name: 'other.fabric.internal' };
+    const { byId } = buildModel({ ...status, dns: [...status.dns, elsewhere] }, null, new Places());
+    const names = [...byId.values()].flatMap(({ containers }) => containers.flatMap(({ names }) => names));
+    expect(names).not.toContain('other.fabric.internal');
+    expect(names.length).toBeGreaterThan(0);
+  });
+
   test('what flows is both directions', () => {
     const [before, now] = [statusOfMany(8, 1, 1_000), statusOfMany(8, 1, 3_000)];
     const { hosts } = buildModel(now, ratesBetween(before, now), new Places());

@@ -7,6 +7,7 @@
 
 #include "../commands.h"
 #include "../forwarding.h"
+#include "../relay.h"
 #include "../replay.h"
 #include "../segments.h"
 
@@ -44,7 +45,7 @@ class Bench {
         {"peer", &Bench::peer},       {"too-big", &Bench::too_big},     {"checksum", &Bench::checksum},
         {"seal", &Bench::seal},       {"open", &Bench::open},           {"replay", &Bench::replay},
         {"cut", &Bench::cut},         {"datagrams", &Bench::datagrams}, {"drops", &Bench::drops},
-        {"event", &Bench::event},     {"segments", &Bench::segments},
+        {"event", &Bench::event},     {"segments", &Bench::segments},   {"relayed", &Bench::relayed},
     };
     const auto found = kAnswers.find(words[0]);
     return found == kAnswers.end() ? "unknown question" : (this->*found->second)(words);
@@ -129,13 +130,31 @@ class Bench {
 
   // peer ID FRAME: the verdict on a frame of that peer.
   std::string peer(const Words& words) {
-    PeerId id;
-    memcpy(id.data(), from_hex(words[1]).data(), id.size());
+    const PeerId id = peer_id(words[1]);
     const auto bytes = from_hex(words[2]);
     const auto frame = Frame::read(bytes);
     if (!frame) return "drop frame-short";
     const Drop reason = decide_from_peer(*frame, frame->packet_bytes(), number_of(id), table_);
     return reason == Drop::kNone ? "port" : std::string("drop ") + kDropNames[static_cast<size_t>(reason)];
+  }
+
+  // relayed SELF FROM NESTED HOP-LIMIT BODY: what is done with a relay datagram.
+  std::string relayed(const Words& words) {
+    const PeerId self = peer_id(words[1]);
+    const PeerId from = peer_id(words[2]);
+    auto body = from_hex(words[5]);
+    const auto read = Relayed::read(body, static_cast<uint8_t>(std::stoul(words[4])));
+    if (!read) return "malformed";
+    const RelayVerdict verdict = decide_relayed(*read, {self, from, words[3] == "nested"});
+    if (verdict.kind == RelayVerdict::Kind::kDrop) return kDropNames[static_cast<size_t>(verdict.reason)];
+    const std::string addresses = to_hex(read->destination) + " " + to_hex(read->source) + " " + to_hex(read->datagram);
+    return (verdict.kind == RelayVerdict::Kind::kDeliver ? "deliver " : "forward ") + addresses;
+  }
+
+  static PeerId peer_id(const std::string& text) {
+    PeerId id{};
+    memcpy(id.data(), from_hex(text).data(), id.size());
+    return id;
   }
 
   // too-big MTU FRAME
@@ -192,7 +211,8 @@ class Bench {
     return verdicts;
   }
 
-  // cut GSO-TYPE GSO-SIZE FRAME: the segments, and what appending them again gives.
+  // cut GSO-TYPE GSO-SIZE FRAME [FRAME-BYTES]: the segments (where these are too large: those that are not), and what appending
+  // them again gives.
   std::string cut(const Words& words) {
     const auto bytes = from_hex(words[3]);
     const auto frame = Frame::read(bytes);
@@ -203,7 +223,8 @@ class Bench {
     vnet.gso_type = static_cast<uint8_t>(std::stoul(words[1]));
     vnet.gso_size = static_cast<uint16_t>(std::stoul(words[2]));
     vnet.csum_start = static_cast<uint16_t>(upper->offset);
-    const auto superframe = Superframe::read(*frame, vnet);
+    auto superframe = Superframe::read(*frame, vnet);
+    if (superframe && words.size() > 4) superframe = superframe->cut_to(std::stoul(words[4]));
     if (!superframe) return "no superframe";
     std::vector<std::vector<uint8_t>> segments;
     std::string answer;
@@ -305,11 +326,15 @@ class Bench {
     const uint8_t ip6[16] = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9};
     const Endpoint endpoint{Ip::read(ip4, 4), 6783};
     const Endpoint endpoint6{Ip::read(ip6, 6), 65535};
+    RelayPath relay{.relay = {}, .peer = id};
+    relay.relay.fill(0xcd);
     const uint8_t datagram[] = {0x11, 0, 0, 0, 1, 2, 3, 4};
     const std::map<std::string, Message> messages = {
         {"ready", encode_ready(6783, kFeatureVnet | kFeatureUdpGro | kFeatureSeccomp, "ipsec-mb vaes")},
         {"handshake", encode_handshake(datagram, endpoint6)},
+        {"handshake by a relay", encode_handshake(datagram, relay)},
         {"session-wanted", encode_session_wanted(id)},
+        {"relay-wanted", encode_relay_wanted(id)},
         {"session-confirmed", encode_session_confirmed(0xfedcba98)},
         {"roamed", encode_roamed(id, endpoint)},
         {"probe-answered", encode_probe_answered(id, 1492)},
@@ -318,11 +343,12 @@ class Bench {
         {"learned without address", encode_learned(0, 0x02000000000a, std::nullopt)},
         {"failed", encode_failed("port-in-use", "UDP port 6783: Address already in use")},
         {"peer-stats", encode_peer_stats({id, 1, 2, 3, uint64_t{1} << 33, 1500, 0, 2500, {{0, 5}, {42, 6}}})},
-        {"engine-stats", encode_engine_stats(7, 8, {{13, 9}})},
+        {"engine-stats", encode_engine_stats({7, 8, {1, 2, 3, 4, 5, uint64_t{1} << 33}, {{13, 9}}})},
         {"reported", encode_reported()},
         {"hello", encode_hello("--udp-port 6783")},
         {"session", encode_session(booked(id, SessionRole::kCurrent, endpoint))},
-        {"session without endpoint", encode_session(booked(id, SessionRole::kNext, std::nullopt))},
+        {"session by a relay", encode_session(booked(id, SessionRole::kCurrent, relay))},
+        {"session without path", encode_session(booked(id, SessionRole::kNext, std::nullopt))},
     };
     std::string name = words[1];
     for (size_t i = 2; i < words.size(); i++) name += " " + words[i];
@@ -331,10 +357,10 @@ class Bench {
   }
 
   // A current one has confirmed keys and a used up counter, another was initiated here.
-  static BookedSession booked(const PeerId& id, SessionRole role, const std::optional<Endpoint>& endpoint) {
+  static BookedSession booked(const PeerId& id, SessionRole role, const std::optional<Path>& path) {
     const bool current = role == SessionRole::kCurrent;
     const SessionFacts facts{id, 0xfedcba98, 2, Cipher::kChaCha20Poly1305, true, !current, 1'500'000, 1400, 5};
-    return {facts, role, current, current, endpoint};
+    return {facts, role, current, current, path};
   }
 
   static std::string describe(const AddSession& command) {
@@ -351,8 +377,8 @@ class Bench {
   static std::string describe(const RemoveSession& command) {
     return "remove-session " + std::to_string(command.local_index);
   }
-  static std::string describe(const SetEndpoint& command) {
-    return "set-endpoint " + to_hex(command.peer) + " " + (command.endpoint ? describe(*command.endpoint) : "none");
+  static std::string describe(const SetPath& command) {
+    return "set-path " + to_hex(command.peer) + " " + (command.path ? describe(*command.path) : "none");
   }
   static std::string describe(const SetPathMtu& command) {
     return "set-path-mtu " + to_hex(command.peer) + " " + std::to_string(command.bytes);
@@ -371,7 +397,9 @@ class Bench {
   static std::string describe(const BeginTables&) { return "begin-tables"; }
   static std::string describe(const EndTables&) { return "end-tables"; }
   static std::string describe(const SetClock& command) { return "set-clock " + std::to_string(command.now_us); }
-  static std::string describe(const Endpoint& endpoint) {
+  static std::string describe(const Path& path) {
+    if (const auto* relay = std::get_if<RelayPath>(&path)) return to_hex(relay->relay) + ">" + to_hex(relay->peer);
+    const auto& endpoint = std::get<Endpoint>(path);
     return to_hex(Bytes(endpoint.ip.bytes, endpoint.ip.length())) + ":" + std::to_string(endpoint.port);
   }
 

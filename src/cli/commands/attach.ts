@@ -67,9 +67,14 @@ async function withNamespace(
   try {
     fd = openSync(path, 'r');
   } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw new FabricError(
       'namespace-invalid',
-      { what: `the network namespace ${target} can't be opened`, why: `${path}: ${(error as Error).message}` },
+      {
+        what: `the network namespace ${target} can't be opened`,
+        why: isMissing ? `there is no ${path}` : (error as Error).message,
+        ...(isMissing ? { fix: 'Named ones are listed by ip netns list, and made by ip netns add' } : {}),
+      },
       { cause: error },
     );
   }

@@ -2,6 +2,7 @@
 // captured where, the daemon's status says; the capture itself needs CAP_NET_RAW, runs in this process and ends with it.
 
 import { closeSync, fstatSync, openSync } from 'node:fs';
+import { FabricError } from '../../base/errors.ts';
 import type { Status } from '../../daemon/status-types.ts';
 import { type CaptureEnd, type CaptureResult, FrameCapture } from '../../host/capture/frame-capture.ts';
 import { networkInterfaces } from '../../host/linux/names.ts';
@@ -34,10 +35,16 @@ export async function capture(words: readonly string[], options: Options): Promi
     bytesMax: positive('--bytes', options.bytes),
     durationMsMax: positive('--seconds', options.seconds) * 1000,
   };
-  const fd = streamOf(options.write);
+  const file = options.write === undefined || options.write === '-' ? null : options.write;
+  if (file === null) requireReader();
+  let fd = STDOUT;
+  const openStream = (): number => {
+    if (file !== null) fd = create(file);
+    return fd;
+  };
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
-  const result = await new FrameCapture(wish, fd, new SystemClock()).run(stop.signal, () => {
+  const result = await new FrameCapture(wish, openStream, new SystemClock()).run(stop.signal, () => {
     process.stderr.write(`capturing ${target.description} on ${wish.interfaces.join(', ')}\n`);
   });
   if (fd !== STDOUT) closeSync(fd);
@@ -57,13 +64,25 @@ async function overlayPorts(bridge: string): Promise<readonly string[]> {
   }
 }
 
-function streamOf(file: string | undefined): number {
-  if (file !== undefined && file !== '-') return openSync(file, 'w', 0o600);
+/** Of standard output. */
+function requireReader(): void {
   if (process.stdout.isTTY) {
     throw usageError('a terminal can not show a capture', 'Pipe it (fabric capture | tcpdump -r -), or: --write FILE');
   }
   fstatSync(STDOUT); // closed: better said now
-  return STDOUT;
+}
+
+function create(file: string): number {
+  try {
+    return openSync(file, 'w', 0o600);
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new FabricError(
+      'usage',
+      { what: `${file} can't be written`, why, fix: 'Name another file' },
+      { cause: error },
+    );
+  }
 }
 
 const ENDS: Readonly<Record<CaptureEnd, string>> = {

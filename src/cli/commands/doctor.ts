@@ -3,9 +3,10 @@
 
 import { type Cidr, parseCidr } from '../../base/address.ts';
 import type { Log } from '../../base/capabilities.ts';
+import { MESH_PORT_DEFAULT } from '../../base/endpoint.ts';
 import { FabricError } from '../../base/errors.ts';
 import type { ExamineAnswer, ExaminedPeer } from '../../daemon/examine-routes.ts';
-import { BRIDGE_DEFAULT, PORT_DEFAULT, RANGE_DEFAULT } from '../../daemon/launch-options.ts';
+import { BRIDGE_DEFAULT, RANGE_DEFAULT } from '../../daemon/launch-options.ts';
 import { STATUS_API_VERSION, type Status } from '../../daemon/status-types.ts';
 import { diagnose } from '../../doctor/diagnose.ts';
 import type { PeerReading, Readings, UnderlayReading } from '../../doctor/readings.ts';
@@ -54,10 +55,10 @@ async function readAll(peer: string | undefined, options: Options): Promise<Read
   const joined = status !== null && status.self.clusterId !== null && status.networks.length > 0;
   const examined = joined ? await client.post<ExamineAnswer>('/v1/examine', { peer: peer ?? null }) : null;
   const port = examined?.port ?? wishes.port;
-  const bridge = status?.networks[0]?.bridge ?? BRIDGE_DEFAULT;
+  const bridges = status === null || !joined ? [BRIDGE_DEFAULT] : bridgesOf(status);
   const ranges = status === null || !joined ? [wishes.range] : rangesOf(status);
-  const underlay = await readUnderlay({ ranges, bridge, port: status === null && !forbidden ? port : null, mayProbe });
-  const packetFilter = mayProbe && machine.nftFault === null ? await readPacketFilter({ bridge, port }, NO_LOG) : null;
+  const underlay = await readUnderlay({ ranges, bridges, port: status === null && !forbidden ? port : null, mayProbe });
+  const packetFilter = mayProbe && machine.nftFault === null ? await readPacketFilter({ bridges, port }, NO_LOG) : null;
   return {
     machine,
     underlay,
@@ -93,18 +94,35 @@ function readPeers(
         place === null ? undefined : tcpFault(place.ip, place.port, CONNECT_MS_MAX),
         place === null || !mayProbe ? unknown : readPath(place.ip, triedBytes),
       ]);
-      const tunnelMtu = status?.tunnels.find((tunnel) => tunnel.peer === found.id)?.mtu ?? null;
-      return { ...found, ip: ip ?? '', port: port ?? PORT_DEFAULT, tcpOutFault, tcpInFault, tunnelMtu, icmp };
+      const tunnel = status?.tunnels.find(({ peer }) => peer === found.id);
+      const by = tunnel?.state === 'established' ? tunnel.relay : null;
+      return {
+        ...found,
+        ip: ip ?? '',
+        port: port ?? MESH_PORT_DEFAULT,
+        tcpOutFault,
+        tcpInFault,
+        relay: by === null ? null : (status?.peers.find(({ id }) => id === by)?.nickname ?? by),
+        tunnelMtu: tunnel?.relay === null ? tunnel.mtu : null,
+        icmp,
+      };
     }),
   );
 }
 
+/** An internal network is in no route of a host: its range may be anybody's. */
 function rangesOf({ networks }: Status): readonly Cidr[] {
-  return networks.flatMap(({ range, range6 }) => [range, range6].flatMap((text) => parseCidr(text ?? '') ?? []));
+  const routed = networks.filter(({ internal }) => !internal);
+  return routed.flatMap(({ range, range6 }) => [range, range6].flatMap((text) => parseCidr(text ?? '') ?? []));
+}
+
+/** Through which this host routes; the default network's first. */
+function bridgesOf({ networks }: Status): readonly string[] {
+  return networks.flatMap(({ bridge, up, internal }) => (up && !internal ? [bridge] : []));
 }
 
 function portOf(text: string | undefined): number {
-  if (text === undefined) return PORT_DEFAULT;
+  if (text === undefined) return MESH_PORT_DEFAULT;
   const port = Number(text);
   if (Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
   throw usageError(`--port ${text} is no port`);

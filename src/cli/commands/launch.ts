@@ -17,16 +17,12 @@ interface Flags extends LaunchFlags {
   readonly tokenFile?: string;
   readonly detach?: boolean;
   readonly setupCni?: boolean;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 export async function launch(flags: Flags): Promise<void> {
   const argv = process.argv.slice(2);
   process.title = 'fabric launch'; // overwrites argv in memory, so that no token stays in /proc/PID/cmdline
   const token = await takeToken(flags);
-  refuseLaterFlags(flags);
   const options = checkLaunchFlags(flags, token);
   // A mistyped token is told before anything is opened or locked
   if (token !== null && options.joins.length > 0) parseToken(token, nodeCrypto);
@@ -65,16 +61,5 @@ async function readTokenFile(path: string): Promise<string> {
       what: `the token file ${path} can't be read`,
       why: (error as Error).message,
     });
-  }
-}
-
-function refuseLaterFlags(flags: Flags): void {
-  const later = [
-    ['--ca', flags.ca],
-    ['--cert', flags.cert],
-    ['--key', flags.key],
-  ] as const;
-  for (const [name, value] of later) {
-    if (value !== undefined) throw new FabricError('not-implemented', { what: `${name} is not there yet` });
   }
 }

@@ -94,7 +94,9 @@ function render(current: Status, view: View, rates: Rates | null, oneLine = fals
     return JSON.stringify(section === null ? cut : { [section]: cut[section] }, null, oneLine ? 0 : 2);
   }
   if (section === null) return overview(chosen, rates);
-  const isOne = wanted.which !== null && chosen[section].length === 1;
+  const [found, all] = [chosen[section].length, current[section].length];
+  if (found === 0 && all > 0) return `none of ${all} matches`;
+  const isOne = wanted.which !== null && found === 1;
   return isOne && rates === null ? detailPage(chosen, section) : sectionTable(chosen, section, { limit, rates });
 }
 

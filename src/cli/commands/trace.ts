@@ -8,10 +8,11 @@ import { printable, table } from '../table.ts';
 interface Options {
   readonly runDir: string;
   readonly json?: boolean;
+  readonly network?: string;
 }
 
-export async function trace(from: string, to: string, { runDir, json }: Options): Promise<void> {
-  const found = await new DaemonClient(runDir).post<Trace>('/v1/trace', { from, to });
+export async function trace(from: string, to: string, { runDir, json, network }: Options): Promise<void> {
+  const found = await new DaemonClient(runDir).post<Trace>('/v1/trace', { network, from, to });
   process.stdout.write(`${json ? JSON.stringify(found, null, 2) : traceText(found)}\n`);
   if (!found.reached) process.exitCode = EXIT_FAILED;
 }

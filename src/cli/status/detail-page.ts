@@ -1,6 +1,7 @@
 // The page of one row of `fabric status`: everything that is known of one peer, tunnel, route, lease, attachment or name, and of a
 // peer what belongs to it in the other sections.
 
+import { throughNat } from '../../base/nat-place.ts';
 import type { PeerRow, Status, StatusSection, TunnelRow } from '../../daemon/status-types.ts';
 import { bytes, printable } from '../table.ts';
 import { age, dropsOf, milliseconds, sectionTable } from './section-table.ts';
@@ -22,7 +23,7 @@ export function detailPage(status: Status, section: StatusSection): string {
     case 'leases':
     case 'attachments':
     case 'dns':
-      return lines(Object.entries(status[section][0]!).map(([field, value]) => [words(field), shown(value)]));
+      return lines(Object.entries(status[section][0]!).map(([field, value]) => fieldLine(status, field, value)));
   }
 }
 
@@ -55,6 +56,7 @@ function tunnelLines(tunnel: TunnelRow): readonly Line[] {
     ['state', tunnel.state],
     ['not better because', tunnel.reason],
     ['endpoint', tunnel.endpoint],
+    ['path', throughNat(tunnel.nat)],
     ['datapath', `${tunnel.datapath}, ${tunnel.encrypted ? `encrypted, ${tunnel.cipher ?? 'no session'}` : 'plain'}`],
     ['path MTU', tunnel.mtu === null ? null : `${tunnel.mtu} bytes`],
     ['handshake', milliseconds(tunnel.rttMs)],
@@ -69,6 +71,13 @@ function lines(all: readonly Line[]): string {
   const known = all.filter(([, value]) => value !== null && value !== '');
   const width = Math.max(...known.map(([label]) => label.length));
   return known.map(([label, value]) => `${label.padEnd(width)}  ${printable(value ?? '')}`).join('\n');
+}
+
+/** Of a row without a page of its own. A host is named as people know it, and by its id. */
+function fieldLine({ peers, self }: Status, field: string, value: unknown): Line {
+  if (field !== 'peer') return [words(field), shown(value)];
+  const host = [self, ...peers].find(({ id }) => id === value);
+  return ['host', host === undefined ? shown(value) : `${host.nickname}  ${host.id}`];
 }
 
 /** `hostIfname` as `host ifname`. */

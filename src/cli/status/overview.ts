@@ -1,7 +1,7 @@
 // The one screen of `fabric status`, for somebody who is tired: healthy or not first, then what is wrong and what to do, then which
 // host this is and what it sees, and at last every tunnel that could be better, with the reason.
 
-import type { Problem, Status, TokenFacts, TunnelRow } from '../../daemon/status-types.ts';
+import type { CertificateFacts, Problem, Status, TokenFacts, TunnelRow } from '../../daemon/status-types.ts';
 import { leaseSummary } from '../lease-table.ts';
 import { bitRate, duration, printable } from '../table.ts';
 import type { Rates } from './rates.ts';
@@ -34,12 +34,13 @@ function explained({ what, why, fix }: Problem): readonly string[] {
   return ['', `  ${printable(what)}`, `    why: ${printable(why)}`, `    do:  ${printable(fix)}`];
 }
 
-function facts({ self, token, datapath, networks, http }: Status): readonly string[] {
+function facts({ self, token, certificate, datapath, networks, http }: Status): readonly string[] {
   const web = http.state === 'failed' ? `not served: ${printable(http.reason ?? '')}` : (http.address ?? 'off');
   return [
     `host      ${printable(self.nickname)}  ${self.id}  fabric ${self.version}, up ${duration(self.uptimeMs)}`,
     `cluster   ${self.clusterId ?? 'not joined yet'}`,
     ...(token === null ? [] : [tokenLine(token)]),
+    ...(certificate === null ? [] : [certificateLine(certificate)]),
     `datapath  ${datapath.name}, encryption ${datapath.encryption}, overlay MTU ${datapath.mtu ?? 'unknown'}`,
     ...(datapath.lacks.length === 0 ? [] : [`          without ${datapath.lacks.map(printable).join(', ')}`]),
     ...(datapath.reason === null ? [] : [`          because ${printable(datapath.reason)}`]),
@@ -56,6 +57,11 @@ function facts({ self, token, datapath, networks, http }: Status): readonly stri
 function tokenLine({ generation, graceEndsAt }: TokenFacts): string {
   const grace = graceEndsAt === null ? '' : `; the one before lets in new hosts until ${graceEndsAt}`;
   return `token     generation ${generation}${grace}`;
+}
+
+function certificateLine({ name, expiresAt, demanded }: CertificateFacts): string {
+  const own = name === null ? 'none that can be shown' : `${printable(name)}, until ${expiresAt}`;
+  return `certificate  ${own}${demanded ? '' : '; none is demanded of others'}`;
 }
 
 function counts(status: Status): readonly string[] {
@@ -78,9 +84,11 @@ function tally(rows: readonly { readonly state: string }[]): string {
 }
 
 function namesSummary({ dns, nameServer }: Status): string {
-  const known = new Set(dns.map(({ name }) => name)).size;
-  if (nameServer.state === 'serving')
-    return `${known} under ${nameServer.domain}, served on ${nameServer.addresses[0]}`;
+  const known = new Set(dns.map(({ name, network }) => `${network} ${name}`)).size;
+  if (nameServer.state === 'serving') {
+    const servers = nameServer.addresses.filter((ip) => !ip.includes(':'));
+    return `${known} under ${nameServer.domain}, served on ${servers.join(' and ')}`;
+  }
   return `${known} under ${nameServer.domain}, not served: ${printable(nameServer.reason ?? nameServer.state)}`;
 }
 

@@ -1,5 +1,6 @@
 // One table per section of `fabric status`. While it is watched, the table of tunnels shows what flows, busiest first.
 
+import { throughNat } from '../../base/nat-place.ts';
 import type { Status, StatusSection, TunnelRow } from '../../daemon/status-types.ts';
 import { LEASE_HEADER, leaseCells } from '../lease-table.ts';
 import { bitRate, bytes, duration, table } from '../table.ts';
@@ -77,7 +78,7 @@ function tunnelCells(tunnels: readonly TunnelRow[]): Cells {
     tunnels.map((tunnel) => [
       tunnel.nickname,
       tunnel.state,
-      tunnel.endpoint ?? '-',
+      place(tunnel),
       tunnel.datapath,
       tunnel.cipher ?? '-',
       String(tunnel.mtu ?? '-'),
@@ -110,6 +111,11 @@ function watchedTunnelCells(tunnels: readonly TunnelRow[], { ofPeer }: Rates): C
         ];
       }),
   ];
+}
+
+function place({ endpoint, nat }: TunnelRow): string {
+  if (endpoint === null) return '-';
+  return throughNat(nat) === null ? endpoint : `${endpoint} through NAT`;
 }
 
 export function dropsOf({ drops }: Pick<TunnelRow, 'drops'>): number {

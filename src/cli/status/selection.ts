@@ -58,15 +58,21 @@ function rowsOf<S extends StatusSection>(status: Status, section: S, wanted: Wan
   const nicknames = new Map([...status.peers, status.self].map(({ id, nickname }) => [id, nickname]));
   const handlesOf = HANDLES[section];
   const rows: readonly RowOf<S>[] = status[section];
+  const named = section === 'routes' && wanted.which !== null ? addressesCalled(wanted.which, status) : [];
   return rows.filter((row) => {
     const { names, ids, peer, state, network } = handlesOf(row, status.self.id);
     return (
-      (wanted.which === null || isCalled(wanted.which, names, ids)) &&
+      (wanted.which === null || isCalled(wanted.which, names, ids) || named.some((ip) => names.includes(ip))) &&
       (wanted.peer === null || isCalled(wanted.peer, [nicknames.get(peer) ?? null], [peer])) &&
       (wanted.state === null || state === wanted.state) &&
       (wanted.network === null || network === null || network === wanted.network)
     );
   });
+}
+
+/** What the name server would answer, also for a name without its domain: a route has no name itself. */
+function addressesCalled(text: string, { dns, self }: Status): readonly string[] {
+  return dns.filter((row) => isCalled(text, HANDLES.dns(row, self.id).names, [])).flatMap(({ ips }) => ips);
 }
 
 function isCalled(text: string, names: readonly (string | null)[], ids: readonly string[]): boolean {

@@ -13,6 +13,8 @@ export const EVENT_KINDS = [
   'tunnel-failed',
   'tunnel-silent',
   'tunnel-answering',
+  'tunnel-relayed',
+  'tunnel-direct',
   'datapath-started',
   'datapath-failed',
   'attached',

@@ -1,6 +1,6 @@
-// What the HTTP port serves (docs/metrics.md), beside the map. `/healthz` is for who restarts what hangs: it answers as long as the event loop
-// turns. `/readyz` is for who sends containers here: it fails while none could be attached. Neither fails because another host
-// does. Never a token, a capture or a change.
+// What the HTTP port serves (docs/metrics.md), beside the map. `/healthz` is for who restarts what hangs: it answers as long as the
+// event loop turns. `/readyz` is for who sends containers here: it fails while none could be attached. Neither fails because
+// another host does. Never a token, a capture or a change.
 
 import type { EventJournal } from '../events/event-journal.ts';
 import { eventPage } from '../events/event-routes.ts';

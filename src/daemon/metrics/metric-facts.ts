@@ -16,7 +16,7 @@ import type { Health, PeerRow, TunnelRow } from '../status-types.ts';
 export interface MemberFacts {
   readonly peers: Readonly<Record<PeerRow['state'], number>>;
   readonly tunnels: readonly TunnelRow[];
-  readonly datapath: Pick<DatapathStats, 'framesIn' | 'framesOut' | 'drops'>;
+  readonly datapath: Pick<DatapathStats, 'framesIn' | 'framesOut' | 'drops' | 'relayed'>;
   readonly handshakes: HandshakeCounts;
   /** By the names that status gives them: `handshake-…`, `vxlan-…`, `examine-…`. */
   readonly otherDrops: Readonly<Record<string, number>>;
@@ -43,19 +43,19 @@ export interface MetricFacts {
   readonly member: MemberFacts | null;
 }
 
-export async function memberFacts(member: Member): Promise<MemberFacts> {
+export function memberFacts(member: Member): MemberFacts {
   const { pid } = member.slot;
-  const engine = pid === null ? null : await processUsage(pid);
+  const engine = pid === null ? null : processUsage(pid);
   const peers = { alive: 0, suspect: 0, dead: 0 };
   for (const [id] of member.directory.peers()) {
     if (id !== member.attachments.self) peers[member.neighbourhood.liveness.view(id)?.state ?? 'dead']++;
   }
-  const { framesIn, framesOut, drops } = member.slot.stats();
+  const { framesIn, framesOut, drops, relayed } = member.slot.stats();
   const { state, counters } = member.names.status();
   return {
     peers,
     tunnels: tunnelRows(member),
-    datapath: { framesIn, framesOut, drops },
+    datapath: { framesIn, framesOut, drops, relayed },
     handshakes: member.tunnels.handshakes(),
     otherDrops: {
       ...prefixed('handshake-', member.tunnels.drops()),

@@ -34,7 +34,7 @@ export interface MetricsText {
 
 export class Metrics implements Observations {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
-  readonly #gather: () => Promise<MetricFacts>;
+  readonly #gather: () => MetricFacts;
   readonly #set: MetricSet;
   readonly #cni: Histogram<'verb' | 'result'>;
   readonly #loop: Histogram;
@@ -87,7 +87,7 @@ export class Metrics implements Observations {
   async text(): Promise<MetricsText> {
     const nowMs = this.#clock.monotonicMs();
     if (this.#scrape === null || nowMs - this.#scrape.atMs >= FRESH_MS) {
-      this.#scrape = { atMs: nowMs, text: this.#gather().then((facts) => this.#set.text(facts)) };
+      this.#scrape = { atMs: nowMs, text: this.#set.text(this.#gather()) };
     }
     return { type: this.#set.registry.contentType, text: await this.#scrape.text };
   }
@@ -96,5 +96,5 @@ export class Metrics implements Observations {
 export interface MetricsPorts {
   readonly prom: PromClient & { readonly Histogram: typeof Histogram };
   readonly clock: Pick<Clock, 'monotonicMs'>;
-  gather(): Promise<MetricFacts>;
+  gather(): MetricFacts;
 }

@@ -82,7 +82,27 @@ export function defineTunnelMetrics(set: MetricSet): void {
       help: 'Frames that the datapath delivered to the bridge',
       rows: ({ member }) => (member === null ? [] : [['', {}, member.datapath.framesOut]]),
     },
+    {
+      name: 'fabric_relayed_datagrams_total',
+      help: 'Datagrams inside of relayed ones, by what this host is to them: relay, sender or receiver',
+      labels: ['role'],
+      rows: ({ member }) => (member === null ? [] : relayed(member.datapath, 'Datagrams')),
+    },
+    {
+      name: 'fabric_relayed_bytes_total',
+      help: 'Their bytes, without what the relay adds',
+      labels: ['role'],
+      rows: ({ member }) => (member === null ? [] : relayed(member.datapath, 'Bytes')),
+    },
   );
+}
+
+function relayed({ relayed: counts }: MemberFacts['datapath'], unit: 'Datagrams' | 'Bytes'): readonly SourcedRow[] {
+  return [
+    ['', { role: 'relay' }, counts[`forwarded${unit}`]],
+    ['', { role: 'sender' }, counts[`sent${unit}`]],
+    ['', { role: 'receiver' }, counts[`received${unit}`]],
+  ];
 }
 
 function tallied(tunnels: readonly TunnelRow[]): readonly Row[] {

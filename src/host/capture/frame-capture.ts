@@ -48,21 +48,22 @@ interface Source {
 
 export class FrameCapture {
   readonly #wish: CaptureWish;
-  readonly #fd: number;
+  readonly #openStream: () => number;
   readonly #clock: Clock;
   readonly #netlink = Rtnetlink.open();
   readonly #sources: Source[] = [];
   readonly #chunk = Buffer.alloc(CHUNK_BYTES);
+  #fd = -1;
   #used = 0;
   #frames = 0;
   #bytes = 0;
   #flushing = false;
   #settle: (end: CaptureEnd) => void = () => undefined;
 
-  /** `fd` gets the stream. */
-  constructor(wish: CaptureWish, fd: number, clock: Clock) {
+  /** `openStream` gives the descriptor that gets the stream; called once all interfaces are open, so that a refusal writes nothing. */
+  constructor(wish: CaptureWish, openStream: () => number, clock: Clock) {
     this.#wish = { ...wish, snapBytes: Math.max(wish.snapBytes, MINIMUM_SNAP_BYTES) };
-    this.#fd = fd;
+    this.#openStream = openStream;
     this.#clock = clock;
   }
 
@@ -74,8 +75,7 @@ export class FrameCapture {
     const ended = new Promise<CaptureEnd>((resolve) => {
       this.#settle = resolve;
     });
-    this.#write(sectionHeader('fabric capture'));
-    for (const name of this.#wish.interfaces) await this.#open(name);
+    await this.#openAll();
     if (stop.aborted) this.#settle('stopped');
     stop.addEventListener('abort', () => this.#settle('stopped'), { once: true });
     const time = setTimeout(() => this.#settle('time'), Math.min(this.#wish.durationMsMax, 2 ** 31 - 1));
@@ -88,22 +88,29 @@ export class FrameCapture {
     return this.#close(end);
   }
 
-  async #open(name: string): Promise<void> {
-    const link = await this.#netlink.getLink(name);
-    if (link === null) {
-      throw new FabricError('kernel-feature-missing', {
-        what: `there is no interface ${name}`,
-        fix: 'See fabric status',
+  /** All interfaces in one turn of the event loop, so that the stream begins with all of them, before the first frame. */
+  async #openAll(): Promise<void> {
+    const { interfaces, snapBytes, filter } = this.#wish;
+    const indexes = await Promise.all(interfaces.map((name) => this.#indexOf(name)));
+    for (const [interfaceId, name] of interfaces.entries()) {
+      const session = openSession(name, { filter, snapBytes });
+      const source: Source = { name, index: indexes[interfaceId]!, session, delivered: 0 };
+      this.#sources.push(source);
+      session.on('packet', ({ buf, header }: pcap.PacketWithHeader) => {
+        this.#frame(source, interfaceId, buf.subarray(0, Math.min(header.readUInt32LE(8), buf.length)), header);
       });
     }
-    const { snapBytes, filter } = this.#wish;
-    const session = openSession(name, { filter, snapBytes });
-    const interfaceId = this.#sources.length;
-    const source: Source = { name, index: link.index, session, delivered: 0 };
-    this.#sources.push(source);
-    this.#write(interfaceDescription(name, { snapBytes, filter }));
-    session.on('packet', ({ buf, header }: pcap.PacketWithHeader) => {
-      this.#frame(source, interfaceId, buf.subarray(0, Math.min(header.readUInt32LE(8), buf.length)), header);
+    this.#fd = this.#openStream();
+    this.#write(sectionHeader('fabric capture'));
+    for (const name of interfaces) this.#write(interfaceDescription(name, { snapBytes, filter }));
+  }
+
+  async #indexOf(name: string): Promise<number> {
+    const link = await this.#netlink.getLink(name);
+    if (link !== null) return link.index;
+    throw new FabricError('kernel-feature-missing', {
+      what: `there is no interface ${name}`,
+      fix: 'See fabric status',
     });
   }
 
@@ -214,7 +221,8 @@ function openSession(name: string, { filter, snapBytes }: { filter: string; snap
     }
     if (filter !== '') {
       const what = `the filter is not understood: ${filter}`;
-      throw new FabricError('usage', { what, why, fix: 'See man 7 pcap-filter' }, { cause: error });
+      const fix = 'See man 7 pcap-filter; peers are listed by fabric status peers, containers by fabric ps';
+      throw new FabricError('usage', { what, why, fix }, { cause: error });
     }
     throw new FabricError('kernel-feature-missing', { what: `can't capture on ${name}`, why }, { cause: error });
   }

@@ -9,6 +9,7 @@ import { FabricError } from '../../base/errors.ts';
 import type { MachineReading } from '../../doctor/readings.ts';
 import { hasAesInstructions } from '../cpu.ts';
 import { PacketFilterPrograms } from '../linux/nft.ts';
+import { readNeighbourTables } from './neighbour-tables.ts';
 
 /** Bits of /proc/self/status' CapEff (capabilities(7)). */
 const CAPABILITIES = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n, CAP_SYS_ADMIN: 21n };
@@ -26,6 +27,7 @@ export async function readMachine(): Promise<MachineReading> {
     hasTun: opens('/dev/net/tun'),
     hasIpv6: existsSync('/proc/net/if_inet6'),
     sysctlReadOnly: isReadOnly('/proc/sys', readFileSync('/proc/self/mounts', 'utf8')),
+    neighbourTables: readNeighbourTables(),
     nftFault: await nftFault(),
     hasAes: hasAesInstructions(),
     sealBitsPerSecond: { 'aes-256-gcm': sealSpeed('aes-256-gcm'), 'chacha20-poly1305': sealSpeed('chacha20-poly1305') },

@@ -6,7 +6,7 @@ import type { ChainName, PacketFilterReading } from '../../doctor/readings.ts';
 import { ForeignAccepts } from '../linux/foreign-accepts.ts';
 import { acceptRules, type ChainPlace, droppingChains } from '../linux/foreign-chains.ts';
 import { readSysctlIfAny } from '../linux/forwarding.ts';
-import { NFT_TABLE, networkInterfaces } from '../linux/names.ts';
+import { NFT_TABLE, routedInterfaces } from '../linux/names.ts';
 import { PacketFilterPrograms } from '../linux/nft.ts';
 import { errnoName } from '../native.ts';
 import { mayAccept } from './input-rules.ts';
@@ -16,21 +16,20 @@ const LEGACY = [
   { family: 'ip6', names: '/proc/net/ip6_tables_names', program: 'ip6tables-legacy' },
 ] as const;
 
-/** Rejects with the FabricError of a program that can't be run. */
+/** `bridges`: of networks with a gateway, the default network's first. Rejects with the FabricError of a program that can't be run. */
 export async function readPacketFilter(
-  { bridge, port }: { readonly bridge: string; readonly port: number },
+  { bridges, port }: { readonly bridges: readonly string[]; readonly port: number },
   log: Log,
 ): Promise<PacketFilterReading> {
   const programs = new PacketFilterPrograms();
-  const names = networkInterfaces(bridge);
-  const rules = acceptRules([names.bridge, names.host]);
+  const rules = acceptRules(routedInterfaces(bridges));
   const own = await Promise.all(['inet', 'bridge'].map((family) => programs.list('table', family, NFT_TABLE)));
   const forwardDrops = await new ForeignAccepts(programs, log).unopened([{ hook: 'forward', rules }]);
   return {
     hasOwnTables: own.every((table) => table !== null),
     forwardDrops: forwardDrops.map(nameOf),
     inputDrops: await inputDrops(programs, port),
-    legacyDrops: (await Promise.all(LEGACY.map((legacy) => legacyDrops(programs, legacy, bridge)))).flat(),
+    legacyDrops: (await Promise.all(LEGACY.map((legacy) => legacyDrops(programs, legacy, bridges)))).flat(),
     bridgeNetfilter: (await readSysctlIfAny('net/bridge/bridge-nf-call-iptables')) === '1',
   };
 }
@@ -53,24 +52,26 @@ function isIn(rule: unknown, { family, table }: ChainPlace): boolean {
   return ruleFamily === family && ruleTable === table;
 }
 
-/** Chains of iptables-legacy whose last word is drop, unless an accept rule for our bridge stands in them. */
+/** Chains of iptables-legacy whose last word is drop, unless an accept rule for each of our bridges stands in them. */
 async function legacyDrops(
   programs: PacketFilterPrograms,
   { family, names, program }: (typeof LEGACY)[number],
-  bridge: string,
+  bridges: readonly string[],
 ): Promise<readonly string[]> {
   if (!tableNames(names).includes('filter')) return [];
   if ((await programs.firstInstalled([program])) === null) return [];
-  return legacyDropping(await programs.iptables(program, ['-S']), bridge).map((chain) => `${family} filter ${chain}`);
+  return legacyDropping(await programs.iptables(program, ['-S']), bridges).map((chain) => `${family} filter ${chain}`);
 }
 
 /** `listing` is what `iptables -S` prints. */
-export function legacyDropping(listing: string, bridge: string): readonly string[] {
+export function legacyDropping(listing: string, bridges: readonly string[]): readonly string[] {
   const lines = listing.split('\n');
   return ['FORWARD'].filter((chain) => {
     const rules = lines.filter((line) => line.startsWith(`-A ${chain} `));
     const drops = lines.includes(`-P ${chain} DROP`) || /^-A \S+ -j (DROP|REJECT)\b/.test(rules.at(-1) ?? '');
-    return drops && !rules.some((rule) => rule.includes(`-i ${bridge} `) && rule.endsWith('-j ACCEPT'));
+    const accepts = (bridge: string): boolean =>
+      rules.some((rule) => rule.includes(`-i ${bridge} `) && rule.endsWith('-j ACCEPT'));
+    return drops && !bridges.every(accepts);
   });
 }
 

@@ -5,7 +5,7 @@ import { type Cidr, formatIp } from '../../base/address.ts';
 import type { DuplicateAddress, PortHolder, UnderlayInterface, UnderlayReading } from '../../doctor/readings.ts';
 import { allPortHolders } from '../dns/port-holder.ts';
 import { readSysctlIfAny } from '../linux/forwarding.ts';
-import { networkInterfaces } from '../linux/names.ts';
+import { routedInterfaces } from '../linux/names.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from '../linux/underlay.ts';
 import { errnoName, readOffloads } from '../native.ts';
 import type { Address, Link } from '../netlink/objects.ts';
@@ -20,14 +20,15 @@ const ENGINE = 'fabric-engine';
 
 export interface UnderlayQuestion {
   readonly ranges: readonly Cidr[];
-  readonly bridge: string;
+  /** Of networks with a gateway; the default network's first. */
+  readonly bridges: readonly string[];
   /** To look who holds it; null: a daemon of ours does. */
   readonly port: number | null;
   /** This process may capture and inject. */
   readonly mayProbe: boolean;
 }
 
-export async function readUnderlay({ ranges, bridge, port, mayProbe }: UnderlayQuestion): Promise<UnderlayReading> {
+export async function readUnderlay({ ranges, bridges, port, mayProbe }: UnderlayQuestion): Promise<UnderlayReading> {
   const netlink = Rtnetlink.open();
   try {
     const [links, addresses, routes] = await Promise.all([
@@ -44,7 +45,7 @@ export async function readUnderlay({ ranges, bridge, port, mayProbe }: UnderlayQ
         ...failedDetection(links, addresses),
         ...(mayProbe ? (await Promise.all(carrying.map((link) => duplicatesOn(link, addresses)))).flat() : []),
       ],
-      strictReversePath: await strictInterfaces(bridge, links),
+      strictReversePath: await strictInterfaces(bridges, links),
       takenPorts: port === null ? [] : await holdersOf(port),
     };
   } finally {
@@ -100,9 +101,9 @@ async function duplicatesOn(
 }
 
 /** The larger of an interface's value and that of `all` counts (ip-sysctl.rst, rp_filter). */
-async function strictInterfaces(bridge: string, links: readonly Link[]): Promise<readonly string[]> {
-  const names = networkInterfaces(bridge);
-  const ours = links.filter((link) => isOurs(link, links) && [names.bridge, names.host].includes(link.name));
+async function strictInterfaces(bridges: readonly string[], links: readonly Link[]): Promise<readonly string[]> {
+  const names = routedInterfaces(bridges);
+  const ours = links.filter((link) => isOurs(link, links) && names.includes(link.name));
   const all = Number(await readSysctlIfAny('net/ipv4/conf/all/rp_filter'));
   const values = await Promise.all(
     ours.map(async ({ name }) => ({ name, value: Number(await readSysctlIfAny(`net/ipv4/conf/${name}/rp_filter`)) })),

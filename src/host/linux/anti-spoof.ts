@@ -26,6 +26,11 @@ export interface PortIdentity {
   readonly ips: readonly string[];
 }
 
+/** Without the other keys of a longer object, which a map must not keep alive. */
+export function identityOf({ hostIfname, mac, ips }: PortIdentity): PortIdentity {
+  return { hostIfname, mac, ips };
+}
+
 export interface AntiSpoofElement {
   readonly set: AntiSpoofSet;
   readonly ifname?: string;

@@ -10,10 +10,10 @@ import { assert, FabricError } from '../../base/errors.ts';
 import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig, Removal } from '../host-network.ts';
 import { hasErrno, isExists, isMissing } from '../netlink/errors.ts';
 import type { Nfnetlink } from '../netlink/nfnetlink.ts';
-import type { FdbEntry, Link, Route } from '../netlink/objects.ts';
+import { type FdbEntry, type Link, ROUTE_TABLE_MAIN, type Route } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { elementChanges, type PortIdentity, portElements } from './anti-spoof.ts';
-import { type ContainerView, lookInside, quietIpv6, setUpContainerSide } from './container-side.ts';
+import { setUpContainerSide } from './container-side.ts';
 import { DEPARTED, type InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import type { KnownPorts } from './known-ports.ts';
 import { CONTAINER_ALIAS, CONTAINER_END_ALIAS, isInterfaceName } from './names.ts';
@@ -77,16 +77,14 @@ export class ContainerPorts {
     const { namespaceFd } = config;
     const inside = namespaceFd === null ? null : Rtnetlink.open(namespaceFd);
     try {
-      const making = this.#make(inside, network, bridge, config);
-      const { host, present } = await this.#orUndo(making, () => this.forget(config));
+      const { host, present } = await this.#make(inside, network, bridge, config);
       const setUp = async (): Promise<readonly ContainerRoute[]> => {
         const bringUp = this.#bringUp(network, bridge, host, config);
-        if (inside === null || namespaceFd === null) {
+        if (inside === null) {
           await Promise.all([bringUp, this.#leaveToRuntime(host)]);
           return [];
         }
-        await Promise.all([bringUp, quietIpv6(config, namespaceFd)]);
-        const routes = await setUpContainerSide(inside, network, config, { host, present });
+        const [routes] = await Promise.all([setUpContainerSide(inside, network, config, { host, present }), bringUp]);
         if (config.announce === true) await this.#announce(inside, config, host);
         return routes;
       };
@@ -114,9 +112,8 @@ export class ContainerPorts {
     const inside = Rtnetlink.open(config.namespaceFd);
     try {
       await this.#allow(config);
-      const [{ routes: present }] = await Promise.all([
-        lookInside(inside, config.ifname),
-        quietIpv6(config, config.namespaceFd),
+      const [present] = await Promise.all([
+        inside.listRoutes({ table: ROUTE_TABLE_MAIN }),
         ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
       ]);
       const routes = await setUpContainerSide(inside, network, config, { host, present });
@@ -264,31 +261,32 @@ export class ContainerPorts {
     }
   }
 
-  /** The pair, once it is known what the port may send; and the routes that were there before. */
+  /** The pair, not in the bridge yet; what the port may send; and the routes that were there before. None waits for another. */
   async #make(
     inside: Rtnetlink | null,
     network: OverlayNetworkConfig,
     bridge: Link,
     config: ContainerInterfaceConfig,
   ): Promise<{ readonly host: Link; readonly present: readonly Route[] }> {
-    const look = inside === null ? this.#lookHere(config.ifname) : lookInside(inside, config.ifname);
-    const [{ link, routes: present }] = await Promise.all([look, this.#allow(config)]);
-    if (link !== null) throw taken(`the container has an interface ${config.ifname} already`);
-    return { host: await this.#createPair(network, bridge, config), present };
+    // Where the runtime moves the container's end, it sets the routes, too.
+    const look = inside === null ? [] : inside.listRoutes({ table: ROUTE_TABLE_MAIN });
+    const [made, ready] = await Promise.allSettled([
+      this.#createPair(network, config),
+      Promise.all([look, this.#allow(config)]),
+    ]);
+    if (made.status === 'rejected') return this.#orUndo(Promise.reject(made.reason), () => this.forget(config));
+    const host = made.value;
+    const undo = async () => (await this.remove(bridge, config, host.index)).gone;
+    if (ready.status === 'rejected') return this.#orUndo(Promise.reject(ready.reason), undo);
+    return { host, present: ready.value[0] };
   }
 
-  /** Where the runtime moves the container's end, it sets the routes, too. */
-  async #lookHere(ifname: string): Promise<ContainerView> {
-    return { link: await this.#netlink.getLink(ifname), routes: [] };
-  }
-
-  async #createPair(network: OverlayNetworkConfig, bridge: Link, config: ContainerInterfaceConfig): Promise<Link> {
+  async #createPair(network: OverlayNetworkConfig, config: ContainerInterfaceConfig): Promise<Link> {
     try {
       return await this.#netlink.createVeth({
         name: config.hostIfname,
         mtu: network.mtu,
         gsoIpv4BytesMax: JOINED_SUPERFRAME_BYTES + 1,
-        master: bridge.index,
         peer: {
           name: config.ifname,
           mac: config.mac,
@@ -297,10 +295,6 @@ export class ContainerPorts {
         },
       });
     } catch (error) {
-      if (hasErrno(error, 'EXFULL')) {
-        const why = 'a Linux bridge has at most 1023 ports';
-        throw new FabricError('limit', { what: `the bridge ${bridge.name} is full`, why }, { cause: error });
-      }
       if (isExists(error)) {
         throw taken(`${config.hostIfname} or the container's ${config.ifname} exists already`, error);
       }
@@ -310,13 +304,19 @@ export class ContainerPorts {
 
   /** Mark, flags and entry before the link is up; one system call for all. */
   async #bringUp(network: OverlayNetworkConfig, bridge: Link, { index }: Link, config: PortIdentity): Promise<void> {
-    await Promise.all([
-      this.#netlink.setLink(index, { alias: CONTAINER_ALIAS, addressGeneration: false }),
-      this.#netlink.setBridgePort(index, MEMBER_PORT),
-      this.#netlink.setFdbEntry({ index, mac: config.mac }),
-      ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
-      this.#netlink.setLink(index, { up: true }),
-    ]);
+    try {
+      await Promise.all([
+        this.#netlink.setLink(index, { alias: CONTAINER_ALIAS, addressGeneration: false, master: bridge.index }),
+        this.#netlink.setBridgePort(index, MEMBER_PORT),
+        this.#netlink.setFdbEntry({ index, mac: config.mac }),
+        ...hostRoutes(network, config).map((dst) => this.#netlink.replaceRoute({ dst, index: bridge.index })),
+        this.#netlink.setLink(index, { up: true }),
+      ]);
+    } catch (error) {
+      if (!hasErrno(error, 'EXFULL')) throw error;
+      const why = 'a Linux bridge has at most 1023 ports';
+      throw new FabricError('limit', { what: `the bridge ${bridge.name} is full`, why }, { cause: error });
+    }
   }
 
   /**

@@ -18,40 +18,35 @@ import {
 import { assert, FabricError } from '../../base/errors.ts';
 import { attributesOf, type RouteAttributes } from '../../base/route-attributes.ts';
 import type { ContainerInterfaceConfig, ContainerRoute, OverlayNetworkConfig } from '../host-network.ts';
-import { writeSysctls } from '../native.ts';
 import { type Link, ROUTE_TABLE_MAIN, type Route, type RouteConfig } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
 import { sameBlock } from './overlay-bridge.ts';
 
-/** What stands in the namespace before anything of ours is there. */
-export interface ContainerView {
-  /** An interface that has the wanted name; null when there is none. */
-  readonly link: Link | null;
-  readonly routes: readonly Route[];
-}
-
-/** One turn of the pool. */
-export async function lookInside(inside: Rtnetlink, ifname: string): Promise<ContainerView> {
-  const [link, routes] = await Promise.all([inside.getLink(ifname), inside.listRoutes({ table: ROUTE_TABLE_MAIN })]);
-  return { link, routes };
-}
-
 /**
- * Once the interface is there and before it is up. Runtimes switch IPv6 off in new namespaces; an IPv6 address says that it is
- * wanted.
+ * Before the interface is up. Runtimes switch IPv6 off in new namespaces; an IPv6 address says that it is wanted. Nobody else can
+ * have the link-local address, which follows from the MAC, so that there is nothing to detect (RFC 4862 §5.4): each question would
+ * go to every container.
  */
-export async function quietIpv6(
-  { ifname, ips, announce = false }: Pick<ContainerInterfaceConfig, 'ifname' | 'ips' | 'announce'>,
-  namespaceFd: number,
-): Promise<void> {
+function quietSysctls({
+  ifname,
+  ips,
+  announce = false,
+}: Pick<ContainerInterfaceConfig, 'ifname' | 'ips' | 'announce'>): Readonly<Record<string, string>> {
   const key = (name: string): string => `net/ipv6/conf/${ifname}/${name}`;
   const isWanted = ips.some((ip) => mustParse(ip).family === 6);
   const loud = { [`net/ipv4/conf/${ifname}/arp_notify`]: '1', ...(isWanted ? { [key('ndisc_notify')]: '1' } : {}) };
-  const quiet = { [key('accept_ra')]: '0', ...(isWanted ? { [key('disable_ipv6')]: '0' } : {}) };
-  await writeSysctls({ ...quiet, ...(announce ? loud : {}) }, namespaceFd);
+  const quiet = {
+    [key('accept_ra')]: '0',
+    [key('accept_dad')]: '0',
+    ...(isWanted ? { [key('disable_ipv6')]: '0' } : {}),
+  };
+  return { ...quiet, ...(announce ? loud : {}) };
 }
 
-/** `host` is the other end, `present` the routes of before. Resolves with the routes that were set beyond the connected ones. */
+/**
+ * One turn of the pool. `host` is the other end, `present` the routes of before. Resolves with the routes that were set beyond the
+ * connected ones.
+ */
 export async function setUpContainerSide(
   inside: Rtnetlink,
   network: OverlayNetworkConfig,
@@ -63,6 +58,7 @@ export async function setUpContainerSide(
   const addresses = config.ips.map(mustParse);
   const routes = wantedRoutes(network, config, addresses, present);
   await Promise.all([
+    inside.writeSysctls(quietSysctls(config)),
     inside.setLink(index, { addressGeneration: true, up: true }),
     ...addresses.map((ip) =>
       inside.addAddress({ index, ip, prefix: prefixOf(network, config, ip), noDad: ip.family === 6 }),

@@ -3,7 +3,6 @@
 // table with expressions that it does not know; all others through nft. Idempotent; never touches a rule of others.
 
 import type { Log } from '../../base/capabilities.ts';
-import { DEFAULT_VNI } from '../../base/ids.ts';
 import type { OverlayNetworkConfig } from '../host-network.ts';
 import {
   type AcceptRule,
@@ -20,7 +19,7 @@ import {
   printedRules,
   rulesFor,
 } from './foreign-chains.ts';
-import { networkInterfaces } from './names.ts';
+import { routedInterfaces } from './names.ts';
 import type { NftListing, PacketFilterPrograms } from './nft.ts';
 
 /** More chains at one hook than anyone has; a limit for the loops below. */
@@ -158,12 +157,10 @@ export class ForeignAccepts {
   }
 }
 
-/** Of others' chains: from our bridges, and to the name server on the default network's gateway. */
+/** Of others' chains: from our bridges, and to the name server on each network's gateway. The default network comes first. */
 export function openingsFor(networks: readonly OverlayNetworkConfig[]): readonly Opening[] {
-  const interfaces = networks.flatMap(({ bridge, network }) =>
-    network === DEFAULT_VNI ? [bridge, networkInterfaces(bridge).host] : [bridge],
-  );
-  const served = networks.filter(({ network }) => network === DEFAULT_VNI);
+  const interfaces = routedInterfaces(networks.map(({ bridge }) => bridge));
+  const served = networks.filter(({ internal }) => !internal);
   const names = served.flatMap(({ bridge, gateway, gateway6 }) =>
     nameServerRules(bridge, gateway6 === null ? [gateway] : [gateway, gateway6]),
   );

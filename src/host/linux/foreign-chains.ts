@@ -1,6 +1,7 @@
 // Finds the chains of others that would drop what containers send and get (forward), or ask of the host's name server (input):
-// Docker's, ufw's, firewalld's, an administrator's. A verdict of ours can't overrule a drop in another chain of the same hook, so accept rules must stand in
-// that chain (in DOCKER-USER where Docker made one for it). Pure: what `nft -j list …` prints in, places out.
+// Docker's, ufw's, firewalld's, an administrator's. A verdict of ours can't overrule a drop in another chain of the same hook, so
+// accept rules must stand in that chain (in DOCKER-USER where Docker made one for it). Pure: what `nft -j list …` prints in, places
+// out.
 
 import { NFT_TABLE } from './names.ts';
 import { isObject, type NftListing } from './nft.ts';

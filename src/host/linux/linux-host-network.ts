@@ -23,7 +23,14 @@ import type {
 import { Nfnetlink } from '../netlink/nfnetlink.ts';
 import type { Link } from '../netlink/objects.ts';
 import { Rtnetlink } from '../netlink/rtnetlink.ts';
-import { type AntiSpoofElement, elementChanges, ownedMac, type PortIdentity, portElements } from './anti-spoof.ts';
+import {
+  type AntiSpoofElement,
+  elementChanges,
+  identityOf,
+  ownedMac,
+  type PortIdentity,
+  portElements,
+} from './anti-spoof.ts';
 import { ChangeWatch, eventsHeard } from './change-watch.ts';
 import { ContainerPorts, isContainerPort } from './container-ports.ts';
 import { checkContainerSide } from './container-side.ts';
@@ -37,10 +44,11 @@ import { networkInterfaces } from './names.ts';
 import { JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
 import { type Overlay, Overlays } from './overlays.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { ensureHostInterface, removeVeth } from './port-veths.ts';
+import { ensureHostInterface, readHostAccess, removeVeth } from './port-veths.ts';
 import { checkCapabilities } from './preflight.ts';
 import { removeAll } from './removal.ts';
 import { HostStateFile } from './state-file.ts';
+import { Turns } from './turns.ts';
 import { isOurs, overlappingRoutes, rankUnderlay } from './underlay.ts';
 import { ensureVxlan, sameFilter, type VxlanPlace, withoutEndingPaths } from './vxlan-ports.ts';
 
@@ -67,8 +75,7 @@ export class LinuxHostNetwork implements HostNetwork {
   #datapathPort: DatapathPortKind | null = null;
   #vxlan: VxlanPlan | null = null;
   #watch: ChangeWatch | null = null;
-  /** The tail of the queue of repairs. */
-  #busy: Promise<unknown> = Promise.resolve();
+  readonly #repairs = new Turns();
 
   constructor({ log, statePath }: LinuxHostNetworkOptions) {
     this.#log = log;
@@ -80,7 +87,7 @@ export class LinuxHostNetwork implements HostNetwork {
       netlink: this.#netlink,
       reaper: this.#reaper,
       filter: this.#nfnetlink,
-      repairFilter: () => this.#exclusive(() => this.#ensureAll()).then(() => undefined),
+      repairFilter: () => this.#repairs.run(() => this.#ensureAll()).then(() => undefined),
       log,
     });
   }
@@ -92,17 +99,18 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async ensure(config: OverlayNetworkConfig, further: readonly OverlayNetworkConfig[] = []): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#repairs.run(async () => {
       this.#overlays.set(config, further);
       const strays = await this.#overlays.removeStrays();
       if (strays.length > 0) this.#log.info('removed bridges of networks that are gone', { bridges: strays.join(' ') });
+      this.#access ??= await readHostAccess(this.#netlink, config);
       await this.#ensureAll();
     });
     await this.#reaper.idle();
   }
 
   async addNetwork(config: OverlayNetworkConfig): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#repairs.run(async () => {
       this.#overlays.add(config);
       try {
         await this.#ensureAll();
@@ -114,7 +122,7 @@ export class LinuxHostNetwork implements HostNetwork {
   }
 
   async removeNetwork(network: Vni): Promise<void> {
-    await this.#exclusive(() => this.#removeNetwork(network));
+    await this.#repairs.run(() => this.#removeNetwork(network));
   }
 
   datapathPortOf(network: Vni): string | null {
@@ -126,7 +134,7 @@ export class LinuxHostNetwork implements HostNetwork {
   async ensureDatapathPort(kind: DatapathPortKind): Promise<DatapathPort> {
     const { names } = this.#configured();
     this.#datapathPort = kind;
-    await this.#exclusive(() => this.#ensurePorts());
+    await this.#repairs.run(() => this.#ensurePorts());
     if (kind === 'veth') return { portName: names.portFar };
     const tap = await this.#netlink.getLink(names.portNear);
     const joins = tap !== null && tap.gsoIpv4BytesMax !== null;
@@ -135,7 +143,7 @@ export class LinuxHostNetwork implements HostNetwork {
 
   async applyVxlan(plan: VxlanPlan | null): Promise<{ readonly probes: ReadonlyMap<Family, string> }> {
     const { names } = this.#configured();
-    await this.#exclusive(async () => {
+    await this.#repairs.run(async () => {
       const before = this.#vxlan;
       this.#vxlan = plan;
       this.#events.expectPaths(plan?.paths ?? new Map());
@@ -156,17 +164,21 @@ export class LinuxHostNetwork implements HostNetwork {
     return { probes: new Map((plan?.families ?? []).map((family) => [family, names.vxlan[family].probe])) };
   }
 
+  get exposed(): HostAccess | null {
+    return this.#access;
+  }
+
   async exposeHost(access: HostAccess): Promise<void> {
     this.#configured();
     this.#access = access;
-    await this.#exclusive(() => this.#ensureAll());
+    await this.#repairs.run(() => this.#ensureAll());
   }
 
   async hideHost(): Promise<void> {
     const { names } = this.#configured();
     const access = this.#access;
     this.#access = null;
-    await this.#exclusive(async () => {
+    await this.#repairs.run(async () => {
       await removeVeth(this.#netlink, names.host);
       if (access === null) return;
       await unlessMissing(this.#nfnetlink.setElementsAll(elementChanges('delete', [ownedMac(access.mac)])));
@@ -198,7 +210,7 @@ export class LinuxHostNetwork implements HostNetwork {
     } catch (error) {
       this.#ports.delete(config.hostIfname);
       // A rewrite of the packet filter may have brought the elements back after the port had taken them away.
-      await this.#settled();
+      await this.#repairs.settled();
       await this.#containers.forget(port);
       throw error;
     }
@@ -219,7 +231,7 @@ export class LinuxHostNetwork implements HostNetwork {
     // First, so that neither the watch nor a rewrite of the packet filter brings anything back.
     const index = this.#ports.get(hostIfname)?.index ?? null;
     this.#ports.delete(hostIfname);
-    await this.#settled();
+    await this.#repairs.settled();
     const port = mac === null ? await this.#filter.findPort(hostIfname) : { hostIfname, mac, ips };
     const bridge = network === null ? await this.#bridgeUnder(hostIfname) : this.#overlays.get(network)?.bridge;
     const removing =
@@ -285,7 +297,7 @@ export class LinuxHostNetwork implements HostNetwork {
       },
       isOurSocket: (portId) => portId === this.#nfnetlink.portId || this.#filter.isOfOurPrograms(portId),
       look: async () => {
-        if (await this.#exclusive(() => this.#repair())) changed();
+        if (await this.#repairs.run(() => this.#repair())) changed();
       },
     });
     watch.open();
@@ -316,7 +328,7 @@ export class LinuxHostNetwork implements HostNetwork {
 
   async close(): Promise<void> {
     await this.#watch?.close();
-    await this.#settled();
+    await this.#repairs.settled();
     await this.#reaper.idle();
     for (const socket of [this.#netlink, this.#deletions, this.#nfnetlink]) socket.close();
   }
@@ -327,7 +339,7 @@ export class LinuxHostNetwork implements HostNetwork {
     this.#watch = null;
     this.#ports.clear();
     this.#overlays.clear();
-    await this.#exclusive(() =>
+    await this.#repairs.run(() =>
       removeAll({ netlink: this.#netlink, filter: this.#filter, forwarding: this.#forwarding }),
     );
   }
@@ -428,21 +440,4 @@ export class LinuxHostNetwork implements HostNetwork {
     const link = await this.#netlink.getLink(hostIfname);
     return this.#overlays.standing.find(({ bridge }) => bridge.index === link?.master)?.bridge ?? null;
   }
-
-  /** One after the other, whatever became of the one before. */
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#busy.then(work, work);
-    this.#busy = result.catch(() => undefined);
-    return result;
-  }
-
-  /** Resolves when the repair under way, if any, has ended. */
-  async #settled(): Promise<void> {
-    await this.#busy;
-  }
-}
-
-/** Without the other keys of a longer object, which a map must not keep alive. */
-function identityOf({ hostIfname, mac, ips }: PortIdentity): PortIdentity {
-  return { hostIfname, mac, ips };
 }

@@ -62,6 +62,11 @@ export function networkInterfaces(bridge: string): NetworkInterfaces {
   };
 }
 
+/** Where our traffic passes the host's filters: all bridges, and of the first one, the default network's, the host's own end. */
+export function routedInterfaces(bridges: readonly string[]): readonly string[] {
+  return bridges.flatMap((bridge, i) => (i === 0 ? [bridge, networkInterfaces(bridge).host] : [bridge]));
+}
+
 /**
  * Stricter than the kernel, which refuses only `/`, `:` and white space: names go into nftables text, so nothing that
  * needs quoting there is one.

@@ -9,6 +9,7 @@ import { type Cidr, formatCidr, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
 import type { OverlayNetworkConfig, VxlanPlan } from '../host-network.ts';
 import { type AntiSpoofElement, type AntiSpoofSet, elementText, hex128 } from './anti-spoof.ts';
+import { DROP_UNASKED_REPORTS, NOTE_QUERY, QUERIED_SET } from './multicast-listeners.ts';
 import { anyOf, NFT_TABLE, networkInterfaces, quote } from './names.ts';
 import { isolationRules } from './network-isolation.ts';
 import { VXLAN_FAMILIES, vxlanRules } from './vxlan-rules.ts';
@@ -29,7 +30,7 @@ export interface FamilyGuard {
 export const NO_GUARD: ForwardingGuard = { ip4: null, ip6: null };
 
 export interface OverlayRulesInput {
-  /** The main one first: kernel VXLAN and names are its alone. */
+  /** The main one first: kernel VXLAN is its alone. */
   readonly networks: readonly OverlayNetworkConfig[];
   readonly guard: ForwardingGuard;
   /** Bridges of others: with br_netfilter their frames pass the forward hook, and the guard must let them. */
@@ -87,7 +88,7 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
     {
       name: 'input',
       hook: 'type filter hook input priority filter; policy accept;',
-      rules: [...networks.slice(0, 1).flatMap(nameServerGuard), ...isolation.input],
+      rules: [...networks.filter(({ internal }) => !internal).flatMap(nameServerGuard), ...isolation.input],
     },
     {
       name: 'forward',
@@ -129,8 +130,8 @@ function inetTable({ networks, guard, foreignBridges, vxlan: plan }: OverlayRule
 }
 
 /**
- * Names are served to the segment and to the host itself. Linux takes packets for the gateway's address from every interface, so
- * without this anybody on the underlay could ask, with a source address of the overlay.
+ * A network's names are served to its segment and to the host itself. Linux takes packets for the gateway's address from every
+ * interface, so without this anybody on the underlay could ask, with a source address of the overlay.
  */
 function nameServerGuard({ bridge, gateway, gateway6 }: OverlayNetworkConfig): readonly string[] {
   const elsewhere = `iifname != ${anyOf([bridge, 'lo'])}`;
@@ -202,6 +203,8 @@ function bridgeTable({ networks, elements }: OverlayRulesInput): string {
         ...overlayPorts.map(({ port }) => `iifname ${quote(port)} goto ${arrivalChain(port)}`),
         'ether type ip iifname . ether saddr . ip saddr @source_ips goto container_known_ip',
         'iifname @ports goto container',
+        DROP_UNASKED_REPORTS,
+        NOTE_QUERY,
         ...names.map(({ hostPort }) => `iifname ${quote(hostPort)} accept`),
         OWNED_MAC,
       ],
@@ -212,7 +215,7 @@ function bridgeTable({ networks, elements }: OverlayRulesInput): string {
       rules: overlayPorts.map(({ port }) => `oifname ${quote(port)} goto ${overlayChain(port)}`),
     },
   ];
-  const sets = Object.entries(SETS).map(([name, definition]) => `${name} { ${definition} }`);
+  const sets = [...Object.entries(SETS).map(([name, definition]) => `${name} { ${definition} }`), QUERIED_SET];
   const lines = elements.map((e) => `add element bridge ${NFT_TABLE} ${e.set} { ${elementText(e)} }\n`);
   return `${tableText('bridge', sets, chains)}${lines.join('')}`;
 }
@@ -272,10 +275,12 @@ const CONTAINER_IP: readonly string[] = [
 const CONTAINER_IP6: readonly string[] = [
   NO_ROUTERS,
   `icmpv6 type nd-neighbor-advert iifname . ether saddr . ${ND_TARGET} != @neighbour_targets counter drop`,
+  DROP_UNASKED_REPORTS,
   // The unspecified source: duplicate address detection of one's own address, and MLD reports before there is one.
   `ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . ether saddr . ${ND_TARGET} @neighbour_targets accept`,
   'ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report } accept',
   'iifname . ether saddr . ip6 saddr != @source_ip6s counter drop',
+  NOTE_QUERY,
   'udp sport 547 udp dport 546 counter drop',
 ];
 
@@ -297,6 +302,9 @@ function overlayPort({ gateway, gateway6, gatewayMac }: OverlayNetworkConfig): r
           `ip6 saddr ${gateway6} drop`,
         ]),
     NO_ROUTERS,
+    DROP_UNASKED_REPORTS,
+    // In both directions, so that a router on this host is heard, too: what it sends comes in at no port.
+    NOTE_QUERY,
   ];
 }
 

@@ -1,8 +1,8 @@
 // The interfaces that are not a container's: the datapath's port, on which frames for other hosts leave the bridge (a veth pair
-// for pcap, a TAP for the engine), and the host's own veth pair in the overlay. Each function looks first and changes only what differs, in the order that
-// keeps a half-made port silent: flags before the link goes up.
+// for pcap, a TAP for the engine), and the host's own veth pair in the overlay. Each function looks first and changes only what
+// differs, in the order that keeps a half-made port silent: flags before the link goes up.
 
-import { type Cidr, cidrOf, parseIp } from '../../base/address.ts';
+import { type Cidr, cidrHasIp, cidrOf, formatIp, parseIp } from '../../base/address.ts';
 import { assert } from '../../base/errors.ts';
 import type { Mac } from '../../base/ids.ts';
 import type { HostAccess, OverlayNetworkConfig } from '../host-network.ts';
@@ -15,7 +15,7 @@ import {
   type VethConfig,
 } from '../netlink/objects.ts';
 import type { Rtnetlink } from '../netlink/rtnetlink.ts';
-import { ALIAS_PREFIX, type NetworkInterfaces } from './names.ts';
+import { ALIAS_PREFIX, type NetworkInterfaces, networkInterfaces } from './names.ts';
 import {
   ensureAddresses,
   ensureSysctl,
@@ -127,7 +127,7 @@ export async function ensureHostInterface(
   config: OverlayNetworkConfig,
   access: HostAccess,
 ): Promise<boolean> {
-  const alias = `${ALIAS_PREFIX} this host in ${names.bridge}`;
+  const alias = hostAlias(names);
   let changed = await ensureVeth(netlink, {
     name: names.host,
     mac: access.mac,
@@ -155,6 +155,23 @@ export async function ensureHostInterface(
   if (await ensureAddresses(netlink, host.index, addresses)) changed = true;
   if (await ensurePrefixRoutes(netlink, host.index, addresses)) changed = true;
   return changed;
+}
+
+/** The host's own pair as a daemon before has left it; null: there is none, or it has no address of this network. */
+export async function readHostAccess(
+  netlink: Rtnetlink,
+  { bridge, range, range6 }: OverlayNetworkConfig,
+): Promise<HostAccess | null> {
+  const names = networkInterfaces(bridge);
+  const link = await netlink.getLink(names.host);
+  if (link === null || link.mac === null || link.alias !== hostAlias(names)) return null;
+  const present = await netlink.listAddresses({ index: link.index });
+  const within = (block: Cidr | null): string | null => {
+    const found = present.find(({ ip }) => block !== null && cidrHasIp(block, ip));
+    return found === undefined ? null : formatIp(found.ip);
+  };
+  const ip = within(range);
+  return ip === null ? null : { mac: link.mac, ip, ip6: within(range6) };
 }
 
 /** Either end takes the other with it. */
@@ -253,6 +270,10 @@ export async function existing(netlink: Rtnetlink, name: string): Promise<Link> 
   const link = await netlink.getLink(name);
   assert(link !== null, `the interface ${name} was just made or seen`);
   return link;
+}
+
+function hostAlias({ bridge }: NetworkInterfaces): string {
+  return `${ALIAS_PREFIX} this host in ${bridge}`;
 }
 
 function hostAddresses({ range, range6 }: OverlayNetworkConfig, access: HostAccess): readonly WantedAddress[] {

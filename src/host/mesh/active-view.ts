@@ -39,6 +39,14 @@ const SURPLUS_EVERY_MS = 500;
 /** A peer to whom something is to be sent is kept linked this long. */
 const WANTED_MS = 10_000;
 const WANTED_MAX = 16;
+const NOBODY: readonly KnownPeer[] = [];
+
+interface Candidate {
+  readonly known: KnownPeer;
+  readonly sinceMs: number;
+  /** As far as was known when it was chosen. That one who was thought dead does not answer is no news, also when it lives by now. */
+  readonly wasAlive: boolean;
+}
 
 export class ActiveView {
   readonly #self: PeerId;
@@ -50,7 +58,7 @@ export class ActiveView {
   #others = 0;
   /** Since when, by peer. */
   readonly #links = new Map<PeerId, number>();
-  readonly #candidates = new Map<PeerId, { readonly known: KnownPeer; readonly sinceMs: number }>();
+  readonly #candidates = new Map<PeerId, Candidate>();
   readonly #unreached = new Map<PeerId, number>();
   readonly #wanted = new Map<PeerId, { readonly untilMs: number; readonly isAwaited: boolean }>();
   #reviveMs = 0;
@@ -109,7 +117,10 @@ export class ActiveView {
     return this.isPartial && this.#links.size >= this.#limits.linksMin;
   }
 
-  /** Whom to dial now; `unreached` are those that were chosen and did not answer, each told once. */
+  /**
+   * Whom to dial now, the same array while it is nobody; `unreached` are those that were chosen as living and did not answer, each
+   * told once.
+   */
   choose(nowMs: number): { readonly dial: readonly KnownPeer[]; readonly unreached: readonly PeerId[] } {
     if (!this.isPartial) {
       this.#candidates.clear();
@@ -127,7 +138,8 @@ export class ActiveView {
       this.#reviveMs = nowMs + REVIVE_EVERY_MS * (0.5 + this.#random.fraction());
       this.#draw(nowMs, false);
     }
-    return { dial: Array.from(this.#candidates.values(), ({ known }) => known), unreached };
+    const dial = this.#candidates.size === 0 ? NOBODY : Array.from(this.#candidates.values(), ({ known }) => known);
+    return { dial, unreached };
   }
 
   /** A link to give up now; null when there is none. */
@@ -142,12 +154,12 @@ export class ActiveView {
 
   #giveUp(nowMs: number): readonly PeerId[] {
     const unreached: PeerId[] = [];
-    for (const [peer, { sinceMs }] of this.#candidates) {
+    for (const [peer, { sinceMs, wasAlive }] of this.#candidates) {
       if (nowMs - sinceMs < CANDIDATE_MS) continue;
       this.#candidates.delete(peer);
       this.#unreached.delete(peer);
       this.#unreached.set(peer, nowMs + UNREACHED_MS);
-      unreached.push(peer);
+      if (wasAlive) unreached.push(peer);
     }
     for (const [peer, untilMs] of this.#unreached) {
       if (untilMs > nowMs && this.#unreached.size <= UNREACHED_MAX) break;
@@ -169,7 +181,8 @@ export class ActiveView {
       if (this.#links.has(peer) || (candidate !== undefined && (!isAwaited || candidate.known.isAwaited))) continue;
       const known = this.#known.find((one) => one.peer === peer);
       if (known === undefined) continue;
-      this.#candidates.set(peer, { known: { ...known, isAwaited }, sinceMs: candidate?.sinceMs ?? nowMs });
+      const wasAlive = candidate?.wasAlive ?? this.#isAlive(peer);
+      this.#candidates.set(peer, { known: { ...known, isAwaited }, sinceMs: candidate?.sinceMs ?? nowMs, wasAlive });
     }
   }
 
@@ -180,7 +193,7 @@ export class ActiveView {
       const { peer } = known;
       if (peer === this.#self || this.#links.has(peer) || this.#candidates.has(peer)) continue;
       if (this.#isAlive(peer) !== alive || (alive && this.#unreached.has(peer))) continue;
-      this.#candidates.set(peer, { known, sinceMs: nowMs });
+      this.#candidates.set(peer, { known, sinceMs: nowMs, wasAlive: alive });
       return true;
     }
     return false;

@@ -189,12 +189,12 @@ export class Dialler {
     const others = this.#peers.size + this.#freeTargets();
     const gone: Destination[] = [];
     for (const entry of this.#destinations()) {
-      if (entry.dial !== null || this.#addressesOf(entry).length === 0) continue;
-      if (entry.peer !== null && this.#linked.has(entry.peer)) continue;
+      if (entry.dial !== null || (entry.peer !== null && this.#linked.has(entry.peer))) continue;
       if (this.#isSated && entry.peer !== null && !this.#peers.has(entry.peer)) continue;
-      if (others > 1 && this.#peers.get(entry.peer!) === entry && entry.round >= this.#times.goneRounds)
-        gone.push(entry);
-      else if (entry.nextMs <= nowMs) this.#dial(entry, dials);
+      const isGone = others > 1 && this.#peers.get(entry.peer!) === entry && entry.round >= this.#times.goneRounds;
+      if ((!isGone && entry.nextMs > nowMs) || this.#addressesOf(entry).length === 0) continue;
+      if (isGone) gone.push(entry);
+      else this.#dial(entry, dials);
     }
     if (gone.length > 0 && nowMs >= this.#rareMs) {
       this.#rareMs = nowMs + this.#times.rareMs;

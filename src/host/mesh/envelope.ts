@@ -4,7 +4,8 @@
 
 import protobuf from 'protobufjs/light.js';
 import { formatIp, ipFromBytes, ipToBytes, parseIp } from '../../base/address.ts';
-import { fromHex, toHex } from '../../base/bytes.ts';
+import { ATTESTATION_BYTES_MAX } from '../../base/attestation.ts';
+import { ByteReader, ByteWriter, fromHex, toHex } from '../../base/bytes.ts';
 import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
 import { type BootId, parseVni, type Vni } from '../../base/ids.ts';
 
@@ -42,6 +43,8 @@ export interface Hello {
   readonly endpoints: readonly Endpoint[];
   readonly port: number;
   readonly networks: readonly Vni[];
+  /** Of an operator's certificate (src/base/attestation.ts); absent: none. */
+  readonly attestation?: Uint8Array;
 }
 
 export type Envelope =
@@ -51,7 +54,12 @@ export type Envelope =
   | { readonly kind: 'goodbye'; readonly reason: GoodbyeReason; readonly detail: string }
   /** A second live host uses the receiver's identity. */
   | { readonly kind: 'clone'; readonly detail: string }
-  | { readonly kind: Channel; readonly bytes: Uint8Array };
+  | ChannelMessage;
+
+interface ChannelMessage {
+  readonly kind: Channel;
+  readonly bytes: Uint8Array;
+}
 
 const BOOT_ID_BYTES = 8;
 const GENESIS_BYTES_MAX = 4_096;
@@ -88,6 +96,7 @@ const MESSAGES = {
       endpoints: { rule: 'repeated', type: 'Endpoint', id: 7 },
       port: { type: 'uint32', id: 8 },
       networks: { rule: 'repeated', type: 'uint32', id: 9 },
+      attestation: { type: 'bytes', id: 10 },
     },
   },
   Welcome: { fields: {} },
@@ -103,12 +112,43 @@ export const MESH_SCHEMA = protobuf.Root.fromJSON({
 }).resolveAll();
 const ENVELOPE = MESH_SCHEMA.lookupType('fabric.mesh.v1.Envelope');
 
+/** Protocol Buffers' wire type of bytes. */
+const LENGTH_DELIMITED = 2;
+const LENGTH_BYTES_MAX = 5;
+const CHANNELS: readonly Channel[] = ['gossip', 'lease', 'life', 'examine'];
+/** By the first byte of an envelope. */
+const CHANNEL_OF_TAG: ReadonlyMap<number, Channel> = new Map(CHANNELS.map((channel) => [tagOf(channel), channel]));
+
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
-  return ENVELOPE.encode(fieldsOf(envelope)).finish();
+  return 'bytes' in envelope ? encodeChannel(envelope) : ENVELOPE.encode(fieldsOf(envelope)).finish();
 }
 
-/** Byte fields of the result are views of `bytes`. */
+/** Byte fields of the result are views of `bytes`, and no Buffers: a `slice` of them is a copy. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return decodeChannel(plain) ?? decodeFields(plain);
+}
+
+/** Nearly all messages are these, nothing but bytes: protobufjs would take most of the time that a link takes for one. */
+function encodeChannel({ kind, bytes }: ChannelMessage): Uint8Array {
+  const { length } = bytes;
+  return new ByteWriter(1 + LENGTH_BYTES_MAX + length).u8(tagOf(kind)).varint(length).bytes(bytes).finish();
+}
+
+/** Null for all that is not exactly one of these. */
+function decodeChannel(bytes: Uint8Array): ChannelMessage | null {
+  const reader = new ByteReader(bytes);
+  const kind = CHANNEL_OF_TAG.get(reader.u8());
+  if (kind === undefined) return null;
+  const length = reader.varint();
+  return reader.failed || length !== reader.remaining ? null : { kind, bytes: reader.bytes(length) };
+}
+
+function tagOf(channel: Channel): number {
+  return (MESSAGES.Envelope.fields[channel].id << 3) | LENGTH_DELIMITED;
+}
+
+function decodeFields(bytes: Uint8Array): Envelope | null {
   let fields: Readonly<Record<string, unknown>>;
   try {
     fields = ENVELOPE.toObject(ENVELOPE.decode(bytes), { defaults: true, oneofs: true });
@@ -151,9 +191,10 @@ interface HelloFields {
   readonly endpoints: readonly { readonly ip: Uint8Array; readonly port: number }[];
   readonly port: number;
   readonly networks: readonly number[];
+  readonly attestation: Uint8Array;
 }
 
-function fieldsOf(envelope: Envelope): Record<string, unknown> {
+function fieldsOf(envelope: Exclude<Envelope, ChannelMessage>): Record<string, unknown> {
   switch (envelope.kind) {
     case 'hello': {
       const { hello } = envelope;
@@ -172,20 +213,15 @@ function fieldsOf(envelope: Envelope): Record<string, unknown> {
       return { goodbye: { reason: envelope.reason, detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
     case 'clone':
       return { clone: { detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
-    case 'gossip':
-    case 'lease':
-    case 'life':
-    case 'examine':
-      return { [envelope.kind]: envelope.bytes };
   }
 }
 
 function helloFrom(fields: HelloFields): Hello | null {
-  const { protocolMin, protocolMax, version, nickname, bootId, genesis, port } = fields;
+  const { protocolMin, protocolMax, version, nickname, bootId, genesis, port, attestation } = fields;
   if (protocolMin < 1 || protocolMax < protocolMin) return null;
   if (version.length > TEXT_LENGTH_MAX || nickname.length > TEXT_LENGTH_MAX) return null;
   if (bootId.length !== BOOT_ID_BYTES || genesis.length > GENESIS_BYTES_MAX) return null;
-  if (port < 1 || port > 65_535) return null;
+  if (port < 1 || port > 65_535 || attestation.length > ATTESTATION_BYTES_MAX) return null;
   if (fields.endpoints.length > ENDPOINTS_MAX || fields.networks.length > NETWORKS_MAX) return null;
   const endpoints: Endpoint[] = [];
   for (const one of fields.endpoints) {
@@ -210,6 +246,7 @@ function helloFrom(fields: HelloFields): Hello | null {
     endpoints,
     port,
     networks,
+    ...(attestation.length > 0 && { attestation: new Uint8Array(attestation) }),
   };
 }
 

@@ -52,8 +52,8 @@ export interface MeshOptions {
   readonly transport: MeshTransport;
   readonly facts: MeshFacts;
   readonly readGenesis: GenesisReader;
-  /** Why a proved peer is not let in all the same (removed, revoked, an old token); null: it is welcome. */
-  readonly bar?: (proved: CertifiedPeer) => Refusal | null;
+  /** Why a proved peer is not let in all the same (removed, an old token, no certificate); null: it is welcome. */
+  readonly bar?: (proved: CertifiedPeer, hello: Hello) => Refusal | null;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;

@@ -153,8 +153,8 @@ export class Mesh {
 
   /** Runs by itself every 200 ms; public for tests that move the clock. */
   tick(): void {
-    for (const connection of [...this.#connections]) connection.tick();
-    for (const [peer, election] of [...this.#elections]) {
+    for (const connection of this.#connections) connection.tick();
+    for (const [peer, election] of this.#elections) {
       election.tick();
       if (election.idle) this.#elections.delete(peer);
     }
@@ -269,7 +269,7 @@ export class Mesh {
         this.#refuse(meeting, connection, verdict.refusal);
         return null;
       case 'welcome': {
-        const barred = bar?.(meeting.certified) ?? null;
+        const barred = bar?.(meeting.certified, hello) ?? null;
         if (barred !== null) {
           this.#refuse(meeting, connection, barred);
           return null;

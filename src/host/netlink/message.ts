@@ -16,7 +16,6 @@ export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
-export const NLM_F_APPEND = 0x800;
 /** On an ack: the request is not repeated behind the errno. */
 const NLM_F_CAPPED = 0x100;
 /** On an ack or DONE: attributes with the kernel's words follow. */

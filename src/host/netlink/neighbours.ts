@@ -133,8 +133,8 @@ function neighbourMessage(type: number, messageFlags: number, header: NeighbourH
 }
 
 /**
- * As `bridge fdb` does: in a bridge NUD_NOARP is static, and NUD_PERMANENT would make the MAC one of the bridge's own. A device's own table knows
- * only the latter.
+ * As `bridge fdb` does: in a bridge NUD_NOARP is static, and NUD_PERMANENT would make the MAC one of the bridge's own. A device's
+ * own table knows only the latter.
  */
 function fdbHeader({ index, where = 'master' }: FdbConfig): NeighbourHeader {
   return where === 'master'

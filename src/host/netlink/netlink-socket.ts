@@ -1,9 +1,16 @@
 // One netlink socket as a queue of requests: what is asked without awaiting in between goes to the kernel together, in order,
-// in one system call; dumps and transactions in one of their own, but in the same turn of libuv's pool. One turn is under way at
-// a time, so that a socket never occupies more than one thread, however long the kernel holds its lock. Interrupted dumps are
-// repeated, a bounded number of times.
+// in one system call; dumps, transactions and sysctls in steps of their own, but in the same turn of libuv's pool. One turn is
+// under way at a time, so that a socket never occupies more than one thread, however long the kernel holds its lock. Interrupted
+// dumps are repeated, a bounded number of times.
 
-import { errnoName, openNetlinkSocket, type RawNetlinkSocket } from '../native.ts';
+import {
+  type ExchangeStep,
+  errnoName,
+  openNetlinkSocket,
+  type RawNetlinkSocket,
+  type SysctlSetting,
+  sysctlSettings,
+} from '../native.ts';
 import { errnoNameOf, NetlinkError } from './errors.ts';
 import {
   isDump,
@@ -19,7 +26,7 @@ import {
 
 /** Requests in one system call: their replies fit the socket's receive buffer of 1 MiB. */
 const BATCH_MAX = 32;
-/** System calls in one turn of the pool. */
+/** Steps in one turn of the pool. */
 const TURN_MAX = 8;
 /** Requests waiting; above it a caller is told at once (ENOBUFS). */
 const WAITING_MAX = 4096;
@@ -31,6 +38,8 @@ const TIMEOUT_MS = 10_000;
 /** One message, or the messages of a transaction, which succeed or fail together. */
 interface Job {
   readonly messages: readonly Uint8Array[];
+  /** Sysctls to write in place of messages. */
+  readonly settings: readonly SysctlSetting[] | null;
   readonly operation: string;
   /** Dumps and transactions need the socket for themselves. */
   readonly alone: boolean;
@@ -65,12 +74,19 @@ export class NetlinkSocket {
 
   /** Resolves with what the kernel answered besides the ack: nothing, an object, or the messages of a dump. */
   request(request: Request): Promise<readonly Message[]> {
-    return this.#enqueue([request.bytes], request.operation, isDump(request.bytes));
+    const { bytes, operation } = request;
+    return this.#enqueue({ messages: [bytes], settings: null, operation, alone: isDump(bytes) });
   }
 
   /** Messages that the kernel takes as one (nfnetlink's BATCH_BEGIN to BATCH_END). */
   async transaction(messages: readonly Uint8Array[], operation: string): Promise<void> {
-    await this.#enqueue(messages, operation, true);
+    await this.#enqueue({ messages, settings: null, operation, alone: true });
+  }
+
+  /** In the socket's namespace, between the requests before and behind; keys as of `sysctl`, those that are not there are passed over. */
+  async writeSysctls(values: Readonly<Record<string, string>>): Promise<void> {
+    const operation = `write ${Object.keys(values).join(', ')}`;
+    await this.#enqueue({ messages: [], settings: sysctlSettings(values), operation, alone: true });
   }
 
   /** Idempotent. What waits is rejected with ECANCELED; an exchange under way ends and is answered. */
@@ -81,13 +97,14 @@ export class NetlinkSocket {
     for (const job of this.#waiting.splice(0)) job.reject(closed(job.operation));
   }
 
-  #enqueue(messages: readonly Uint8Array[], operation: string, alone: boolean): Promise<readonly Message[]> {
+  #enqueue(asked: Pick<Job, 'messages' | 'settings' | 'operation' | 'alone'>): Promise<readonly Message[]> {
+    const { operation } = asked;
     if (this.#closed) return Promise.reject(closed(operation));
     if (this.#waiting.length >= WAITING_MAX) {
       return Promise.reject(new NetlinkError(operation, 'ENOBUFS', `${WAITING_MAX} requests are waiting`));
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ messages, operation, alone, attempts: 0, resolve, reject });
+      this.#waiting.push({ ...asked, attempts: 0, resolve, reject });
       if (this.#running) return;
       this.#running = true;
       // Behind the caller's further calls of this turn, so that they share the system call.
@@ -124,7 +141,9 @@ export class NetlinkSocket {
   }
 
   #exchange(batches: readonly (readonly Job[])[]): Promise<Uint8Array> {
-    const requests = batches.map((jobs) => {
+    const steps = batches.map((jobs): ExchangeStep => {
+      const settings = jobs[0]?.settings ?? null;
+      if (settings !== null) return settings;
       const messages = jobs.flatMap((job) => job.messages);
       for (const message of messages) {
         this.#sequence = (this.#sequence + 1) >>> 0;
@@ -132,7 +151,7 @@ export class NetlinkSocket {
       }
       return Buffer.concat(messages);
     });
-    return this.#socket.exchange(requests, TIMEOUT_MS);
+    return this.#socket.exchange(steps, TIMEOUT_MS);
   }
 
   /** Sequence numbers were given out in the order of the jobs' messages and end with the current one. */

@@ -72,6 +72,11 @@ export class Rtnetlink {
     this.#socket.close();
   }
 
+  /** See {@link NetlinkSocket.writeSysctls}. */
+  async writeSysctls(values: Readonly<Record<string, string>>): Promise<void> {
+    await this.#socket.writeSysctls(values);
+  }
+
   /** Null when there is no such link. */
   async getLink(link: LinkRef): Promise<Link | null> {
     try {

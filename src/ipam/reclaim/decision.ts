@@ -5,7 +5,7 @@
 import { type Cidr, formatCidr } from '../../base/address.ts';
 import { ByteReader, ByteWriter, toHex, utf8 } from '../../base/bytes.ts';
 import type { Crypto } from '../../base/capabilities.ts';
-import type { PeerId, Vni } from '../../base/ids.ts';
+import { type PeerId, parseVni, type Vni } from '../../base/ids.ts';
 import { peerIdOf } from '../../base/membership.ts';
 import { idBytes, readCidr, writeCidr } from '../wire-fields.ts';
 
@@ -16,8 +16,9 @@ export const VOTERS_MIN = 3;
 /** Blocks of one decision; what a host owns beyond them is reclaimed by the next one. */
 export const TITLES_MAX = 256;
 
-/** A block as its owner has it: by the record of this epoch. */
+/** A block of a network as its owner has it: by the record of this epoch. */
 export interface Title {
+  readonly network: Vni;
   readonly cidr: Cidr;
   readonly epoch: number;
 }
@@ -168,7 +169,8 @@ export function readValue(reader: ByteReader): Value | null {
 
 export function writeTitles(writer: ByteWriter, titles: readonly Title[]): void {
   writer.u16(titles.length);
-  for (const { cidr, epoch } of titles) {
+  for (const { network, cidr, epoch } of titles) {
+    writer.u32(network);
     writeCidr(writer, cidr);
     writer.u32(epoch);
   }
@@ -179,10 +181,11 @@ export function readTitles(reader: ByteReader): readonly Title[] | null {
   if (count > TITLES_MAX) return null;
   const titles: Title[] = [];
   for (let i = 0; i < count; i++) {
+    const network = parseVni(reader.u32());
     const cidr = readCidr(reader);
     const epoch = reader.u32();
-    if (cidr === null || reader.failed) return null;
-    titles.push({ cidr, epoch });
+    if (network === null || cidr === null || reader.failed) return null;
+    titles.push({ network, cidr, epoch });
   }
   return titles;
 }
@@ -191,6 +194,6 @@ export function readTitles(reader: ByteReader): readonly Title[] | null {
 export function describeValue(value: Value): string {
   if (value.kind === 'none') return 'none';
   if (value.kind === 'voters') return `voters ${value.voters.join(' ')} for ${value.leaseMs} ms`;
-  const titles = value.titles.map(({ cidr, epoch }) => `${formatCidr(cidr)}@${epoch}`);
+  const titles = value.titles.map(({ network, cidr, epoch }) => `${network}:${formatCidr(cidr)}@${epoch}`);
   return `reclaim ${value.owner} for ${value.heir}: ${titles.join(' ')}`;
 }

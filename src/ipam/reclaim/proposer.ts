@@ -1,6 +1,7 @@
-// The proposer of single-decree Paxos for the next slot, one attempt at a time: a poll that binds nobody when the attempt is against a host,
-// phase 1, phase 2. A value that a voter has accepted before is taken up instead of our own. A block is reclaimed only if every
-// voter of the phase-1 majority says that the host owns it, by the same record; so a gift that one of them knows of stands.
+// The proposer of single-decree Paxos for the next slot, one attempt at a time: a poll that binds nobody when the attempt is
+// against a host, phase 1, phase 2. A value that a voter has accepted before is taken up instead of our own. A block is reclaimed
+// only if every voter of the phase-1 majority says that the host owns it, by the same record; so a gift that one of them knows of
+// stands.
 
 import { cidrContains, cidrsOverlap } from '../../base/address.ts';
 import type { Clock, Crypto, Random } from '../../base/capabilities.ts';
@@ -105,8 +106,11 @@ export class Proposer {
     attempt.answers.set(from, message);
     // Ourselves among them: a ballot that our own acceptor has answered is never used again, also after a crash.
     if (attempt.answers.size < majorityOf(attempt.voters.length) || !attempt.answers.has(this.#ports.self)) return;
-    if (attempt.phase === 'poll') this.#enter(attempt, 'prepare');
-    else {
+    if (attempt.phase === 'poll') {
+      if (this.#choose(attempt).kind === 'none')
+        this.#giveUp(); // a slot would be spent on nothing
+      else this.#enter(attempt, 'prepare');
+    } else {
       attempt.value = this.#choose(attempt);
       this.#enter(attempt, 'accept');
     }
@@ -211,7 +215,11 @@ export function commonTitles(lists: readonly (readonly Title[])[]): readonly Tit
 
 function overlapsOf(title: Title, list: readonly Title[]): Title[] {
   return list.flatMap((other) => {
-    if (other.epoch !== title.epoch || !cidrsOverlap(title.cidr, other.cidr)) return [];
+    if (!isOfOneRecord(title, other) || !cidrsOverlap(title.cidr, other.cidr)) return [];
     return [cidrContains(title.cidr, other.cidr) ? other : title];
   });
+}
+
+function isOfOneRecord(a: Title, b: Title): boolean {
+  return a.network === b.network && a.epoch === b.epoch;
 }

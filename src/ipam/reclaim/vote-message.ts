@@ -102,7 +102,7 @@ export function encodeVoteMessage(network: Vni, message: VoteMessage): Uint8Arra
     .u32(network);
   switch (message.kind) {
     case 'renew':
-      writer.u32(message.number).u32(message.length).u64(BigInt(message.version));
+      writer.u32(message.number).u32(message.length).u64(message.version);
       break;
     case 'promise':
       writer.u32(message.number).u32(message.leaseMs);

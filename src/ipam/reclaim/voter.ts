@@ -7,7 +7,7 @@ import type { Clock } from '../../base/capabilities.ts';
 import type { PeerId, Vni } from '../../base/ids.ts';
 import type { Acceptor } from './acceptor.ts';
 import type { Chain } from './chain.ts';
-import { compareBallots, mayFollow, type Title, votingBytes } from './decision.ts';
+import { compareBallots, mayFollow, TITLES_MAX, type Title, votingBytes } from './decision.ts';
 import { Promises } from './promises.ts';
 import type { VoteMessage, VoteRefusal } from './vote-message.ts';
 
@@ -27,7 +27,7 @@ export interface VoterPorts {
   readonly isEnrolled: (peer: PeerId) => boolean;
   /** All records of the host up to this version of its map are known here. */
   readonly hasHeard: (peer: PeerId, version: number) => boolean;
-  /** What the host owns by all records. */
+  /** What the host owns by all records, in every network; in one order everywhere. */
   readonly titlesOf: (peer: PeerId) => readonly Title[];
   /** What the host says that others gave it. */
   readonly giftsTo: (peer: PeerId) => readonly Title[];
@@ -76,7 +76,7 @@ export class Voter {
     if (compareBallots(ballot, acceptor.promised(slot)) < 0) return refuse('outbid');
     const against = target === null ? null : this.#refusesTarget(target);
     if (against !== null) return refuse(against);
-    const titles = target === null ? [] : (acceptor.closedTo(slot, target) ?? titlesOf(target));
+    const titles = target === null ? [] : (acceptor.closedTo(slot, target) ?? titlesOf(target).slice(0, TITLES_MAX));
     if (!poll) {
       if (!acceptor.prepare(slot, ballot, target === null ? null : { peer: target, titles })) return refuse('outbid');
       marked();
@@ -109,7 +109,9 @@ export class Voter {
     const contested = acceptor.contested(slot);
     if (contested.length === 0) return null;
     const late = giftsTo(owner).some((gift) =>
-      contested.some(({ cidr, epoch }) => gift.epoch > epoch && cidrsOverlap(cidr, gift.cidr)),
+      contested.some(
+        ({ network, cidr, epoch }) => gift.network === network && gift.epoch > epoch && cidrsOverlap(cidr, gift.cidr),
+      ),
     );
     return late ? 'closed' : null;
   }

@@ -1,20 +1,21 @@
-// Takes the address blocks of hosts that are gone back without an operator: the parts of the voting put together, for one network.
+// Takes the address blocks of hosts that are gone back without an operator: the parts of the voting put together, one for all networks.
 // Every host renews its lease with the voters and stops allocating when too few of them promise; voters decide who votes, and who
 // inherits from an owner to whom no majority of them is bound any more (docs/leases.md argues why that is safe). Pure over its
 // ports; whatever a peer sends, nothing here throws for it.
 
 import type { Clock, Crypto, Log, Random, Store } from '../../base/capabilities.ts';
 import { FabricError } from '../../base/errors.ts';
-import type { PeerId } from '../../base/ids.ts';
+import type { PeerId, Vni } from '../../base/ids.ts';
 import type { AddressPlan } from '../plan.ts';
 import { Acceptor } from './acceptor.ts';
 import { Chain } from './chain.ts';
-import { type Decision, decodeDecision, encodeDecision, type Title, type Value, VOTERS_MIN } from './decision.ts';
+import { type Decision, decodeDecision, encodeDecision, VOTERS_MIN } from './decision.ts';
 import { nextVoters } from './electorate.ts';
 import { Fence } from './fence.ts';
 import { type Intent, Proposer } from './proposer.ts';
 import { decodeState, encodeState, STATE_ENTRY } from './published.ts';
 import { decodeVoteMessage, encodeVoteMessage, type VoteMessage } from './vote-message.ts';
+import { type Reclaimed, type VotedSpace, VotedSpaces } from './voted-spaces.ts';
 import { Voter } from './voter.ts';
 
 export const LEASE_MS_DEFAULT = 24 * 3_600_000;
@@ -29,10 +30,9 @@ const CONSIDER_MS = 1_000;
 /** Decisions that one answer brings. */
 const DECISIONS_SENT_MAX = 8;
 
-export type Reclaimed = Extract<Value, { readonly kind: 'reclaim' }>;
-
 export interface VotingPorts {
   readonly self: PeerId;
+  /** Of the default network, under whose number votes travel and stand. */
   readonly plan: AddressPlan;
   readonly store: Store;
   readonly clock: Clock;
@@ -44,6 +44,8 @@ export interface VotingPorts {
   readonly send: (peer: PeerId, bytes: Uint8Array) => boolean;
   /** For how long voters of lists that this host proposes promise; 0: it proposes none. */
   readonly leaseMs: number;
+  /** Milliseconds since a host was seen last, or since this one started. */
+  readonly unseenMs: (peer: PeerId) => number;
   /** Hosts whose records are known, ourselves included. */
   readonly peers: () => readonly PeerId[];
   readonly isAlive: (peer: PeerId) => boolean;
@@ -53,19 +55,8 @@ export interface VotingPorts {
   readonly isPaused: () => boolean;
   /** The version of the published records of a host, also our own, as far as we have them. */
   readonly versionOf: (peer: PeerId) => number;
-  /** All records of that version are understood. */
-  readonly isUnderstood: (peer: PeerId) => boolean;
-  readonly owners: () => readonly PeerId[];
-  readonly titlesOf: (peer: PeerId) => readonly Title[];
-  readonly giftsTo: (peer: PeerId) => readonly Title[];
-  /** What we own by others' gifts, by keys that stay. */
-  readonly ownTitles: () => ReadonlySet<string>;
-  /** Durable already. */
-  readonly reclaimed: (value: Reclaimed) => void;
   /** What we publish changed. */
   readonly publish: (entries: ReadonlyMap<string, Uint8Array>) => void;
-  /** The fence opened or closed, or a title was confirmed. */
-  readonly changed: () => void;
   readonly drop: (reason: string) => void;
 }
 
@@ -76,6 +67,7 @@ export class Voting {
   readonly #voter: Voter;
   readonly #fence: Fence;
   readonly #proposer: Proposer;
+  readonly #spaces = new VotedSpaces();
   /** Hosts that speak this protocol, and whether they fence themselves. */
   readonly #enrolled = new Map<PeerId, boolean>();
   readonly #goneSinceMs = new Map<PeerId, number>();
@@ -104,9 +96,9 @@ export class Voting {
       isPaused: ports.isPaused,
       isAlive: ports.isAlive,
       isEnrolled: (peer) => this.#enrolled.get(peer) ?? false,
-      hasHeard: (peer, version) => ports.versionOf(peer) >= version && ports.isUnderstood(peer),
-      titlesOf: ports.titlesOf,
-      giftsTo: ports.giftsTo,
+      hasHeard: (peer, version) => ports.versionOf(peer) >= version && this.#spaces.isUnderstood(peer),
+      titlesOf: (peer) => this.#spaces.titlesOf(peer),
+      giftsTo: (peer) => this.#spaces.giftsTo(peer),
       marked: () => this.#publish(),
     });
     this.#proposer = new Proposer({
@@ -124,6 +116,15 @@ export class Voting {
     this.#seen = this.#chain.length;
   }
 
+  /** From now on blocks of that network are voted about, too. Who joins late asks for {@link reclaims}. */
+  join(space: VotedSpace): void {
+    this.#spaces.add(space);
+  }
+
+  leave(network: Vni): void {
+    this.#spaces.remove(network);
+  }
+
   /** All that was decided about blocks, in its order. */
   reclaims(): readonly Reclaimed[] {
     return this.#chain.all().flatMap(({ value }) => (value.kind === 'reclaim' ? [value] : []));
@@ -136,6 +137,11 @@ export class Voting {
 
   get voters(): readonly PeerId[] {
     return this.#chain.voters;
+  }
+
+  /** For how long voters promise, milliseconds; 0 below {@link VOTERS_MIN}: they promise nothing. */
+  get leaseMs(): number {
+    return this.#chain.voters.length < VOTERS_MIN ? 0 : this.#chain.leaseMs;
   }
 
   /** What this host publishes: entry names and values. A decision stands with who brought it about, as long as that is a voter. */
@@ -205,6 +211,16 @@ export class Voting {
     return this.#leftMs();
   }
 
+  /**
+   * In how many milliseconds the voters may take back what a host owns, which they promised it last when it was seen last, or a
+   * little later where one of them has started anew; null: it lives, or nothing is taken back.
+   */
+  reclaimMs(peer: PeerId): number | null {
+    const { self, isAlive, unseenMs } = this.#ports;
+    if (this.leaseMs === 0 || peer === self || isAlive(peer)) return null;
+    return Math.max(0, this.leaseMs - unseenMs(peer));
+  }
+
   isConfirmed(title: string): boolean {
     return this.#fence.isConfirmed(title, this.#ports.isRemoved);
   }
@@ -215,7 +231,7 @@ export class Voting {
     this.#renew();
     this.#consider();
     this.#noteFence();
-    return this.#fence.waitMs(this.#ports.ownTitles(), CONSIDER_MS);
+    return this.#fence.waitMs(this.#spaces.ownTitles(), CONSIDER_MS);
   }
 
   get #isEnrolled(): boolean {
@@ -230,12 +246,12 @@ export class Voting {
     const open = this.obstacle() === null;
     if (open === this.#wasOpen) return;
     this.#wasOpen = open;
-    this.#ports.changed();
+    this.#spaces.changed();
   }
 
   #renew(): void {
-    const { self, versionOf, ownTitles } = this.#ports;
-    const titles = ownTitles();
+    const { self, versionOf } = this.#ports;
+    const titles = this.#spaces.ownTitles();
     for (const voter of this.#fence.due(titles)) {
       const number = this.#fence.asks(voter, titles);
       this.#send(voter, { kind: 'renew', number, length: this.#chain.length, version: versionOf(self) });
@@ -250,7 +266,7 @@ export class Voting {
         return;
       case 'promise':
         if (!this.#fence.promised(from, message.number, message.leaseMs)) this.#ports.drop('vote-unasked');
-        else this.#ports.changed();
+        else this.#spaces.changed();
         return;
       case 'no-promise':
         this.#compareLengths(from, message.length);
@@ -306,7 +322,7 @@ export class Voting {
     if (result !== 'added') return result;
     this.#proposer.slotDecided();
     this.#openSinceMs = null;
-    const { log, reclaimed, self, changed } = this.#ports;
+    const { log, self } = this.#ports;
     while (this.#seen < this.#chain.length) {
       const { slot, value } = this.#chain.all()[this.#seen++]!;
       if (value.kind === 'voters') {
@@ -317,13 +333,13 @@ export class Voting {
         const { owner, heir, titles } = value;
         log.warn('blocks of a host that is gone have a new owner', { slot, peer: owner, heir, blocks: titles.length });
         if (owner === self) log.error('this host was gone for too long: blocks of it belong to another one', { heir });
-        reclaimed(value);
+        this.#spaces.reclaimed(value);
       }
     }
     this.#publish();
     this.#fence.hurry();
     this.#renew();
-    changed();
+    this.#spaces.changed();
     return result;
   }
 
@@ -366,19 +382,23 @@ export class Voting {
 
   /** The first live voter tries; another one does when that has not helped. */
   #reclaimIntent(voters: readonly PeerId[], able: readonly PeerId[]): Intent | null {
-    const { self, owners, isAlive, isRemoved, titlesOf, random } = this.#ports;
+    const { self, isAlive, isRemoved, random } = this.#ports;
     if (voters.length < VOTERS_MIN || this.#voter.isSilent) return null;
     const isFirst = voters.find((peer) => able.includes(peer)) === self;
     if (!isFirst && random.fraction() > 1 / 16) return null;
-    const owner = owners().find(
-      (peer) =>
-        peer !== self &&
-        this.#enrolled.get(peer) === true &&
-        !isAlive(peer) &&
-        !isRemoved(peer) &&
-        !this.#voter.hasPromised(peer) &&
-        titlesOf(peer).length > 0,
-    );
+    const gone = this.#spaces
+      .owners()
+      .filter(
+        (peer) =>
+          peer !== self &&
+          this.#enrolled.get(peer) === true &&
+          !isAlive(peer) &&
+          !isRemoved(peer) &&
+          !this.#voter.hasPromised(peer) &&
+          this.#spaces.titlesOf(peer).length > 0,
+      );
+    // Not always the first: voters may differ about it for as long as it lasts.
+    const owner = gone.length > 1 ? gone[Math.floor(random.fraction() * gone.length)] : gone[0];
     return owner === undefined ? null : { kind: 'reclaim', owner };
   }
 

@@ -6,9 +6,10 @@ import { ipToBytes, parseIp } from '../../base/address.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
 import { assert } from '../../base/errors.ts';
 import { type Mac, macToBytes, type PeerId, type Vni } from '../../base/ids.ts';
-import type { LastingSession, SessionKeys, TableChange } from '../datapath.ts';
+import type { LastingSession, RelayCounters, SessionKeys, TableChange } from '../datapath.ts';
 import type { DropReason } from '../frame-drops.ts';
-import { CIPHER_NUMBERS, ControlReader } from './control-reader.ts';
+import { isRelayPath, type TunnelPath } from '../tunnel-path.ts';
+import { CIPHER_NUMBERS, ControlReader, RELAY_FAMILY } from './control-reader.ts';
 
 /** Type and payload. Longer lists of table changes go in several messages. */
 export const MESSAGE_MAX = 1 << 20;
@@ -17,14 +18,14 @@ export const LENGTH_BYTES = 4;
  * Of the messages and their meaning. Whatever the version, an engine's first message is `hello` and begins with it, and `stop`
  * ends the engine.
  */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** To the engine. */
 const Down = {
   addSession: 1,
   useSession: 2,
   removeSession: 3,
-  setEndpoint: 4,
+  setPath: 4,
   setPathMtu: 5,
   applyTables: 6,
   sendRaw: 7,
@@ -85,8 +86,9 @@ export type EngineMessage =
       readonly features: readonly EngineFeature[];
       readonly aead: string;
     }
-  | { readonly kind: 'handshake'; readonly from: Endpoint; readonly datagram: Uint8Array }
+  | { readonly kind: 'handshake'; readonly from: TunnelPath; readonly datagram: Uint8Array }
   | { readonly kind: 'session-wanted'; readonly peer: PeerId }
+  | { readonly kind: 'relay-wanted'; readonly peer: PeerId }
   | { readonly kind: 'session-confirmed'; readonly localIndex: number }
   | { readonly kind: 'roamed'; readonly peer: PeerId; readonly endpoint: Endpoint }
   | { readonly kind: 'probe-answered'; readonly peer: PeerId; readonly bytes: number }
@@ -98,6 +100,7 @@ export type EngineMessage =
       readonly kind: 'engine-stats';
       readonly framesIn: number;
       readonly framesOut: number;
+      readonly relayed: RelayCounters;
       readonly drops: Readonly<Partial<Record<DropReason, number>>>;
     }
   | { readonly kind: 'reported' }
@@ -131,8 +134,8 @@ export function encodeRemoveSession(localIndex: number): Buffer {
   return message(Down.removeSession, u32(localIndex));
 }
 
-export function encodeSetEndpoint(peer: PeerId, endpoint: Endpoint | null): Buffer {
-  return message(Down.setEndpoint, peerBytes(peer), endpoint === null ? Buffer.of(0) : endpointBytes(endpoint));
+export function encodeSetPath(peer: PeerId, path: TunnelPath | null): Buffer {
+  return message(Down.setPath, peerBytes(peer), path === null ? Buffer.of(0) : pathBytes(path));
 }
 
 export function encodeSetPathMtu(peer: PeerId, bytes: number): Buffer {
@@ -158,8 +161,8 @@ export function encodeApplyTables(changes: readonly TableChange[]): readonly Buf
   return messages;
 }
 
-export function encodeSendRaw(datagram: Uint8Array, to: Endpoint): Buffer {
-  return message(Down.sendRaw, endpointBytes(to), datagram);
+export function encodeSendRaw(datagram: Uint8Array, to: TunnelPath): Buffer {
+  return message(Down.sendRaw, pathBytes(to), datagram);
 }
 
 export function encodeSendKeepalive(peer: PeerId): Buffer {
@@ -214,7 +217,7 @@ function decode(type: number, reader: ControlReader): EngineMessage | null {
     case 1:
       return { kind: 'ready', udpPort: reader.u16(), features: reader.flags(ENGINE_FEATURES), aead: reader.text() };
     case 2: {
-      const from = reader.endpoint();
+      const from = reader.path();
       return from === null ? null : { kind: 'handshake', from, datagram: reader.rest() };
     }
     case 3:
@@ -235,7 +238,13 @@ function decode(type: number, reader: ControlReader): EngineMessage | null {
     case 9:
       return { kind: 'peer-stats', report: readReport(reader) };
     case 10:
-      return { kind: 'engine-stats', framesIn: reader.u64(), framesOut: reader.u64(), drops: reader.drops() };
+      return {
+        kind: 'engine-stats',
+        framesIn: reader.u64(),
+        framesOut: reader.u64(),
+        relayed: readRelayed(reader),
+        drops: reader.drops(),
+      };
     case 11:
       return { kind: 'reported' };
     case HELLO:
@@ -244,6 +253,8 @@ function decode(type: number, reader: ControlReader): EngineMessage | null {
       return readSession(reader);
     case 14:
       return { kind: 'probe-answered', peer: reader.peer(), bytes: reader.u32() };
+    case 15:
+      return { kind: 'relay-wanted', peer: reader.peer() };
     default:
       return null;
   }
@@ -265,7 +276,7 @@ function readSession(reader: ControlReader): EngineMessage {
     pathMtu: reader.u32(),
     capabilities: reader.u32(),
     role: reader.choice(SESSION_ROLES),
-    endpoint: reader.optionalEndpoint(),
+    path: reader.path(),
   };
   return { kind: 'session', session, adoptable: flags.includes('adoptable') };
 }
@@ -281,6 +292,17 @@ function readReport(reader: ControlReader): PeerReport {
     lastDataReceivedMs: reader.timeMs(),
     lastReceivedMs: reader.timeMs(),
     drops: reader.drops(),
+  };
+}
+
+function readRelayed(reader: ControlReader): RelayCounters {
+  return {
+    forwardedDatagrams: reader.u64(),
+    forwardedBytes: reader.u64(),
+    sentDatagrams: reader.u64(),
+    sentBytes: reader.u64(),
+    receivedDatagrams: reader.u64(),
+    receivedBytes: reader.u64(),
   };
 }
 
@@ -334,10 +356,9 @@ function ipBytes(text: string): Buffer {
   return Buffer.concat([Buffer.of(ip.family), ipToBytes(ip)]);
 }
 
-function endpointBytes({ ip, port }: Endpoint): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16BE(port);
-  return Buffer.concat([ipBytes(ip), bytes]);
+function pathBytes(path: TunnelPath): Buffer {
+  if (isRelayPath(path)) return Buffer.concat([Buffer.of(RELAY_FAMILY), peerBytes(path.relay), peerBytes(path.peer)]);
+  return Buffer.concat([ipBytes(path.ip), u32(path.port).subarray(2)]);
 }
 
 function textBytes(text: string): Buffer {

@@ -6,8 +6,12 @@ import type { AeadCipher } from '../../base/capabilities.ts';
 import type { Endpoint } from '../../base/endpoint.ts';
 import { type Mac, macFromBytes, PEER_ID_BYTES, type PeerId } from '../../base/ids.ts';
 import { DROP_REASONS, type DropReason } from '../frame-drops.ts';
+import type { TunnelPath } from '../tunnel-path.ts';
 
 export const CIPHER_NUMBERS: Readonly<Record<AeadCipher, number>> = { 'aes-256-gcm': 1, 'chacha20-poly1305': 2 };
+
+/** In the place of an address's family: two peers follow, the relay and whom it leads to. */
+export const RELAY_FAMILY = 1;
 
 export class ControlReader {
   readonly #bytes: Buffer;
@@ -58,14 +62,7 @@ export class ControlReader {
 
   /** Null: none, or malformed. */
   ip(): string | null {
-    const family = this.u8();
-    if (family === 0) return null;
-    if (family !== 4 && family !== 6) {
-      this.#good = false;
-      return null;
-    }
-    const bytes = this.#take(family === 4 ? 4 : 16);
-    return bytes.length === 0 ? null : formatIp(ipFromBytes(bytes)!);
+    return this.#ipOf(this.u8());
   }
 
   endpoint(): Endpoint | null {
@@ -74,9 +71,11 @@ export class ControlReader {
     return ip === null ? null : { ip, port };
   }
 
-  /** Family 0 is none, and has no port. */
-  optionalEndpoint(): Endpoint | null {
-    const ip = this.ip();
+  /** Null: none, or malformed. Family 0 is none, and has no port. */
+  path(): TunnelPath | null {
+    const family = this.u8();
+    if (family === RELAY_FAMILY) return { relay: this.peer(), peer: this.peer() };
+    const ip = this.#ipOf(family);
     return ip === null ? null : { ip, port: this.u16() };
   }
 
@@ -117,6 +116,16 @@ export class ControlReader {
   /** A copy of all that is left. */
   rest(): Uint8Array {
     return new Uint8Array(this.#take(this.#bytes.length - this.#at));
+  }
+
+  #ipOf(family: number): string | null {
+    if (family === 0) return null;
+    if (family !== 4 && family !== 6) {
+      this.#good = false;
+      return null;
+    }
+    const bytes = this.#take(family === 4 ? 4 : 16);
+    return bytes.length === 0 ? null : formatIp(ipFromBytes(bytes)!);
   }
 
   #take(bytes: number): Buffer {

@@ -4,20 +4,21 @@
 // of the same protocol version and settings. Invariant: commands reach the engine in the order of the calls.
 
 import type { Log } from '../../base/capabilities.ts';
-import type { Endpoint } from '../../base/endpoint.ts';
 import { assert, type ErrorCode, FabricError } from '../../base/errors.ts';
 import type { PeerId } from '../../base/ids.ts';
-import type {
-  Datapath,
-  DatapathEvents,
-  DatapathOptions,
-  DatapathStats,
-  Lasting,
-  LastingSession,
-  PeerCounters,
-  SessionKeys,
-  TableChange,
+import {
+  type Datapath,
+  type DatapathEvents,
+  type DatapathOptions,
+  type DatapathStats,
+  type Lasting,
+  type LastingSession,
+  NOTHING_RELAYED,
+  type PeerCounters,
+  type SessionKeys,
+  type TableChange,
 } from '../datapath.ts';
+import type { TunnelPath } from '../tunnel-path.ts';
 import {
   ENGINE_FEATURES,
   type EngineMessage,
@@ -32,7 +33,7 @@ import {
   encodeSendProbe,
   encodeSendRaw,
   encodeSetClock,
-  encodeSetEndpoint,
+  encodeSetPath,
   encodeSetPathMtu,
   encodeUseSession,
   PROTOCOL_VERSION,
@@ -81,7 +82,7 @@ export class EngineDatapath implements Datapath {
   /** An engine that fails meanwhile is replaced. */
   #adopting = false;
   readonly #peers = new Map<PeerId, PeerCounters>();
-  #totals: Omit<DatapathStats, 'peers'> = { drops: {}, framesIn: 0, framesOut: 0 };
+  #totals: Omit<DatapathStats, 'peers'> = { drops: {}, framesIn: 0, framesOut: 0, relayed: NOTHING_RELAYED };
   #lacks: readonly string[] = [];
   /** The bound UDP port. */
   udpPort = 0;
@@ -153,8 +154,8 @@ export class EngineDatapath implements Datapath {
     this.#process?.send(encodeRemoveSession(localIndex));
   }
 
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
-    this.#process?.send(encodeSetEndpoint(peer, endpoint));
+  setPath(peer: PeerId, path: TunnelPath | null): void {
+    this.#process?.send(encodeSetPath(peer, path));
   }
 
   setPathMtu(peer: PeerId, bytes: number): void {
@@ -165,7 +166,7 @@ export class EngineDatapath implements Datapath {
     for (const message of encodeApplyTables(changes)) this.#process?.send(message);
   }
 
-  sendRaw(datagram: Uint8Array, to: Endpoint): void {
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void {
     this.#process?.send(encodeSendRaw(datagram, to));
   }
 
@@ -182,7 +183,7 @@ export class EngineDatapath implements Datapath {
     this.#process?.send(encodeRemovePeer(peer));
   }
 
-  /** As the engine last reported: at most 100 ms old. */
+  /** As the engine last reported: at most 100 ms old, 1 s where no frame moved. */
   stats(): DatapathStats {
     return { peers: [...this.#peers.values()], ...this.#totals };
   }
@@ -202,8 +203,9 @@ export class EngineDatapath implements Datapath {
   }
 
   #arguments(): readonly string[] {
-    const { portName, listen, network, mtu, pathMtu, gatewayMac, gatewayIps } = this.#options;
+    const { self, portName, listen, network, mtu, pathMtu, gatewayMac, gatewayIps } = this.#options;
     const facts = Object.entries({
+      peer: self,
       'port-name': portName,
       listen: listen.ip,
       'udp-port': listen.port,
@@ -306,6 +308,9 @@ export class EngineDatapath implements Datapath {
       case 'session-wanted':
         events?.sessionWanted(message.peer);
         return;
+      case 'relay-wanted':
+        events?.relayWanted(message.peer);
+        return;
       case 'session-confirmed':
         events?.sessionConfirmed(message.localIndex);
         return;
@@ -328,7 +333,12 @@ export class EngineDatapath implements Datapath {
         this.#peers.set(message.report.peer, message.report);
         return;
       case 'engine-stats':
-        this.#totals = { drops: message.drops, framesIn: message.framesIn, framesOut: message.framesOut };
+        this.#totals = {
+          drops: message.drops,
+          framesIn: message.framesIn,
+          framesOut: message.framesOut,
+          relayed: message.relayed,
+        };
         return;
       case 'reported':
         this.#reports.shift()?.();

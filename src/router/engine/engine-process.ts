@@ -49,6 +49,8 @@ export class EngineProcess {
   #protocol: number | null = null;
   #input: Buffer = Buffer.alloc(0);
   #over = false;
+  /** What is sent in this turn of the event loop leaves at its end, in one write: each wakes the engine. */
+  #holding = false;
 
   private constructor(
     socket: Socket,
@@ -110,6 +112,7 @@ export class EngineProcess {
       if (secret) message.fill(0);
       return;
     }
+    this.#hold();
     this.#socket.write(message, secret ? () => message.fill(0) : undefined);
   }
 
@@ -130,6 +133,16 @@ export class EngineProcess {
     await new Promise<void>((resolve) => this.#socket.end(() => resolve()));
     this.#socket.destroy();
     this.#child?.unref();
+  }
+
+  #hold(): void {
+    if (this.#holding) return;
+    this.#holding = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#holding = false;
+      this.#socket.uncork();
+    });
   }
 
   #read(bytes: Buffer): void {

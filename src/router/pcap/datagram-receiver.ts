@@ -5,7 +5,9 @@ import type { Clock } from '../../base/capabilities.ts';
 import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
 import type { PeerId } from '../../base/ids.ts';
 import type { DropCounts, DropReason } from '../frame-drops.ts';
+import { decideRelayed, type RelayedDatagram, readRelayed } from '../relay-message.ts';
 import type { Session } from '../session.ts';
+import { endpointOf, type RelayPath, relayOf, type TunnelPath } from '../tunnel-path.ts';
 import {
   DATA_DATAGRAM_MIN,
   DatagramType,
@@ -32,23 +34,45 @@ export interface ReceivingSession {
   readonly link: PeerLink;
 }
 
+/** A data datagram that authenticated. */
+interface OpenedDatagram {
+  readonly localIndex: number;
+  readonly counter: number;
+  readonly plain: Uint8Array;
+  /** It came by a relay itself. */
+  readonly nested: boolean;
+  readonly nowMs: number;
+}
+
 export interface DatagramReceiverEvents {
-  handshake(datagram: Uint8Array, from: Endpoint): void;
+  handshake(datagram: Uint8Array, from: TunnelPath): void;
   sessionConfirmed(localIndex: number): void;
   roamed(peer: PeerId, endpoint: Endpoint): void;
   /** The peer asks whether its outer IP packet of `bytes` arrived. */
   probed(link: PeerLink, bytes: number): void;
   probeAnswered(peer: PeerId, bytes: number): void;
+  /** A datagram between others, on its way by this host. Why it goes no further; null when it left. */
+  forward(relayed: RelayedDatagram, from: PeerId): DropReason | null;
+  /** A datagram of `bytes` came by a relay. */
+  relayed(bytes: number): void;
   /** A whole frame of the peer in one of our networks; its memory is the receiver's. */
   frame(link: PeerLink, network: PcapNetwork, frame: Uint8Array, partialChecksum: boolean): void;
 }
 
+export interface DatagramReceiverParts {
+  readonly self: PeerId;
+  /** By local index; the owner changes it. */
+  readonly sessions: ReadonlyMap<number, ReceivingSession>;
+  /** For datagrams of no session. */
+  readonly drops: DropCounts;
+  readonly clock: Clock;
+  /** Undefined for one that this host has no part in. */
+  readonly networkOf: (id: number) => PcapNetwork | undefined;
+  readonly events: DatagramReceiverEvents;
+}
+
 export class DatagramReceiver {
-  readonly #sessions: ReadonlyMap<number, ReceivingSession>;
-  readonly #drops: DropCounts;
-  readonly #clock: Clock;
-  readonly #networkOf: (id: number) => PcapNetwork | undefined;
-  readonly #events: DatagramReceiverEvents;
+  readonly #parts: DatagramReceiverParts;
   readonly #inner: InnerHeader = {
     kind: 0,
     hopLimit: 0,
@@ -59,57 +83,49 @@ export class DatagramReceiver {
     headerLength: 0,
   };
 
-  constructor(facts: {
-    /** By local index; the owner changes it. */
-    sessions: ReadonlyMap<number, ReceivingSession>;
-    /** For datagrams of no session. */
-    drops: DropCounts;
-    clock: Clock;
-    /** Undefined for one that this host has no part in. */
-    networkOf: (id: number) => PcapNetwork | undefined;
-    events: DatagramReceiverEvents;
-  }) {
-    this.#sessions = facts.sessions;
-    this.#drops = facts.drops;
-    this.#clock = facts.clock;
-    this.#networkOf = facts.networkOf;
-    this.#events = facts.events;
+  constructor(parts: DatagramReceiverParts) {
+    this.#parts = parts;
   }
 
   /** `datagram` is handed over. `address` is in the socket's notation. */
   receive(datagram: Uint8Array, address: string, port: number): void {
+    if (datagramType(datagram) === DatagramType.data) {
+      this.#receiveData(datagram, null, address, port);
+      return;
+    }
+    const from = makeEndpoint(address, port);
+    if (from === null) this.#parts.drops.count('datagram-malformed');
+    else this.#receiveHandshake(datagram, from);
+  }
+
+  #receiveHandshake(datagram: Uint8Array, from: TunnelPath): void {
     switch (datagramType(datagram)) {
-      case DatagramType.data:
-        this.#receiveData(datagram, address, port);
-        return;
       case DatagramType.initiation:
       case DatagramType.response:
-      case DatagramType.cookie: {
-        const from = makeEndpoint(address, port);
-        if (from === null) this.#drops.count('datagram-malformed');
-        else this.#events.handshake(datagram, from);
+      case DatagramType.cookie:
+        this.#parts.events.handshake(datagram, from);
         return;
-      }
       default: {
         const ours = datagram.length > 0 && datagram[0]! >>> 4 === WIRE_VERSION;
-        this.#drops.count(ours ? 'datagram-type' : 'datagram-version');
+        this.#parts.drops.count(ours ? 'datagram-type' : 'datagram-version');
       }
     }
   }
 
-  #receiveData(datagram: Uint8Array, address: string, port: number): void {
+  /** `relay`: it came by that; null: from this address. */
+  #receiveData(datagram: Uint8Array, relay: RelayPath | null, address: string, port: number): void {
     if (datagram.length < DATA_DATAGRAM_MIN || !reservedBytesClear(datagram)) {
-      this.#drops.count('datagram-malformed');
+      this.#parts.drops.count('datagram-malformed');
       return;
     }
-    const found = this.#sessions.get(readReceiverIndex(datagram));
+    const found = this.#parts.sessions.get(readReceiverIndex(datagram));
     if (found === undefined) {
-      this.#drops.count('session-unknown');
+      this.#parts.drops.count('session-unknown');
       return;
     }
     const { session, link } = found;
     const counter = readCounter(datagram);
-    const refused = counter < 0 ? 'datagram-malformed' : refusedByWindow(session, counter);
+    const refused = counter < 0 ? 'datagram-malformed' : refusedBefore(session, counter, relay);
     if (refused !== null) {
       link.drops.count(refused);
       return;
@@ -119,29 +135,32 @@ export class DatagramReceiver {
       link.drops.count('authentication-failed');
       return;
     }
-    const nowMs = this.#clock.monotonicMs();
+    const nowMs = this.#parts.clock.monotonicMs();
     link.lastReceivedMs = nowMs;
-    if (session.accept(counter)) this.#follow(link, address, port, nowMs);
+    if (session.accept(counter) && relay === null) this.#follow(link, address, port, nowMs);
     if (!session.confirmed) {
       session.confirmed = true;
-      this.#events.sessionConfirmed(session.localIndex);
+      this.#parts.events.sessionConfirmed(session.localIndex);
     }
-    this.#unpack(link, session.localIndex, counter, plain, nowMs);
+    this.#unpack(link, { localIndex: session.localIndex, counter, plain, nested: relay !== null, nowMs });
   }
 
-  /** Only the newest datagram of a session says where its peer is. */
+  /** Only the newest datagram of a session says where its peer is; whom a relay reaches, a handshake alone moves. */
   #follow(link: PeerLink, address: string, port: number, nowMs: number): void {
+    if (relayOf(link.path) !== null) return;
     link.moveTo(address, port);
-    const { endpoint, reported } = link;
+    const { reported } = link;
+    const endpoint = endpointOf(link.path);
     if (endpoint === null || (reported !== null && (endpoint === reported || equalEndpoints(endpoint, reported))))
       return;
     if (link.roamedMs !== null && nowMs - link.roamedMs < ROAMED_REPEAT_MS) return;
     link.roamedMs = nowMs;
     link.reported = endpoint;
-    this.#events.roamed(link.peer, endpoint);
+    this.#parts.events.roamed(link.peer, endpoint);
   }
 
-  #unpack(link: PeerLink, localIndex: number, counter: number, plain: Uint8Array, nowMs: number): void {
+  #unpack(link: PeerLink, opened: OpenedDatagram): void {
+    const { localIndex, counter, plain, nowMs } = opened;
     const inner = this.#inner;
     if (!readInnerHeader(plain, inner)) {
       link.drops.count('inner-malformed');
@@ -154,7 +173,12 @@ export class DatagramReceiver {
       if (dropped !== null) link.drops.count(dropped);
       return;
     }
-    const network = this.#networkOf(inner.network);
+    if (inner.kind === InnerKind.relay) {
+      const dropped = this.#takeRelayed(link, readRelayed(body, inner.hopLimit), opened);
+      if (dropped !== null) link.drops.count(dropped);
+      return;
+    }
+    const network = this.#parts.networkOf(inner.network);
     const refused = refusedByHeader(inner, network !== undefined);
     if (refused !== null || network === undefined) {
       link.drops.count(refused ?? 'network-unknown');
@@ -163,33 +187,50 @@ export class DatagramReceiver {
     link.lastDataReceivedMs = nowMs;
     const partialChecksum = (inner.flags & FLAG_PARTIAL_CHECKSUM) !== 0;
     if (inner.kind !== InnerKind.fragment) {
-      this.#events.frame(link, network, body, partialChecksum);
+      this.#parts.events.frame(link, network, body, partialChecksum);
       return;
     }
     const frame = link.assembly.add(
       { localIndex, counter, index: inner.index, count: inner.count, bytes: body },
       nowMs,
     );
-    if (frame !== null) this.#events.frame(link, network, frame, partialChecksum);
+    if (frame !== null) this.#parts.events.frame(link, network, frame, partialChecksum);
+  }
+
+  /** Why it goes no further; null when it does. */
+  #takeRelayed(link: PeerLink, relayed: RelayedDatagram | null, { nested, nowMs }: OpenedDatagram): DropReason | null {
+    if (relayed === null) return 'inner-malformed';
+    const verdict = decideRelayed(relayed, { self: this.#parts.self, from: link.peer, nested });
+    if (verdict !== 'deliver' && verdict !== 'forward') return verdict;
+    link.lastDataReceivedMs = nowMs;
+    if (verdict === 'forward') return this.#parts.events.forward(relayed, link.peer);
+    const { datagram, source } = relayed;
+    this.#parts.events.relayed(datagram.length);
+    const path: RelayPath = { relay: link.peer, peer: source };
+    if (datagramType(datagram) === DatagramType.data) this.#receiveData(datagram, path, '', 0);
+    else this.#receiveHandshake(new Uint8Array(datagram), path);
+    return null;
   }
 
   /** Why it does nothing; null when it does. */
   #takeProbe(link: PeerLink, kind: number, body: Uint8Array, nowMs: number): DropReason | null {
     const bytes = readProbe(body);
     if (bytes === null) return 'inner-malformed';
-    if (kind === InnerKind.probeAnswer) this.#events.probeAnswered(link.peer, bytes);
-    else if (link.probeAnswers.take(nowMs)) this.#events.probed(link, bytes);
+    if (kind === InnerKind.probeAnswer) this.#parts.events.probeAnswered(link.peer, bytes);
+    else if (link.probeAnswers.take(nowMs)) this.#parts.events.probed(link, bytes);
     else return 'probe-limit';
     return null;
   }
 }
 
-function refusedByWindow(session: Session, counter: number): DropReason | null {
+/** Before decryption. */
+function refusedBefore(session: Session, counter: number, relay: RelayPath | null): DropReason | null {
+  if (relay !== null && relay.peer !== session.peer) return 'relay-source';
   const verdict = session.check(counter);
   return verdict === 'fresh' ? null : verdict;
 }
 
-/** A segment is a whole frame to a receiver without offload. Relays come with later versions. */
+/** A segment is a whole frame to a receiver without offload. */
 function refusedByHeader(inner: InnerHeader, isOurNetwork: boolean): DropReason | null {
   const carriesFrame =
     inner.kind === InnerKind.frame || inner.kind === InnerKind.segment || inner.kind === InnerKind.fragment;

@@ -1,58 +1,37 @@
-// From a frame and a peer to datagrams: waits for a session, cuts what is larger than the path, numbers, seals and sends.
-// Invariant: a frame is sent whole, waits, or is counted as dropped under the peer; counters of its pieces are consecutive.
+// From a frame and a peer to inner header and body: waits for a session, and cuts what is larger than the path. Invariant: a frame is
+// sent whole, waits, or is counted as dropped under the peer; counters of its pieces are consecutive.
 
 import type { Clock } from '../../base/capabilities.ts';
-import { assert } from '../../base/errors.ts';
-import type { PeerId, Vni } from '../../base/ids.ts';
+import type { Vni } from '../../base/ids.ts';
 import { pieceCount } from '../pieces.ts';
 import type { Session } from '../session.ts';
-import {
-  INNER_BYTES,
-  InnerKind,
-  innerHeader,
-  OUTER_BYTES,
-  PROBE_BYTES_MIN,
-  probeOf,
-  writeDataHeader,
-  writeInnerHeader,
-} from '../wire-format.ts';
-import type { DatagramSocket } from './datagram-socket.ts';
+import { INNER_BYTES, InnerKind, innerHeader, PROBE_BYTES_MIN, probeOf, writeInnerHeader } from '../wire-format.ts';
+import type { DatagramSender } from './datagram-sender.ts';
 import type { PcapNetwork } from './pcap-networks.ts';
 import type { PeerLink } from './peer-link.ts';
 
-/** From the Datapath contract: `sessionWanted` is repeated at most once per peer and second. */
-const WANTED_REPEAT_MS = 1000;
-
-export interface FrameSenderEvents {
-  sessionWanted(peer: PeerId): void;
-  sessionExhausted(localIndex: number): void;
-}
-
 export class FrameSender {
-  readonly #socket: DatagramSocket;
+  readonly #datagrams: DatagramSender;
   readonly #clock: Clock;
   /** Of what is no frame. */
   readonly #mainNetwork: Vni;
   readonly #networkOf: (id: Vni) => PcapNetwork | undefined;
-  readonly #events: FrameSenderEvents;
   /** Inner header and body of the datagram that is being sealed. */
   readonly #plain: Uint8Array;
   readonly #keepalive = new Uint8Array(INNER_BYTES);
 
   constructor(facts: {
-    socket: DatagramSocket;
+    datagrams: DatagramSender;
     clock: Clock;
     mainNetwork: Vni;
     /** Undefined for one that this host has no part in any more. */
     networkOf: (id: Vni) => PcapNetwork | undefined;
     frameBytesMax: number;
-    events: FrameSenderEvents;
   }) {
-    this.#socket = facts.socket;
+    this.#datagrams = facts.datagrams;
     this.#clock = facts.clock;
     this.#mainNetwork = facts.mainNetwork;
     this.#networkOf = facts.networkOf;
-    this.#events = facts.events;
     this.#plain = new Uint8Array(INNER_BYTES + facts.frameBytesMax);
     writeInnerHeader(this.#keepalive, 0, innerHeader(InnerKind.keepalive, this.#mainNetwork));
   }
@@ -61,7 +40,7 @@ export class FrameSender {
   send(link: PeerLink, network: PcapNetwork, frame: Uint8Array): void {
     const session = link.sending;
     if (session === null) this.#wait(link, network.id, frame);
-    else if (link.address === null) link.drops.count('no-endpoint');
+    else if (link.path === null) link.drops.count('no-endpoint');
     else if (frame.length <= link.bodyMax) this.#sendWhole(link, session, network, frame);
     else this.#sendPieces(link, session, network, frame);
   }
@@ -92,23 +71,21 @@ export class FrameSender {
   /** One datagram that is no data; nothing without a session. */
   #sendApart(link: PeerLink, plain: Uint8Array): void {
     const session = link.sending;
-    if (session === null || link.address === null) return;
-    const counter = session.reserve(1);
-    if (counter < 0) this.#exhausted(link, session);
-    else this.#seal(link, session, counter, plain);
+    if (session === null || link.path === null) return;
+    const counter = this.#datagrams.reserve(link, session, 1);
+    if (counter >= 0) this.#datagrams.send(link, session, counter, plain);
   }
 
   #sendWhole(link: PeerLink, session: Session, network: PcapNetwork, frame: Uint8Array): void {
-    const counter = session.reserve(1);
+    const counter = this.#datagrams.reserve(link, session, 1);
     if (counter < 0) {
-      this.#exhausted(link, session);
       this.#wait(link, network.id, frame);
       return;
     }
     this.#plain.set(network.frameHeader);
     this.#plain.set(frame, INNER_BYTES);
     const plain = this.#plain.subarray(0, INNER_BYTES + frame.length);
-    if (this.#seal(link, session, counter, plain)) this.#countSent(link, frame.length);
+    if (this.#datagrams.send(link, session, counter, plain)) this.#countSent(link, frame.length);
   }
 
   #sendPieces(link: PeerLink, session: Session, network: PcapNetwork, frame: Uint8Array): void {
@@ -117,9 +94,8 @@ export class FrameSender {
       link.drops.count('pieces-limit');
       return;
     }
-    const first = session.reserve(count);
+    const first = this.#datagrams.reserve(link, session, count);
     if (first < 0) {
-      this.#exhausted(link, session);
       this.#wait(link, network.id, frame);
       return;
     }
@@ -130,22 +106,9 @@ export class FrameSender {
       writeInnerHeader(this.#plain, 0, innerHeader(InnerKind.fragment, network.id, { index, count }));
       this.#plain.set(piece, INNER_BYTES);
       const plain = this.#plain.subarray(0, INNER_BYTES + piece.length);
-      if (!this.#seal(link, session, first + index, plain)) return;
+      if (!this.#datagrams.send(link, session, first + index, plain)) return;
     }
     this.#countSent(link, frame.length);
-  }
-
-  /** False when the datagram was dropped (and counted). */
-  #seal(link: PeerLink, session: Session, counter: number, plain: Uint8Array): boolean {
-    const { address } = link;
-    assert(address !== null, 'nothing is sealed for a peer without an endpoint');
-    // Not reused: when the kernel's buffer is full, libuv keeps the parts until later. Pooled, hence cheap.
-    const header = Buffer.allocUnsafe(OUTER_BYTES);
-    writeDataHeader(header, session.remoteIndex, counter);
-    const { body, tag } = session.aead.seal(counter, header, plain);
-    if (this.#socket.send([header, body, tag], address, link.sent)) return true;
-    link.drops.count('send-queue-full');
-    return false;
   }
 
   #countSent(link: PeerLink, frameBytes: number): void {
@@ -154,19 +117,9 @@ export class FrameSender {
     link.lastDataSentMs = this.#clock.monotonicMs();
   }
 
+  /** No session yet, or its key is used up. */
   #wait(link: PeerLink, network: Vni, frame: Uint8Array): void {
     link.drops.count('waiting-overflow', link.waiting.push(network, frame));
-    const nowMs = this.#clock.monotonicMs();
-    if (link.wantedMs !== null && nowMs - link.wantedMs < WANTED_REPEAT_MS) return;
-    link.wantedMs = nowMs;
-    this.#events.sessionWanted(link.peer);
-  }
-
-  /** The key is used up: frames wait for the next session. */
-  #exhausted(link: PeerLink, session: Session): void {
-    link.sending = null;
-    if (session.exhausted) return;
-    session.exhausted = true;
-    this.#events.sessionExhausted(session.localIndex);
+    this.#datagrams.wantSession(link);
   }
 }

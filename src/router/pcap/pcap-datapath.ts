@@ -3,7 +3,6 @@
 // Invariant: one thread, no timer; every frame and datagram is delivered, sent, answered, or counted as dropped once.
 
 import type { Clock, Log } from '../../base/capabilities.ts';
-import type { Endpoint } from '../../base/endpoint.ts';
 import { assert } from '../../base/errors.ts';
 import type { Mac, PeerId, Vni } from '../../base/ids.ts';
 import { completeChecksum } from '../checksum.ts';
@@ -23,7 +22,9 @@ import { DropCounts, type DropReason } from '../frame-drops.ts';
 import { answerTooBig } from '../frame-too-big.ts';
 import { announceNeighbour } from '../neighbour-answer.ts';
 import { Session, type SessionAead } from '../session.ts';
+import { endpointOf, type TunnelPath } from '../tunnel-path.ts';
 import { DatagramReceiver, type ReceivingSession } from './datagram-receiver.ts';
+import { DatagramSender } from './datagram-sender.ts';
 import { DatagramSocket } from './datagram-socket.ts';
 import type { FramePort } from './frame-port.ts';
 import { FrameSender } from './frame-sender.ts';
@@ -58,6 +59,7 @@ export class PcapDatapath implements Datapath {
   readonly #networks: PcapNetworks;
   readonly #links = new Map<PeerId, PeerLink>();
   readonly #sessions = new Map<number, ReceivingSession>();
+  readonly #datagrams: DatagramSender;
   readonly #sender: FrameSender;
   readonly #receiver: DatagramReceiver;
   /** Drops that belong to no peer. */
@@ -85,18 +87,27 @@ export class PcapDatapath implements Datapath {
       came: (network) => this.#openFurther(network),
     });
     const networkOf = (id: number): PcapNetwork | undefined => this.#networks.get(id);
-    this.#sender = new FrameSender({
+    this.#datagrams = new DatagramSender({
+      self: options.self,
       socket: this.#socket,
+      clock: this.#clock,
+      links: this.#links,
+      drops: this.#drops,
+      events: {
+        sessionWanted: (peer) => this.#events?.sessionWanted(peer),
+        relayWanted: (peer) => this.#events?.relayWanted(peer),
+        sessionExhausted: (localIndex) => this.#events?.sessionExhausted(localIndex),
+      },
+    });
+    this.#sender = new FrameSender({
+      datagrams: this.#datagrams,
       clock: this.#clock,
       mainNetwork: options.network,
       networkOf,
       frameBytesMax: this.#frameBytesMax,
-      events: {
-        sessionWanted: (peer) => this.#events?.sessionWanted(peer),
-        sessionExhausted: (localIndex) => this.#events?.sessionExhausted(localIndex),
-      },
     });
     this.#receiver = new DatagramReceiver({
+      self: options.self,
       sessions: this.#sessions,
       drops: this.#drops,
       clock: this.#clock,
@@ -107,6 +118,8 @@ export class PcapDatapath implements Datapath {
         roamed: (peer, endpoint) => this.#events?.roamed(peer, endpoint),
         probed: (link, bytes) => this.#sender.answerProbe(link, bytes),
         probeAnswered: (peer, bytes) => this.#events?.probeAnswered(peer, bytes),
+        forward: (relayed, from) => this.#datagrams.forward(relayed, from),
+        relayed: (bytes) => this.#datagrams.countReceived(bytes),
         frame: (link, network, frame, partialChecksum) => this.#fromPeer(link, network, frame, partialChecksum),
       },
     });
@@ -126,8 +139,8 @@ export class PcapDatapath implements Datapath {
       receiveFailed: () => this.#drops.count('receive-failed'),
     });
     this.#events = events;
-    // Endpoints that were set before the socket knew its address family
-    for (const link of this.#links.values()) this.setEndpoint(link.peer, link.endpoint);
+    // Paths that were set before the socket knew its address family
+    for (const link of this.#links.values()) this.setPath(link.peer, link.path);
     try {
       for (const network of this.#networks.all()) this.#open(network);
     } catch (error) {
@@ -162,8 +175,9 @@ export class PcapDatapath implements Datapath {
     found.session.aead.destroy();
   }
 
-  setEndpoint(peer: PeerId, endpoint: Endpoint | null): void {
-    this.#link(peer).setEndpoint(endpoint, endpoint === null ? null : this.#socket.wireAddress(endpoint));
+  setPath(peer: PeerId, path: TunnelPath | null): void {
+    const endpoint = endpointOf(path);
+    this.#link(peer).setPath(path, endpoint === null ? null : this.#socket.wireAddress(endpoint));
   }
 
   setPathMtu(peer: PeerId, bytes: number): void {
@@ -181,11 +195,8 @@ export class PcapDatapath implements Datapath {
   /** Calls take effect at once. */
   async settle(): Promise<void> {}
 
-  sendRaw(datagram: Uint8Array, to: Endpoint): void {
-    const sent = (error: Error | null): void => {
-      if (error !== null) this.#drops.count('send-failed');
-    };
-    if (!this.#socket.send([datagram], this.#socket.wireAddress(to), sent)) this.#drops.count('send-queue-full');
+  sendRaw(datagram: Uint8Array, to: TunnelPath): void {
+    this.#datagrams.sendRaw(datagram, to);
   }
 
   sendKeepalive(peer: PeerId): void {
@@ -222,6 +233,7 @@ export class PcapDatapath implements Datapath {
       drops: { ...this.#drops.snapshot(), ...losses.snapshot() },
       framesIn: this.#framesIn,
       framesOut: this.#framesOut,
+      relayed: this.#datagrams.relayed,
     };
   }
 

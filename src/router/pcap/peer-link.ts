@@ -1,13 +1,14 @@
 // All that the pcap datapath knows of one peer: where it is, which session sends, what waits for one, pieces under way, and the
 // counters. A record without logic beyond its own consistency; frame-sender.ts and datagram-receiver.ts work on it.
 
-import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
+import { type Endpoint, makeEndpoint } from '../../base/endpoint.ts';
 import type { PeerId } from '../../base/ids.ts';
 import type { PeerCounters } from '../datapath.ts';
 import { ForwardingRate } from '../forwarding-rate.ts';
 import { DropCounts } from '../frame-drops.ts';
 import { PieceAssembly } from '../pieces.ts';
 import type { Session } from '../session.ts';
+import { endpointOf, type TunnelPath } from '../tunnel-path.ts';
 import { overheadBytes } from '../wire-format.ts';
 import type { WireAddress } from './datagram-socket.ts';
 import { WaitingFrames } from './waiting-frames.ts';
@@ -26,14 +27,15 @@ export class PeerLink {
   readonly probeAnswers = new ForwardingRate(PROBE_ANSWERS);
   /** The session that frames leave on; null: they wait. */
   sending: Session | null = null;
-  endpoint: Endpoint | null = null;
-  /** `endpoint` in the socket's notation. */
+  path: TunnelPath | null = null;
+  /** A direct path in the socket's notation. */
   address: WireAddress | null = null;
   #pathMtu: number;
   /** The longest frame or piece of a frame that one datagram carries. */
   bodyMax = 0;
   /** When the control side was last asked for a session, and told of a move. */
   wantedMs: number | null = null;
+  relayWantedMs: number | null = null;
   roamedMs: number | null = null;
   reported: Endpoint | null = null;
   txFrames = 0;
@@ -60,26 +62,22 @@ export class PeerLink {
     this.#measure();
   }
 
-  setEndpoint(endpoint: Endpoint | null, address: WireAddress | null): void {
-    this.endpoint = endpoint;
+  /** `address`: of a direct path. */
+  setPath(path: TunnelPath | null, address: WireAddress | null): void {
+    this.path = path;
     this.address = address;
-    this.reported = endpoint;
+    this.reported = endpointOf(path);
     this.#measure();
   }
 
-  /**
-   * The peer spoke from this address: moves the endpoint there and returns it when it is another one than before. Cheap when
-   * nothing changed, which is nearly always.
-   */
-  moveTo(address: string, port: number): Endpoint | null {
-    if (this.address !== null && this.address.address === address && this.address.port === port) return null;
+  /** The peer spoke from this address: a direct path goes there from now on. Cheap when nothing changed, which is nearly always. */
+  moveTo(address: string, port: number): void {
+    if (this.address !== null && this.address.address === address && this.address.port === port) return;
     const endpoint = makeEndpoint(address, port);
-    if (endpoint === null) return null;
-    const same = this.endpoint !== null && equalEndpoints(this.endpoint, endpoint);
-    this.endpoint = endpoint;
+    if (endpoint === null) return;
+    this.path = endpoint;
     this.address = { address, port };
     this.#measure();
-    return same ? null : endpoint;
   }
 
   counters(): PeerCounters {
@@ -96,9 +94,9 @@ export class PeerLink {
     };
   }
 
-  /** What a datagram to the peer has around its body. */
+  /** What a datagram to the peer has around its body; by a relay as if over IPv4. */
   get overheadBytes(): number {
-    return overheadBytes(this.endpoint?.ip.includes(':') === true ? 6 : 4);
+    return overheadBytes(endpointOf(this.path)?.ip.includes(':') === true ? 6 : 4);
   }
 
   #measure(): void {

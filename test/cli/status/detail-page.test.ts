@@ -23,8 +23,8 @@ tunnel
   dropped             5: 2 replayed, 3 no-endpoint (docs/drops.md)
 
 addresses that it owns
-  NETWORK  BLOCK         HOST  EPOCH  USED  SIZE    STATE
-  fabric   10.40.0.0/13  two   1      -     524288  foreign
+  NETWORK  BLOCK         HOST  EPOCH  USED  SIZE    STATE    EXPIRES
+  fabric   10.40.0.0/13  two   1      -     524288  foreign  -
 
 what lives there
   NETWORK  MAC                ADDRESSES     HOST  SEQ  STATE    REASON
@@ -46,6 +46,24 @@ test('of an attachment: every field that is known', () => {
   expect(page).toContain('namespace path  /run/netns/web');
 });
 
+test('of a lease and of a route: their host by nickname and id', () => {
+  expect(detailPage(status(), 'leases')).toContain(`host     two  ${other}`);
+  expect(detailPage(status(), 'routes')).toContain(`host      one  ${'aa'.repeat(16)}`);
+  const stranger = 'cc'.repeat(16);
+  const [lease] = status().leases;
+  expect(detailPage(status({ leases: [{ ...lease!, peer: stranger }] }), 'leases')).toContain(`host     ${stranger}`);
+});
+
 test('control characters of names from the network are shown', () => {
   expect(detailPage(status({ tunnels: [{ ...tunnel, nickname: 'a\u001b[2J' }] }), 'tunnels')).toContain('a\\x1b[2J');
+});
+
+test.each([
+  ['none', null],
+  ['here', 'path  *direct through NAT of this host'],
+  ['both', 'path  *direct through NAT of both hosts'],
+] as const)('of a tunnel: which NATs it goes through (%s)', (nat, line) => {
+  const page = detailPage(status({ tunnels: [{ ...tunnel, nat }] }), 'tunnels');
+  if (line === null) expect(page).not.toContain('NAT');
+  else expect(page).toMatch(new RegExp(line));
 });

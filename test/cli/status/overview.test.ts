@@ -86,6 +86,11 @@ describe('the overview', () => {
   test.each<[string, Partial<Status['nameServer']>, string]>([
     ['served', {}, 'names        1 under fabric.internal, served on 10.32.0.1'],
     [
+      'served in several networks',
+      { addresses: ['10.32.0.1', 'fd00::1', '10.160.0.1'] },
+      'names        1 under fabric.internal, served on 10.32.0.1 and 10.160.0.1',
+    ],
+    [
       'not served',
       { state: 'failed', addresses: [], reason: 'port 53 is held by x\u0007' },
       'names        1 under fabric.internal, not served: port 53 is held by x\\x07',

@@ -8,6 +8,8 @@ export const tunnel: TunnelRow = {
   peer: other,
   nickname: 'two',
   endpoint: '192.0.2.12:6783',
+  relay: null,
+  nat: 'none',
   state: 'established',
   encrypted: true,
   datapath: 'pcap',
@@ -37,6 +39,7 @@ export function status(change: Partial<Status> = {}): Status {
     health: { ok: true, problems: [], notices: [] },
     self: { id: 'aa'.repeat(16), nickname: 'one', version: '0.1.0', clusterId: 'cc'.repeat(16), uptimeMs: 65_000 },
     token: { generation: 1, graceEndsAt: null },
+    certificate: null,
     datapath: {
       name: 'pcap',
       reason: null,

@@ -12,7 +12,11 @@ function block(text: string, state: LeaseState): LeaseRow {
 
 test('tells what is begun and ended, and the sum, not how reserves split', () => {
   const told: string[] = [];
-  const news = new LeaseNews(({ kind, what }) => told.push(`${kind}: ${what}`));
+  let label: string | null = null;
+  const news = new LeaseNews(
+    ({ kind, what }) => told.push(`${kind}: ${what}`),
+    () => label,
+  );
   const after = (...own: readonly LeaseRow[]): readonly string[] => {
     news.changed(own);
     return told.splice(0);
@@ -28,5 +32,13 @@ test('tells what is begun and ended, and the sum, not how reserves split', () =>
   expect(after(block('10.32.0.0/24', 'disputed'), block('10.32.1.0/24', 'spare'))).toEqual([
     'lease-space: this host owns 256 IPv4 addresses of the network, 512 before',
     'lease-idle: no address is given out of 10.32.0.0/24 any more',
+  ]);
+  label = 'blue';
+  expect(after(block('10.32.1.0/24', 'active'))).toEqual([
+    'lease-active: addresses are given out of 10.32.1.0/24 now in the network blue',
+  ]);
+  expect(after()).toEqual([
+    'lease-space: this host owns 0 IPv4 addresses of the network blue, 256 before',
+    'lease-idle: no address is given out of 10.32.1.0/24 any more in the network blue',
   ]);
 });

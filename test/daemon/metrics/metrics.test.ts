@@ -12,7 +12,7 @@ function setUp(first: MetricFacts = someFacts()) {
   const metrics = new Metrics({
     prom,
     clock,
-    gather: async () => {
+    gather: () => {
       facts.gathered++;
       return facts.now;
     },

@@ -2,12 +2,15 @@
 
 import type { MemberFacts, MetricFacts } from '../../../src/daemon/metrics/metric-facts.ts';
 import type { TunnelRow } from '../../../src/daemon/status-types.ts';
+import { NOTHING_RELAYED } from '../../../src/router/datapath.ts';
 
 export function tunnel(peer: string, change: Partial<TunnelRow> = {}): TunnelRow {
   return {
     peer,
     nickname: `host-${peer}`,
     endpoint: '192.0.2.2:6783',
+    relay: null,
+    nat: 'none',
     state: 'established',
     encrypted: true,
     datapath: 'engine',
@@ -27,7 +30,12 @@ export function tunnel(peer: string, change: Partial<TunnelRow> = {}): TunnelRow
 const MEMBER: MemberFacts = {
   peers: { alive: 2, suspect: 0, dead: 1 },
   tunnels: [tunnel('bb'), tunnel('cc', { state: 'idle', rttMs: null })],
-  datapath: { framesIn: 30, framesOut: 40, drops: { 'no-members': 5 } },
+  datapath: {
+    framesIn: 30,
+    framesOut: 40,
+    drops: { 'no-members': 5 },
+    relayed: { ...NOTHING_RELAYED, forwardedDatagrams: 3, forwardedBytes: 4200 },
+  },
   handshakes: { initiations: 4, established: 2, rekeyed: 1, gaveUp: 1 },
   otherDrops: { 'handshake-mac1': 7 },
   gossip: {
@@ -51,6 +59,7 @@ const MEMBER: MemberFacts = {
     gifts: 0,
     decisions: 0,
     voters: 3,
+    leaseMs: 86_400_000,
     families: [
       { family: 4, used: 3, usable: 256 },
       { family: 6, used: 3, usable: 2 ** 64 },

@@ -4,6 +4,7 @@ import type { Mac } from '../../../src/base/ids.ts';
 import { arpProbe, usedByOther } from '../../../src/host/doctor/duplicate-address.ts';
 import { mayAccept } from '../../../src/host/doctor/input-rules.ts';
 import { isReadOnly, missingCapabilities } from '../../../src/host/doctor/machine.ts';
+import { parseNeighbourStatistics } from '../../../src/host/doctor/neighbour-tables.ts';
 import { legacyDropping } from '../../../src/host/doctor/packet-filter.ts';
 import { tcpFault } from '../../../src/host/doctor/path.ts';
 
@@ -78,7 +79,13 @@ test.each([
   ['our bridge let through', '-P FORWARD DROP\n-A FORWARD -i fabric0 -j ACCEPT\n', []],
   ['nothing dropped', '-P FORWARD ACCEPT\n-A FORWARD -s 10.0.0.0/8 -j DROP\n', []],
 ])('iptables-legacy: %s', (_, listing, chains) => {
-  expect(legacyDropping(listing, 'fabric0')).toEqual(chains);
+  expect(legacyDropping(listing, ['fabric0'])).toEqual(chains);
+});
+
+test('iptables-legacy: each bridge has to be let through', () => {
+  const listing = '-P FORWARD DROP\n-A FORWARD -i fabric0 -j ACCEPT\n';
+  expect(legacyDropping(listing, ['fabric0', 'fabn2'])).toEqual(['FORWARD']);
+  expect(legacyDropping(`${listing}-A FORWARD -i fabn2 -j ACCEPT\n`, ['fabric0', 'fabn2'])).toEqual([]);
 });
 
 test.each([
@@ -105,4 +112,17 @@ test('a TCP connection stands, or it is said why not', async () => {
   expect(await tcpFault('127.0.0.1', port, 1_000)).toBeNull();
   await new Promise((resolve) => server.close(resolve));
   expect(await tcpFault('127.0.0.1', port, 1_000)).toMatch(/refuses connections/);
+});
+
+describe('statistics of the neighbour table', () => {
+  const head = 'entries  allocs   destroys hash_grows table_fulls\n';
+
+  test('have the entries in each line, and what each CPU refused', () => {
+    const text = `${head}00000008 0000999e 000095c4 00000003 000007a0\n00000008 00009d4b 0000a11d 00000005 00000851\n`;
+    expect(parseNeighbourStatistics(text)).toEqual({ entries: 8, refused: 0x7a0 + 0x851 });
+  });
+
+  test.each(['', head, 'entries  allocs\n00000008 0000999e\n'])('of another kernel say nothing: %j', (text) => {
+    expect(parseNeighbourStatistics(text)).toBeNull();
+  });
 });

@@ -4,6 +4,7 @@ import { parseCidr } from '../../../src/base/address.ts';
 import { DEFAULT_VNI, type Mac } from '../../../src/base/ids.ts';
 import type { OverlayNetworkConfig } from '../../../src/host/host-network.ts';
 import { portElements } from '../../../src/host/linux/anti-spoof.ts';
+import { DROP_UNASKED_REPORTS, NOTE_QUERY } from '../../../src/host/linux/multicast-listeners.ts';
 import { isInterfaceName, networkInterfaces } from '../../../src/host/linux/names.ts';
 import {
   NO_GUARD,
@@ -104,9 +105,22 @@ describe('the tables', () => {
     expect(chain(text, 'bridge', 'prerouting').slice(3)).toEqual([
       'ether type ip iifname . ether saddr . ip saddr @source_ips goto container_known_ip',
       'iifname @ports goto container',
+      DROP_UNASKED_REPORTS,
+      NOTE_QUERY,
       'iifname "fabric0i" accept',
       'ether saddr @owned_macs counter drop',
     ]);
+  });
+
+  it('takes the word of a multicast router that the sender may speak for, and hears routers on other hosts', () => {
+    const rules = chain(text, 'bridge', 'container_ip6');
+    const checked = rules.indexOf('iifname . ether saddr . ip6 saddr != @source_ip6s counter drop');
+    expect(rules.indexOf(NOTE_QUERY)).toBeGreaterThan(checked);
+    // Also those that a container sends before it has an address.
+    const unspecified = rules.findIndex((rule) => rule.startsWith('ip6 saddr :: icmpv6 type { mld-listener-report'));
+    expect(unspecified).toBeGreaterThan(rules.indexOf(DROP_UNASKED_REPORTS));
+    expect(rules).toContain(DROP_UNASKED_REPORTS);
+    expect(chain(text, 'bridge', 'overlay_fabric0p').slice(-2)).toEqual([DROP_UNASKED_REPORTS, NOTE_QUERY]);
   });
 
   it('drops frames of IPv4 that are not from an address of their container', () => {

@@ -96,6 +96,22 @@ describe('in a large cluster', () => {
     for (const peer of tried) expect(dead.has(peer)).toBe(true);
   });
 
+  test('one that was thought dead when it was tried is given up without a word, also when it lives by then', () => {
+    const { view, known, dead, dialled } = setUp(40);
+    for (const peer of known.slice(20)) dead.add(peer);
+    for (let nowMs = 0; !view.isSated; nowMs += 200) for (const peer of dialled(nowMs)) view.linkUp(peer, nowMs);
+    const tried = new Set<PeerId>();
+    for (let nowMs = 10_000; nowMs < 60_000; nowMs += 200) {
+      const { dial, unreached } = view.choose(nowMs);
+      for (const { peer } of dial) {
+        tried.add(peer);
+        dead.delete(peer); // a partition has ended, and the peer has answered to its death
+      }
+      expect(unreached).toEqual([]);
+    }
+    expect(tried.size).toBeGreaterThan(3);
+  });
+
   test('links above the most are given up one at a time, none of them young, until there are few enough', () => {
     const { view, known } = setUp(40);
     const linked = new Set(known.slice(1, 10));

@@ -75,6 +75,30 @@ describe('mesh envelope', () => {
     expect(toHex(encodeEnvelope({ kind: 'welcome' }))).toBe('1200');
   });
 
+  test.each(['gossip', 'lease', 'life', 'examine'] as const)('%s is written and read as protobufjs does', (kind) => {
+    const type = MESH_SCHEMA.lookupType('fabric.mesh.v1.Envelope');
+    for (const length of [0, 1, 127, 128, 5_000]) {
+      const bytes = new SeededRandom(length).bytes(length);
+      const encoded = encodeEnvelope({ kind, bytes });
+      expect(toHex(encoded)).toBe(toHex(type.encode({ [kind]: bytes }).finish()));
+      expect(decodeEnvelope(encoded)).toEqual({ kind, bytes });
+    }
+  });
+
+  test('what is cut or has more behind it goes the long way', () => {
+    const encoded = encodeEnvelope({ kind: 'gossip', bytes: Uint8Array.of(1, 2, 3) });
+    expect(decodeEnvelope(encoded.subarray(0, -1))).toBeNull();
+    const unknownField = Uint8Array.of(0xf8, 0x01, 0x07);
+    expect(decodeEnvelope(Buffer.concat([encoded, unknownField]))).toMatchObject({ kind: 'gossip' });
+  });
+
+  test('bytes of a Buffer are copied by slice, so that what is kept of a message does not keep all of it', () => {
+    const encoded = Buffer.from(encodeEnvelope({ kind: 'gossip', bytes: Uint8Array.of(1, 2, 3) }));
+    const decoded = decodeEnvelope(encoded) as { bytes: Uint8Array };
+    expect(decoded.bytes.buffer).toBe(encoded.buffer);
+    expect(decoded.bytes.slice().buffer).not.toBe(encoded.buffer);
+  });
+
   test.each<[string, Partial<Hello>]>([
     ['no protocol', { protocolMin: 0 }],
     ['protocols upside down', { protocolMin: 3 }],

@@ -3,7 +3,7 @@
 
 import { endianness } from 'node:os';
 import { describe, expect, test } from 'vitest';
-import type { RawNetlinkSocket } from '../../../src/host/native.ts';
+import type { ExchangeStep, RawNetlinkSocket, SysctlSetting } from '../../../src/host/native.ts';
 import { hasErrno, NetlinkError } from '../../../src/host/netlink/errors.ts';
 import {
   type Message,
@@ -29,7 +29,9 @@ interface Answer {
 
 /** Answers each message by `answer`; remembers the types of the messages of each exchange. */
 class FakeKernel implements RawNetlinkSocket {
+  /** An empty one is a write of sysctls. */
   readonly exchanges: number[][] = [];
+  readonly written: SysctlSetting[] = [];
   turns = 0;
   readonly answer: (message: Message) => readonly Answer[];
   isClosed = false;
@@ -39,9 +41,18 @@ class FakeKernel implements RawNetlinkSocket {
     this.answer = answer;
   }
 
-  async exchange(requests: readonly Uint8Array[]): Promise<Uint8Array> {
+  async exchange(steps: readonly ExchangeStep[]): Promise<Uint8Array> {
     this.turns++;
-    return Buffer.concat(requests.map((request) => this.#exchangeOne(request)));
+    return Buffer.concat(
+      steps.map((step) => (step instanceof Uint8Array ? this.#exchangeOne(step) : this.#write(step))),
+    );
+  }
+
+  #write(settings: readonly SysctlSetting[]): Uint8Array {
+    if (this.failure !== null) throw this.failure;
+    this.exchanges.push([]);
+    this.written.push(...settings);
+    return new Uint8Array(0);
   }
 
   #exchangeOne(request: Uint8Array): Uint8Array {
@@ -98,6 +109,27 @@ test('dumps and transactions go alone and keep their place', async () => {
   ]);
   expect(kernel.exchanges).toEqual([[1, 2], [3], [4], [5, 6], [7]]);
   expect(kernel.turns).toBe(1);
+});
+
+test('sysctls are written between the requests before and behind, in the same turn', async () => {
+  const kernel = new FakeKernel();
+  const socket = new NetlinkSocket(kernel);
+  await Promise.all([
+    socket.request(request(1)),
+    socket.writeSysctls({ 'net/ipv6/conf/eth0/accept_ra': '0', 'net/ipv6/conf/eth0/disable_ipv6': '0' }),
+    socket.request(request(2)),
+    socket.request(request(3)),
+  ]);
+  expect([kernel.exchanges, kernel.turns]).toEqual([[[1], [], [2, 3]], 1]);
+  expect(kernel.written).toEqual([
+    { path: '/proc/sys/net/ipv6/conf/eth0/accept_ra', value: '0' },
+    { path: '/proc/sys/net/ipv6/conf/eth0/disable_ipv6', value: '0' },
+  ]);
+  kernel.failure = Object.assign(new Error('EROFS: read-only file system, open'), { code: 'EROFS' });
+  await expect(socket.writeSysctls({ 'net/ipv4/conf/eth0/arp_notify': '1' })).rejects.toMatchObject({
+    errno: 'EROFS',
+    message: expect.stringContaining('net/ipv4/conf/eth0/arp_notify'),
+  });
 });
 
 test('the kernel tells by which number it names the socket', async () => {

@@ -9,10 +9,12 @@ import { Acceptor } from '../../../src/ipam/reclaim/acceptor.ts';
 import { Fence } from '../../../src/ipam/reclaim/fence.ts';
 import { Promises } from '../../../src/ipam/reclaim/promises.ts';
 import { Proposer } from '../../../src/ipam/reclaim/proposer.ts';
+import { type VotedSpace, VotedSpaces } from '../../../src/ipam/reclaim/voted-spaces.ts';
 import { HostClock } from '../../fakes/host-clock.ts';
 import {
   formerOwnerReturns,
   giftThatNoVoterHeardOf,
+  hostOfTwoNetworksIsGone,
   latePromises,
   manyGiftsThatNoVoterHeardOf,
   ownerReturnsWhileValueTravels,
@@ -121,6 +123,21 @@ export const MUTANTS: readonly Mutant[] = [
     story: manyGiftsThatNoVoterHeardOf,
     break: () => {
       vi.spyOn(LeaseVoting.prototype, 'knowsOurTitles').mockReturnValue(true);
+    },
+  },
+  {
+    name: 'a vote about one network’s block counts for the other’s',
+    story: hostOfTwoNetworksIsGone,
+    break: () => {
+      const add = VotedSpaces.prototype.add;
+      vi.spyOn(VotedSpaces.prototype, 'add').mockImplementation(function (this: VotedSpaces, space: VotedSpace) {
+        const { network } = space;
+        add.call(this, {
+          ...space,
+          reclaimed: (value) =>
+            space.reclaimed({ ...value, titles: value.titles.map((title) => ({ ...title, network })) }),
+        });
+      });
     },
   },
   {

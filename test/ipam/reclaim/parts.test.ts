@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../../src/base/address.ts';
 import { toHex } from '../../../src/base/bytes.ts';
-import { DEFAULT_VNI, type PeerId } from '../../../src/base/ids.ts';
+import { DEFAULT_VNI, type PeerId, type Vni } from '../../../src/base/ids.ts';
 import { makeAddressPlan } from '../../../src/ipam/plan.ts';
 import { Acceptor } from '../../../src/ipam/reclaim/acceptor.ts';
 import { Chain } from '../../../src/ipam/reclaim/chain.ts';
@@ -31,6 +31,7 @@ const [a, b, c, d] = keys.map((key) => toHex(quickSignatures.sha256(key).subarra
 ];
 const nobody = (): boolean => false;
 const LEASE_MS = 100_000;
+const NAMED = 7 as Vni;
 
 test('any majority and any blocking set meet, and no smaller set meets all majorities', () => {
   for (let voters = 1; voters <= 7; voters++) {
@@ -172,7 +173,7 @@ describe('a voter’s promises', () => {
 
 describe('the acceptor', () => {
   const value: Value = { kind: 'none' };
-  const titles = [{ cidr: parseCidr('10.32.0.0/16')!, epoch: 1 }];
+  const titles = [{ network: DEFAULT_VNI, cidr: parseCidr('10.32.0.0/16')!, epoch: 1 }];
   const at = (round: number, proposer = a) => ({ round, proposer });
 
   test('answers no lower ballot, and remembers over a restart what it answered', () => {
@@ -304,11 +305,11 @@ describe('who should vote', () => {
   });
 });
 
-test('only what all voters report, by one epoch, is reclaimed', () => {
-  const title = (cidr: string, epoch: number) => ({ cidr: parseCidr(cidr)!, epoch });
+test('only what all voters report, of one network and by one epoch, is reclaimed', () => {
+  const title = (cidr: string, epoch: number, network = DEFAULT_VNI) => ({ network, cidr: parseCidr(cidr)!, epoch });
   const lists = [
-    [title('10.0.0.0/16', 1), title('10.2.0.0/16', 2), title('10.4.0.0/16', 3)],
-    [title('10.0.0.0/17', 1), title('10.2.0.0/16', 3), title('10.4.0.0/15', 3)],
+    [title('10.0.0.0/16', 1), title('10.2.0.0/16', 2), title('10.4.0.0/16', 3), title('10.6.0.0/16', 1)],
+    [title('10.0.0.0/17', 1), title('10.2.0.0/16', 3), title('10.4.0.0/15', 3), title('10.6.0.0/16', 1, NAMED)],
   ];
   expect(commonTitles(lists)).toEqual([title('10.0.0.0/17', 1), title('10.4.0.0/16', 3)]);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { IpAddress } from '../../../src/base/address.ts';
+import { type Cidr, cidrContains, type IpAddress } from '../../../src/base/address.ts';
 import { ipamOf } from '../scenario.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
@@ -46,6 +46,22 @@ describe('a host that is gone', () => {
     expect(cluster.allocate(3, 'new')).toBe('ok');
   });
 
+  test('keeps the addresses of its containers from the heir, and from hosts to which the heir gives a part of the blocks', () => {
+    const cluster = electedCluster();
+    cluster.allocate(3, 'old');
+    const old = cluster.hosts[3]!.held.get('old')!;
+    cluster.crash(3);
+    cluster.pass(3 * LEASE_MS);
+    const heir = cluster.indexOf(cluster.reclaims[0]!.heir);
+    const third = [0, 1, 2].find((host) => host !== heir)!;
+    for (const host of [third, heir]) {
+      expect(cluster.allocate(host, 'other', 4, old)).toBe('wait');
+      cluster.pass(10_000);
+      expect(ownersSaid(cluster, old, [0, 1, 2])).toEqual([host, host, host]);
+      expect(cluster.allocate(host, 'other', 4, old)).toBe('address-in-use');
+    }
+  });
+
   test('and that had not used any of its blocks asks for others at once when it is back', () => {
     const cluster = electedCluster();
     cluster.crash(3);
@@ -65,6 +81,44 @@ describe('a host that is gone', () => {
     cluster.pass(3 * LEASE_MS);
     expect(cluster.reclaims).toEqual([]);
     expect(ownersSaid(cluster, mine, [0, 1, 2, 3])).toEqual([3, 3, 3, 3]);
+  });
+});
+
+describe('a host that is gone and had blocks in two networks', () => {
+  test('loses those of both by one decision, and nobody else loses any', () => {
+    const cluster = new VotingCluster({ hosts: 4, namedRange: '10.64.0.0/20' });
+    const named = cluster.namedPlan!.network;
+    cluster.elect();
+    cluster.pass(1.5 * LEASE_MS);
+    const lost = cluster.usableBlocks(3, named);
+    const kept = [0, 1, 2].map((host) => cluster.usableBlocks(host, named));
+    cluster.crash(3);
+    cluster.pass(2 * LEASE_MS);
+    expect(cluster.reclaims).toHaveLength(1);
+    const [reclaim] = cluster.reclaims;
+    expect(new Set(reclaim!.titles.map(({ network }) => network))).toEqual(new Set([cluster.plan.network, named]));
+    const heir = cluster.indexOf(reclaim!.heir);
+    const usable = [0, 1, 2].map((host) => cluster.usableBlocks(host, named));
+    for (const [host, blocks] of kept.entries()) {
+      const wanted = host === heir ? [...blocks, ...lost] : blocks;
+      const isUsable = (cidr: Cidr): boolean => usable[host]!.some((block) => cidrContains(block, cidr));
+      expect(wanted.map(isUsable)).toEqual(wanted.map(() => true));
+    }
+    for (const { base } of lost) {
+      const owners = [0, 1, 2].map((host) => cluster.hosts[host]!.named!.ownerOf({ family: 4, value: base }));
+      expect(owners.map((owner) => cluster.indexOf(owner!))).toEqual([heir, heir, heir]);
+    }
+  });
+
+  test('gives nothing out in either when it is cut off for longer than its lease', () => {
+    const cluster = new VotingCluster({ hosts: 4, namedRange: '10.64.0.0/20' });
+    cluster.elect();
+    cluster.pass(1.5 * LEASE_MS);
+    cluster.cutOff(3);
+    const allocate = (owner: string) => cluster.hosts[3]!.named!.allocate({ owner, family: 4 }).status;
+    expect(allocate('before')).toBe('ok');
+    cluster.pass(2 * LEASE_MS);
+    expect([allocate('before'), allocate('after')]).toEqual(['ok', 'wait']);
   });
 });
 

@@ -4,10 +4,11 @@
 import { cidrHasIp } from '../../../src/base/address.ts';
 import { COALESCE_ABOVE } from '../../../src/ipam/estate.ts';
 import { decodeVoteMessage, type VoteMessage } from '../../../src/ipam/reclaim/vote-message.ts';
+import type { ClusterOptions } from '../sim-cluster.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
-function electedCluster(hosts: number): VotingCluster {
-  const cluster = new VotingCluster({ hosts });
+function electedCluster(hosts: number, options: Partial<ClusterOptions> = {}): VotingCluster {
+  const cluster = new VotingCluster({ hosts, ...options });
   cluster.elect();
   cluster.pass(1.5 * LEASE_MS);
   return cluster;
@@ -164,4 +165,13 @@ export function manyGiftsThatNoVoterHeardOf(): void {
   cluster.cut.clear();
   for (const other of [0, 1, 2, 3, 4]) cluster.reconcile(other, taker);
   cluster.pass(20_000);
+}
+
+/** Two networks of one range, made by different hosts: one of the two is gone, and its blocks in one are the other’s in the other. */
+export function hostOfTwoNetworksIsGone(): void {
+  const cluster = electedCluster(4, { namedRange: '10.32.0.0/20' });
+  cluster.crash(0);
+  cluster.pass(3 * LEASE_MS);
+  const networks = new Set(cluster.reclaims.flatMap(({ titles }) => titles.map(({ network }) => network)));
+  if (networks.size !== 2) throw new Error('the story needs blocks of two networks that are reclaimed');
 }

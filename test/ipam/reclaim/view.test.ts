@@ -14,7 +14,7 @@ function setUp() {
     expect(view.observe(hosts[donor]!.id, record)).toHaveProperty('claim');
   };
   const reclaim = (cidr: string, epoch: number, owner: number, heir: number) => {
-    const titles = [{ cidr: parseCidr(cidr)!, epoch }];
+    const titles = [{ network: plan.network, cidr: parseCidr(cidr)!, epoch }];
     view.reclaimed({ kind: 'reclaim', owner: hosts[owner]!.id, heir: hosts[heir]!.id, titles });
   };
   const ownerOf = (ip: string) => cluster.indexOf(view.ownerOf(parseIp(ip)!)!);

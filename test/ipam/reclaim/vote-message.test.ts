@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from '../../../src/base/address.ts';
 import { toHex } from '../../../src/base/bytes.ts';
-import type { PeerId, Vni } from '../../../src/base/ids.ts';
+import { DEFAULT_VNI, type PeerId, type Vni } from '../../../src/base/ids.ts';
 import { decodeLeaseMessage, encodeLeaseMessage } from '../../../src/ipam/lease-message.ts';
 import type { Decision, Value } from '../../../src/ipam/reclaim/decision.ts';
 import { decodeDecision, encodeDecision } from '../../../src/ipam/reclaim/decision.ts';
@@ -22,8 +22,8 @@ const A = '11'.repeat(16) as PeerId;
 const B = '22'.repeat(16) as PeerId;
 const ballot = { round: 7, proposer: A };
 const titles = [
-  { cidr: parseCidr('10.40.0.0/13')!, epoch: 2 },
-  { cidr: parseCidr('fd00:1:0:8000::/49')!, epoch: 3 },
+  { network: DEFAULT_VNI, cidr: parseCidr('10.40.0.0/13')!, epoch: 2 },
+  { network: NETWORK, cidr: parseCidr('fd00:1:0:8000::/49')!, epoch: 3 },
 ];
 const reclaim: Value = { kind: 'reclaim', owner: A, heir: B, titles };
 const vote = { key: new Uint8Array(32).fill(7), signature: new Uint8Array(64).fill(9) };
@@ -63,6 +63,12 @@ describe('messages of the voting', () => {
     expect(toHex(encodeVoteMessage(NETWORK, messages[0]!))).toBe('0110000000050000000500000002' + '0000010000000000');
     const accept = encodeVoteMessage(NETWORK, { kind: 'accept', slot: 3, ballot, value: voters });
     expect(toHex(accept)).toBe(`01160000000500000003${'00000007'}${id}${'01'}${'0000ea60'}02${id}${'22'.repeat(16)}`);
+    const take = encodeVoteMessage(NETWORK, { kind: 'accept', slot: 3, ballot, value: reclaim });
+    const ofDefault = `00000000${'040d'}0a280000${'00000002'}`;
+    const ofNamed = `00000005${'0631'}fd00000100008000${'00'.repeat(8)}${'00000003'}`;
+    expect(toHex(take)).toBe(
+      `01160000000500000003${'00000007'}${id}02${id}${'22'.repeat(16)}0002${ofDefault}${ofNamed}`,
+    );
   });
 
   test('requests of space are none of them', () => {

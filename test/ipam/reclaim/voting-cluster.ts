@@ -1,10 +1,13 @@
 // A simulated cluster that reclaims by vote, with the checks that must hold at every moment: no slot has two decisions, no host loses
-// its blocks before its own fence closes, nobody hands out addresses who lost its blocks and does not know it, and no two
-// hosts may allocate in one block. Test code only.
+// its blocks before its own fence closes, nobody hands out addresses who lost its blocks and does not know it, nobody loses a block
+// that no decision of its network names, and no two hosts may allocate in one block. Test code only.
 
 import { type Cidr, cidrsOverlap, formatCidr } from '../../../src/base/address.ts';
+import type { PeerId, Vni } from '../../../src/base/ids.ts';
+import type { Ipam } from '../../../src/ipam/ipam.ts';
 import { decodeDecision, describeValue, type Value } from '../../../src/ipam/reclaim/decision.ts';
 import { STATE_ENTRY } from '../../../src/ipam/reclaim/published.ts';
+import type { LeaseRow } from '../../../src/ipam/types.ts';
 import { Cluster, type ClusterOptions, Violation } from '../sim-cluster.ts';
 
 export const LEASE_MS = 60_000;
@@ -40,7 +43,7 @@ export class VotingCluster extends Cluster {
 
   advance(ms: number): void {
     this.clock.advance(ms);
-    for (const index of this.hosts.keys()) if (!this.still.has(index)) this.guard(index, (ipam) => void ipam.tick());
+    for (const index of this.hosts.keys()) if (!this.still.has(index)) this.tickHost(index);
   }
 
   cutOff(index: number): void {
@@ -63,13 +66,10 @@ export class VotingCluster extends Cluster {
   }
 
   /** Blocks in which the host hands out addresses now. */
-  usableBlocks(index: number): readonly Cidr[] {
-    const { ipam, id } = this.hosts[index]!;
-    if (ipam === null || this.still.has(index)) return [];
-    return ipam
-      .leases()
-      .filter(({ peer, state }) => peer === id && (state === 'active' || state === 'spare'))
-      .map(({ cidr }) => cidr);
+  usableBlocks(index: number, network: Vni = this.plan.network): readonly Cidr[] {
+    const host = this.hosts[index]!;
+    if (this.still.has(index)) return [];
+    return usableOf(host.spaceOf(network), host.id).map(({ cidr }) => cidr);
   }
 
   /** Throws a Violation. */
@@ -83,8 +83,21 @@ export class VotingCluster extends Cluster {
       );
       if (unknown && ipam.obstacle() === null) throw new Violation(`host ${index} allocates in blocks that it lost`);
       this.#noteFence(index);
+      this.#checkLosses(index);
     }
-    this.#checkDisjoint();
+    for (const { network } of [this.plan, ...(this.namedPlan === null ? [] : [this.namedPlan])]) {
+      this.#checkDisjoint(network);
+    }
+  }
+
+  /** What a host owns by its own records and another one by all was decided about: in that network. */
+  #checkLosses(index: number): void {
+    for (const { network, cidr, state } of this.hosts[index]!.spaces.flatMap((space) => space.ownLeases())) {
+      if (state !== 'disputed') continue;
+      const titles = this.reclaims.flatMap((reclaim) => reclaim.titles);
+      if (titles.some((title) => title.network === network && cidrsOverlap(title.cidr, cidr))) continue;
+      throw new Violation(`host ${index} lost ${formatCidr(cidr)} of network ${network}, and nobody decided it`);
+    }
   }
 
   /** What hosts publish as decided. */
@@ -117,8 +130,8 @@ export class VotingCluster extends Cluster {
   }
 
   #noteFence(index: number): void {
-    const { ipam, id } = this.hosts[index]!;
-    const mine = ipam!.leases().filter(({ peer, state }) => peer === id && (state === 'active' || state === 'spare'));
+    const { spaces, id } = this.hosts[index]!;
+    const mine = spaces.flatMap((space) => usableOf(space, id));
     const expiresAt = mine[0]?.expiresAt ?? null;
     if (mine.length === 0) this.#openUntilMs.delete(index);
     else {
@@ -127,8 +140,10 @@ export class VotingCluster extends Cluster {
     }
   }
 
-  #checkDisjoint(): void {
-    const usable = [...this.hosts.keys()].flatMap((host) => this.usableBlocks(host).map((cidr) => ({ host, cidr })));
+  #checkDisjoint(network: Vni): void {
+    const usable = [...this.hosts.keys()].flatMap((host) =>
+      this.usableBlocks(host, network).map((cidr) => ({ host, cidr })),
+    );
     usable.sort((a, b) => a.cidr.family - b.cidr.family || (a.cidr.base < b.cidr.base ? -1 : 1));
     for (let i = 1; i < usable.length; i++) {
       const [a, b] = [usable[i - 1]!, usable[i]!];
@@ -137,4 +152,9 @@ export class VotingCluster extends Cluster {
       }
     }
   }
+}
+
+function usableOf(space: Ipam | null, self: PeerId): readonly LeaseRow[] {
+  const rows = space?.leases() ?? [];
+  return rows.filter(({ peer, state }) => peer === self && (state === 'active' || state === 'spare'));
 }

@@ -3,7 +3,7 @@
 // old copies, clocks run fast and slow. VotingCluster's checks look on. Test code only.
 
 import type { StoreSnapshot } from '../../fakes/memory-store.ts';
-import { Violation } from '../sim-cluster.ts';
+import { type ClusterOptions, Violation } from '../sim-cluster.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
 /** What a quartz does at worst, a tenth of what the fence allows for. */
@@ -19,14 +19,22 @@ interface Victim {
   readonly copy: StoreSnapshot;
 }
 
+export interface RunWish extends Pick<ClusterOptions, 'namedRange'> {
+  readonly hosts: number;
+  /** How long it goes on. */
+  readonly leases: number;
+}
+
 export interface RunFacts {
   readonly reclaims: number;
   readonly slots: number;
+  /** In how many networks blocks were reclaimed. */
+  readonly reclaimedNetworks: number;
 }
 
 /** Throws a Violation. */
-export function run(seed: number, { hosts = 4, leases = 12 } = {}): RunFacts {
-  return new Run(seed, hosts).play(leases * LEASE_MS);
+export function run(seed: number, { hosts = 4, leases = 12, ...named }: Partial<RunWish> = {}): RunFacts {
+  return new Run({ seed, hosts, ...named }).play(leases * LEASE_MS);
 }
 
 class Run {
@@ -34,8 +42,8 @@ class Run {
   readonly #victims = new Map<number, Victim>();
   #owners = 0;
 
-  constructor(seed: number, hosts: number) {
-    this.#cluster = new VotingCluster({ seed, hosts });
+  constructor(options: Partial<ClusterOptions>) {
+    this.#cluster = new VotingCluster(options);
     const { random } = this.#cluster;
     for (const { clock } of this.#cluster.hosts) clock.rate = RATES[random.below(RATES.length)]!;
     this.#cluster.elect();
@@ -53,7 +61,9 @@ class Run {
       this.#cluster.checkVoting();
     }
     this.#settle();
-    return { reclaims: this.#cluster.reclaims.length, slots: this.#cluster.decisions.size };
+    const { reclaims, decisions } = this.#cluster;
+    const reclaimed = new Set(reclaims.flatMap(({ titles }) => titles.map(({ network }) => network)));
+    return { reclaims: reclaims.length, slots: decisions.size, reclaimedNetworks: reclaimed.size };
   }
 
   #disturb(dice: number, host: number): void {
@@ -71,7 +81,10 @@ class Run {
   }
 
   #allocate(host: number): void {
-    if (this.#acts(host)) this.#cluster.allocate(host, `c${this.#owners++}`);
+    if (!this.#acts(host)) return;
+    const owner = `c${this.#owners++}`;
+    this.#cluster.allocate(host, owner);
+    this.#cluster.guard(host, () => void this.#cluster.hosts[host]!.named?.allocate({ owner, family: 4 }));
   }
 
   #strike(host: number): void {
@@ -166,11 +179,12 @@ class Run {
       this.#cluster.drain();
       this.#cluster.checkVoting();
     }
-    for (const [index, { ipam }] of hosts.entries()) {
-      const obstacle = ipam!.obstacle();
+    for (const [index, { spaces }] of hosts.entries()) {
+      const obstacle = spaces.map((space) => space.obstacle()).find((error) => error !== null) ?? null;
       if (obstacle !== null) throw new Violation(`host ${index} can't allocate: ${obstacle.message}`);
-      for (const { base, family } of this.#cluster.usableBlocks(index)) {
-        const owners = new Set(hosts.map((host) => host.ipam!.ownerOf({ family, value: base })));
+      for (const { network, cidr } of spaces.flatMap((space) => space.ownLeases())) {
+        const ip = { family: cidr.family, value: cidr.base };
+        const owners = new Set(hosts.map((host) => host.spaceOf(network)!.ownerOf(ip)));
         if (owners.size !== 1) throw new Violation(`hosts name ${owners.size} owners of a block of host ${index}`);
       }
     }

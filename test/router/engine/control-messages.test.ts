@@ -19,7 +19,7 @@ import {
   encodeSendProbe,
   encodeSendRaw,
   encodeSetClock,
-  encodeSetEndpoint,
+  encodeSetPath,
   encodeSetPathMtu,
   encodeStop,
   encodeUseSession,
@@ -31,6 +31,7 @@ import { askEngine, hex } from './engine-check.ts';
 const PEER = 'ab'.repeat(16) as PeerId;
 const MAC = '02:00:00:00:00:0a' as Mac;
 const NETWORK = 0 as Vni;
+const BY_RELAY = { relay: 'cd'.repeat(16) as PeerId, peer: PEER };
 
 const CHANGES: readonly TableChange[] = [
   { kind: 'mac', network: NETWORK, mac: MAC, to: PEER },
@@ -72,12 +73,14 @@ const COMMANDS: Readonly<Record<string, () => Buffer>> = {
     }),
   'use-session': () => encodeUseSession(0xfedcba98),
   'remove-session': () => encodeRemoveSession(7),
-  'set-endpoint IPv4': () => encodeSetEndpoint(PEER, { ip: '192.0.2.9', port: 6783 }),
-  'set-endpoint IPv6': () => encodeSetEndpoint(PEER, { ip: '2001:db8::9', port: 65535 }),
-  'set-endpoint none': () => encodeSetEndpoint(PEER, null),
+  'set-path IPv4': () => encodeSetPath(PEER, { ip: '192.0.2.9', port: 6783 }),
+  'set-path IPv6': () => encodeSetPath(PEER, { ip: '2001:db8::9', port: 65535 }),
+  'set-path relay': () => encodeSetPath(PEER, BY_RELAY),
+  'set-path none': () => encodeSetPath(PEER, null),
   'set-path-mtu': () => encodeSetPathMtu(PEER, 1400),
   'apply-tables': () => encodeApplyTables(CHANGES)[0]!,
   'send-raw': () => encodeSendRaw(Uint8Array.of(0x11, 0, 0, 0, 9), { ip: '192.0.2.9', port: 6783 }),
+  'send-raw by a relay': () => encodeSendRaw(Uint8Array.of(0x11, 0, 0, 0, 9), BY_RELAY),
   'send-keepalive': () => encodeSendKeepalive(PEER),
   'send-probe': () => encodeSendProbe(PEER, 1492),
   'remove-peer': () => encodeRemovePeer(PEER),
@@ -125,8 +128,9 @@ describe('commands', () => {
     const bad = golden.commands.flatMap(({ name, bytes }) => {
       const whole = payload(bytes);
       // A list of changes ends anywhere between two of them, and a raw datagram may have any length.
-      const cuts = name === 'apply-tables' || name === 'send-raw' ? [whole.subarray(0, 6)] : [whole.subarray(0, -1)];
-      const tails = name === 'send-raw' ? [] : [Buffer.concat([whole, Buffer.of(0)])];
+      const isRaw = name.startsWith('send-raw');
+      const cuts = name === 'apply-tables' || isRaw ? [whole.subarray(0, 6)] : [whole.subarray(0, -1)];
+      const tails = isRaw ? [] : [Buffer.concat([whole, Buffer.of(0)])];
       return [...cuts, ...tails];
     });
     const unknown = [Buffer.of(0), Buffer.of(16), Buffer.alloc(0)];
@@ -166,9 +170,11 @@ describe('events', () => {
 
   it.each(golden.events)('are refused when cut short or of another length: $name', ({ name, bytes }) => {
     const whole = payload(bytes);
-    expect(decodeEngineMessage(Buffer.concat([whole, Buffer.of(0)])) === null).toBe(name !== 'handshake');
+    // A datagram of any length stands at the end, behind type and path.
+    const datagramAt = { handshake: 1 + 19, 'handshake by a relay': 1 + 33 }[name];
+    expect(decodeEngineMessage(Buffer.concat([whole, Buffer.of(0)])) === null).toBe(datagramAt === undefined);
     for (let end = 0; end < whole.length; end++) {
-      const datagramCut = name === 'handshake' && end >= 20;
+      const datagramCut = datagramAt !== undefined && end >= datagramAt;
       expect(decodeEngineMessage(whole.subarray(0, end)) === null).toBe(!datagramCut);
     }
   });

@@ -12,10 +12,11 @@ import { ForwardingTable, type Verdict } from '../../../src/router/forwarding-ta
 import { FrameView } from '../../../src/router/frame.ts';
 import { DROP_REASONS } from '../../../src/router/frame-drops.ts';
 import { answerTooBig } from '../../../src/router/frame-too-big.ts';
+import { decideRelayed, readRelayed } from '../../../src/router/relay-message.ts';
 import { ReplayWindow } from '../../../src/router/replay-window.ts';
 import { type innerHeader, writeInnerHeader } from '../../../src/router/wire-format.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
-import { ethernet, ipBytes, ipv4, referenceChecksum } from '../frames.ts';
+import { ethernet, ipBytes, ipv4, referenceChecksum, udp4 } from '../frames.ts';
 import { askEngine, hex } from './engine-check.ts';
 import { GATEWAY_IPS, GATEWAY_MAC, IPS4, IPS6, MACS, pick, randomFrame } from './random-frames.ts';
 
@@ -136,6 +137,40 @@ describe('forwarding', () => {
   });
 });
 
+describe('relayed datagrams', () => {
+  it('go where the oracle has them go', () => {
+    const random = new SeededRandom(9);
+    const fates = new Set<string>();
+    const exchanges = Array.from({ length: STEPS }, (): Exchange => {
+      const [self, from] = [pick(random, PEERS), pick(random, PEERS)];
+      const nested = random.below(8) === 0;
+      const hopLimit = random.below(11);
+      const addresses = Buffer.from(pick(random, PEERS) + pick(random, PEERS), 'hex');
+      const datagram = Buffer.concat([Buffer.of(0x10 + random.below(7)), random.bytes(random.below(4))]);
+      const body = Buffer.concat([addresses, datagram]).subarray(0, random.below(10) === 0 ? random.below(36) : 36);
+      const relayed = readRelayed(body, hopLimit);
+      const fate = relayed === null ? 'malformed' : decideRelayed(relayed, { self, from, nested });
+      const goes = relayed !== null && (fate === 'deliver' || fate === 'forward');
+      const view = goes ? ` ${relayed.destination} ${relayed.source} ${hex(relayed.datagram)}` : '';
+      fates.add(fate);
+      return {
+        question: `relayed ${self} ${from} ${nested ? 'nested' : 'straight'} ${hopLimit} ${hex(body)}`,
+        answer: `${fate}${view}`,
+      };
+    });
+    compare(exchanges);
+    expect([...fates].sort()).toEqual([
+      'deliver',
+      'forward',
+      'hop-limit',
+      'malformed',
+      'relay-nested',
+      'relay-source',
+      'relay-unreachable',
+    ]);
+  });
+});
+
 describe('replay window', () => {
   it('judges as the oracle', () => {
     const exchanges = [5, 6, 7, 8].map((seed): Exchange => {
@@ -200,25 +235,26 @@ describe('superframes', () => {
   const payload = Uint8Array.from({ length: 5000 }, (_, i) => i * 7);
   const link = { from: MACS[0]!, to: MACS[1]! as Mac };
   const tcp = Uint8Array.of(0x1f, 0x90, 0, 80, 0xff, 0xff, 0xff, 0x00, 0, 0, 0, 9, 0x50, 0x99, 0, 64, 0, 0, 0, 0);
-  const frame = ethernet(
-    link,
-    0x0800,
-    ipv4({ from: '10.0.0.1', to: '10.0.0.2', protocol: 6 }, Buffer.concat([tcp, payload])),
-  );
+  const addresses = { from: '10.0.0.1', to: '10.0.0.2', protocol: 6 };
+  const frame = ethernet(link, 0x0800, ipv4(addresses, Buffer.concat([tcp, payload])));
 
-  it('are cut into complete frames, and put together to the same again', () => {
-    const [answer] = askEngine([`cut 1 1348 ${hex(frame)}`]);
+  it.each([
+    ['into complete frames', '', [1348, 1348, 1348, 956]],
+    ['smaller, for a path that carries less', ' 1306', [1252, 1252, 1252, 1244]],
+    ['into many', ' 254', Array.from({ length: 25 }, () => 200)],
+  ])('are cut %s, and put together to the same again', (_, frameBytes, payloads) => {
+    const [answer] = askEngine([`cut 1 1348 ${hex(frame)}${frameBytes}`]);
     const parts = answer!.split(' ').map((text) => Buffer.from(text, 'hex'));
     const segments = parts.slice(0, -1);
-    expect(segments.map(({ length }) => length - 54)).toEqual([1348, 1348, 1348, 956]);
+    expect(segments.map(({ length }) => length - 54)).toEqual(payloads);
     expect(Buffer.concat(segments.map((segment) => segment.subarray(54)))).toEqual(Buffer.from(payload));
     for (const [i, segment] of segments.entries()) {
       expect(segment.readUInt16BE(16)).toBe(segment.length - 14);
       expect(referenceChecksum(segment.subarray(14, 34))).toBe(0);
       expect(segment.readUInt16BE(18)).toBe(0x1234 + i);
-      expect(segment.readUInt32BE(38)).toBe((0xffffff00 + i * 1348) % 2 ** 32);
+      expect(segment.readUInt32BE(38)).toBe((0xffffff00 + i * payloads[0]!) % 2 ** 32);
       // FIN and PSH (0x09) only on the last, CWR (0x80) only on the first.
-      expect(segment[47]).toBe(0x10 | (i === 0 ? 0x80 : 0) | (i === 3 ? 0x09 : 0));
+      expect(segment[47]).toBe(0x10 | (i === 0 ? 0x80 : 0) | (i === payloads.length - 1 ? 0x09 : 0));
       const view = new FrameView();
       view.set(segment);
       expect(completeChecksum(view)).toBe(true);
@@ -230,6 +266,16 @@ describe('superframes', () => {
     expect(whole.subarray(0, 24)).toEqual(Buffer.from(frame.subarray(0, 24)));
     expect(whole.subarray(26, 50)).toEqual(Buffer.from(frame.subarray(26, 50)));
     expect(whole.subarray(54)).toEqual(Buffer.from(payload));
+  });
+
+  it('are not cut smaller where datagrams have ends, or a fragment could be taken for that of another', () => {
+    const udp = udp4(link, addresses.from, addresses.to, 'x'.repeat(3000));
+    const fragmentable = ethernet(link, 0x0800, ipv4({ ...addresses, fragment: 0 }, Buffer.concat([tcp, payload])));
+    for (const superframe of [`cut 5 1348 ${hex(udp)}`, `cut 1 1348 ${hex(fragmentable)}`]) {
+      const [whole, smaller] = askEngine([superframe, `${superframe} 1306`]);
+      expect(whole!.split(' ').length).toBeGreaterThan(3);
+      expect(smaller).toBe('no superframe');
+    }
   });
 
   it('are refused when the description contradicts the frame', () => {

@@ -42,7 +42,7 @@ describe('the pcap datapath', () => {
     const key = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
     a.datapath.addSession({ ...keys, localIndex: 1, remoteIndex: 2, sendKey: key(1), receiveKey: key(2) });
     b.datapath.addSession({ ...keys, localIndex: 2, remoteIndex: 1, sendKey: key(2), receiveKey: key(1) });
-    a.datapath.setEndpoint(PEER, b.endpoint);
+    a.datapath.setPath(PEER, b.endpoint);
     a.datapath.setPathMtu(PEER, 700);
     a.datapath.useSession(1);
     applyBasics(a);

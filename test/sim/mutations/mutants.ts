@@ -1,6 +1,6 @@
-// Broken variants of the product's protocols for addresses and records: each has one rule taken away by replacing a method for the
-// time of a test. The simulator's checkers must catch every one of them: a checker that catches nothing is not a checker. The
-// product knows nothing of this.
+// Broken variants of the product's protocols: each has rules taken away by replacing methods or functions for the time of a test.
+// The simulator's checkers must catch every one of them: a checker that catches nothing is not a checker. The product knows
+// nothing of this.
 
 import { vi } from 'vitest';
 import { Gossip } from '../../../src/gossip/gossip.ts';
@@ -11,6 +11,7 @@ import { Estate } from '../../../src/ipam/estate.ts';
 import { Holdings } from '../../../src/ipam/holdings.ts';
 import { Ipam } from '../../../src/ipam/ipam.ts';
 import { LeaseView } from '../../../src/ipam/lease-view.ts';
+import * as relaying from '../../../src/router/relay-message.ts';
 import { Routes } from '../../../src/router/routes.ts';
 import { MemoryStore } from '../../fakes/memory-store.ts';
 import { type FaultKind, randomSchedule } from '../random-schedule.ts';
@@ -54,6 +55,20 @@ function* cutOffAfterCrash(): Iterable<Schedule> {
     { atMs: 14_000, action: { kind: 'heal' } },
   ];
   yield { ...calm, steps: [...calm.steps, ...faults].sort((a, b) => a.atMs - b.atMs) };
+}
+
+/** Two hosts that speak all the time, cut off from each other. */
+function* unreachable(): Iterable<Schedule> {
+  const calm = randomSchedule({ hosts: 4, seed: 1, durationMs: 20_000, faults: [] });
+  const cut: readonly Schedule['steps'][number][] = [
+    { atMs: 3_000, action: { kind: 'path', from: 0, to: 2, passes: false } },
+    { atMs: 3_000, action: { kind: 'path', from: 2, to: 0, passes: false } },
+    { atMs: 19_000, action: { kind: 'heal' } },
+  ];
+  const frames = Array.from({ length: 60 }, (_, i): Schedule['steps'][number] => {
+    return { atMs: 2_000 + i * 250, action: { kind: 'frame', from: i % 2 === 0 ? 0 : 2, to: i % 2 === 0 ? 2 : 0 } };
+  });
+  yield { ...calm, steps: [...calm.steps, ...cut, ...frames].sort((a, b) => a.atMs - b.atMs) };
 }
 
 function anyOf(...patterns: readonly RegExp[]): RegExp {
@@ -186,6 +201,17 @@ export const MUTANTS: readonly Mutant[] = [
       vi.spyOn(Routes.prototype, 'claim').mockImplementation(function (this: Routes, author, record) {
         claim.call(this, author, { ...record, sequence: -record.sequence });
       });
+    },
+  },
+  {
+    name: 'relays count no hops, and what they get goes back and forth',
+    schedules: unreachable(),
+    says: / passed on what had been passed on \d+ times$/,
+    break: () => {
+      vi.spyOn(relaying, 'decideRelayed').mockImplementation(({ destination }, { self }) => {
+        return destination === self ? 'deliver' : 'forward';
+      });
+      vi.spyOn(relaying, 'passOn').mockImplementation((relayed, { from }) => ({ to: from, relayed }));
     },
   },
 ];

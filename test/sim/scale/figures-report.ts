@@ -40,7 +40,26 @@ export interface FigureLines {
   readonly missed: number;
 }
 
-export function figureLines(hosts: number, figures: Figures, wallMs: number): FigureLines {
+/** What the simulation itself took. On a machine that does other work, too, the time of the core says more than the clock's. */
+export interface Spent {
+  readonly wallMs: number;
+  /** Of one core, as the operating system counts it. */
+  readonly cpuMs: number;
+  /** Resident memory at its peak. */
+  readonly memoryMiB: number;
+}
+
+/** What this process has taken since it started, and since the clock on the wall said `startedMs` (performance.now). */
+export function spentSince(startedMs: number): Spent {
+  const { user, system } = process.cpuUsage();
+  return {
+    wallMs: performance.now() - startedMs,
+    cpuMs: (user + system) / 1_000,
+    memoryMiB: Math.round(process.resourceUsage().maxRSS / 2 ** 10),
+  };
+}
+
+export function figureLines(hosts: number, figures: Figures, { wallMs, cpuMs, memoryMiB }: Spent): FigureLines {
   const goals = hosts <= 1_000 ? GOALS_1000 : GOALS_10000;
   const stateMiB = figures.stateBytes / 2 ** 20;
   const rows: readonly Row[] = [
@@ -57,9 +76,8 @@ export function figureLines(hosts: number, figures: Figures, wallMs: number): Fi
   const missed = rows.filter(({ verdict }) => verdict === 'MISSED').length;
   const met = rows.filter(({ verdict }) => verdict === 'met').length;
   const width = Math.max(...rows.map(({ name }) => name.length));
-  const memoryMiB = Math.round(process.memoryUsage().rss / 2 ** 20);
   const seconds = (ms: number): string => `${(ms / 1_000).toFixed(1)} s`;
-  const run = `${seconds(figures.simulatedMs)} simulated in ${seconds(wallMs)}, ${figures.events} events, ${memoryMiB} MiB`;
+  const run = `${seconds(figures.simulatedMs)} simulated in ${seconds(wallMs)} (${seconds(cpuMs)} of one core), ${figures.events} events, ${memoryMiB} MiB`;
   return {
     missed,
     lines: [

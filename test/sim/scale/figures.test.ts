@@ -45,11 +45,12 @@ test('a goal that is missed is said, and so is the sum', () => {
     events: 1,
     simulatedMs: 1,
   } as const;
-  const { lines, missed } = figureLines(1_000, figures, 1_000);
+  const { lines, missed } = figureLines(1_000, figures, { wallMs: 1_000, cpuMs: 900, memoryMiB: 50 });
   expect(missed).toBe(2);
   expect(lines.filter((line) => line.endsWith('MISSED')).map((line) => line.split('  ')[0])).toEqual([
     'the same at 25 % loss',
     'idle bytes per peer and second',
   ]);
+  expect(lines.at(-2)).toBe('0.0 s simulated in 1.0 s (0.9 s of one core), 1 events, 50 MiB');
   expect(lines.at(-1)).toBe('FAILED: 1000 hosts, 6 of 9 goals met, 1 not measured');
 });

@@ -89,8 +89,6 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   told(`spread ${spreadMs} ms`);
   const { bytes, messages } = await idle(cluster, idleMs);
   told(`idle ${bytes} bytes`);
-  const churnBytesPerSecond = churnMs > 0 ? await churn(cluster, random, churnMs) : 'not measured';
-  told(`churn ${churnBytesPerSecond} bytes`);
   Object.assign(cluster.network.conditions, LOSSY);
   const spreadLossyMs = await spread(cluster, random, updates);
   told(`spread with 25 % loss ${spreadLossyMs} ms`);
@@ -103,6 +101,8 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   Object.assign(cluster.network.conditions, CONDITIONS);
   const failureMs = await fail(cluster, random, failures);
   told(`failure ${failureMs} ms`);
+  const churnBytesPerSecond = churnMs > 0 ? await churn(cluster, random, churnMs) : 'not measured';
+  told(`churn ${churnBytesPerSecond} bytes`);
   const healMs = partitionMs > 0 ? await partition(cluster, random, partitionMs) : 'not measured';
   told(`heal ${healMs} ms`);
   return {

@@ -61,4 +61,14 @@ describe('a table over shared states', () => {
     expect(toHex(one.root())).toBe(toHex(two.root()));
     expect(one.get('ff'.repeat(16) as PeerId)).toBeUndefined();
   });
+
+  test('a state is found by its head, also one that this host does not hold; another signature is another state', () => {
+    const pool = new StatePool(AUTHORS);
+    const [one, two] = [new InternedTable(pool, quickCrypto), new InternedTable(pool, quickCrypto)];
+    const state = stateOf(1, 1);
+    one.set(state);
+    expect(two.verified(state)).toBe(one.get(state.author));
+    expect(two.verified({ ...state, version: 2 })).toBeUndefined();
+    expect(two.verified({ ...state, signature: stateOf(1, 2).signature })).toBeUndefined();
+  });
 });

@@ -6,7 +6,7 @@ import { equalBytes } from '../../../src/base/bytes.ts';
 import type { Crypto } from '../../../src/base/capabilities.ts';
 import { assert } from '../../../src/base/errors.ts';
 import type { PeerId } from '../../../src/base/ids.ts';
-import type { AuthorState } from '../../../src/gossip/author-state.ts';
+import type { AuthorState, Head } from '../../../src/gossip/author-state.ts';
 import type { AuthorTable } from '../../../src/gossip/author-table.ts';
 import { BUCKETS, bucketOf, DigestTree } from '../../../src/gossip/digest-tree.ts';
 
@@ -48,6 +48,16 @@ export class StatePool {
     return this.#states.push(state) - 1;
   }
 
+  /** The author's state with that version and signature. */
+  find({ author, version, signature }: Head): AuthorState | undefined {
+    const slots = this.#slots[this.indexOf(author)]!;
+    for (let i = slots.length - 1; i >= 0; i--) {
+      const state = this.#states[slots[i]!]!;
+      if (state.version === version && equalBytes(state.signature, signature)) return state;
+    }
+    return undefined;
+  }
+
   at(slot: number): AuthorState | undefined {
     return this.#states[slot] ?? undefined;
   }
@@ -85,6 +95,10 @@ export class InternedTable implements AuthorTable {
 
   get(author: PeerId): AuthorState | undefined {
     return this.#pool.at(this.#slots[this.#pool.indexOf(author)]!);
+  }
+
+  verified(head: Head): AuthorState | undefined {
+    return this.#pool.find(head);
   }
 
   set(state: AuthorState): void {
