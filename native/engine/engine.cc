@@ -50,6 +50,7 @@ Engine::Engine(const SendLane::Facts& facts, const Parts& parts, Lifetime lifeti
 
 std::string Engine::run(uint32_t features) {
   features_ = features;
+  segments_last_ = (features & kFeatureUdpSegment) != 0;
   crew_.start();
   greet();
   while (!stopping_) {
@@ -246,7 +247,11 @@ PeerNumber Engine::number_of(const PeerId& id) {
   return number;
 }
 
-// Offloads that the machine promised and then refused.
+void Engine::watch_offloads() {
+  if (parts_.socket.segments() || !segments_last_.load(std::memory_order_relaxed)) return;
+  if (segments_last_.exchange(false)) wake();
+}
+
 void Engine::notice_lost_features() {
   if ((features_ & kFeatureUdpSegment) == 0 || parts_.socket.segments()) return;
   features_ &= ~kFeatureUdpSegment;
@@ -264,6 +269,7 @@ uint64_t Engine::frames_moved() const {
 }
 
 void Engine::lanes_moved() {
+  watch_offloads();
   notice(frames_moved() == frames_reported_.load(std::memory_order_relaxed) ? kSignOfLife : kFrames);
 }
 
@@ -272,7 +278,6 @@ void Engine::report_when_due() {
   const uint8_t news = news_.load(std::memory_order_acquire);
   if (news != 0) report_at_ = std::min(report_at_, now + (news == kFrames ? kReportMs : kLifeReportMs));
   if (now < report_at_) return;
-  notice_lost_features();
   report();
 }
 
@@ -335,6 +340,7 @@ void Engine::take_events() {
     events.swap(event_queue_);
     event_bytes_ = 0;
   }
+  notice_lost_features();
   if (report_due_.exchange(false) && parts_.control.open()) report();
   if (!parts_.control.open()) return miss_events(events);
   for (Message& event : events) {

@@ -99,6 +99,8 @@ class Engine : public Events {
   void wake();
   void take_events();
   void miss_events(const std::vector<Message>& events);
+  // An offload that the machine promised and then refused. From any thread: wakes the control thread once.
+  void watch_offloads();
   void notice_lost_features();
   // What lanes do is reported soon; that datagrams came without a frame may wait for company.
   enum News : uint8_t { kSignOfLife = 1, kFrames = 3 };
@@ -115,6 +117,8 @@ class Engine : public Events {
   Parts parts_;
   Lifetime lifetime_;
   uint32_t features_ = 0;
+  // No lane has met a refusal of UDP_SEGMENT yet.
+  std::atomic<bool> segments_last_{false};
   SessionBook book_;
   // Between BeginTables and EndTables.
   std::optional<std::map<uint32_t, Network>> staged_;
