@@ -122,10 +122,10 @@ class Engine : public Events {
   SessionBook book_;
   // Between BeginTables and EndTables.
   std::optional<std::map<uint32_t, Network>> staged_;
-  // Of the networks beside the main one.
+  // Of the networks beside the main one: the lanes have them, and let go of them in their own time.
   struct NamedPort {
     std::string name;
-    std::shared_ptr<Port> port;
+    std::weak_ptr<Port> port;
   };
   std::map<uint32_t, NamedPort> ports_;
   // When the last daemon went; 0: one is there.
@@ -138,6 +138,8 @@ class Engine : public Events {
   Descriptor event_wake_;
   std::mutex event_mutex_;
   std::vector<Message> event_queue_;
+  // Of handshakes in the queue, and of all else.
+  size_t handshake_bytes_ = 0;
   size_t event_bytes_ = 0;
   // Messages that the daemon was too slow for.
   std::atomic<uint64_t> events_lost_{0};

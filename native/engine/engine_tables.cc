@@ -22,7 +22,6 @@ void Engine::apply_change(const TableChange& change) {
       return;
     }
     case TableChange::Kind::kNetworkGone:
-      ports_.erase(id);
       send_.post([this, id] { send_.remove_network(id); });
       receive_.post([this, id] { receive_.networks().remove(id); });
       return;
@@ -97,7 +96,6 @@ void Engine::apply(const EndTables&) {
   auto for_sending = std::make_shared<std::map<uint32_t, Network>>(*staged_);
   auto for_receiving = std::make_shared<std::map<uint32_t, Network>>(std::move(*staged_));
   staged_.reset();
-  std::erase_if(ports_, [&](const auto& entry) { return !for_sending->contains(entry.first); });
   send_.post([this, next = std::move(for_sending)] { send_.replace_networks(std::move(*next)); });
   receive_.post([this, next = std::move(for_receiving)] { receive_.networks().replace(std::move(*next)); });
 }
@@ -105,8 +103,11 @@ void Engine::apply(const EndTables&) {
 // The daemon makes a TAP before it names it: one that can't be attached was taken away since, and the next engine gets another.
 std::shared_ptr<Port> Engine::open_port(const TableChange& change) {
   if (change.network == facts_.network.network) return nullptr;
+  std::erase_if(ports_, [](const auto& entry) { return entry.second.port.expired(); });
   const auto found = ports_.find(change.network);
-  if (found != ports_.end() && found->second.name == change.port_name) return found->second.port;
+  if (found != ports_.end() && found->second.name == change.port_name) {
+    if (auto port = found->second.port.lock()) return port;
+  }
   if (parts_.spares == nullptr) return nullptr;
   auto opened = parts_.spares->open(change.port_name);
   if (const Fault* fault = std::get_if<Fault>(&opened)) {
@@ -114,8 +115,8 @@ std::shared_ptr<Port> Engine::open_port(const TableChange& change) {
     return nullptr;
   }
   // The last of the lanes to let go of it gives its descriptor back.
-  const auto give_back = [spares = parts_.spares](Port* port) {
-    spares->give_back(std::move(*port));
+  const auto give_back = [spares = parts_.spares, name = change.port_name](Port* port) {
+    spares->give_back(std::move(*port), name);
     delete port;
   };
   std::shared_ptr<Port> port(new Port(std::get<Port>(std::move(opened))), give_back);

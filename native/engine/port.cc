@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/ioctl.h>
+
+#include <algorithm>
 
 namespace fabric::engine {
 namespace {
@@ -72,6 +75,11 @@ Port Port::adopt(Descriptor frames, const Features& features) {
   return port;
 }
 
+bool Port::attached() const {
+  pollfd state{tap_.get(), 0, 0};
+  return poll(&state, 1, 0) == 0;
+}
+
 Port::Input Port::read(uint8_t* buffer) {
   Input input;
   const ssize_t bytes = ::read(tap_.get(), buffer, kPortBufferBytes);
@@ -103,16 +111,27 @@ SparePorts::SparePorts(size_t count, bool use_vnet, size_t tcp4_bytes_max)
   while (free_.size() < count) {
     Descriptor tun(::open(kTunPath, O_RDWR | O_NONBLOCK | O_CLOEXEC));
     if (!tun.open()) return;
-    free_.push_back(std::move(tun));
+    Spare spare;
+    spare.port.tap_ = std::move(tun);
+    free_.push_back(std::move(spare));
   }
 }
 
 std::variant<Port, Fault> SparePorts::open(const std::string& name) {
   const std::lock_guard lock(mutex_);
+  // A TAP has one reader: no other descriptor could attach to it.
+  const auto holder = std::find_if(free_.begin(), free_.end(), [&name](const Spare& spare) {
+    return spare.name == name && spare.port.attached();
+  });
+  if (holder != free_.end()) {
+    Port port = std::move(holder->port);
+    free_.erase(holder);
+    return port;
+  }
   Fault fault{"limit", "no descriptor is left for the port " + name};
   // From the back: those that never served, before those whose former TAP may still be there.
   for (size_t i = free_.size(); i-- > 0;) {
-    auto port = Port::attach(std::move(free_[i]), name, use_vnet_, tcp4_bytes_max_);
+    auto port = Port::attach(std::move(free_[i].port.tap_), name, use_vnet_, tcp4_bytes_max_);
     if (std::holds_alternative<Port>(port)) {
       free_.erase(free_.begin() + static_cast<ptrdiff_t>(i));
       return port;
@@ -122,9 +141,9 @@ std::variant<Port, Fault> SparePorts::open(const std::string& name) {
   return fault;
 }
 
-void SparePorts::give_back(Port&& port) {
+void SparePorts::give_back(Port&& port, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  free_.insert(free_.begin(), std::move(port.tap_));
+  free_.insert(free_.begin(), Spare{std::move(port), name});
 }
 
 }  // namespace fabric::engine

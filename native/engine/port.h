@@ -38,6 +38,9 @@ class Port {
   const Features& features() const { return features_; }
   int fd() const { return tap_.get(); }
 
+  // The TAP is there, and this descriptor is its reader.
+  bool attached() const;
+
   enum class Read { kFrame, kEmpty, kGone };
   struct Input {
     Read result = Read::kEmpty;
@@ -62,7 +65,7 @@ class Port {
 };
 
 // Descriptors of /dev/net/tun, opened while that is allowed: in the sandbox each further port takes one of them. One that was
-// given back serves again once its TAP is deleted. Used by any thread.
+// given back serves again: its TAP, which it holds as long as that is there, or any once that is deleted. Used by any thread.
 class SparePorts {
  public:
   // What Port::open takes. Fewer descriptors when the kernel gives no more.
@@ -70,13 +73,19 @@ class SparePorts {
 
   // Attaches to the TAP `name`, which exists.
   std::variant<Port, Fault> open(const std::string& name);
-  void give_back(Port&& port);
+  void give_back(Port&& port, const std::string& name);
 
  private:
+  struct Spare {
+    Port port;
+    // Of its last TAP; empty: it never served.
+    std::string name;
+  };
+
   bool use_vnet_;
   size_t tcp4_bytes_max_;
   std::mutex mutex_;
-  std::vector<Descriptor> free_;
+  std::vector<Spare> free_;
 };
 
 }  // namespace fabric::engine

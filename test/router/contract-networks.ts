@@ -109,4 +109,21 @@ export const networkCases: readonly ContractCase[] = [
     await host.enter(outgoing);
     await until('the main network goes on', () => peer.heard.length === 4);
   }),
+
+  withPeer('a network that was left is joined again, by the same port', async ({ host, peer, session }) => {
+    const port = await host.openPort();
+    const gone: TableChange = { kind: 'network-gone', network: BLUE };
+    host.datapath.applyTables([blue(port), ...BLUE_TABLES]);
+    for (const [round, isSettled] of [false, true, true].entries()) {
+      host.datapath.applyTables([gone]);
+      if (isSettled) await host.settled();
+      host.datapath.applyTables([blue(port), ...BLUE_TABLES]);
+      await port.enter(outgoing);
+      await until('a frame leaves', () => peer.heard.length === round + 1);
+      assert.equal(session.speaker.hear(peer.heard[round]!).inner.network, BLUE);
+      await peer.send(session.speaker.say(round, { kind: KIND.frame, network: BLUE }, incoming), host);
+      await until('a frame arrives', () => port.left.length === round + 1);
+    }
+    assert.deepEqual(eventsOf(host, 'failed'), []);
+  }),
 ];
