@@ -58,10 +58,13 @@ class ControlSocket {
     return Read::kOpen;
   }
 
-  // False when the daemon has too much unread, or there is none: the message is dropped. A greeting is never too much: it is
-  // bounded by the peers, and a daemon that got half of it could not take over.
-  bool send(Message message, bool greeting = false) {
-    if (!open() || (!greeting && output_bytes_ + message.size() > kOutputMax)) return false;
+  // A greeting is never too much: it is bounded by the peers, and a daemon that got half of it could not take over. Handshakes,
+  // of which strangers send as many as they like, leave room for everything else.
+  enum class Kind { kHandshake, kOther, kGreeting };
+  // False when the daemon has too much unread, or there is none: the message is dropped.
+  bool send(Message message, Kind kind = Kind::kOther) {
+    const size_t bytes_max = kind == Kind::kHandshake ? kHandshakeOutputMax : kOutputMax;
+    if (!open() || (kind != Kind::kGreeting && output_bytes_ + message.size() > bytes_max)) return false;
     output_bytes_ += message.size();
     output_.push_back(std::move(message));
     return true;
@@ -87,6 +90,7 @@ class ControlSocket {
   // Less than a message waits for its rest, and one read comes behind it. The buffer never moves, which would leave keys behind.
   static constexpr size_t kInputBytes = kMessageMax + kMessageHeaderBytes + kReadBytes;
   static constexpr size_t kOutputMax = 4 << 20;
+  static constexpr size_t kHandshakeOutputMax = kOutputMax / 2;
 
   Descriptor socket_;
   std::unique_ptr<uint8_t[]> input_;

@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kReportMs{100};
 constexpr std::chrono::milliseconds kLifeReportMs{1000};
 // The longest sleep: poll's time stands still while the machine sleeps, that of keys does not.
 constexpr int64_t kIdleUsMax = 1'000'000;
-// A flood of handshakes costs so much memory; what is beyond is dropped and counted.
+// A flood of handshakes costs so much memory, and events of the lanes as much again; what is beyond is dropped and counted.
 constexpr size_t kEventBytesMax = 1 << 20;
 // Without a daemon: how often peers are shown that this host lives. Three of them fit in the time after which hosts call each other
 // dead (src/gossip/peer-liveness.ts).
@@ -103,7 +103,7 @@ void Engine::serve_daemon(short events) {
 // Everything that lives, then `ready`: who has read it can take over.
 void Engine::greet() {
   alone_since_us_ = 0;
-  constexpr bool greeting = true;
+  constexpr auto greeting = ControlSocket::Kind::kGreeting;
   parts_.control.send(encode_hello(lifetime_.settings), greeting);
   for (const BookedSession& session : book_.all()) parts_.control.send(encode_session(session), greeting);
   for (auto& [id, peer] : peers_) peer.stats.clear();
@@ -191,10 +191,10 @@ void Engine::apply(const SendRaw& command) {
     send_.post([this, path = *path, datagram = command.datagram]() mutable { send_.send_raw(path, datagram); });
     return;
   }
-  const auto sent = parts_.socket.send(command.datagram, 0, parts_.socket.address(std::get<Endpoint>(command.to)));
-  if (sent == UdpSocket::Sent::kFull) counters_.control_drops.count(Drop::kSendQueueFull);
-  if (sent == UdpSocket::Sent::kFailed) counters_.control_drops.count(Drop::kSendFailed);
-  if (sent != UdpSocket::Sent::kDone) notice(kSignOfLife);
+  const auto unsent = parts_.socket.send(command.datagram, 0, parts_.socket.address(std::get<Endpoint>(command.to)));
+  counters_.control_drops.count(Drop::kSendQueueFull, unsent.full);
+  counters_.control_drops.count(Drop::kSendFailed, unsent.failed);
+  if (!unsent.none()) notice(kSignOfLife);
 }
 
 void Engine::apply(const SendKeepalive& command) {
@@ -316,11 +316,12 @@ void Engine::report() {
 void Engine::tell(Message message) {
   {
     const std::lock_guard lock(event_mutex_);
-    if (event_bytes_ + message.size() > kEventBytesMax) {
+    size_t& bytes = is_handshake(message) ? handshake_bytes_ : event_bytes_;
+    if (bytes + message.size() > kEventBytesMax) {
       events_lost_++;
       return;
     }
-    event_bytes_ += message.size();
+    bytes += message.size();
     event_queue_.push_back(std::move(message));
   }
   wake();
@@ -338,13 +339,15 @@ void Engine::take_events() {
   {
     const std::lock_guard lock(event_mutex_);
     events.swap(event_queue_);
+    handshake_bytes_ = 0;
     event_bytes_ = 0;
   }
   notice_lost_features();
   if (report_due_.exchange(false) && parts_.control.open()) report();
   if (!parts_.control.open()) return miss_events(events);
   for (Message& event : events) {
-    if (!parts_.control.send(std::move(event))) events_lost_++;
+    const auto kind = is_handshake(event) ? ControlSocket::Kind::kHandshake : ControlSocket::Kind::kOther;
+    if (!parts_.control.send(std::move(event), kind)) events_lost_++;
   }
 }
 

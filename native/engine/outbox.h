@@ -35,10 +35,9 @@ class Outbox {
 
   void flush() {
     if (count_ == 0) return;
-    const auto sent = socket_.send(Bytes(buffer_.get(), used_), segment_bytes_, to_);
-    if (sent != UdpSocket::Sent::kDone) {
-      drops_->count(sent == UdpSocket::Sent::kFull ? Drop::kSendQueueFull : Drop::kSendFailed, count_);
-    }
+    const auto unsent = socket_.send(Bytes(buffer_.get(), used_), segment_bytes_, to_);
+    drops_->count(Drop::kSendQueueFull, unsent.full);
+    drops_->count(Drop::kSendFailed, unsent.failed);
     used_ = 0;
     count_ = 0;
     short_ = false;

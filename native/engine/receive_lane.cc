@@ -106,6 +106,8 @@ void ReceiveLane::receive(MutableBytes datagram, const Arrival& arrival) {
     counters_.receive_drops.count(Drop::kDatagramVersion);
   } else if ((first & 0x0f) == 0 || (first & 0x0f) > 4) {
     counters_.receive_drops.count(Drop::kDatagramType);
+  } else if (datagram.size() > kHandshakeBytesMax) {
+    counters_.receive_drops.count(Drop::kDatagramMalformed);
   } else {
     events_.handshake(datagram, arrival.relay != nullptr ? Path(*arrival.relay) : UdpSocket::endpoint(*arrival.address));
   }
@@ -198,9 +200,10 @@ void ReceiveLane::take_probe(Peer& peer, Kind kind, Bytes body) {
   DropCounts& drops = peer.counters->receive_drops;
   if (body.size() < kProbeBytesMin) return drops.count(Drop::kInnerMalformed);
   const uint16_t bytes = load_u16(body.data());
-  if (kind == Kind::kProbeAnswer) return events_.probe_answered(peer.id, bytes);
-  if (!peer.probe_answers.take(now_us_)) return drops.count(Drop::kProbeLimit);
-  events_.probed(peer.number, bytes);
+  TokenBucket& limit = kind == Kind::kProbe ? peer.probes : peer.probe_answers;
+  if (!limit.take(now_us_)) return drops.count(Drop::kProbeLimit);
+  if (kind == Kind::kProbe) events_.probed(peer.number, bytes);
+  else events_.probe_answered(peer.id, bytes);
 }
 
 // What is for this host is opened where it lies; what is for another goes to the send lane.

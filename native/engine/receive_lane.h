@@ -50,7 +50,7 @@ class ReceiveLane : public Lane {
   static constexpr size_t kBuffers = 4;
   static constexpr size_t kBufferBytes = 65536;
   // As src/router/pcap/peer-link.ts.
-  static constexpr double kProbeAnswersPerSecond = 50;
+  static constexpr double kProbesPerSecond = 50;
 
   struct Peer {
     PeerId id;
@@ -64,7 +64,9 @@ class ReceiveLane : public Lane {
     // `address` is what was reported.
     bool settled = false;
     uint64_t roamed_us = 0;
-    TokenBucket probe_answers{kProbeAnswersPerSecond, kProbeAnswersPerSecond};
+    // Of the peer's probes, and of its answers to ours.
+    TokenBucket probes{kProbesPerSecond, kProbesPerSecond};
+    TokenBucket probe_answers{kProbesPerSecond, kProbesPerSecond};
   };
   struct Session {
     uint32_t local_index;

@@ -79,7 +79,8 @@ uint64_t UdpSocket::overruns() const {
 
 SocketAddress UdpSocket::address(const Endpoint& endpoint) const {
   SocketAddress address;
-  if (!ipv6_) {
+  // The kernel refuses a family that the socket has not.
+  if (!ipv6_ && endpoint.ip.family == 4) {
     address.v4 = {};
     address.v4.sin_family = AF_INET;
     address.v4.sin_port = htons(endpoint.port);
@@ -109,22 +110,26 @@ Endpoint UdpSocket::endpoint(const SocketAddress& address) {
   return {mapped ? Ip::read(bytes + 12, 4) : Ip::read(bytes, 6), ntohs(address.v6.sin6_port)};
 }
 
-UdpSocket::Sent UdpSocket::send(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {
-  const bool whole = segment_bytes == 0 || bytes.size() <= segment_bytes;
-  if (whole) return send_once(bytes, 0, to);
+UdpSocket::Unsent UdpSocket::send(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {
+  Unsent unsent;
+  if (segment_bytes == 0 || bytes.size() <= segment_bytes) {
+    unsent.add(send_once(bytes, 0, to), 1);
+    return unsent;
+  }
   if (segments()) {
     const Sent sent = send_once(bytes, segment_bytes, to);
-    // Some network cards take the offload and then refuse it (EIO), some a train (EINVAL); other errors would be the same
-    // for each.
-    if (sent != Sent::kFailed || (errno != EIO && errno != EINVAL)) return sent;
+    // Some network cards take the offload and then refuse it (EIO), some a train (EINVAL); where the train's datagrams are larger
+    // than the uplink takes (EMSGSIZE), its last may be smaller. Other errors would be the same for each.
+    if (sent != Sent::kFailed || (errno != EIO && errno != EINVAL && errno != EMSGSIZE)) {
+      unsent.add(sent, (bytes.size() + segment_bytes - 1) / segment_bytes);
+      return unsent;
+    }
     if (errno == EIO) std::atomic_ref(segments_).store(false, std::memory_order_relaxed);
   }
-  Sent worst = Sent::kDone;
   for (size_t start = 0; start < bytes.size(); start += segment_bytes) {
-    const Sent sent = send_once(bytes.subspan(start, std::min(segment_bytes, bytes.size() - start)), 0, to);
-    if (sent != Sent::kDone) worst = sent;
+    unsent.add(send_once(bytes.subspan(start, std::min(segment_bytes, bytes.size() - start)), 0, to), 1);
   }
-  return worst;
+  return unsent;
 }
 
 UdpSocket::Sent UdpSocket::send_once(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {

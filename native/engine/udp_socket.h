@@ -64,8 +64,19 @@ class UdpSocket {
   static Endpoint endpoint(const SocketAddress& address);
 
   enum class Sent { kDone, kFull, kFailed };
+  // Datagrams that did not leave, by why.
+  struct Unsent {
+    size_t full = 0;
+    size_t failed = 0;
+
+    void add(Sent sent, size_t datagrams) {
+      if (sent == Sent::kFull) full += datagrams;
+      if (sent == Sent::kFailed) failed += datagrams;
+    }
+    bool none() const { return full + failed == 0; }
+  };
   // `segment_bytes` 0: one datagram. Waits while the kernel's buffer is full, at most 100 ms. From any thread.
-  Sent send(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
+  Unsent send(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
 
  private:
   Sent send_once(Bytes bytes, size_t segment_bytes, const SocketAddress& to);

@@ -13,6 +13,8 @@ constexpr size_t kUdpBytes = 8;
 constexpr uint8_t kWireVersion = 1;
 constexpr uint8_t kInitiationFirstByte = kWireVersion << 4 | 1;
 constexpr uint8_t kDataFirstByte = kWireVersion << 4 | 4;
+// Of any handshake datagram, as HANDSHAKE_BYTES_MAX in src/router.
+constexpr size_t kHandshakeBytesMax = 1200;
 constexpr uint8_t kHopLimit = 8;
 constexpr size_t kPiecesMax = 255;
 // The body of a probe that says its size and nothing more.

@@ -4,6 +4,8 @@
 
 import { readFileSync } from 'node:fs';
 import { test } from 'tap';
+import type { PeerCounters } from '../../src/router/datapath.ts';
+import { overheadBytes } from '../../src/router/wire-format.ts';
 import { CONTAINER, type DatapathChoice, OVERLAY_MTU, PORT_NAME, SIDES, type Side } from '../lab/datapath-facts.ts';
 import { DatapathPair } from '../lab/datapath-pair.ts';
 
@@ -82,6 +84,22 @@ if (process.getuid?.() !== 0) {
     t.comment(`iperf3, one stream: ${tcp.gbits.toFixed(2)} Gbit/s, ${tcp.retransmits} retransmissions`);
     t.ok(tcp.gbits > 1, 'more than user space without offloads reaches');
   });
+
+  for (const without of [[], ['udp-segment']] as const) {
+    const name = `what the kernel refuses of a train is counted, ${without.length === 0 ? 'with' : 'without'} UDP_SEGMENT`;
+    test(name, { timeout: 60_000 }, async (t) => {
+      const pair = new DatapathPair({ a: { ...ENGINE, without }, b: ENGINE });
+      t.teardown(() => pair.destroy());
+      const hosts = await pair.start('underlay4');
+      t.equal((await pair.ping(`-c 1 ${ip4}`)).received, 1, 'they talk');
+      // In two pieces of 706 and 705 bytes, of which the uplink takes the smaller.
+      await hosts.a.ask({ pathMtu: 780 });
+      pair.inHost('a', `ip link set under0 mtu ${705 + overheadBytes(4)}`);
+      await t.rejects(pair.ping(`-c 1 -W 1 -s ${1411 - 14 - 28} ${ip4}`), 'a frame of 1411 bytes is lost');
+      const [{ drops }] = (await hosts.a.stats()).peers as [PeerCounters];
+      t.same(drops, { 'send-failed': 1 }, 'with one datagram');
+    });
+  }
 
   test('pcap over an underlay of IPv6, and its interface goes', { timeout: 60_000 }, async (t) => {
     const pair = new DatapathPair({ a: PCAP, b: PCAP });

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { type Test, test } from 'tap';
 import { ENGINE_UID } from '../../src/router/engine/left-engine.ts';
 import { CHECKOUT } from '../lab/checkout.ts';
-import { CONTAINER, type DatapathChoice, HOST, OTHER, TUNNEL_PORT } from '../lab/datapath-facts.ts';
+import { CONTAINER, type DatapathChoice, HOST, indexOf, OTHER, TUNNEL_PORT } from '../lab/datapath-facts.ts';
 import { DatapathPair } from '../lab/datapath-pair.ts';
 import { eventually, exec } from '../lab/exec.ts';
 
@@ -153,6 +153,28 @@ if (process.getuid?.() !== 0) {
     hosts.a.kill('SIGCONT');
     const { drops } = await hosts.a.stats();
     t.ok(drops.overload! > 1_000, `what was too much is counted: ${drops.overload} datagrams`);
+  });
+
+  test('handshakes that a daemon does not read displace no other event', { timeout: 60_000 }, async (t) => {
+    const { pair, hosts } = await alonePair(t);
+    const generations = [1, 2, 3];
+    for (const addKeys of generations) await Promise.all([hosts.a.ask({ addKeys }), hosts.b.ask({ addKeys })]);
+    hosts.a.kill('SIGSTOP');
+    for (let burst = 0; burst < 40; burst++) {
+      await hosts.b.ask({ handshakes: 500 });
+      await hosts.b.stats(); // they have left when it answers
+    }
+    await hosts.b.ask({ handshakes: 500, short: true }); // the last gap is filled
+    for (const useKeys of generations) {
+      await hosts.b.ask({ useKeys });
+      t.equal((await pair.ping(`-c 3 -i 0.1 ${ip4}`)).received, 3, 'the other side sends on another session');
+    }
+    hosts.a.kill('SIGCONT');
+    const { drops } = await hosts.a.stats();
+    t.ok(drops.overload! > 1_000, `what was too much is counted: ${drops.overload} datagrams`);
+    const { confirmed } = await hosts.a.ask({ confirmed: true });
+    const all = [0, ...generations].map((generation) => indexOf('a', generation));
+    t.same(confirmed, all, 'the daemon hears of each that it is confirmed');
   });
 
   test('an engine of another version is there', { timeout: 60_000 }, async (t) => {

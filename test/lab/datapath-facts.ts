@@ -34,6 +34,11 @@ export const GATEWAY_MAC = '02:fa:b1:1c:00:01' as Mac;
 /** The interface that the datapath owns. */
 export const PORT_NAME = 'port0';
 
+/** Receiver index of the keys of a generation. */
+export function indexOf(side: Side, generation: number): number {
+  return HOST[side].index + 100 * generation;
+}
+
 /** A key of its own for each direction and generation. */
 export function sessionKey(from: Side, generation: number): Uint8Array {
   const bytes = Buffer.alloc(32, from === 'a' ? 1 : 2);
@@ -67,11 +72,14 @@ export interface DatapathChoice {
 /** A line of JSON to the host process; each is answered by one. */
 export interface HostCommand {
   readonly stats?: true;
+  /** Answers with the local indexes of the sessions that were confirmed. */
+  readonly confirmed?: true;
   readonly pathMtu?: number;
   /** The other side is reached by the relay from now on, or directly again, with the path MTU of that. */
   readonly relayed?: boolean;
-  /** Sends the other side so many datagrams of a handshake's type. */
+  /** Sends the other side so many datagrams of a handshake's type; as short as there are none when told so. */
   readonly handshakes?: number;
+  readonly short?: true;
   /** The keys of a generation: added, then used, then removed. Generation 0 is in use from the start. */
   readonly addKeys?: number;
   readonly useKeys?: number;

@@ -20,6 +20,7 @@ import {
   GATEWAY_MAC,
   HOST,
   type HostCommand,
+  indexOf,
   legKey,
   OTHER,
   OVERLAY_MTU,
@@ -51,8 +52,12 @@ const ENGINE: Readonly<Record<EngineBuild, string>> = {
   asan: 'native/build/sanitized/fabric-engine-asan',
 };
 
+/** Local indexes, in the order of the events. */
+const confirmed: number[] = [];
+
 /** Of the type and about the size of message 1. */
 const NO_HANDSHAKE = Uint8Array.of(0x11, ...new Uint8Array(399));
+const NO_HANDSHAKE_SHORT = Uint8Array.of(0x11);
 
 function makeDatapath(self: PeerId, choice: DatapathChoice): Datapath {
   const { name, without = [], build = 'release', runDir, sessionLifeMs, threads } = choice;
@@ -69,11 +74,6 @@ function makeDatapath(self: PeerId, choice: DatapathChoice): Datapath {
 
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
-}
-
-/** Receiver index of the keys of a generation. */
-function indexOf(side: Side, generation: number): number {
-  return HOST[side].index + 100 * generation;
 }
 
 function churn(datapath: Datapath, peer: PeerId, entries: number): void {
@@ -118,7 +118,7 @@ async function started(self: PeerId, choice: DatapathChoice): Promise<Datapath> 
     handshake: () => {},
     sessionWanted: () => {},
     relayWanted: () => {},
-    sessionConfirmed: () => {},
+    sessionConfirmed: (localIndex) => void confirmed.push(localIndex),
     roamed: () => {},
     probeAnswered: () => {},
     sessionExhausted: () => {},
@@ -141,7 +141,8 @@ async function obey(datapath: Datapath, act: (command: HostCommand) => void): Pr
     act(command);
     if (command.stop === true) break;
     await datapath.settle();
-    say(command.stats === true ? datapath.stats() : { done: true });
+    if (command.confirmed === true) say({ confirmed });
+    else say(command.stats === true ? datapath.stats() : { done: true });
   }
   await datapath.stop();
   process.stdin.destroy();
@@ -198,7 +199,8 @@ async function serve(side: Side, underlay: Underlay, choice: DatapathChoice): Pr
   await obey(datapath, (command) => {
     if (command.relayed !== undefined) setRelayed(command.relayed);
     if (command.pathMtu !== undefined) datapath.setPathMtu(peer.peer, command.pathMtu);
-    for (let sent = 0; sent < (command.handshakes ?? 0); sent++) datapath.sendRaw(NO_HANDSHAKE, endpoint);
+    const handshake = command.short === true ? NO_HANDSHAKE_SHORT : NO_HANDSHAKE;
+    for (let sent = 0; sent < (command.handshakes ?? 0); sent++) datapath.sendRaw(handshake, endpoint);
     if (command.addKeys !== undefined) addKeys(command.addKeys);
     if (command.useKeys !== undefined) datapath.useSession(indexOf(side, command.useKeys));
     if (command.removeKeys !== undefined) datapath.removeSession(indexOf(side, command.removeKeys));

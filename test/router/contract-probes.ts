@@ -50,4 +50,19 @@ export const probeCases: readonly ContractCase[] = [
     await until('another is', () => peer.heard.length === 51);
     assert.equal(host.datapath.stats().peers[0]!.lastDataReceivedMs, null);
   }),
+
+  withPeer('answers are reported, a limited number of them', async ({ bed, host, peer, session }) => {
+    const answer = (counter: number): Buffer =>
+      session.speaker.say(counter, { kind: KIND.probeAnswer }, Buffer.from([5, counter]));
+    for (let counter = 0; counter < 60; counter++) await peer.send(answer(counter), host);
+    await until('all came', async () => {
+      const { 'probe-limit': refused = 0 } = await dropsOf(host, PEER);
+      return eventsOf(host, 'probeAnswered').length + refused === 60;
+    });
+    assert.deepEqual(await dropsOf(host, PEER), { 'probe-limit': 10 });
+    bed.clock.advance(20);
+    await peer.send(answer(60), host);
+    await until('another is', () => eventsOf(host, 'probeAnswered').length === 51);
+    assert.deepEqual(eventsOf(host, 'probeAnswered').at(-1), [PEER, 5 * 256 + 60]);
+  }),
 ];

@@ -26,6 +26,7 @@ import {
 import { networkCases } from './contract-networks.ts';
 import { probeCases } from './contract-probes.ts';
 import { relayCases } from './contract-relays.ts';
+import { underlayCases } from './contract-underlay.ts';
 import { BROADCAST, ethernet, referenceChecksum, udp4 } from './frames.ts';
 
 const outgoing = udp4({ from: LOCAL_MAC, to: PEER_MAC }, '10.0.0.10', '10.0.0.11', 'fabric-marker-out');
@@ -402,6 +403,7 @@ export const datapathContract: readonly ContractCase[] = [
   ...sessionCases,
   ...wireCases,
   ...probeCases,
+  ...underlayCases,
   ...relayCases,
   ...addressCases,
   ...networkCases,

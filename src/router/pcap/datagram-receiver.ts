@@ -5,6 +5,7 @@ import type { Clock } from '../../base/capabilities.ts';
 import { type Endpoint, equalEndpoints, makeEndpoint } from '../../base/endpoint.ts';
 import type { PeerId } from '../../base/ids.ts';
 import type { DropCounts, DropReason } from '../frame-drops.ts';
+import { HANDSHAKE_BYTES_MAX } from '../handshake-message.ts';
 import { decideRelayed, type RelayedDatagram, readRelayed } from '../relay-message.ts';
 import type { Session } from '../session.ts';
 import { endpointOf, type RelayPath, relayOf, type TunnelPath } from '../tunnel-path.ts';
@@ -103,7 +104,8 @@ export class DatagramReceiver {
       case DatagramType.initiation:
       case DatagramType.response:
       case DatagramType.cookie:
-        this.#parts.events.handshake(datagram, from);
+        if (datagram.length > HANDSHAKE_BYTES_MAX) this.#parts.drops.count('datagram-malformed');
+        else this.#parts.events.handshake(datagram, from);
         return;
       default: {
         const ours = datagram.length > 0 && datagram[0]! >>> 4 === WIRE_VERSION;
@@ -216,9 +218,10 @@ export class DatagramReceiver {
   #takeProbe(link: PeerLink, kind: number, body: Uint8Array, nowMs: number): DropReason | null {
     const bytes = readProbe(body);
     if (bytes === null) return 'inner-malformed';
-    if (kind === InnerKind.probeAnswer) this.#parts.events.probeAnswered(link.peer, bytes);
-    else if (link.probeAnswers.take(nowMs)) this.#parts.events.probed(link, bytes);
-    else return 'probe-limit';
+    const limit = kind === InnerKind.probe ? link.probes : link.probeAnswers;
+    if (!limit.take(nowMs)) return 'probe-limit';
+    if (kind === InnerKind.probe) this.#parts.events.probed(link, bytes);
+    else this.#parts.events.probeAnswered(link.peer, bytes);
     return null;
   }
 }

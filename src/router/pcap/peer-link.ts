@@ -17,14 +17,16 @@ import { WaitingFrames } from './waiting-frames.ts';
 const PATH_MTU_MIN = 296;
 const PATH_MTU_MAX = 65_535;
 /** Our tuning: a search asks three times a second, at most twenty times where answers are quick. */
-const PROBE_ANSWERS = { perSecond: 50, burst: 50 };
+const PROBES = { perSecond: 50, burst: 50 };
 
 export class PeerLink {
   readonly peer: PeerId;
   readonly drops = new DropCounts();
   readonly waiting = new WaitingFrames();
   readonly assembly: PieceAssembly;
-  readonly probeAnswers = new ForwardingRate(PROBE_ANSWERS);
+  /** Of the peer's probes, and of its answers to ours. */
+  readonly probes = new ForwardingRate(PROBES);
+  readonly probeAnswers = new ForwardingRate(PROBES);
   /** The session that frames leave on; null: they wait. */
   sending: Session | null = null;
   path: TunnelPath | null = null;
