@@ -15,10 +15,12 @@ import { DaemonClient } from './client.ts';
 const READY_TIMEOUT_MS = 30_000;
 /** A refusal that lasts so long is meant: a member that missed a rotation of the token has learned of it by then. */
 const REFUSED_MS = 3_000;
+/** What keeps a launch for so long is told while it goes on. */
+const OBSTACLE_MS = 2_000;
 const LOOK_EVERY_MS = 200;
 const STOP_MAX_MS = 5_000;
 /** Problems of a host that joins for which it needs another token, or another host to join; no time. */
-const REFUSALS: readonly string[] = ['token-refused', 'token-outdated', 'cluster-mismatch'];
+const REFUSALS: readonly string[] = ['token-refused', 'token-outdated', 'cluster-mismatch', 'join-self'];
 
 /** What the child writes to its ready descriptor, one line of JSON. */
 export type ReadyMessage =
@@ -51,7 +53,7 @@ export async function launchDetached({ argv, token, options }: Detached): Promis
   const patience = new AbortController();
   const outcome = await Promise.race([
     firstLine(child.stdio[3] as Readable),
-    lastingRefusal(options.runDir, patience.signal),
+    lastingRefusal(options.runDir, patience.signal, (text) => process.stderr.write(`${text}\n`)),
     delay(READY_TIMEOUT_MS, 'timeout' as const, { signal: patience.signal }),
   ]).finally(() => patience.abort());
   if (outcome === 'ended') {
@@ -104,12 +106,22 @@ function firstLine(stream: Readable): Promise<ReadyMessage | 'ended'> {
   });
 }
 
-/** Returns once every host that was to be joined has refused this one for a while; rejects when it is aborted. */
-async function lastingRefusal(runDir: string, signal: AbortSignal): Promise<ReadyMessage> {
+/**
+ * Returns once every host that was to be joined has refused this one for a while; rejects when it is aborted. Whoever waits is told
+ * meanwhile what it waits for.
+ */
+async function lastingRefusal(
+  runDir: string,
+  signal: AbortSignal,
+  tell: (text: string) => void,
+): Promise<ReadyMessage> {
   let sinceMs: number | null = null;
+  const obstacles = new Obstacles();
   for (;;) {
     await delay(LOOK_EVERY_MS, undefined, { signal });
     const status = await statusOf(runDir);
+    const news = obstacles.news(status?.health.problems[0] ?? null, performance.now());
+    if (news !== null) tell(news);
     const refusal = status === null ? null : refusalOf(status);
     if (refusal === null) sinceMs = null;
     else {
@@ -120,9 +132,29 @@ async function lastingRefusal(runDir: string, signal: AbortSignal): Promise<Read
   }
 }
 
+/** What keeps a launch from being ready, told once each, when it has lasted: moments are nobody's affair. */
+export class Obstacles {
+  readonly #told = new Set<string>();
+  #text: string | null = null;
+  #sinceMs = 0;
+
+  /** A line for the operator, or null when there is nothing new. */
+  news(problem: Pick<Problem, 'code' | 'what' | 'why'> | null, nowMs: number): string | null {
+    const text = problem === null || REFUSALS.includes(problem.code) ? null : `${problem.what}: ${problem.why}`;
+    if (text !== this.#text) {
+      this.#text = text;
+      this.#sinceMs = nowMs;
+    }
+    if (text === null || this.#told.has(text) || nowMs - this.#sinceMs < OBSTACLE_MS) return null;
+    this.#told.add(text);
+    return `fabric: ${text}; trying on for up to ${READY_TIMEOUT_MS / 1000} s`;
+  }
+}
+
 /** Why nobody lets this host in, in the words of its daemon; null while somebody still may. */
 export function refusalOf({ self, targets, health }: Pick<Status, 'self' | 'targets' | 'health'>): Problem | null {
-  if (self.clusterId !== null || targets.some(({ error }) => error === null)) return null;
+  const isOpen = targets.some(({ error, state }) => error === null && state !== 'self');
+  if (self.clusterId !== null || isOpen) return null;
   return health.problems.find(({ code }) => REFUSALS.includes(code)) ?? null;
 }
 

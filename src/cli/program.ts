@@ -1,27 +1,20 @@
-// What the fabric command understands: its verbs, their arguments, options and help. What a verb does stands in commands/; what
-// takes long to load (the daemon, address arithmetic, cryptography) is imported by the verbs that need it when they run, so that
-// `fabric status` takes little longer than Node itself.
+// What the fabric command understands: its verbs, their arguments, options and help. What a verb does stands in commands/ and is
+// loaded when it runs (`later`), so that help takes little longer than Node itself, and a verb pays for nothing but its own.
 
 import { Argument, Command } from 'commander';
 import { STATUS_SECTIONS } from '../daemon/status-types.ts';
 import { VERSION } from '../daemon/version.ts';
-import { attach, detach } from './commands/attach.ts';
-import { connect, forget } from './commands/connect.ts';
-import { dnsAdd, dnsList, dnsLookup, dnsRemove } from './commands/dns.ts';
-import { events } from './commands/events.ts';
-import { expose, hide, reset, stop } from './commands/lifecycle.ts';
-import { networkCreate, networkInspect, networkList, networkRemove } from './commands/network.ts';
-import { ps } from './commands/ps.ts';
-import { revoke } from './commands/revoke.ts';
-import { rmpeer } from './commands/rmpeer.ts';
-import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni, setupDocker, setupSystemd } from './commands/setup.ts';
-import { status } from './commands/status.ts';
-import { unhold } from './commands/unhold.ts';
 import type { Shell } from './completion.ts';
+import { CNI_BIN_DIR, CNI_CONF_DIR, RUN_DIR, STATE_DIR } from './default-places.ts';
 
-const STATE_DIR_DEFAULT = '/var/lib/fabric';
-const RUN_DIR_DEFAULT = '/run/fabric';
 const SHELLS: readonly Shell[] = ['bash', 'zsh', 'fish'];
+
+const attaching = () => import('./commands/attach.ts');
+const networkVerbs = () => import('./commands/network.ts');
+const dnsVerbs = () => import('./commands/dns.ts');
+const setupVerbs = () => import('./commands/setup.ts');
+const dialling = () => import('./commands/connect.ts');
+const lifecycle = () => import('./commands/lifecycle.ts');
 
 const INTRO = `fabric: one encrypted Ethernet segment for the containers of all your hosts.
 
@@ -86,7 +79,7 @@ export function buildProgram(): Command {
     .option('--http <addr:port|off>', 'metrics, health, status and events for reading (default 127.0.0.1:6784)')
     .option('--detach', 'return when ready, go on in the background')
     .option('--log-level <level>', 'debug, info, warn or error (default info)')
-    .action(async (flags) => (await import('./commands/launch.ts')).launch(flags));
+    .action(later(() => import('./commands/launch.ts'), 'launch'));
 
   verb(program, 'status', 'explain the network: is it healthy, who is there, what goes where')
     .argument('[section]', STATUS_SECTIONS.join('|'))
@@ -99,21 +92,21 @@ export function buildProgram(): Command {
     .option('--state <state>', 'in a section: only what has that state')
     .option('--network <name>', 'in a section: only what is of that network')
     .option('--limit <n>', 'show at most so many rows')
-    .action(status);
+    .action(later(() => import('./commands/status.ts'), 'status'));
 
   verb(program, 'doctor', 'examine this host and its peers: what is wrong, why it matters, what mends it')
     .argument('[peer]', 'only this peer: nickname, peer id or its beginning (default: all, at most 64)')
     .option('--port <n>', 'without a daemon: the port that it will use (default 6783)')
     .option('--range <cidr>', 'without a daemon: the addresses that the cluster will have (default 10.32.0.0/12)')
     .option('--json', 'for programs; documented in docs/doctor.md')
-    .action(async (peer, flags) => (await import('./commands/doctor.ts')).doctor(peer, flags));
+    .action(later(() => import('./commands/doctor.ts'), 'doctor'));
 
   verb(program, 'trace', 'the way of a frame, hop by hop, with what decides each, and where it dies')
     .argument('<from>', 'a container of this host (name, id, MAC, address), or host')
     .argument('<to>', 'a container, MAC, address or name anywhere on the overlay')
     .option('--network <name>', 'within that network (default fabric)')
     .option('--json', 'for programs; described in docs/openapi.json')
-    .action(async (from, to, flags) => (await import('./commands/trace.ts')).trace(from, to, flags));
+    .action(later(() => import('./commands/trace.ts'), 'trace'));
 
   verb(program, 'capture', 'decrypted frames of the overlay as pcapng: fabric capture | tcpdump -n -r -')
     .argument('[what...]', 'a peer or a container of this host, if any, then a pcap filter (man 7 pcap-filter)')
@@ -126,13 +119,13 @@ export function buildProgram(): Command {
     .option('--bytes <n>', 'end before the capture is larger', '1073741824')
     .option('--seconds <n>', 'end after so long', '3600')
     .option('--snap <n>', 'keep so many bytes of each frame', '65535')
-    .action(async (words, flags) => (await import('./commands/capture.ts')).capture(words, flags));
+    .action(later(() => import('./commands/capture.ts'), 'capture'));
   verb(program, 'events', 'what happened on this host, and what happens from now on')
     .option('--json', 'one object per line, documented in docs/events.md')
     .option('--once', 'end after what is there')
     .option('--kind <kinds>', 'only these, with commas between')
     .option('--limit <n>', 'begin with the last n (default 50)')
-    .action(events);
+    .action(later(() => import('./commands/events.ts'), 'events'));
 
   verb(program, 'attach', "give a container's network namespace an interface on the overlay")
     .argument('<namespace>', 'pid:N, netns:NAME, a path, docker:NAME or podman:NAME')
@@ -141,17 +134,17 @@ export function buildProgram(): Command {
     .option('--alias <name>', 'a further name (repeatable)', collect, [])
     .option('--ip <cidr>', 'this address (repeatable: one of each family)', collect, [])
     .option('--network <name>', 'network to join (default fabric)')
-    .action(attach);
+    .action(later(attaching, 'attach'));
   verb(program, 'detach', 'take that interface away and free its addresses')
     .argument('<namespace>', 'as given to attach')
     .option('--ifname <name>', 'interface name inside the namespace (default eth0)')
     .option('--network <name>', 'network to leave (default fabric)')
-    .action(detach);
+    .action(later(attaching, 'detach'));
   verb(program, 'ps', 'list what is attached on this host')
     .option('--json', 'for programs')
     .option('--prune', 'free what runtimes left behind: its network namespace is gone')
     .option('--idle', 'with --prune: also where the namespace is still there but holds no process')
-    .action(ps);
+    .action(later(() => import('./commands/ps.ts'), 'ps'));
 
   const network = program.command('network').description('networks beside the default one, each apart from all others');
   verb(network, 'create', 'make a network; prints its id')
@@ -160,44 +153,48 @@ export function buildProgram(): Command {
     .option('--range6 <cidr>', "IPv6 range, or 'off' (default: an own /48)")
     .option('--lease-prefix <n>', 'prefix length of the blocks that hosts lease (default 24)')
     .option('--internal', 'without gateway: no way out, and the range may be in use elsewhere')
-    .action(networkCreate);
-  verb(network, 'ls', 'list all networks').option('--json', 'for programs').action(networkList);
-  verb(network, 'inspect', 'all about one network, as JSON').argument('<name>').action(networkInspect);
-  verb(network, 'rm', 'remove a network that no container is in').argument('<name>').action(networkRemove);
+    .action(later(networkVerbs, 'networkCreate'));
+  verb(network, 'ls', 'list all networks').option('--json', 'for programs').action(later(networkVerbs, 'networkList'));
+  verb(network, 'inspect', 'all about one network, as JSON')
+    .argument('<name>')
+    .action(later(networkVerbs, 'networkInspect'));
+  verb(network, 'rm', 'remove a network that no container is in')
+    .argument('<name>')
+    .action(later(networkVerbs, 'networkRemove'));
 
   const dns = program.command('dns').description('names of containers, and names that you add to them');
   verb(dns, 'add', 'give a name to addresses; with a container behind an address, for as long as that runs')
     .argument('<name>')
     .argument('<ip...>')
     .option('--network <name>', 'a name of that network (default fabric)')
-    .action(dnsAdd);
+    .action(later(dnsVerbs, 'dnsAdd'));
   verb(dns, 'rm', 'take back what dns add gave on this host: these addresses, or the whole name')
     .argument('<name>')
     .argument('[ip...]')
     .option('--network <name>', 'a name of that network (default fabric)')
-    .action(dnsRemove);
+    .action(later(dnsVerbs, 'dnsRemove'));
   verb(dns, 'ls', 'list all names of the cluster')
     .option('--network <name>', 'only those of that network')
     .option('--json', 'for programs')
-    .action(dnsList);
+    .action(later(dnsVerbs, 'dnsList'));
   verb(dns, 'lookup', 'what the name server would answer')
     .argument('<name|ip>')
     .option('--network <name>', "as that network's gateway (default fabric)")
-    .action(dnsLookup);
+    .action(later(dnsVerbs, 'dnsLookup'));
 
   const setup = program.command('setup').description('let other programs of this host use fabric');
   verb(setup, 'cni', 'install the CNI plugin and a configuration for container runtimes')
     .option('--conf-dir <dir>', 'where runtimes read CNI configurations', CNI_CONF_DIR)
     .option('--bin-dir <dir>', 'where they find CNI plugins', CNI_BIN_DIR)
     .option('--remove', 'take both away')
-    .action(setupCni);
+    .action(later(setupVerbs, 'setupCni'));
   verb(setup, 'systemd', 'install a systemd unit; it starts nothing by itself')
     .option('--unit-dir <dir>', 'where systemd finds units', '/etc/systemd/system')
     .option('--remove', 'take it away')
-    .action(setupSystemd);
+    .action(later(setupVerbs, 'setupSystemd'));
   verb(setup, 'docker', 'be a network plugin of Docker, now and after each launch (docs/docker.md)')
     .option('--remove', 'no longer be one')
-    .action(setupDocker);
+    .action(later(setupVerbs, 'setupDocker'));
 
   verb(program, 'token', "print the cluster's token, which new hosts need to join")
     .argument('[action]', 'rotate: put another token in its place (docs/keys.md)')
@@ -206,35 +203,35 @@ export function buildProgram(): Command {
       'with rotate: how long the old token still lets in new hosts, 24h, 90m or 0 (default 24h)',
     )
     .option('--generate', 'make a new token offline, for unattended installs')
-    .action(async (action, flags) => (await import('./commands/token.ts')).token(action, flags));
+    .action(later(() => import('./commands/token.ts'), 'token'));
   verb(program, 'connect', 'dial that host now and remember it')
     .argument('<host>')
     .option('--replace', 'in the place of all that were to be dialled')
-    .action(connect);
-  verb(program, 'forget', 'no longer dial that host').argument('<host>').action(forget);
+    .action(later(dialling, 'connect'));
+  verb(program, 'forget', 'no longer dial that host').argument('<host>').action(later(dialling, 'forget'));
   verb(
     program,
     'rmpeer',
     'declare a host that is off gone for good: it is let in no more, its addresses go to this host',
   )
     .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
-    .action(rmpeer);
+    .action(later(() => import('./commands/rmpeer.ts'), 'rmpeer'));
   verb(program, 'revoke', 'shut a host in wrong hands out, alive or not, and replace the token, which it may know')
     .argument('<peer>', "nickname, peer id or its beginning ('fabric status peers')")
-    .action(revoke);
+    .action(later(() => import('./commands/revoke.ts'), 'revoke'));
   verb(program, 'unhold', 'let a MAC or address that moved too often move to this host now (see docs/mobility.md)')
     .argument('<what>', 'the MAC or the address')
     .option('--network <name>', 'of that network (default: the default one)')
-    .action(unhold);
-  verb(program, 'expose', 'give this host its address on the overlay (the default)').action(expose);
-  verb(program, 'hide', 'take that address away').action(hide);
+    .action(later(() => import('./commands/unhold.ts'), 'unhold'));
+  verb(program, 'expose', 'give this host its address on the overlay (the default)').action(later(lifecycle, 'expose'));
+  verb(program, 'hide', 'take that address away').action(later(lifecycle, 'hide'));
   verb(program, 'stop', "stop the daemon; containers' interfaces and leases stay")
     .option('--leave', 'for longer: give the address blocks that nothing uses to a peer first')
-    .action(stop);
+    .action(later(lifecycle, 'stop'));
   verb(program, 'reset', 'leave the cluster: give leases back, remove all that fabric made on this host')
     .option('--yes', 'do not ask')
     .option('--force', 'also when containers would be cut off or no peer takes the leases')
-    .action(reset);
+    .action(later(lifecycle, 'reset'));
 
   program
     .command('completion')
@@ -250,13 +247,23 @@ export function buildProgram(): Command {
   return program;
 }
 
+type Action = (...args: never[]) => void | Promise<void>;
+
+/** The action of that name, whose module is loaded when the verb runs. */
+function later<Name extends string>(
+  load: () => Promise<Readonly<Record<Name, Action>>>,
+  name: Name,
+): (...args: unknown[]) => Promise<void> {
+  return async (...args) => (await load())[name](...(args as never[]));
+}
+
 /** Every verb knows where the daemon lives; options stand after the verb. */
 function verb(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
-    .option('--state-dir <dir>', 'durable state', process.env.FABRIC_STATE_DIR ?? STATE_DIR_DEFAULT)
-    .option('--run-dir <dir>', 'socket of the daemon', process.env.FABRIC_RUN_DIR ?? RUN_DIR_DEFAULT);
+    .option('--state-dir <dir>', 'durable state', process.env.FABRIC_STATE_DIR ?? STATE_DIR)
+    .option('--run-dir <dir>', 'socket of the daemon', process.env.FABRIC_RUN_DIR ?? RUN_DIR);
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

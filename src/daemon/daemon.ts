@@ -161,7 +161,6 @@ export class Daemon {
       this.#settings = mergeSettings(this.#options, loadSettings(store), hostname());
       refuseContradictoryFlags(this.#settings);
       this.#certificates = openFiles(this.#settings, this.#options, this.#caps);
-      saveSettings(store, this.#settings);
       await this.#openMesh(identity.keys, identity.genesis);
       this.#becomeMember({ identity, genesis, store, resumed: true });
     } else if (this.#options.joins.length > 0) {
@@ -326,6 +325,7 @@ export class Daemon {
     try {
       if (!this.created) await refuseOverlap(genesis, this.#caps.host, { isMember: true });
       await member.start();
+      saveSettings(store, this.#settings); // what a resume was given, once it has worked: a wrong flag is not for ever
       this.#pendingDeletes = new PendingDeletes({
         stateDir: this.#options.stateDir,
         backend: member.attachments,

@@ -3,7 +3,7 @@
 // one for the night does not want all others to cry. What mends itself within moments is neither.
 
 import type { Clock } from '../base/capabilities.ts';
-import { MESH_PORT_DEFAULT } from '../base/endpoint.ts';
+import { formatEndpoint, MESH_PORT_DEFAULT } from '../base/endpoint.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import { MOVES_MAX, MOVES_WINDOW_MS } from '../router/moves.ts';
 import type { Route } from '../router/routes.ts';
@@ -254,7 +254,16 @@ function reclaims(member: Member): string {
 }
 
 function notJoined(mesh: Mesh | null): Problem {
-  const failing = mesh?.targets().find(({ lastError }) => lastError !== null);
+  const targets = mesh?.targets() ?? [];
+  if (targets.length > 0 && targets.every(({ state }) => state === 'self')) {
+    return {
+      code: 'join-self',
+      what: 'this host was told to join itself',
+      why: `${targets.map(({ host, port }) => formatEndpoint({ ip: host, port })).join(' and ')} is this very host`,
+      fix: 'Give --join the address of another host; the first one of a cluster is launched without --join',
+    };
+  }
+  const failing = targets.find(({ lastError }) => lastError !== null);
   const error = failing?.lastError;
   if (failing === undefined || error == null) {
     return {

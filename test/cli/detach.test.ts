@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { type ErrorCode, FabricError } from '../../src/base/errors.ts';
-import { childArguments, refusalOf } from '../../src/cli/detach.ts';
+import { childArguments, Obstacles, refusalOf } from '../../src/cli/detach.ts';
 import { describeError, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, exitCodeOf } from '../../src/cli/exit.ts';
 import { status } from './status/some-status.ts';
 
@@ -53,13 +53,40 @@ test.each<[string, { code?: string; errors?: (string | null)[]; clusterId?: stri
   ['every host refuses it', {}, true],
   ['one has not been asked yet', { errors: [REFUSED, null] }, false],
   ['one refuses it, one does not answer', { errors: [REFUSED, "can't join i: nothing listens there"] }, true],
+  ['it was told to join itself', { code: 'join-self', errors: ['self'] }, true],
   ['none answers', { code: 'peer-unreachable' }, false],
   ['it is a member already', { clusterId: 'c' }, false],
 ])('a launch is given up: %s', (_, { code = 'cluster-mismatch', errors = [REFUSED], clusterId = null }, isGivenUp) => {
   const problem = { code, what: 'a', why: 'b', fix: 'c' };
   const current = status({
     health: { ok: false, problems: [problem], notices: [] },
-    targets: errors.map((error, i) => ({ host: `h${i}:6783`, state: 'waiting', error })),
+    targets: errors.map((error, i) => ({
+      host: `h${i}:6783`,
+      state: error === 'self' ? 'self' : 'waiting',
+      error: error === 'self' ? null : error,
+    })),
   });
   expect(refusalOf({ ...current, self: { ...current.self, clusterId } })).toEqual(isGivenUp ? problem : null);
+});
+
+test('what a launch waits for is told once each, when it has lasted; what ends it soon is not', () => {
+  const obstacles = new Obstacles();
+  const problem = (code: string, why: string) => ({ code, what: "can't join h", why });
+  const route = problem('peer-unreachable', 'there is no route to it');
+  const firewall = problem('peer-unreachable', 'it does not answer');
+  const looks: [ms: number, seen: typeof route | null, told: string | null][] = [
+    [0, route, null],
+    [1_900, route, null],
+    [2_100, route, "fabric: can't join h: there is no route to it; trying on for up to 30 s"],
+    [2_300, route, null],
+    [2_500, firewall, null],
+    [2_700, null, null],
+    [2_900, firewall, null],
+    [5_000, firewall, "fabric: can't join h: it does not answer; trying on for up to 30 s"],
+    [9_000, route, null],
+    [12_000, route, null],
+    [13_000, problem('token-refused', 'wrong'), null],
+    [16_000, problem('token-refused', 'wrong'), null],
+  ];
+  for (const [nowMs, seen, told] of looks) expect([nowMs, obstacles.news(seen, nowMs)]).toEqual([nowMs, told]);
 });

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { CNI_BIN_DIR, CNI_CONF_DIR } from '../../src/cli/commands/setup.ts';
+import { CNI_BIN_DIR, CNI_CONF_DIR } from '../../src/cli/default-places.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { CAPABILITIES } from '../../src/cli/systemd-unit.ts';
 import { HTTP_DEFAULT } from '../../src/daemon/http/http-options.ts';

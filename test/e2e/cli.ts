@@ -150,16 +150,30 @@ test('what stands in the way on the host', async (t) => {
   t.equal(second.status, FAILED);
   t.match(second.stderr, /in use.*\n.*another fabric daemon/, 'a second daemon on the same state');
   await host.fabric(['stop']);
+  await check(t, host, [
+    ['launch', '--detach', '--listen', '203.0.113.9'],
+    USAGE,
+    /no interface of this host has that/,
+  ]);
   const contradictions: readonly Row[] = [
     [['launch', '--range', '10.96.0.0/12'], FAILED, /10\.96\.0\.0\/12.*10\.32\.0\.0\/12/],
     [['launch', '--lease-prefix', '26'], FAILED, /26.*24/],
     [['launch', '--token', (await host.fabric(['token', '--generate'])).stdout.trim()], FAILED, /belongs to/],
   ];
   for (const row of contradictions) await check(t, host, row);
-  t.equal((await launch()).status, DONE, 'and resumes with no flags');
+  t.match(
+    await launch(),
+    { status: DONE, stderr: '' },
+    'and resumes with no flags: one that did not work is not remembered',
+  );
 
   const joiner = await lab.host('b');
   const token = await host.token();
+  await check(t, joiner, [
+    ['launch', '--detach', '--join', joiner.ip, '--token', token],
+    FAILED,
+    /told to join itself.*\n.*192\.0\.2\.12:6783 is this very host/,
+  ]);
   lab.spawn([...joiner.enter(), ...joiner.fabricCommand(['launch', '--join', '192.0.2.99', '--token', token])]);
   await eventually('status says why a host has not joined', async () => {
     const { status, stdout } = await joiner.fabric(['status', '--json'], { mayFail: true });

@@ -7,10 +7,9 @@ import { FabricError } from '../../base/errors.ts';
 import { parseToken } from '../../base/token.ts';
 import { checkLaunchFlags, type LaunchFlags } from '../../daemon/launch-options.ts';
 import { nodeCrypto } from '../../host/node-crypto.ts';
-import { launchDetached } from '../detach.ts';
+import { CNI_BIN_DIR, CNI_CONF_DIR } from '../default-places.ts';
 import { usageError } from '../exit.ts';
 import { firstLineOf } from '../first-line.ts';
-import { CNI_BIN_DIR, CNI_CONF_DIR, setupCni } from './setup.ts';
 
 interface Flags extends LaunchFlags {
   readonly token?: string;
@@ -33,13 +32,14 @@ export async function launch(flags: Flags): Promise<void> {
       fix: 'Run it with sudo',
     });
   }
-  if (flags.detach === true) return launchDetached({ argv, token, options });
+  if (flags.detach === true) return (await import('../detach.ts')).launchDetached({ argv, token, options });
   const { runDaemon } = await import('../../daemon/main.ts');
-  await runDaemon(options, flags.setupCni === true ? installCni : () => undefined);
+  await runDaemon(options, flags.setupCni === true ? await cniInstaller() : () => undefined);
 }
 
-function installCni(): void {
-  setupCni({ confDir: CNI_CONF_DIR, binDir: CNI_BIN_DIR });
+async function cniInstaller(): Promise<() => void> {
+  const { setupCni } = await import('./setup.ts');
+  return () => setupCni({ confDir: CNI_CONF_DIR, binDir: CNI_BIN_DIR });
 }
 
 /** From the flag, a file, standard input or the environment; the environment is cleared so that no child inherits it. */

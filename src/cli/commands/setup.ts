@@ -17,9 +17,6 @@ interface Removable {
 
 /** Of the checkout or the package: what lies where is the same in both. */
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
-/** Where runtimes look by default. */
-export const CNI_CONF_DIR = '/etc/cni/net.d';
-export const CNI_BIN_DIR = '/opt/cni/bin';
 const CONFLIST_NAME = '10-fabric.conflist';
 const UNIT_NAME = 'fabric.service';
 /** Where systemd says that it runs (sd_booted(3)). */

@@ -22,11 +22,12 @@ export const GOODBYE_REASONS = [
   'refused',
   'restarting',
   'removed',
+  'token',
   'surplus',
 ] as const;
 /**
  * `leaving` is for good, `stopping` until the next start, `restarting` too, but its tunnels go on meanwhile; `removed` says that an
- * operator has removed the receiver from the cluster, `surplus` that the sender lives on and has links enough; the others end a
+ * operator has removed the receiver from the cluster, `token` that the receiver's is an older one, `surplus` that the sender lives on and has links enough; the others end a
  * link that shall not be.
  */
 export type GoodbyeReason = (typeof GOODBYE_REASONS)[number];

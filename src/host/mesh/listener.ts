@@ -252,6 +252,10 @@ function bindError(error: unknown, host: string, port: number): FabricError {
       fix: `End it ('ss -ltnp sport = :${port}' names it), or choose another with --port`,
     });
   }
-  const fix = 'Correct --listen and --port; ports below 1024 need root';
-  return new FabricError('usage', { what: `can't listen on ${host} port ${port}`, why: errno || String(error), fix });
+  const what = `can't listen on ${host} port ${port}`;
+  if (errno === 'EADDRNOTAVAIL') {
+    const fix = 'Give --listen an address that ip address show lists, or 0.0.0.0 for all';
+    return new FabricError('usage', { what, why: 'no interface of this host has that address', fix });
+  }
+  return new FabricError('usage', { what, why: errno || String(error), fix: 'Correct --listen and --port' });
 }

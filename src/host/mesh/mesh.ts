@@ -14,7 +14,7 @@ import { type HelloContext, judgeHello } from './judge-hello.ts';
 import { Link } from './link.ts';
 import { LinkElection } from './link-election.ts';
 import type { MeshFacts, MeshOptions, RefusalReport } from './mesh-ports.ts';
-import { cloneRefusal, closedEarly, ownClone, ownRemoval, type Refusal } from './refusal.ts';
+import { cloneRefusal, closedEarly, goodbyeOf, isRefusal, ownClone, ownRemoval, type Refusal } from './refusal.ts';
 import type { AcceptedCall, MeshTransport, ReachedHost } from './transport.ts';
 import type { Wire } from './wire.ts';
 
@@ -306,7 +306,7 @@ export class Mesh {
 
   #refuse(meeting: Meeting, connection: Connection, refusal: Refusal): void {
     if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
-    connection.close(refusal.code === 'peer-removed' ? 'removed' : 'refused', refusal.why);
+    connection.close(goodbyeOf(refusal), refusal.why);
   }
 
   #admit(genesis: Uint8Array, { name }: Meeting): Refusal | null {
@@ -374,14 +374,13 @@ export class Mesh {
     const { dialled, certified, name } = meeting;
     if (connection.endedByPeer && reason === 'clone') this.#weAreCloned(meeting, detail);
     if (connection.endedByPeer && reason === 'removed') this.#weAreRemoved(meeting, detail);
-    const open =
-      dialled === null ? connection.endedByPeer && reason === 'refused' : this.#dialler.isDialling(dialled.id);
+    const open = dialled === null ? connection.endedByPeer && isRefusal(reason) : this.#dialler.isDialling(dialled.id);
     if (!open || this.#stopping) return;
     if (dialled !== null && (reason === 'duplicate' || reason === 'replaced')) {
       this.#dialler.dialReached(dialled.id, certified.peer, this.#options.clock.monotonicMs());
       return;
     }
-    const refusal = closedEarly({ name, dialled: dialled !== null }, detail === '' ? reason : detail);
+    const refusal = closedEarly({ name, dialled: dialled !== null }, reason, detail);
     if (this.#failDial(meeting, refusal)) this.#reportRefusal(meeting, refusal);
   }
 

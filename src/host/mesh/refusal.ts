@@ -4,7 +4,8 @@
 import type { ErrorCode, Explanation } from '../../base/errors.ts';
 import type { BootId, ClusterId, PeerId } from '../../base/ids.ts';
 import type { CertificateFault } from './certificate.ts';
-import type { Hello } from './envelope.ts';
+import type { CloseReason } from './connection.ts';
+import type { GoodbyeReason, Hello } from './envelope.ts';
 
 export interface Refusal extends Explanation {
   readonly code: ErrorCode;
@@ -144,12 +145,37 @@ export function ownRemoval(party: Party, why: string): Refusal {
   return { code: 'peer-removed', what: `${party.name} turned this host away`, why, fix };
 }
 
-/** An exchange that ended without a word, e.g. because the other side refuses us and closed. */
-export function closedEarly(party: Party, detail: string): Refusal {
+/** Refusals that tell the other side in a word what it can do. */
+const GOODBYES: ReadonlyMap<ErrorCode, GoodbyeReason> = new Map([
+  ['peer-removed', 'removed'],
+  ['token-refused', 'token'],
+]);
+
+/** With which word a refused connection ends. */
+export function goodbyeOf({ code }: Refusal): GoodbyeReason {
+  return GOODBYES.get(code) ?? 'refused';
+}
+
+/** The other side decided that the two of us shall not be linked. */
+export function isRefusal(reason: CloseReason): boolean {
+  return reason === 'refused' || reason === 'token';
+}
+
+/** An exchange that ended without a verdict of ours, e.g. because the other side refuses us. */
+export function closedEarly(party: Party, reason: CloseReason, detail: string): Refusal {
+  const what = subject(party);
+  if (reason === 'token') {
+    return {
+      code: 'token-refused',
+      what,
+      why: "the cluster's token was replaced, and this host has the one before",
+      fix: "Use the current token: 'fabric token' on a member prints it",
+    };
+  }
   return {
     code: 'peer-unreachable',
-    what: subject(party),
-    why: `it closed the connection${detail === '' ? '' : `: ${detail}`}`,
+    what,
+    why: `it closed the connection: ${detail === '' ? reason : detail}`,
     fix: 'Look at the log of fabric on that host',
   };
 }

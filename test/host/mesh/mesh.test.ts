@@ -207,12 +207,26 @@ describe('refusals are told on both sides and both live on', () => {
 
   test('a peer that is barred by record', async () => {
     const token = newToken();
-    const bar = () => ({ code: 'token-refused', what: 'refused', why: 'it was removed', fix: 'none' }) as const;
+    const bar = () => ({ code: 'certificate-refused', what: 'refused', why: 'it was removed', fix: 'none' }) as const;
     const a = await startHost({ token, options: { bar } });
     const b = await startHost({ token });
     await refused(a, b);
     expect(b.refusals[0]!.why).toContain('it was removed');
     expect(b.removals).toEqual([]);
+  });
+
+  test('a peer with a token that was replaced is told so, in words about itself', async () => {
+    const token = newToken();
+    const bar = () => ({ code: 'token-refused', what: 'refused', why: 'it shows generation 1', fix: 'none' }) as const;
+    const a = await startHost({ token, options: { bar } });
+    const b = await startHost({ token, genesisId: null });
+    await refused(a, b);
+    expect(b.refusals[0]).toMatchObject({
+      code: 'token-refused',
+      why: "the cluster's token was replaced, and this host has the one before",
+      fix: "Use the current token: 'fabric token' on a member prints it",
+    });
+    expect(a.refusals[0]!.why).toBe('it shows generation 1');
   });
 
   test('a peer that an operator removed is told so', async () => {
