@@ -139,6 +139,7 @@ export class Member {
         this.neighbourhood.changed(author);
       },
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
+      ownStateForgotten: (changes) => this.#presence.recall(changes),
     });
     this.#elsewhere = new ElsewhereNews(keys.peer, timers, tell);
     this.#own = new OwnRecords(this.gossip, keys.peer, () => this.neighbourhood.wrote());
@@ -250,6 +251,7 @@ export class Member {
       votes: () => this.ipam.votes(),
       cloned: (boot) => this.cloneDetected(`a process with boot id ${boot} publishes itself as this host`),
       isOurs: (claim) => this.#isOurs(claim),
+      failed,
     });
     const { place, reservations, attachments } = openAttachments(options, {
       entries: this.attachmentEntries,
@@ -290,7 +292,7 @@ export class Member {
     this.#own.replaceVotes(DEFAULT_VNI, this.ipam.votes());
     for (const ticker of this.#tickers()) ticker.wake();
     const further = this.networkPresence.restore(this.attachmentEntries.all().map(networkOfEntry));
-    await this.#presence.refresh();
+    await this.#presence.start();
     await host.ensure(overlayNetwork(this.facts, { bridge: settings.bridge, mtu: this.mtu }), further);
     await this.slot.start();
     this.vxlan?.start();

@@ -3,6 +3,7 @@
 import { Gossip } from '../gossip/gossip.ts';
 import type { GossipEvents } from '../gossip/gossip-options.ts';
 import type { MemberOptions } from './member-options.ts';
+import { staysSaid } from './own-records.ts';
 
 /** Loads everybody's records; sends nothing. Throws `state-damaged`. */
 export function openGossip(options: MemberOptions, events: GossipEvents): Gossip {
@@ -18,6 +19,7 @@ export function openGossip(options: MemberOptions, events: GossipEvents): Gossip
     store,
     log,
     acceptAuthor: () => true,
+    keeps: staysSaid,
     events,
   });
 }

@@ -3,14 +3,17 @@
 
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../base/endpoint.ts';
+import type { FabricError } from '../base/errors.ts';
 import { type BootId, DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../base/ids.ts';
 import type { NatFacts } from '../base/nat-facts.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
-import type { Gossip } from '../gossip/gossip.ts';
+import type { Gossip, RecordChange } from '../gossip/gossip.ts';
+import { LEASE_PREFIX, VOTE_PREFIX } from '../gossip/record-codec.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
 import type { ClaimChange } from './claim-writer.ts';
 import type { Directory } from './directory.ts';
-import type { OwnRecords } from './own-records.ts';
+import { type OwnRecords, staysSaid } from './own-records.ts';
+import { Ticker } from './ticker.ts';
 
 /** Addresses of the host come and go (DHCP, NICs): looked at this often. */
 const ENDPOINTS_REFRESH_MS = 30_000;
@@ -38,14 +41,21 @@ export interface OwnPresencePorts {
   cloned(boot: BootId): void;
   /** True when that claim is of something that is on this host. */
   isOurs(claim: AttachmentRecord): boolean;
+  /** What this host says of itself could not be written; it is tried again. */
+  failed(error: FabricError): void;
 }
 
 export class OwnPresence {
   readonly #ports: OwnPresencePorts;
   /** Claimed in this run and not withdrawn since: they stand, whatever newer state of ours turns up. */
   readonly #claims = new Map<string, AttachmentRecord>();
-  /** The clone to which our own run was published last, so that it too knows; once is enough, or both would write for ever. */
+  /** As the newest state of ours names it that we have not written; it is told of us whichever of the two writes last. */
+  #clone: BootId | null = null;
+  /** The clone in whose place our own run was published last; once is enough, or both would write for ever. */
   #answered: BootId | null = null;
+  /** A newer state of ours was adopted, and lacks what this run says. */
+  #isAdopted = false;
+  readonly #settling: Ticker;
   #cancel: Cancel | null = null;
   /** As an earlier run published it, until this one knows better; undefined: no NAT. */
   #nat: NatFacts | undefined;
@@ -56,6 +66,7 @@ export class OwnPresence {
   constructor(ports: OwnPresencePorts) {
     this.#ports = ports;
     this.#nat = ports.records.publishedNat;
+    this.#settling = new Ticker(ports.timers, () => this.#settle(), ports.failed);
   }
 
   /** From now on changes of the host's addresses are published. */
@@ -67,7 +78,14 @@ export class OwnPresence {
   }
 
   stop(): void {
+    this.#settling.stop();
     this.#cancel?.();
+  }
+
+  /** The first time in this run: what earlier runs said of others beside them is over. */
+  async start(): Promise<void> {
+    this.#ports.records.forgetBeside();
+    await this.refresh();
   }
 
   /** Publishes who this host is, when that changed. */
@@ -126,23 +144,52 @@ export class OwnPresence {
    * claimed here since, which the newer state lacks, is published again. When a clone wrote them, it gets one answer.
    */
   adoptNewer(version: number): void {
-    const { self, log, gossip, directory, records, timers } = this.#ports;
+    const { self, log, gossip, directory } = this.#ports;
     log.warn('peers hold newer records of this host than its own state: adopting them', { version });
     directory.apply(
       self,
       gossip.entries(self).map(([key, value]) => ({ key, value })),
     );
-    const clone = records.cloneOf(this.#ports.peerRecord.bootId);
-    if (clone !== null) this.#ports.cloned(clone);
-    if (clone !== null && clone === this.#answered) return;
-    if (clone !== null) log.error('another live host uses our identity', { boot: clone });
-    this.#answered = clone;
-    timers.soon(() => {
-      records.replaceLeases(this.#ports.leases());
-      records.replaceVotes(DEFAULT_VNI, this.#ports.votes());
-      this.#claimAll(directory.attachments(self).filter((claim) => this.#ports.isOurs(claim)));
-      void this.#refreshQuietly();
-    });
+    this.#lookForClone();
+    this.#isAdopted ||= this.#clone === null || this.#clone !== this.#answered;
+    this.#answered = this.#clone;
+    this.#settling.wake();
+  }
+
+  #lookForClone(): void {
+    const { records, log, cloned, peerRecord } = this.#ports;
+    const clone = records.cloneOf(peerRecord.bootId);
+    if (clone !== null && clone !== this.#clone) log.error('another live host uses our identity', { boot: clone });
+    this.#clone = clone;
+    if (clone !== null) cloned(clone);
+  }
+
+  /** What this run says is said in the state that was adopted; a full disk puts it off. */
+  #settle(): number {
+    const { self, records, directory, peerRecord, leases, votes, isOurs } = this.#ports;
+    if (this.#clone !== null) records.publishBeside(peerRecord.bootId, this.#clone);
+    if (!this.#isAdopted) return Number.POSITIVE_INFINITY;
+    records.replaceLeases(leases());
+    records.replaceVotes(DEFAULT_VNI, votes());
+    this.#claimAll(directory.attachments(self).filter(isOurs));
+    this.#isAdopted = false;
+    void this.#refreshQuietly();
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Peers hold another history of our records, which is over: leases that went through our hands in it, how far we voted, and what
+   * stays said are believed all the same.
+   */
+  recall(changes: readonly RecordChange[]): void {
+    const { self, log, directory } = this.#ports;
+    log.warn('peers hold records of this host that it does not know: it runs on old state, or a clone of it lives');
+    directory.apply(
+      self,
+      changes.filter(({ key }) => key.startsWith(LEASE_PREFIX) || key.startsWith(VOTE_PREFIX) || staysSaid(key)),
+    );
+    this.#lookForClone();
+    this.#settling.wake();
   }
 
   #inSequence(change: ClaimChange): ClaimChange {

@@ -16,10 +16,13 @@ import type {
 } from '../base/records.ts';
 import type { Gossip } from '../gossip/gossip.ts';
 import {
+  BESIDE_PREFIX,
+  besideKey,
   decodeReplacedBoot,
   encodeReplacedBoot,
   LIFE_KEY,
   nextLife,
+  parseBesideKey,
   REPLACED_BOOT_KEY,
 } from '../gossip/life-records.ts';
 import {
@@ -60,6 +63,17 @@ import {
 } from '../gossip/token-records.ts';
 import type { ClaimChange } from './claim-writer.ts';
 
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Entries that are said once by an operator or about a run, and that nothing here would say again: where our map turns out to have two
+ * histories (an old copy of our state, a clone), they go on in the one that goes on.
+ */
+export function staysSaid(key: string): boolean {
+  const isPlain = key === CERTIFICATE_KEY || key.startsWith(NAME_PREFIX) || key.startsWith(BESIDE_PREFIX);
+  return isPlain || isRemovalKey(key) || isNetworkKey(key) || isTokenKey(key);
+}
+
 export class OwnRecords {
   readonly #gossip: Gossip;
   readonly #self: PeerId;
@@ -90,10 +104,24 @@ export class OwnRecords {
    * identity. Null when our records say nothing like it.
    */
   cloneOf(self: BootId): BootId | null {
+    const beside = this.#gossip.entries(this.#self, BESIDE_PREFIX).map(([key]) => parseBesideKey(key));
+    const sibling = beside.find((pair) => pair?.other === self);
+    if (sibling) return sibling.self;
     const other = this.#bootId;
     const replaced = this.#gossip.get(this.#self, REPLACED_BOOT_KEY);
     const isClone = other !== null && other !== self && replaced !== null && decodeReplacedBoot(replaced) === self;
     return isClone ? other : null;
+  }
+
+  /** The run `self`, which is ours, lives beside that one: it is told so, whichever of the two writes last. */
+  publishBeside(self: BootId, other: BootId): void {
+    this.#write(new Map([[besideKey({ self, other }), NOTHING]]));
+  }
+
+  /** What earlier runs said of others: nobody of them asks any more. */
+  forgetBeside(): void {
+    const said = this.#gossip.entries(this.#self, BESIDE_PREFIX);
+    this.#write(new Map(said.map(([key]) => [key, null])));
   }
 
   /** The last change of a claim counts. */

@@ -24,9 +24,15 @@ export interface GossipEvents {
   changed(author: PeerId, changes: readonly RecordChange[]): void;
   /**
    * Somebody holds a state that our identity signed and that we do not know: we run on an old copy of our state, or a
-   * clone of this host lives. It has been adopted, durably, before this call: the next write continues from `version`.
+   * clone of this host lives. It has been adopted, durably, before this call: the next write continues from `version`. What
+   * {@link GossipOptions.keeps} names, and it does not know, was said again with it.
    */
   ownStateNewer(version: number): void;
+  /**
+   * The same, but the state that we have is the one that goes on: what that other one says, which is not what ours says. Of it stays
+   * said, durably before this call, what {@link GossipOptions.keeps} names.
+   */
+  ownStateForgotten(changes: readonly RecordChange[]): void;
 }
 
 export interface GossipOptions {
@@ -44,6 +50,8 @@ export interface GossipOptions {
   readonly log: Log;
   /** Membership: asked for each state that arrives, so that a revoked author changes nothing any more. */
   readonly acceptAuthor: (author: PeerId, identityKey: Uint8Array) => boolean;
+  /** Records of our own that no other copy of our state takes back unknowingly; absent: none. */
+  readonly keeps?: (key: string) => boolean;
   readonly events: GossipEvents;
   readonly limits?: Partial<GossipLimits>;
   readonly times?: Partial<GossipTimes>;

@@ -329,6 +329,7 @@ export class Gossip {
     switch (this.#replica.compare(head)) {
       case 'theirs-newer':
         // One version with two contents is a cloned identity: no delta helps.
+        if (version === this.version(author)) this.#showAuthor(author);
         this.#fetch.announce({ author, version, holder: peer }, this.#nowMs(), {
           fresh,
           full: version === this.version(author),
@@ -363,6 +364,7 @@ export class Gossip {
           this.#pace.saw(this.#nowMs(), version - (verdict.before?.version ?? version - 1));
           this.#spreader.pushed(author, peer, { isNews: true });
         }
+        if (verdict.state.version > version) this.#unpushed ??= version;
         this.#spread(peer, outbox, verdict);
         break;
       case 'known':
@@ -371,15 +373,25 @@ export class Gossip {
         break;
       case 'retry': {
         const full = verdict.reason === 'delta-mismatch';
+        if (full) this.#showAuthor(author);
         this.#fetch.announce({ author, version, holder: peer }, this.#nowMs(), { full });
         break;
       }
+      case 'forgotten-by-us':
+        if (verdict.written !== null) this.#unpushed ??= verdict.written.previous;
+        this.#events.ownStateForgotten(verdict.changes);
+        break;
       case 'refused':
         this.#fetch.refuse(author, this.#nowMs());
         break;
       case 'invalid':
         break;
     }
+  }
+
+  /** An author says something else than it did: it runs on an old copy of its state, or a clone, and is shown what we have of it. */
+  #showAuthor(author: PeerId): void {
+    this.#neighbours.outboxOf(author)?.state(author, 0);
   }
 
   #spread(from: PeerId, outbox: Outbox, { state, before }: Extract<Verdict, { kind: 'installed' }>): void {

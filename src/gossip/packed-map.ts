@@ -129,6 +129,26 @@ export function changesBetween(before: Uint8Array, after: Uint8Array): RecordCha
   return changes;
 }
 
+/**
+ * What one state of an author says that another one of it, of which it is no forerunner, knows nothing of: two histories began at
+ * some version (an old copy of a disk, a clone) and each went on. Of an entry that both have, the later change counts. What the
+ * other one deleted up to its `floor` can't be told from what it never had, and is left out.
+ */
+export function unknownTo(
+  other: { readonly packed: Uint8Array; readonly floor: number },
+  packed: Uint8Array,
+): RecordChange[] {
+  const changes: RecordChange[] = [];
+  walkBoth(packed, other.packed, (own, others) => {
+    if (own === null || own.version <= (others?.version ?? other.floor)) return;
+    const value = own.value();
+    const theirs = others?.value() ?? null;
+    if (value === null ? theirs === null : theirs !== null && equalBytes(value, theirs)) return;
+    changes.push({ key: own.key(), value: value === null ? null : value.slice() });
+  });
+  return changes;
+}
+
 /** The versions of all tombstones, ascending. */
 export function tombstoneVersions(packed: Uint8Array): number[] {
   const versions: number[] = [];

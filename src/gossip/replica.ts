@@ -2,6 +2,7 @@
 // arrives. It knows nothing of links. Invariants: what stands in the table was signed by its author for this cluster and
 // only ever gets newer; our own state is durable before anybody else can see it.
 
+import { equalBytes } from '../base/bytes.ts';
 import type { Crypto, Log, Store } from '../base/capabilities.ts';
 import type { ClusterId, PeerId } from '../base/ids.ts';
 import { type AuthorState, isNewer, peerIdOf, signState, verifyState } from './author-state.ts';
@@ -10,14 +11,16 @@ import { LIFE_KEY } from './life-records.ts';
 import { type GossipLimits, PERSIST_BATCH_MAX } from './limits.ts';
 import { MapCursor } from './map-cursor.ts';
 import type { HeadRef, StateItem } from './messages.ts';
-import { type Batch, FIRST_VERSION, nextVersion } from './own-map.ts';
+import { type Batch, FIRST_VERSION, type MapVersion, nextVersion } from './own-map.ts';
 import { ownChange } from './own-rows.ts';
-import { applyDelta, EMPTY_MAP, inspectMap } from './packed-map.ts';
+import { applyDelta, changesBetween, EMPTY_MAP, inspectMap, type RecordChange, unknownTo } from './packed-map.ts';
 import { StateStore } from './state-store.ts';
 
 /** What became of an offered state. `reason` is the name of a drop counter. */
 export type Verdict =
   | { readonly kind: 'installed'; readonly state: AuthorState; readonly before: AuthorState | undefined }
+  /** Ours, and not newer than what we have, but of a history that we know nothing of: what it says otherwise. */
+  | { readonly kind: 'forgotten-by-us'; readonly changes: readonly RecordChange[]; readonly written: Written | null }
   /** We have this or newer. */
   | { readonly kind: 'known' }
   /** Fetch it again: it builds on what we lack (gap), or on other content than ours (mismatch: only a full map helps). */
@@ -26,6 +29,11 @@ export type Verdict =
   | { readonly kind: 'invalid'; readonly reason: string }
   /** Genuine or not, we do not want this author now. */
   | { readonly kind: 'refused'; readonly reason: string };
+
+/** Our own next version: the one before it. */
+export interface Written {
+  readonly previous: number;
+}
 
 export type Comparison = 'theirs-newer' | 'ours-newer' | 'same' | 'unwanted';
 
@@ -38,6 +46,7 @@ export interface ReplicaOptions {
   readonly limits: GossipLimits;
   readonly table: AuthorTable;
   acceptAuthor(author: PeerId, identityKey: Uint8Array): boolean;
+  keeps?(key: string): boolean;
 }
 
 export class Replica {
@@ -48,6 +57,8 @@ export class Replica {
   readonly #storage: StateStore;
   readonly #forgotten: Map<PeerId, number>;
   readonly #unsaved = new Set<PeerId>();
+  /** Of the state of our own that was remembered last: several neighbours show the same one. */
+  #remembered: Uint8Array = new Uint8Array(0);
 
   /** Loads the store; throws FabricError `state-damaged` when our own state there is unreadable. */
   constructor(options: ReplicaOptions) {
@@ -69,14 +80,12 @@ export class Replica {
   }
 
   /** Our next version, durable; the version before it, or null when the batch changes nothing. */
-  write(batch: Batch): { readonly previous: number } | null {
-    const { self, crypto, clusterId, limits } = this.#options;
+  write(batch: Batch): Written | null {
     const current = this.own ?? FIRST_VERSION;
-    const next = nextVersion(current, batch, limits);
+    const next = nextVersion(current, batch, this.#options.limits);
     if (next === null) return null;
     const { delta, ...map } = next;
-    const unsigned = { ...map, author: self.peer, identityKey: self.identityKey };
-    const state = signState(crypto, clusterId, (message) => self.sign(message), unsigned);
+    const state = this.#sign(map);
     this.#storage.saveOwn(state, ownChange(current, { delta, floor: map.floor }));
     this.table.set(state);
     return { previous: current.version };
@@ -94,8 +103,8 @@ export class Replica {
     const { self, limits } = this.#options;
     const { author, version, base } = item;
     const mine = this.table.get(author);
-    if (mine !== undefined && (version < mine.version || (version === mine.version && base > 0)))
-      return { kind: 'known' };
+    const isOlder = mine !== undefined && (version < mine.version || (version === mine.version && base > 0));
+    if (isOlder && (author !== self.peer || base > 0)) return { kind: 'known' };
     if (version <= (this.#forgotten.get(author) ?? 0)) return { kind: 'refused', reason: 'forgotten' };
     if (base > (mine?.version ?? 0)) return { kind: 'retry', reason: 'gap' };
     const shared = this.table.verified?.(item);
@@ -108,12 +117,12 @@ export class Replica {
 
     const state = shared ?? this.#verify(item, identityKey, mine);
     if ('kind' in state) return state;
-    if (!isNewer(state, mine)) return { kind: 'known' };
+    if (!isNewer(state, mine)) return author === self.peer ? this.#remember(state, mine!) : { kind: 'known' };
     const totalBytes = this.table.bytes - (mine?.packed.length ?? 0) + state.packed.length;
     if (totalBytes > limits.totalBytesMax) return { kind: 'refused', reason: 'total-bytes-max' };
 
-    if (author === self.peer) this.#storage.replaceOwn(state);
-    else if (!saysOnlyLife(item)) this.#unsaved.add(author);
+    if (author === self.peer) return this.#adopt(state, mine);
+    if (!saysOnlyLife(item)) this.#unsaved.add(author);
     this.table.set(state);
     return { kind: 'installed', state, before: mine };
   }
@@ -137,6 +146,37 @@ export class Replica {
     const authors = [...this.#unsaved].slice(0, PERSIST_BATCH_MAX);
     this.#storage.saveAll(authors.map((author) => this.table.get(author)).filter((state) => state !== undefined));
     for (const author of authors) this.#unsaved.delete(author);
+  }
+
+  /** Takes in a newer state of our own, and in the same write says again what it knows nothing of and what stays said. */
+  #adopt(newer: AuthorState, mine: AuthorState | undefined): Verdict {
+    const next = mine === undefined ? null : nextVersion(newer, this.#lasting(mine, newer), this.#options.limits);
+    const state = next === null ? newer : this.#sign(next);
+    this.#storage.replaceOwn(state);
+    this.table.set(state);
+    return { kind: 'installed', state, before: mine };
+  }
+
+  /** From a state of our own that did not come to be the newest. */
+  #remember(other: AuthorState, mine: AuthorState): Verdict {
+    if (equalBytes(other.fingerprint, this.#remembered)) return { kind: 'known' };
+    const changes = changesBetween(mine.packed, other.packed).filter(({ value }) => value !== null);
+    const written = this.write(this.#lasting(other, mine));
+    this.#remembered = other.fingerprint;
+    return changes.length === 0 ? { kind: 'known' } : { kind: 'forgotten-by-us', changes, written };
+  }
+
+  /** What stays said, whichever of two histories of ours goes on. */
+  #lasting(other: AuthorState, going: AuthorState): Batch {
+    const { keeps } = this.#options;
+    const changes = unknownTo(going, other.packed).filter(({ key }) => keeps?.(key) ?? false);
+    return new Map(changes.map(({ key, value }) => [key, value]));
+  }
+
+  #sign({ packed, version, floor, shape }: MapVersion): AuthorState {
+    const { self, crypto, clusterId } = this.#options;
+    const unsigned = { packed, version, floor, shape, author: self.peer, identityKey: self.identityKey };
+    return signState(crypto, clusterId, (message) => self.sign(message), unsigned);
   }
 
   /** The author's key, a copy; null when what came is not its. The hash of the one that we hold was looked at when it came. */

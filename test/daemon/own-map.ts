@@ -57,6 +57,6 @@ export function lonelyGossip(): Gossip {
     store: new MemoryStore(),
     log: new RecordingLog(),
     acceptAuthor: () => true,
-    events: { changed: () => undefined, ownStateNewer: () => undefined },
+    events: { changed: () => undefined, ownStateNewer: () => undefined, ownStateForgotten: () => undefined },
   });
 }

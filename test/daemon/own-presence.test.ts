@@ -1,12 +1,19 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { makeEndpoint } from '../../src/base/endpoint.ts';
+import { FabricError } from '../../src/base/errors.ts';
 import type { BootId, Mac, PeerId } from '../../src/base/ids.ts';
 import { type NatFacts, NOT_BEHIND_NAT } from '../../src/base/nat-facts.ts';
 import type { AttachmentRecord, PeerRecord } from '../../src/base/records.ts';
 import { Directory } from '../../src/daemon/directory.ts';
 import { OwnPresence } from '../../src/daemon/own-presence.ts';
 import { OwnRecords } from '../../src/daemon/own-records.ts';
-import { decodeReplacedBoot, encodeReplacedBoot, REPLACED_BOOT_KEY } from '../../src/gossip/life-records.ts';
+import {
+  BESIDE_PREFIX,
+  besideKey,
+  decodeReplacedBoot,
+  encodeReplacedBoot,
+  REPLACED_BOOT_KEY,
+} from '../../src/gossip/life-records.ts';
 import {
   ATTACHMENT_PREFIX,
   decodeAttachment,
@@ -26,6 +33,7 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
   const gossip = lonelyGossip();
   const soon: (() => void)[] = [];
   const clones: BootId[] = [];
+  let failures = 0;
   const routed = new Set<Mac>();
   const nothing = () => undefined;
   const directory = new Directory(() => true, {
@@ -52,11 +60,11 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
     log: new RecordingLog(),
     timers: {
       nowMs: () => 0,
-      after: () => nothing,
-      soon: (run) => {
-        soon.push(run);
+      after: (ms, run) => {
+        if (ms <= 1_000) soon.push(run);
         return nothing;
       },
+      soon: () => nothing,
     },
     records,
     gossip,
@@ -72,6 +80,7 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
     leases: () => [],
     votes: () => new Map(),
     cloned: (boot) => clones.push(boot),
+    failed: () => failures++,
     isOurs: (claim) => here.includes(claim) || here.some(({ mac }) => mac === claim.mac),
   });
   return {
@@ -79,6 +88,7 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
     routed,
     gossip,
     clones,
+    failures: () => failures,
     /** Gossip took a state of ours that the run `boot` wrote over one of `replaced`. */
     adoptRun: (boot: BootId, replaced: BootId | null) => {
       const run = encodePeer(peerRecord({ bootId: boot }));
@@ -139,6 +149,20 @@ test('what was withdrawn before the adoption settles stays withdrawn', () => {
   expect([...routed]).toEqual([db.mac]);
 });
 
+test('what could not be written on a full disk is said a second later', () => {
+  const { presence, adopt, settle, published, failures } = setUp([web]);
+  presence.publishClaim(web);
+  adopt([]);
+  const write = vi.spyOn(OwnRecords.prototype, 'replaceLeases');
+  write.mockImplementationOnce(() => {
+    throw new FabricError('limit', { what: 'the disk is full' });
+  });
+  settle();
+  expect([published(), failures()]).toEqual([[], 1]);
+  settle();
+  expect([published(), failures()]).toEqual([[web.mac], 1]);
+});
+
 describe('the same identity in another process', () => {
   const OURS = peerRecord().bootId;
   const OTHER = 'aaaaaaaaaaaaaaaa' as BootId;
@@ -172,6 +196,43 @@ describe('the same identity in another process', () => {
     settle();
     await presence.refresh();
     expect(decodePeer(gossip.get(SELF, PEER_KEY)!)?.bootId).toBe(OURS);
+  });
+
+  test('a clone that says no more whose place it took is told once more, and told for good', async () => {
+    const { presence, gossip, clones, adoptRun, settle } = setUp([]);
+    await presence.refresh();
+    adoptRun(OTHER, OURS);
+    settle();
+    await presence.refresh();
+    // What it wrote at the same time, of which ours was lost.
+    gossip.remove(besideKey({ self: OURS, other: OTHER }));
+    adoptRun(OTHER, OURS);
+    settle();
+    expect(gossip.entries(SELF, BESIDE_PREFIX).map(([key]) => key)).toEqual([besideKey({ self: OURS, other: OTHER })]);
+    const version = gossip.version(SELF);
+    presence.adoptNewer(version);
+    settle();
+    await Promise.resolve();
+    expect(gossip.version(SELF)).toBe(version);
+    expect(new Set(clones)).toEqual(new Set([OTHER]));
+  });
+
+  test('a run that says that it lives beside ours is a clone, whatever else it says', async () => {
+    const { presence, gossip, clones } = setUp([]);
+    await presence.start();
+    gossip.put(besideKey({ self: THIRD, other: OTHER }), new Uint8Array(0));
+    presence.adoptNewer(gossip.version(SELF));
+    expect(clones).toEqual([]);
+    gossip.put(besideKey({ self: OTHER, other: OURS }), new Uint8Array(0));
+    presence.adoptNewer(gossip.version(SELF));
+    expect(clones).toEqual([OTHER]);
+  });
+
+  test('what earlier runs said of others beside them is gone at the next start', async () => {
+    const { presence, gossip } = setUp([]);
+    gossip.put(besideKey({ self: THIRD, other: OTHER }), new Uint8Array(0));
+    await presence.start();
+    expect(gossip.entries(SELF, BESIDE_PREFIX)).toEqual([]);
   });
 
   test('a state from before this was recorded accuses nobody', async () => {

@@ -92,6 +92,7 @@ test('records of unknown kinds travel unopened, and a handler may write while it
         if (author === one.peer && first?.value) echo.hosts[1]!.gossip.put(`seen/${first.key}`, first.value);
       },
       ownStateNewer: () => {},
+      ownStateForgotten: () => {},
     },
   });
   const [teller, listener] = [echo.addHost(0), echo.addHost(1)];

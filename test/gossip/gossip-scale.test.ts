@@ -40,7 +40,7 @@ class Wire {
       store: new MemoryStore(),
       log: new RecordingLog(),
       acceptAuthor: () => true,
-      events: { changed: () => {}, ownStateNewer: () => {} },
+      events: { changed: () => {}, ownStateNewer: () => {}, ownStateForgotten: () => {} },
     });
     return Object.assign(gossip, { peer });
   }

@@ -51,6 +51,7 @@ export class SimHost {
   /** The records as the change events tell them: must equal what the replica says. */
   readonly view = new Map<PeerId, Map<string, string>>();
   readonly ownNewer: number[] = [];
+  readonly forgotten: string[] = [];
   up = true;
 
   constructor(
@@ -70,6 +71,7 @@ export class SimHost {
       events: {
         changed: (author, changes) => this.#changed(author, changes),
         ownStateNewer: (version) => this.ownNewer.push(version),
+        ownStateForgotten: (changes) => this.forgotten.push(...changes.map(({ key }) => key)),
       },
       ...options,
     });

@@ -266,6 +266,31 @@ describe('restart', () => {
     expect(sim.converged()).toBe(true);
   });
 
+  test.each([
+    ['others hold the newer state', 9, 1],
+    ['the old copy has gone on further', 1, 9],
+  ])('what stays said survives an old copy of the state: %s', (_name, lost, since) => {
+    const sim = new GossipSim(8, { keeps: (key) => key.startsWith('gone/') });
+    const all = hosts(sim, 3);
+    sim.connectAll();
+    sim.run(2_000);
+    const oldCopy = all[0]!.store.snapshot();
+    all[0]!.gossip.put('gone/before', utf8('x'));
+    for (let i = 0; i < lost; i++) all[0]!.gossip.put('at/0/lost', utf8(`${i}`));
+    sim.run(2_000);
+    sim.removeHost(all[0]!);
+    const back = sim.addHost(0, oldCopy);
+    back.gossip.put('gone/after', utf8('x'));
+    for (let i = 0; i < since; i++) back.gossip.put('at/0/new', utf8(`${i}`));
+    sim.connectAll();
+    sim.run(5_000);
+    expect(sim.converged()).toBe(true);
+    const keys = all[1]!.gossip.entries(back.peer).map(([key]) => key);
+    expect(keys).toEqual([since > lost ? 'at/0/new' : 'at/0/lost', 'gone/after', 'gone/before', 'peer']);
+    expect(back.forgotten).toEqual(since > lost ? ['at/0/lost', 'gone/before'] : []);
+    expectAgreement(sim);
+  });
+
   test('two clones writing the same version end with one state everywhere, and one of them is told', () => {
     const sim = new GossipSim(9);
     const [one, other] = hosts(sim, 2);

@@ -11,6 +11,7 @@ import {
   inspectMap,
   lookUp,
   packEntry,
+  unknownTo,
 } from '../../src/gossip/packed-map.ts';
 import { readEntries, writeEntries } from '../../src/gossip/wire-entries.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
@@ -132,3 +133,40 @@ function expectChanges(before: Uint8Array, after: Uint8Array): void {
   for (const [key, value] of records) expect(lookUp(after, key)).toEqual(value);
   expect(records.size).toBe([...entriesOf(after)].filter((entry) => entry.value !== null).length);
 }
+
+test('random forks: what one branch changed and the other does not know, but for deletions below its floor', () => {
+  const random = new SeededRandom(11);
+  const write = (from: MapVersion, count: number): { readonly map: MapVersion; readonly changed: Set<string> } => {
+    let map = from;
+    const changed = new Set<string>();
+    for (let i = 0; i < count; i++) {
+      const key = `k${random.below(8)}`;
+      const value = random.fraction() < 0.4 ? null : utf8(`${random.below(3)}`);
+      const next = nextVersion(map, new Map([[key, value]]), LIMITS);
+      if (next === null) continue;
+      map = next;
+      changed.add(key);
+    }
+    return { map, changed };
+  };
+  let found = 0;
+  for (let round = 0; round < 500; round++) {
+    const { map: common } = write(FIRST_VERSION, random.below(12));
+    const [ours, theirs] = [write(common, random.below(6)), write(common, random.below(6))];
+    const said = unknownTo(theirs.map, ours.map.packed);
+    for (const { key, value } of said) {
+      expect(ours.changed).toContain(key);
+      expect(value).toEqual(lookUp(ours.map.packed, key));
+    }
+    // Nobody else touched it: it is said, unless the other one could have deleted it.
+    for (const key of ours.changed) {
+      const value = lookUp(ours.map.packed, key);
+      const isPlain = !theirs.changed.has(key) && theirs.map.floor === common.floor && value !== null;
+      const differs = isPlain && String(value) !== String(lookUp(common.packed, key));
+      if (differs) expect(said.map((change) => change.key)).toContain(key);
+      if (differs) found++;
+    }
+    expect(unknownTo(ours.map, common.packed)).toEqual([]);
+  }
+  expect(found).toBeGreaterThan(250);
+});

@@ -84,6 +84,7 @@ export class MeshHost {
           observer.learned(this, author, this.gossip.version(author));
         },
         ownStateNewer: () => {},
+        ownStateForgotten: () => {},
       },
       ...common,
     });
