@@ -27,8 +27,8 @@ export interface HostPlacePorts {
   /** Between two tries of an expose at start; default 2 s. */
   readonly retryMs?: number;
   allocate(request: { readonly owner: string; readonly family: 4 | 6; readonly wanted: null }): Promise<string>;
-  /** Frees all addresses of an owner. */
-  release(owner: string): void;
+  /** Frees those addresses of an owner that belong to other hosts now. */
+  releaseLost(owner: string): void;
   publish(record: AttachmentRecord): Promise<void>;
   withdraw(mac: Mac): Promise<void>;
 }
@@ -87,11 +87,10 @@ export class HostPlace {
     await Promise.race([this.#exposeUntilDone(), pause(timers, waitMs)]);
   }
 
-  /** Our addresses are another host's now: others take their place, unless the host is hidden or waits for some anyway. */
+  /** Addresses of ours are another host's now: others take their place, unless the host is hidden or waits for some anyway. */
   renumber(): void {
-    if (this.#wanted && this.#isWaiting) return;
-    this.#ports.release(HOST_OWNER);
-    if (!this.#wanted) return;
+    this.#ports.releaseLost(HOST_OWNER);
+    if (!this.#wanted || this.#isWaiting) return;
     this.obstacle = 'the host waits for an address in the place of one that belongs to another host';
     void this.#exposeUntilDone();
   }

@@ -162,9 +162,8 @@ export class AddressPool {
     return this.#next(blocks) ?? this.#longestResting(blocks);
   }
 
-  /** Frees all addresses of an owner; durable with the next synced write; idempotent. */
-  release(owner: string): readonly bigint[] {
-    const values = this.addressesOf(owner);
+  /** Frees these addresses of an owner, by default all; durable with the next synced write; idempotent. */
+  release(owner: string, values = this.addressesOf(owner)): readonly bigint[] {
     if (values.length === 0) return values;
     this.#inOneStep(() => {
       for (const value of values) this.#store.delete(this.#addressSpace, this.#text(value));
@@ -175,7 +174,9 @@ export class AddressPool {
       this.#resting.delete(value);
       this.#resting.set(value, now);
     }
-    this.#byOwner.delete(owner);
+    const left = this.addressesOf(owner).filter((value) => !values.includes(value));
+    if (left.length === 0) this.#byOwner.delete(owner);
+    else this.#byOwner.set(owner, new Set(left));
     for (const value of this.#resting.keys()) {
       if (this.#resting.size <= RESTING_MAX) break;
       this.#resting.delete(value);

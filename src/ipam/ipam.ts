@@ -210,13 +210,15 @@ export class Ipam {
 
   /** Frees all addresses of an owner, durable with the next synced write; idempotent. Returns what was freed. */
   release(owner: string): readonly IpAddress[] {
-    return this.#holdings.flatMap((side) =>
-      side.pool.release(owner).map((value) => {
-        const ip = { family: side.plan.family, value };
-        this.#conflicts.freed(ip);
-        return ip;
-      }),
-    );
+    return this.#holdings.flatMap((side) => this.#freed(side, side.pool.release(owner)));
+  }
+
+  /** The same of those that lie in no block of ours. */
+  releaseLost(owner: string): readonly IpAddress[] {
+    return this.#holdings.flatMap((side) => {
+      const lost = side.pool.addressesOf(owner).filter((value) => !side.owns(value));
+      return this.#freed(side, side.pool.release(owner, lost));
+    });
   }
 
   /**
@@ -335,6 +337,12 @@ export class Ipam {
         usable: Number(side.usable()),
       })),
     };
+  }
+
+  #freed({ plan: { family } }: Holdings, values: readonly bigint[]): readonly IpAddress[] {
+    const ips = values.map((value) => ({ family, value }));
+    for (const ip of ips) this.#conflicts.freed(ip);
+    return ips;
   }
 
   #handOver(to: PeerId, blocksOf: (side: Holdings) => readonly Cidr[]): readonly LeaseRecord[] {

@@ -24,7 +24,7 @@ function setUp({ store = new MemoryStore(), hasIpv6 = true } = {}) {
     allocate: ({ family }) => allocate(family),
     publish: async (record) => void claims.set(record.mac, record),
     withdraw: async (mac) => void claims.delete(mac),
-    release: (owner) => released.push(owner),
+    releaseLost: (owner) => released.push(owner),
   });
   return {
     store,
@@ -143,4 +143,20 @@ test('a host whose address belongs to another one gets another address; a hidden
   await place.hide();
   place.renumber();
   expect([host.exposed, place.obstacle]).toEqual([null, null]);
+});
+
+test('an address that is lost while the next one is waited for stays reserved no longer', async () => {
+  const { place, host, released, onAllocate } = setUp({ hasIpv6: false });
+  let give: (ip: string) => void = () => undefined;
+  let asked = 0;
+  onAllocate(() => {
+    asked++;
+    return new Promise((resolve) => (give = resolve));
+  });
+  await place.exposeAtStart(0);
+  place.renumber();
+  expect([released, asked]).toEqual([[HOST_OWNER], 1]);
+  give('10.32.9.9');
+  await place.exposeAtStart(20);
+  expect([host.exposed?.ip, place.obstacle]).toEqual(['10.32.9.9', null]);
 });

@@ -108,6 +108,16 @@ describe('allocation', () => {
     expect(held(cluster, 0, 'a')).toBe('10.32.0.3');
     expect(cluster.hosts[0]!.conflicts.map(({ ip, owner }) => [ip, owner])).toEqual([['10.47.0.2', 'elsewhere']]);
   });
+
+  test('an owner gives up what it lost and keeps the rest', () => {
+    const cluster = joined();
+    const ipam = ipamOf(cluster, 0);
+    ipam.adoptReserved(ip('10.32.0.2'), 'host');
+    ipam.adoptReserved(ip('10.47.0.2'), 'host');
+    expect(ipam.releaseLost('host')).toEqual([ip('10.47.0.2')]);
+    expect(ipam.releaseLost('host')).toEqual([]);
+    expect(ipam.reservations()).toEqual([{ ip: ip('10.32.0.2'), owner: 'host', conflict: false }]);
+  });
 });
 
 describe('an address of another host', () => {
