@@ -78,7 +78,7 @@ export function openAttachments(options: MemberOptions, wiring: AttachmentWiring
   );
   const place = new HostPlace({
     ...inNetwork(networks.main),
-    releaseLost: (owner) => void networks.main.ipam.releaseLost(owner),
+    releaseLost: (owner) => void networks.main.ipam.release(owner, 'lost'),
     store,
     random,
     log,

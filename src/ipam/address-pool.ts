@@ -162,8 +162,8 @@ export class AddressPool {
     return this.#next(blocks) ?? this.#longestResting(blocks);
   }
 
-  /** Frees these addresses of an owner, by default all; durable with the next synced write; idempotent. */
-  release(owner: string, values = this.addressesOf(owner)): readonly bigint[] {
+  /** Frees these addresses of an owner; durable with the next synced write; idempotent. */
+  release(owner: string, values: readonly bigint[]): readonly bigint[] {
     if (values.length === 0) return values;
     this.#inOneStep(() => {
       for (const value of values) this.#store.delete(this.#addressSpace, this.#text(value));

@@ -208,16 +208,13 @@ export class Ipam {
     return result;
   }
 
-  /** Frees all addresses of an owner, durable with the next synced write; idempotent. Returns what was freed. */
-  release(owner: string): readonly IpAddress[] {
-    return this.#holdings.flatMap((side) => this.#freed(side, side.pool.release(owner)));
-  }
-
-  /** The same of those that lie in no block of ours. */
-  releaseLost(owner: string): readonly IpAddress[] {
+  /** Frees addresses of an owner, all or those in no block of ours; durable with the next synced write; idempotent. Returns them. */
+  release(owner: string, which: 'all' | 'lost' = 'all'): readonly IpAddress[] {
     return this.#holdings.flatMap((side) => {
-      const lost = side.pool.addressesOf(owner).filter((value) => !side.owns(value));
-      return this.#freed(side, side.pool.release(owner, lost));
+      const wanted = side.pool.addressesOf(owner).filter((value) => which === 'all' || !side.owns(value));
+      const ips = side.pool.release(owner, wanted).map((value) => ({ family: side.plan.family, value }));
+      for (const ip of ips) this.#conflicts.freed(ip);
+      return ips;
     });
   }
 
@@ -337,12 +334,6 @@ export class Ipam {
         usable: Number(side.usable()),
       })),
     };
-  }
-
-  #freed({ plan: { family } }: Holdings, values: readonly bigint[]): readonly IpAddress[] {
-    const ips = values.map((value) => ({ family, value }));
-    for (const ip of ips) this.#conflicts.freed(ip);
-    return ips;
   }
 
   #handOver(to: PeerId, blocksOf: (side: Holdings) => readonly Cidr[]): readonly LeaseRecord[] {

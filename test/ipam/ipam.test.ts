@@ -114,8 +114,8 @@ describe('allocation', () => {
     const ipam = ipamOf(cluster, 0);
     ipam.adoptReserved(ip('10.32.0.2'), 'host');
     ipam.adoptReserved(ip('10.47.0.2'), 'host');
-    expect(ipam.releaseLost('host')).toEqual([ip('10.47.0.2')]);
-    expect(ipam.releaseLost('host')).toEqual([]);
+    expect(ipam.release('host', 'lost')).toEqual([ip('10.47.0.2')]);
+    expect(ipam.release('host', 'lost')).toEqual([]);
     expect(ipam.reservations()).toEqual([{ ip: ip('10.32.0.2'), owner: 'host', conflict: false }]);
   });
 });

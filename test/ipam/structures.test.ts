@@ -183,7 +183,7 @@ describe('address pool', () => {
       } else if (dice < 0.9) {
         const owner = [...held.keys()][random.below(Math.max(1, held.size))];
         if (owner === undefined) continue;
-        expect(pool.release(owner)).toEqual([held.get(owner)]);
+        expect(pool.release(owner, pool.addressesOf(owner))).toEqual([held.get(owner)]);
         freedMs.set(held.get(owner)!, clock.monotonicMs());
         held.delete(owner);
       } else if (dice < 0.98) {
