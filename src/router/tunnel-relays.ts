@@ -10,12 +10,14 @@ import { chooseRelays, type RelayChoice } from './relay-choice.ts';
 import type { TunnelOptions } from './tunnel-options.ts';
 import { relayOf } from './tunnel-path.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
+import type { TunnelPeers } from './tunnel-peers.ts';
 
 /** Our tuning: how often a host behind a NAT asks one more neighbour while too few know it. */
 const RENDEZVOUS_PAUSE_MS = 60_000;
 
 export class TunnelRelays {
   readonly #options: TunnelOptions;
+  readonly #peers: TunnelPeers;
   readonly #active: ReadonlySet<TunnelPeer>;
   readonly #connect: (peer: PeerId) => void;
   /** Sessions are being made with these, in order to relay. Bounded by the peers that there are; left when they are established. */
@@ -24,10 +26,21 @@ export class TunnelRelays {
   #sought = 0;
 
   /** `connect` shakes hands with a peer over its endpoints alone. */
-  constructor(parts: { options: TunnelOptions; active: ReadonlySet<TunnelPeer>; connect: (peer: PeerId) => void }) {
+  constructor(parts: {
+    options: TunnelOptions;
+    peers: TunnelPeers;
+    active: ReadonlySet<TunnelPeer>;
+    connect: (peer: PeerId) => void;
+  }) {
     this.#options = parts.options;
+    this.#peers = parts.peers;
     this.#active = parts.active;
     this.#connect = parts.connect;
+  }
+
+  /** With how many it is being shaken hands. */
+  get awaited(): number {
+    return this.#connecting.size;
   }
 
   /** This host's datapath relays, so that looking for relays is of use. */
@@ -39,8 +52,11 @@ export class TunnelRelays {
   choose(peer: TunnelPeer, round: number): RelayChoice {
     if (!this.works) return { use: [], connect: [] };
     const ready = [...this.#active].filter(canRelay).map((one) => ({ peer: one.peer, rttMs: one.handshakeRttMs }));
-    const neighbours = this.#options.neighbours?.() ?? [];
-    const facts = { peer: peer.peer, current: relayOf(peer.path), published: peer.nat.rendezvous, ready, neighbours };
+    const isKnown = (id: PeerId): boolean => this.#peers.get(id) !== undefined;
+    const neighbours = (this.#options.neighbours?.() ?? []).filter(isKnown);
+    // A member may publish anything: of hosts that it alone names nothing is kept.
+    const published = peer.nat.rendezvous.filter(isKnown);
+    const facts = { peer: peer.peer, current: relayOf(peer.path), published, ready, neighbours };
     const choice = chooseRelays(facts, round);
     for (const id of choice.connect) {
       this.#connecting.add(id);

@@ -59,7 +59,8 @@ export class Tunnels {
     this.#persistentMs = options.persistentKeepaliveMs ?? null;
     this.#peers = new TunnelPeers(options, limits.peersMax);
     const timestamps = new Tai64nSource(options);
-    this.#relays = new TunnelRelays({ options, active: this.#active, connect: (id) => this.relayWanted(id) });
+    const connect = (id: PeerId): void => this.relayWanted(id);
+    this.#relays = new TunnelRelays({ options, peers: this.#peers, active: this.#active, connect });
     this.#initiator = new TunnelInitiator({ options, peers: this.#peers, load, timestamps, relays: this.#relays });
     this.#responder = new TunnelResponder({ options, peers: this.#peers, load });
     this.#recent = new RecentPeers(options);
@@ -222,14 +223,15 @@ export class Tunnels {
     this.#rearm(peer, nowMs);
   }
 
-  /** Datapath event: valid data came from another endpoint, where the datapath sends already. */
+  /** Datapath event: valid data came from another endpoint, where the datapath sends already, unless a relay was taken meanwhile. */
   roamed(id: PeerId, endpoint: Endpoint): void {
     const peer = this.#peers.get(id);
-    if (peer === undefined) return;
+    if (peer === undefined || relayOf(peer.path) !== null) return;
+    const { current, next } = peer.slots;
     peer.path = endpoint;
-    if (peer.slots.current !== null) peer.slots.current.path = endpoint;
-    if (peer.slots.next !== null) peer.slots.next.path = endpoint;
-    this.#options.events.placed(id, { endpoint, pathMtu: peer.slots.current?.pathMtu ?? null });
+    if (current !== null) current.path = endpoint;
+    if (next !== null && !isRelayPath(next.path)) next.path = endpoint;
+    this.#options.events.placed(id, { endpoint, pathMtu: current?.pathMtu ?? null });
     const nowMs = this.#options.clock.monotonicMs();
     peer.mtuSearch.recheck(nowMs);
     if (peer.active) this.#rearm(peer, nowMs);
@@ -293,8 +295,9 @@ export class Tunnels {
   }
 
   /** How much is remembered: all bounded. */
-  sizes(): { readonly peers: number; readonly indexes: number; readonly active: number } {
-    return { peers: this.#peers.size, indexes: this.#peers.indexes, active: this.#active.size };
+  sizes(): Readonly<Record<'peers' | 'indexes' | 'active' | 'relaysAwaited', number>> {
+    const { size: peers, indexes } = this.#peers;
+    return { peers, indexes, active: this.#active.size, relaysAwaited: this.#relays.awaited };
   }
 
   /** Ends all sessions; they and their keys leave the datapath. Recent peers stay remembered. */

@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { type Endpoint, equalEndpoints } from '../../src/base/endpoint.ts';
+import type { PeerId } from '../../src/base/ids.ts';
 import { SimHost } from './tunnel-harness.ts';
 import { SimNetwork } from './tunnel-network.ts';
 
@@ -125,6 +126,49 @@ describe('tunnels by relays', () => {
     for (const others of tries.slice(2)) expect(others).toBeLessThanOrEqual(80);
     const towards = network.handshakes.filter(({ to }) => equalEndpoints(to, lost.endpoint));
     expect(towards.length).toBeLessThanOrEqual(2 * 60);
+  });
+
+  test('word of a move that a relay has overtaken moves nothing', () => {
+    const { hosts, separate, talk, relayed } = world(3);
+    const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
+    separate(a, c);
+    talk(a, c, 10_000, () => relayed(a, c, b));
+    a.tunnels.roamed(c.id, c.endpoint);
+    expect(a.status(c)).toMatchObject({ relay: b.id, endpoint: null });
+  });
+
+  test('a move during a handshake by a relay leaves the new session to the relay', () => {
+    const { network, hosts, separate, talk, relayed } = world(3);
+    const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
+    for (const [one, other] of [
+      [a, c],
+      [a, b],
+      [b, c],
+    ] as const)
+      talk(one, other, 1_000);
+    network.run(20_000); // nobody watches a path without traffic
+    separate(a, c);
+    c.tunnels.renew(a.id);
+    const before = a.sessions.size;
+    const isOffered = (): boolean => a.sessions.size > before;
+    for (let ms = 0; ms < 5_000 && !isOffered(); ms++) network.run(1);
+    a.tunnels.roamed(c.id, { ip: '203.0.113.9', port: 6783 });
+    expect(talk(c, a, 1_000, () => relayed(a, c, b))).toBeLessThanOrEqual(200);
+    expect(a.paths.get(c.id)).toEqual({ relay: b.id, peer: c.id });
+  });
+
+  test('relays that nobody has heard of are not waited for', () => {
+    const { network, hosts, separate, talk } = world(2);
+    const [a, c] = hosts as [SimHost, SimHost];
+    separate(a, c);
+    for (let round = 0; round < 20; round++) {
+      const rendezvous = [0, 1].map((i) => `f${round.toString(16).padStart(2, '0')}${i}`.padStart(32, '0') as PeerId);
+      c.natFacts = { observed: [], symmetric: true, rendezvous };
+      a.knows(c);
+      talk(a, c, 5_000);
+    }
+    expect(a.tunnels.sizes().relaysAwaited).toBe(0);
+    expect(network.handshakes.length).toBeLessThan(100);
   });
 
   test('a host of a version that relays nothing is never asked to', () => {
