@@ -1,6 +1,8 @@
 // What the pure cores (gossip, ipam, router, cni-plugin) need of the world. Real ones live in src/host, simulated ones in
 // test/sim; cores receive them through their constructors and never reach for a clock, a socket, a file or randomness.
 
+import type { Explanation } from './errors.ts';
+
 /** Milliseconds of two clocks. Intervals use `monotonicMs`; only what leaves the host may use `wallMs`. */
 export interface Clock {
   /** Never steps back, also counts while the machine sleeps (CLOCK_BOOTTIME); its zero has no meaning. */
@@ -87,6 +89,8 @@ export interface Store {
    * never inside a transaction.
    */
   unsynced<T>(work: () => T): T;
+  /** Why nothing can be written now; null: it can, as far as is known. One that keeps nothing on a disk has none. */
+  writeFault?(): Explanation | null;
 }
 
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;

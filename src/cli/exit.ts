@@ -12,14 +12,23 @@ export function exitCodeOf(error: unknown): number {
   return error.code === 'daemon-unreachable' ? EXIT_UNREACHABLE : EXIT_FAILED;
 }
 
-/** What, why and fix on lines of their own, as a person reads them. Bugs show their stack. */
+/** What, why and fix on lines of their own, as a person reads them. Bugs show their stack; a file that the system refuses is none. */
 export function describeError(error: unknown): string {
+  if (isRefusedFile(error)) {
+    const may = error.code === 'EACCES' || error.code === 'EPERM';
+    return `fabric: ${error.message}${may ? '\n  do:  Run the command as root (sudo)' : ''}`;
+  }
   if (!(error instanceof FabricError)) return error instanceof Error ? (error.stack ?? error.message) : String(error);
   const { what, why, fix } = error.explanation;
   const lines = [`fabric: ${what}`];
   if (why !== undefined) lines.push(`  why: ${why}`);
   if (fix !== undefined) lines.push(`  do:  ${fix}`);
   return lines.join('\n');
+}
+
+/** What a system call on a path ended with. */
+function isRefusedFile(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'path' in error && typeof error.path === 'string';
 }
 
 export function usageError(what: string, fix?: string): FabricError {

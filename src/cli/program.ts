@@ -28,9 +28,10 @@ export function buildProgram(): Command {
   const program = new Command('fabric');
   program
     .description(INTRO)
-    .version(`fabric ${VERSION}`, '--version', 'print the version')
+    .version(`fabric ${VERSION}`, '-v, --version', 'print the version')
     .helpOption('-h, --help', 'show help')
     .showSuggestionAfterError(true)
+    .showHelpAfterError('  do:  options stand after the verb (fabric status --json); fabric --help lists the verbs')
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(`fabric: ${text.replace(/^error: /, '')}`) });
 
@@ -87,7 +88,7 @@ export function buildProgram(): Command {
     .option('--json', 'for programs; stable, documented in docs/status.md')
     .option('--watch', 'show it every second, with what flows')
     .option('--wait', 'return once healthy with all known peers alive')
-    .option('--timeout <seconds>', 'with --wait: give up with exit code 1 (default 30)')
+    .option('--timeout <time>', 'with --wait: give up with exit code 1 (default 30s)')
     .option('--peer <host>', 'in a section: only what is about that host')
     .option('--state <state>', 'in a section: only what has that state')
     .option('--network <name>', 'in a section: only what is of that network')
@@ -146,7 +147,7 @@ export function buildProgram(): Command {
     .option('--idle', 'with --prune: also where the namespace is still there but holds no process')
     .action(later(() => import('./commands/ps.ts'), 'ps'));
 
-  const network = program.command('network').description('networks beside the default one, each apart from all others');
+  const network = group(program, 'network', 'networks beside the default one, each apart from all others');
   verb(network, 'create', 'make a network; prints its id')
     .argument('<name>')
     .option('--range <cidr>', 'IPv4 range (default: a /16 that nobody uses)')
@@ -162,7 +163,7 @@ export function buildProgram(): Command {
     .argument('<name>')
     .action(later(networkVerbs, 'networkRemove'));
 
-  const dns = program.command('dns').description('names of containers, and names that you add to them');
+  const dns = group(program, 'dns', 'names of containers, and names that you add to them');
   verb(dns, 'add', 'give a name to addresses; with a container behind an address, for as long as that runs')
     .argument('<name>')
     .argument('<ip...>')
@@ -182,7 +183,7 @@ export function buildProgram(): Command {
     .option('--network <name>', "as that network's gateway (default fabric)")
     .action(later(dnsVerbs, 'dnsLookup'));
 
-  const setup = program.command('setup').description('let other programs of this host use fabric');
+  const setup = group(program, 'setup', 'let other programs of this host use fabric');
   verb(setup, 'cni', 'install the CNI plugin and a configuration for container runtimes')
     .option('--conf-dir <dir>', 'where runtimes read CNI configurations', CNI_CONF_DIR)
     .option('--bin-dir <dir>', 'where they find CNI plugins', CNI_BIN_DIR)
@@ -257,11 +258,21 @@ function later<Name extends string>(
   return async (...args) => (await load())[name](...(args as never[]));
 }
 
-/** Every verb knows where the daemon lives; options stand after the verb. */
-function verb(program: Command, name: string, description: string): Command {
+/** Verbs with a word before them. */
+function group(program: Command, name: string, description: string): Command {
   return program
     .command(name)
     .description(description)
+    .showHelpAfterError(`  do:  fabric ${name} --help lists its verbs`);
+}
+
+/** Every verb knows where the daemon lives; options stand after the verb. */
+function verb(program: Command, name: string, description: string): Command {
+  const words = program.parent === null ? name : `${program.name()} ${name}`;
+  return program
+    .command(name)
+    .description(description)
+    .showHelpAfterError(`  do:  fabric ${words} --help`)
     .option('--state-dir <dir>', 'durable state', process.env.FABRIC_STATE_DIR ?? STATE_DIR)
     .option('--run-dir <dir>', 'socket of the daemon', process.env.FABRIC_RUN_DIR ?? RUN_DIR);
 }

@@ -70,7 +70,7 @@ export function apiRoutes(ports: ApiPorts, membership?: MemberApi): ApiRoutes {
       if (ports.forget(address)) return;
       throw new FabricError('peer-unknown', {
         what: `${address.host} is not among the hosts to dial`,
-        fix: 'See fabric status',
+        fix: forgettable(ports.status().targets),
       });
     },
     'POST /v1/docker': ({ body }) => {
@@ -192,14 +192,14 @@ function macOrAddress(value: unknown): string {
   const text = typeof value === 'string' ? value : '';
   const ip = parseIp(text);
   const what = parseMac(text.toLowerCase()) ?? (ip === null ? null : formatIp(ip));
-  if (what === null) throw malformed(`${text} is neither a MAC nor an address`);
+  if (what === null) throw malformed(`${text} is neither a MAC nor an address`, 'fabric status names what is held');
   return what;
 }
 
 /** `fabric attach` knows no container id: the namespace's inode stands for it. */
 function attachmentKeyOf(namespace: NamespaceHandle, ifname: unknown, network: string): AttachmentKey {
   if (typeof ifname !== 'string' || !/^[^\s/:]{1,15}$/.test(ifname) || ifname === '.' || ifname === '..') {
-    throw malformed(`${String(ifname)} is no interface name`);
+    throw malformed(`${String(ifname)} is no interface name`, 'Use 1 to 15 characters, no space, slash or colon');
   }
   return { network, containerId: `netns-${namespace.ino}`, ifname };
 }
@@ -252,8 +252,14 @@ function objectOf(value: unknown): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-function malformed(what: string): FabricError {
-  return new FabricError('usage', { what });
+function forgettable(targets: Status['targets']): string {
+  return targets.length === 0
+    ? 'This host was told to dial nobody'
+    : `This host was told to dial: ${targets.map(({ host }) => host).join(', ')}`;
+}
+
+function malformed(what: string, fix?: string): FabricError {
+  return new FabricError('usage', fix === undefined ? { what } : { what, fix });
 }
 
 function unknownAttachment(

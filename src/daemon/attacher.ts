@@ -261,7 +261,7 @@ export class Attacher {
     if (known.state === 'attached' && (await isAlive())) {
       throw new FabricError('attachment-exists', {
         what: `${containerId} already has ${ifname} on network ${network}`,
-        fix: 'Detach it first (CNI DEL or fabric detach)',
+        fix: 'Detach it first (CNI DEL or fabric detach), or give the interface another name (--ifname)',
       });
     }
     log.info('attached anew: the interface of the last time is gone', { container: containerId, ifname });

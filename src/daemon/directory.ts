@@ -36,7 +36,7 @@ import { decodeRotation, decodeSeals, isTokenKey, ROTATION_PREFIX } from '../gos
 export interface DirectoryEvents {
   /** `before` is null for a host that is new or was gone. */
   peerChanged(author: PeerId, before: PeerRecord | null): void;
-  peerGone(author: PeerId): void;
+  peerGone(author: PeerId, before: PeerRecord): void;
   leaseAdded(author: PeerId, record: LeaseRecord): void;
   leaseGone(author: PeerId, record: LeaseRecord): void;
   attachmentAdded(author: PeerId, record: AttachmentRecord): void;
@@ -165,7 +165,7 @@ export class Directory {
     if (entry.leases.size === 0) this.#authors.delete(author);
     for (const record of attachments) this.#events.attachmentGone(author, record);
     for (const record of names) this.#events.nameGone(author, record);
-    if (peer !== null) this.#events.peerGone(author);
+    if (peer !== null) this.#events.peerGone(author, peer);
   }
 
   peer(author: PeerId): PeerRecord | null {
@@ -225,7 +225,8 @@ export class Directory {
     const record = value === null ? null : decodePeer(value);
     if (record === null) {
       if (value !== null) this.undecodable++;
-      if (entry.peer !== null) this.#events.peerGone(author);
+      const before = entry.peer;
+      if (before !== null) this.#events.peerGone(author, before);
       entry.peer = null;
       return;
     }

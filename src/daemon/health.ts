@@ -33,6 +33,8 @@ export interface HealthFacts {
   readonly docker: DockerFacts;
   /** Of --ca, --cert and --key. */
   readonly files: CertificateHealthFacts['files'];
+  /** Of this host. */
+  readonly nickname: string;
   /** Since this daemon started. */
   readonly uptimeMs: number;
 }
@@ -55,7 +57,7 @@ export class HealthJudge {
   }
 
   /** A fresh picture at each call. Called at least once a second, it knows how long a claim has been in doubt. */
-  judge({ member, joined, mesh, http, docker, files, uptimeMs }: HealthFacts): Health {
+  judge({ member, joined, mesh, http, docker, files, nickname, uptimeMs }: HealthFacts): Health {
     const certificates: CertificateHealthFacts = {
       files,
       certificates: member?.admission.certificates ?? null,
@@ -68,7 +70,7 @@ export class HealthJudge {
       ...certificateProblems(certificates),
       ...dockerProblems(docker),
     ];
-    const notices = [...findNotices(member, http), ...certificateNotices(certificates)];
+    const notices = [...findNotices(member, http), ...namesakes(member, nickname), ...certificateNotices(certificates)];
     return { ok: problems.length === 0, problems, notices };
   }
 
@@ -102,6 +104,16 @@ function ownProblems(member: Member): readonly Problem[] {
   const problems: Problem[] = [];
   const add = (code: string, what: string, why: string, fix: string) => problems.push({ code, what, why, fix });
   const { cloneFault, networkFault, slot, place } = member;
+  const unwritten = member.store.writeFault?.() ?? null;
+  if (unwritten !== null) {
+    const { what, why = what, fix = 'Mend the disk' } = unwritten;
+    add(
+      'state-unwritable',
+      'no container can be attached: this host can remember nothing new',
+      `${what}: ${why}`,
+      `${fix} there (df); what runs goes on`,
+    );
+  }
   if (cloneFault !== null) {
     add('identity-clone', 'this host allocates no addresses', cloneFault, CLONE_FIX);
   }
@@ -230,6 +242,25 @@ function findNotices(member: Member | null, http: HttpFacts): readonly Problem[]
     fix: 'Free the port, fabric retries; or choose another with --http',
   };
   return [...(silent === null ? [] : [silent]), ...(http.state === 'failed' ? [taken] : [])];
+}
+
+/** Of this host, among those that live: one that was set up anew mostly has the name of its dead self. */
+export function namesakes(member: Member | null, nickname: string): readonly Problem[] {
+  if (member === null) return [];
+  const { self } = member.attachments;
+  const same = member.directory
+    .peers()
+    .filter(([peer, record]) => peer !== self && record.nickname === nickname && member.isAlive(peer))
+    .map(([peer]) => peer);
+  if (same.length === 0) return [];
+  return [
+    {
+      code: 'nickname-shared',
+      what: `another host is called ${nickname}, too`,
+      why: `${firstFew(same)}; a command that is given the name can't tell which one is meant, and wants an id`,
+      fix: 'Give this host a name of its own: kill $(cat /var/lib/fabric/fabric.pid), then fabric launch --nickname NAME',
+    },
+  ];
 }
 
 /** One notice for all of them, so that a thousand are one line. */

@@ -2,6 +2,7 @@
 // Pure: reading token files and starting anything is done elsewhere.
 
 import { type Cidr, formatIp, parseCidr, parseIp } from '../base/address.ts';
+import { DAY_MS, parseDurationMs } from '../base/duration.ts';
 import { parseHostPort } from '../base/endpoint.ts';
 import { FabricError } from '../base/errors.ts';
 import { type CertificateFlags, checkCertificateFlags } from './certificate-options.ts';
@@ -18,10 +19,9 @@ const MTU_MAX = 65_000;
 /** `auto` is the engine, or pcap where the engine does not work (datapath-choice.ts); `vxlan` is `auto` that insists on trust. */
 export type DatapathWish = 'auto' | 'pcap' | 'engine' | 'vxlan';
 const DATAPATH_WISHES: readonly DatapathWish[] = ['auto', 'pcap', 'engine', 'vxlan'];
-const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 /** Renewals leave each quarter of it, and are repeated after seconds. */
 const LEASE_TIME_MIN_MS = 10_000;
-const LEASE_TIME_MAX_MS = 30 * UNITS_MS.d;
+const LEASE_TIME_MAX_MS = 30 * DAY_MS;
 /** Each is looked through for each peer. */
 const TRUSTED_SUBNETS_MAX = 64;
 
@@ -140,8 +140,7 @@ function checkRange6(text: string): Cidr | 'off' {
 /** Milliseconds; 0 for `off`. */
 function checkLeaseTime(text: string): number {
   if (text === 'off') return 0;
-  const match = /^(\d{1,6})([smhd])$/.exec(text);
-  const ms = match === null ? 0 : Number(match[1]) * UNITS_MS[match[2] as keyof typeof UNITS_MS];
+  const ms = parseDurationMs(text) ?? 0;
   if (ms < LEASE_TIME_MIN_MS || ms > LEASE_TIME_MAX_MS) {
     throw usage(`--lease-time ${text} is not between 10s and 30d`, "Give for example 24h, or 'off'");
   }

@@ -116,7 +116,7 @@ export class Member {
     this.attachmentEntries = new AttachmentStore(store);
     this.directory = new Directory((author, key) => peerIdOf(key, crypto) === author, {
       peerChanged: (author, before) => this.#peers.recordChanged(author, before),
-      peerGone: (author) => this.#peers.recordGone(author),
+      peerGone: (author, before) => this.#peers.recordGone(author, before),
       leaseAdded: (author, record) => this.networks.leaseAdded(author, record),
       leaseGone: (author, record) => this.networks.leaseGone(author, record),
       attachmentAdded: (author, record) => this.#keepers.claim(author, record),

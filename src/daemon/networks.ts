@@ -4,7 +4,7 @@
 
 import { type Cidr, cidrsOverlap, formatCidr, parseCidr } from '../base/address.ts';
 import { toHex, utf8 } from '../base/bytes.ts';
-import { FabricError } from '../base/errors.ts';
+import { assert, FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, isNetworkName, type Mac, NETWORK_IDS_VNI, type PeerId, type Vni } from '../base/ids.ts';
 import type { AttachmentRecord, LeaseRecord, NetworkRecord } from '../base/records.ts';
 import type { HostNetwork } from '../host/host-network.ts';
@@ -144,6 +144,13 @@ export class Networks implements ClaimKeeper {
     const id = await this.#newId(wish.name);
     const record = await this.#recordOf(id, wish);
     this.#refuseName(wish.name); // others may have made one meanwhile
+    if (namedNetworkFacts(record, { creator: self, gatewayMac: this.main.facts.gatewayMac }) === null) {
+      throw new FabricError('usage', {
+        what: `the range ${record.range}${record.range6 === null ? '' : ` or ${record.range6}`} is too small for a network`,
+        why: `hosts lease blocks of it: /${record.leasePrefix} at least`,
+        fix: 'Give a range of /29 (IPv6: /120) or larger',
+      });
+    }
     if (this.registry.add(self, record) === 'refused') {
       throw new FabricError('limit', {
         what: 'there are too many networks already',
@@ -151,7 +158,7 @@ export class Networks implements ClaimKeeper {
       });
     }
     const network = this.#open({ record, creator: self });
-    if (network === null) throw new FabricError('usage', { what: `the ranges of ${wish.name} are too small` });
+    assert(network !== null, 'a network that was judged to be usable is');
     own.publishNetwork(record);
     options.log.info('network created', { network: wish.name, id, range: record.range });
     return network;

@@ -80,9 +80,9 @@ export class PeerUpkeep {
     this.#tellMesh();
   }
 
-  recordGone(author: PeerId): void {
+  recordGone(author: PeerId, { nickname }: PeerRecord): void {
     const { tunnels, neighbourhood, slot, vxlan } = this.#ports;
-    this.#tell('peer-gone', author, `host ${author} has left the cluster`);
+    this.#tell('peer-gone', author, `host ${nickname} belongs to the cluster no more`);
     tunnels.removePeer(author);
     vxlan?.forget(author);
     neighbourhood.rumours.forget(author);

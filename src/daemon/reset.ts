@@ -52,13 +52,16 @@ export async function leaveCluster({ member, mesh, log, timers, force, exposed }
         throw notConfirmed(member, heir, 'Try again, or say --force and run fabric rmpeer on another host later');
       log.warn('leaving although nobody confirmed the address blocks', { peer: heir });
     }
+    member.withdrawRecords();
   } catch (error) {
-    member.attachments.refuse(null);
-    member.resumeAllocating();
-    if (exposed) await member.place.exposeAtStart(0);
-    throw error;
+    if (!force) {
+      member.attachments.refuse(null);
+      member.resumeAllocating();
+      if (exposed) await member.place.exposeAtStart(0);
+      throw error;
+    }
+    log.warn('leaving although not all was given back', { reason: (error as Error).message });
   }
-  member.withdrawRecords();
   member.gossip.pushNow();
   await pause(timers, WITHDRAWAL_MS); // the withdrawal leaves before the goodbye closes the links
 }

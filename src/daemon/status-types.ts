@@ -205,6 +205,8 @@ export interface Status {
     readonly version: string;
     readonly clusterId: string | null;
     readonly uptimeMs: number;
+    /** On the overlay; none while it is hidden, or waits for them. */
+    readonly addresses: readonly string[];
   };
   /** Null before this host has joined. */
   readonly token: TokenFacts | null;

@@ -3,6 +3,7 @@
 import { cidrHasIp, formatCidr, parseIp } from '../base/address.ts';
 import { formatEndpoint } from '../base/endpoint.ts';
 import type { PeerId, Vni } from '../base/ids.ts';
+import type { PeerRecord } from '../base/records.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { PeerCounters } from '../router/datapath.ts';
 import type { TunnelStatus } from '../router/tunnel-options.ts';
@@ -59,11 +60,12 @@ export function buildStatus(facts: StatusFacts): Status {
       version: facts.version,
       clusterId: facts.clusterId,
       uptimeMs: Math.round(facts.uptimeMs),
+      addresses: member === null ? [] : hostAddresses(member),
     },
     token: member === null ? null : tokenFacts(member),
     certificate: facts.certificate,
     datapath: datapathFacts(facts),
-    networks: member === null ? [] : networkRows(member),
+    networks: member === null ? [] : networkRows(member, facts.self),
     peers: member === null ? [] : peerRows(member, mesh, facts),
     tunnels: member === null ? [] : tunnelRows(member),
     routes: member === null ? [] : routeRows(member),
@@ -110,10 +112,19 @@ function vxlanDrops(member: Member | null): Readonly<Record<string, number>> {
   return Object.fromEntries(drops.map(([reason, count]) => [`vxlan-${reason}`, count]));
 }
 
-function networkRows(member: Member): NetworkRow[] {
+function hostAddresses({ place, facts: { v4, v6 } }: Member): string[] {
+  return place.ips.map((ip) => `${ip}/${(ip.includes(':') ? v6! : v4).range.prefix}`);
+}
+
+function networkRows(member: Member, self: PeerId | ''): NetworkRow[] {
   const { networks, networkPresence, directory } = member;
   return networks.all().map(({ id, facts, bridge }) => {
-    const elsewhere = directory.peers().flatMap(([peer, record]) => (record.networks.includes(id) ? [peer] : []));
+    const isElsewhere = ([peer, record]: readonly [PeerId, PeerRecord]): boolean =>
+      peer !== self && record.networks.includes(id);
+    const elsewhere = directory
+      .peers()
+      .filter(isElsewhere)
+      .map(([peer]) => peer);
     const known = networks.registry.get(id);
     return {
       name: networks.labelOf(id),
@@ -126,7 +137,7 @@ function networkRows(member: Member): NetworkRow[] {
       internal: facts.internal,
       state: networks.stateOf(id),
       up: networkPresence.isUp(id),
-      hosts: elsewhere,
+      hosts: self !== '' && networkPresence.isUp(id) ? [self, ...elsewhere] : elsewhere,
       creator: known?.creator ?? null,
     };
   });

@@ -96,6 +96,7 @@ export class Watchtower implements Observations {
       http: this.http(),
       docker: docker(),
       files: certificates(),
+      nickname: this.#ports.self().nickname,
       uptimeMs,
     });
   }

@@ -40,7 +40,7 @@ function routes({ overlappingRoutes }: UnderlayReading, running: boolean): reado
       why: 'packets for containers leave by that route instead, or the other way round',
       fix: running
         ? `ip route del ${route}`
-        : `ip route del ${route}; or choose other addresses with fabric launch --range`,
+        : `Choose other addresses with fabric launch --range; or, where nothing needs that route: ip route del ${route}`,
     }),
   );
 }

@@ -6,11 +6,13 @@ import { closeSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import type { Store } from '../base/capabilities.ts';
-import { assert, FabricError } from '../base/errors.ts';
+import { assert, type Explanation, FabricError } from '../base/errors.ts';
 import { openDatabase, prepare, readPragma } from './sqlite-objects.ts';
 
 /** `fabr`: tells our database from any other SQLite file. */
 const APPLICATION_ID = 0x66616272;
+/** Written to find out whether writing works. */
+const PROBE_KEY = 'write-probe';
 /** For a backup that reads the file just now; a second daemon is kept out by the state directory's lock. */
 const BUSY_TIMEOUT_MS = 1_000;
 
@@ -36,6 +38,8 @@ export class SqliteStore implements Store {
   readonly #getMeta: Database.Statement<[string], { value: string }>;
   readonly #putMeta: Database.Statement<[string, string]>;
   #inTransaction = false;
+  /** Of the last write, while none has succeeded since. */
+  #fault: Explanation | null = null;
 
   private constructor(path: string, database: Database.Database) {
     this.path = path;
@@ -94,11 +98,11 @@ export class SqliteStore implements Store {
   }
 
   put(space: string, key: string, value: Uint8Array): void {
-    guarded(this.path, () => this.#put.run(space, key, value));
+    this.#written(() => this.#put.run(space, key, value));
   }
 
   delete(space: string, key: string): void {
-    guarded(this.path, () => this.#delete.run(space, key));
+    this.#written(() => this.#delete.run(space, key));
   }
 
   entries(space: string): readonly (readonly [key: string, value: Uint8Array])[] {
@@ -115,7 +119,7 @@ export class SqliteStore implements Store {
     try {
       guarded(this.path, () => this.#database.exec('BEGIN IMMEDIATE'));
       const result = work();
-      guarded(this.path, () => this.#database.exec('COMMIT'));
+      this.#written(() => this.#database.exec('COMMIT'));
       return result;
     } catch (error) {
       // SQLite has already rolled back by itself after some failures, e.g. a full disk.
@@ -143,7 +147,28 @@ export class SqliteStore implements Store {
   }
 
   writeMeta(key: string, value: string): void {
-    guarded(this.path, () => this.#putMeta.run(key, value));
+    this.#written(() => this.#putMeta.run(key, value));
+  }
+
+  /** After a write that failed it tries another one at each call, so that it ends with what caused it. */
+  writeFault(): Explanation | null {
+    if (this.#fault === null || this.#inTransaction) return this.#fault;
+    try {
+      this.writeMeta(PROBE_KEY, '');
+    } catch (error) {
+      if (!(error instanceof FabricError)) throw error;
+    }
+    return this.#fault;
+  }
+
+  #written(write: () => void): void {
+    try {
+      guarded(this.path, write);
+      if (!this.#database.inTransaction) this.#fault = null;
+    } catch (error) {
+      if (error instanceof FabricError) this.#fault = error.explanation;
+      throw error;
+    }
   }
 
   /** True when no space holds anything. */

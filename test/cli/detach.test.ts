@@ -48,6 +48,15 @@ test('errors are told in lines of their own; a bug shows its stack', () => {
   expect(describeError(new Error('boom'))).toContain('detach.test.ts');
 });
 
+test('a file that the system refuses is no bug: no stack, and root is named where that helps', () => {
+  const refused = (code: string) =>
+    Object.assign(new Error(`${code}: no, open '/opt/x'`), { code, syscall: 'open', path: '/opt/x' });
+  expect(describeError(refused('EACCES'))).toBe(
+    "fabric: EACCES: no, open '/opt/x'\n  do:  Run the command as root (sudo)",
+  );
+  expect(describeError(refused('EROFS'))).toBe("fabric: EROFS: no, open '/opt/x'");
+});
+
 const REFUSED = "can't join h: it belongs to another cluster";
 test.each<[string, { code?: string; errors?: (string | null)[]; clusterId?: string }, boolean]>([
   ['every host refuses it', {}, true],

@@ -24,7 +24,7 @@ function setUp() {
   const events: string[] = [];
   const directory = new Directory((peer, key) => peer === author && equalBytes(key, IDENTITY_KEY), {
     peerChanged: (_peer, before) => events.push(`peer ${before?.nickname ?? 'new'}`),
-    peerGone: () => events.push('peer gone'),
+    peerGone: (_peer, { nickname }) => events.push(`peer gone: ${nickname}`),
     leaseAdded: (_peer, { cidr }) => events.push(`lease ${cidr}`),
     leaseGone: (_peer, { cidr }) => events.push(`lease gone ${cidr}`),
     attachmentAdded: (_peer, { ips }) => events.push(`claim ${ips.join()}`),
@@ -52,7 +52,7 @@ test('a host appears, changes and goes', () => {
   apply(PEER_KEY, null);
   apply(PEER_KEY, null);
   expect(directory.peers()).toEqual([]);
-  expect(events).toEqual(['peer new', 'peer a', 'peer gone']);
+  expect(events).toEqual(['peer new', 'peer a', 'peer gone: b']);
 });
 
 test('the identity key of a host that is gone is kept: chains of gifts need it', () => {
@@ -89,7 +89,7 @@ test('leases and claims are told as they come and as they were when they go', ()
 });
 
 test.each([
-  [PEER_KEY, encodePeer(peerRecord()), 'peer gone'],
+  [PEER_KEY, encodePeer(peerRecord()), 'peer gone: a'],
   [leaseKey(lease), encodeLease(lease), 'lease gone 10.32.0.0/24'],
   [attachmentKey(DEFAULT_VNI, web.mac), encodeAttachment(web), 'claim gone 10.32.0.5'],
 ])('a value of %s that no longer decodes takes the old one away and is counted', (key, value, gone) => {
@@ -116,7 +116,7 @@ test('a banned host is gone, and nothing of it is believed again but the leases 
   events.length = 0;
   directory.ban(author);
   directory.ban(author);
-  expect(events).toEqual([`claim gone ${web.ips.join()}`, 'peer gone']);
+  expect(events).toEqual([`claim gone ${web.ips.join()}`, 'peer gone: a']);
   apply(PEER_KEY, encodePeer(peerRecord({ nickname: 'again' })));
   apply(attachmentKey(web.network, web.mac), encodeAttachment(web));
   const late = leaseRecord('10.32.1.0/24');

@@ -1,7 +1,9 @@
 // What health says of a host.
 
 import { describe, expect, test } from 'vitest';
-import { type HealthFacts, HealthJudge } from '../../src/daemon/health.ts';
+import type { PeerId } from '../../src/base/ids.ts';
+import { type HealthFacts, HealthJudge, namesakes } from '../../src/daemon/health.ts';
+import type { Member } from '../../src/daemon/member.ts';
 import type { Health } from '../../src/daemon/status-types.ts';
 import type { TargetStatus } from '../../src/host/mesh/dialler.ts';
 import type { Mesh } from '../../src/host/mesh/mesh.ts';
@@ -15,6 +17,7 @@ function healthOf(facts: Partial<HealthFacts>): Health {
     http: { state: 'off', address: null, reason: null },
     files: { own: null, fault: null },
     docker: { state: 'off', networks: 0, waiting: 0, reason: null, counters: {} },
+    nickname: 'a',
     uptimeMs: 100,
     ...facts,
   });
@@ -39,6 +42,25 @@ describe('a host that was told to join itself says so', () => {
     const { problems } = healthOf({ mesh: meshWith(...targets) });
     expect(problems.map((problem) => problem.code)).toEqual([code]);
     if (code === 'join-self') expect(problems[0]!.why).toBe('192.0.2.13:6783 is this very host');
+  });
+});
+
+describe('a host with a namesake', () => {
+  const [self, other] = ['aa', 'bb'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId];
+  test.each<[string, string, boolean, boolean]>([
+    ['that lives says so', 'a', true, true],
+    ['that is dead does not: it may be its former self', 'a', false, false],
+    ['has another name', 'b', true, false],
+  ])('%s', (_name, nickname, isAlive, isTold) => {
+    const peers = [
+      [self, { nickname: 'a' }],
+      [other, { nickname }],
+    ];
+    const member = { attachments: { self }, directory: { peers: () => peers }, isAlive: () => isAlive };
+    const found = namesakes(member as unknown as Member, 'a');
+    expect(found.map(({ code, why }) => [code, why.startsWith(other)])).toEqual(
+      isTold ? [['nickname-shared', true]] : [],
+    );
   });
 });
 

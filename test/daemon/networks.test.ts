@@ -92,6 +92,14 @@ describe('a network', () => {
     expect(black.facts.v4.range).toEqual(world.hosts[0]!.networks.main.facts.v4.range);
   });
 
+  test('with a range that nobody can lease of is refused, and leaves nothing behind', async () => {
+    const [a] = new NetworksWorld(1).hosts;
+    const small = a!.create('small', { range: parseCidr('10.99.0.0/30')! });
+    await expect(small).rejects.toMatchObject({ code: 'usage', explanation: { fix: expect.stringContaining('/29') } });
+    expect(() => a!.networks.remove('small')).toThrow(/no network small/);
+    expect((await a!.create('small', { range: RANGE })).facts.v4.range).toEqual(RANGE);
+  });
+
   test('that is not known has no messages, claims or leases, and nothing breaks', async () => {
     const world = new NetworksWorld(2);
     const [a, b] = world.hosts;

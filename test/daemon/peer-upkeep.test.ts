@@ -145,7 +145,7 @@ test('what a peer does is told in words, but not that gossip names one of which 
   upkeep.tunnelTurned(other, { to: 'direct', nat: 'none' });
   upkeep.tunnelTurned(other, { to: 'direct', nat: 'both' });
   records.delete(other);
-  upkeep.recordGone(other);
+  upkeep.recordGone(other, record({ nickname: 'b' }));
   expect(told.slice(1)).toEqual([
     'peer-alive: host b answers',
     'peer-dead: host b was stopped',
@@ -154,7 +154,7 @@ test('what a peer does is told in words, but not that gossip names one of which 
     'tunnel-relayed: the tunnel to b goes by a',
     'tunnel-direct: the tunnel to b needs no relay any more',
     'tunnel-direct: the tunnel to b needs no relay any more: direct through NAT of both hosts',
-    `peer-gone: host ${other} has left the cluster`,
+    'peer-gone: host b belongs to the cluster no more',
   ]);
   upkeep.stop();
 });
@@ -182,7 +182,7 @@ test('a host that left for good has no tunnel, no liveness and no copies any mor
   records.set(other, record());
   upkeep.recordChanged(other, null);
   records.delete(other);
-  upkeep.recordGone(other);
+  upkeep.recordGone(other, record({ nickname: 'b' }));
   expect(calls).toContain(`remove ${other}`);
   expect(liveness.view(other)).toBeNull();
   expect(flood()).toEqual([]);

@@ -27,14 +27,24 @@ const WITHOUT_DAEMON: readonly Row[] = [
   [['stop'], UNREACHABLE, /no fabric daemon answers/],
   [['attach', 'netns:nothing'], FAILED, /netns:nothing can't be opened/],
   [['attach', 'nonsense'], USAGE, /pid:N, netns:NAME/],
+  [['attach', 'pid:4194304'], FAILED, /can't be opened.*\n.*\n.*ps lists them/],
+  [['attach', 'docker:nobody'], FAILED, /was not found running.*\n.*why.*\n.*docker ps/],
+  [
+    ['attach', 'podman:nobody'],
+    FAILED,
+    /^fabric: the podman container nobody was not found running\n.*why.*\n.*podman ps/,
+  ],
   [['status', 'nonsense'], USAGE, /no status section nonsense/],
   [['status', '--limit', 'x'], USAGE, /--limit x/],
+  [['status', '--wait', '--timeout', 'soon'], USAGE, /--timeout soon.*\n.*30s or 2m/],
+  [['status', '--wait', '--timeout', '1s'], FAILED, /not healthy after 1 s/],
   [['status', '--peer', 'x'], USAGE, /chosen in a section/],
   [['events'], UNREACHABLE, /no fabric daemon answers/],
   [['events', '--limit', '0'], USAGE, /--limit 0/],
   [['events', '--kind', 'x'], USAGE, /--kind x is unknown/],
   [['lunch'], USAGE, /unknown command 'lunch'.*\n.*launch/],
-  [['status', '--jsn'], USAGE, /unknown option '--jsn'/],
+  [['--run-dir', '/x', 'status'], USAGE, /unknown option '--run-dir'\n.*after the verb/],
+  [['status', '--jsn'], USAGE, /unknown option '--jsn'[\s\S]*fabric status --help/],
   [['launch', '--join', '192.0.2.1'], USAGE, /--join needs the cluster's token/],
   [['launch', '--join', '192.0.2.1', '--token', TOKEN_OF_NOBODY], FAILED, /token.*malformed|not a token/],
   [['launch', '--join', '192.0.2.1', '--token-file', '/nonexistent'], USAGE, /nonexistent can't be read/],
@@ -61,8 +71,8 @@ const WITHOUT_DAEMON: readonly Row[] = [
   ...['network create', 'doctor', 'trace', 'capture'].map((verb): Row => {
     return [[...verb.split(' '), 'x', '--flag'], USAGE, /unknown option '--flag'/];
   }),
-  [['network', 'x'], USAGE, /unknown command 'x'/],
-  [['trace', 'x'], USAGE, /missing required argument 'to'/],
+  [['network', 'x'], USAGE, /unknown command 'x'\n.*fabric network --help/],
+  [['trace', 'x'], USAGE, /missing required argument 'to'\n.*fabric trace --help/],
   [['completion', 'csh'], USAGE, /'csh' is invalid.*bash, zsh, fish/],
   [['token', 'rotate', '--grace', 'soon'], USAGE, /no time/],
   [['launch', '--dns-domain', 'a b'], USAGE, /can't be the domain of containers/],
@@ -121,6 +131,8 @@ test('what stands in the way on the host', async (t) => {
 
   const nobody = await host.run([...AS_NOBODY, ...host.fabricCommand(['launch'])], { mayFail: true });
   await fails('not root', nobody, /needs root.*\n.*\n.*sudo/);
+  const unsetup = await host.run([...AS_NOBODY, ...host.fabricCommand(['setup', 'cni'])], { mayFail: true });
+  await fails('set-up without root', unsetup, /^fabric: EACCES.*\/opt\/cni\/bin.*\n.*sudo\)\n$/);
   const powerless = ['setpriv', '--bounding-set', '-net_admin', '--inh-caps', '-net_admin'];
   const unable = await host.run([...powerless, ...host.fabricCommand(['launch', '--detach'])], { mayFail: true });
   await fails('root without CAP_NET_ADMIN', unable, /CAP_NET_ADMIN/);
@@ -206,11 +218,14 @@ test('attach, detach, ps, expose, hide, stop, reset', async (t) => {
   await check(t, host, [['attach', 'netns:one', '--ifname', 'eth1', '--ip', '192.0.2.7'], FAILED, /192\.0\.2\.7/]);
   t.match((await host.fabric(['ps'])).stdout, /netns-\d+ +eth0 .*one.*\n.*netns-\d+ +net1 .*10\.32\.0\.77.*db/);
 
+  t.match((await host.fabric(['network', 'ls'])).stdout, /^fabric +0 .* 1 +fabric0 +active$/m, 'this host counts');
   await host.fabric(['hide']);
+  t.match((await host.fabric(['status'])).stdout, /^address +none on the overlay/m, 'status says so');
   t.equal((await host.run(['ip', 'link', 'show', 'host0'], { mayFail: true })).status, FAILED, 'hidden');
   await host.fabric(['stop']);
   await check(t, host, [['stop'], UNREACHABLE, /no fabric daemon answers/]);
   await host.launch();
+  t.notMatch(await host.run(['cat', '/var/lib/fabric/fabric.log']), /engine of before/, 'a stopped engine is no news');
   t.equal((await host.run(['ip', 'link', 'show', 'host0'], { mayFail: true })).status, FAILED, 'still hidden');
   t.not((await host.run(['ip', 'route', 'get', '10.32.9.9'], { mayFail: true })).status, DONE, 'no way to the overlay');
   const [exposed] = (await host.fabric(['expose'])).stdout.trim().split('\n');
@@ -226,4 +241,26 @@ test('attach, detach, ps, expose, hide, stop, reset', async (t) => {
   await host.fabric(['reset', '--yes', '--force']);
   t.equal((await two.run(['ip', 'link', 'show', 'net1'], { mayFail: true })).status, FAILED, 'cut off');
   t.match((await host.launch()).stdout, /created a NEW cluster/, 'after reset a launch begins anew');
+});
+
+test('a full disk is told, survived, and keeps nobody from leaving', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const host = await lab.host('a');
+  await host.run(['mount', '-t', 'tmpfs', '-o', 'size=400k', 'none', '/var/lib/fabric']);
+  await host.launch();
+  await host.namespace('one');
+  await host.namespace('two');
+  const fill = () => host.run(['sh', '-c', 'cat /dev/zero > /var/lib/fabric/fill'], { mayFail: true });
+  await fill();
+  await check(t, host, [['attach', 'netns:one'], FAILED, /can't be written.*\n.*disk is full/]);
+  const { problems } = (await host.status()).health;
+  t.match(problems, [{ code: 'state-unwritable', why: /disk is full/, fix: /df/ }], 'status says what keeps it');
+  await host.run(['rm', '/var/lib/fabric/fill']);
+  t.ok((await host.status()).health.ok, 'and no longer once there is space');
+  await host.fabric(['attach', 'netns:one']);
+  await fill();
+  await check(t, host, [['attach', 'netns:two'], FAILED, /can't be written/]);
+  await check(t, host, [['reset', '--yes', '--force'], DONE, /attached: one/]);
+  t.equal((await host.run(['ip', 'link', 'show', 'fabric0'], { mayFail: true })).status, FAILED, 'nothing is left');
 });

@@ -20,6 +20,7 @@ export function statusOfMany(hosts: number, containersPerHost: number, atMs: num
       version: '0.1.0',
       clusterId: 'c'.repeat(32),
       uptimeMs: STARTED_MS + atMs,
+      addresses: [],
     },
     datapath: { ...like.datapath, name: 'engine' },
     peers: peers.map((index) => ({

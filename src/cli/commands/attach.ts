@@ -67,13 +67,13 @@ async function withNamespace(
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const { code, message } = error as NodeJS.ErrnoException;
     throw new FabricError(
       'namespace-invalid',
       {
         what: `the network namespace ${target} can't be opened`,
-        why: isMissing ? `there is no ${path}` : (error as Error).message,
-        ...(isMissing ? { fix: 'Named ones are listed by ip netns list, and made by ip netns add' } : {}),
+        why: code === 'ENOENT' ? `there is no ${path}` : message,
+        fix: code === 'EACCES' ? 'Run the command as root (sudo)' : whereToLook(target),
       },
       { cause: error },
     );
@@ -83,6 +83,17 @@ async function withNamespace(
     await use({ pid: process.pid, fd, dev: String(dev), ino: String(ino), path }, found);
   } finally {
     closeSync(fd);
+  }
+}
+
+function whereToLook(target: string): string {
+  switch (splitOnce(target)[0]) {
+    case 'netns':
+      return 'Named ones are listed by ip netns list, and made by ip netns add';
+    case '':
+      return 'Name the file of a namespace, such as /run/netns/NAME or /proc/PID/ns/net';
+    default:
+      return 'Name a process that runs: ps lists them';
   }
 }
 
@@ -139,8 +150,9 @@ async function dockerContainer(name: string): Promise<Container> {
     if (pid > 0) return { pid, hostname: found?.Config?.Hostname ?? '' };
     throw new Error(found === null ? 'Docker knows none of that name' : 'it is not running');
   } catch (error) {
-    const why = (error as Error).message;
-    throw new FabricError('namespace-invalid', { what: `the Docker container ${name} was not found running`, why });
+    const { code, message } = error as NodeJS.ErrnoException;
+    const isAbsent = code === 'ENOENT' || code === 'ECONNREFUSED';
+    throw notRunning(`the Docker container ${name}`, isAbsent ? 'Docker does not run on this host' : message, 'docker');
   }
 }
 
@@ -149,12 +161,22 @@ function podmanContainer(name: string): Container {
     const text = execFileSync('podman', ['inspect', '--format', '{{.State.Pid}} {{.Config.Hostname}}', '--', name], {
       encoding: 'utf8',
       timeout: 10_000,
+      stdio: 'pipe',
     });
     const [pid, hostname = ''] = text.trim().split(' ');
     if (Number(pid) > 0) return { pid: Number(pid), hostname };
     throw new Error('it is not running');
   } catch (error) {
-    const why = (error as Error).message;
-    throw new FabricError('namespace-invalid', { what: `the podman container ${name} was not found running`, why });
+    const { code, message, stderr } = error as NodeJS.ErrnoException & { readonly stderr?: string };
+    const said = stderr?.trim().split('\n').at(-1) || message;
+    throw notRunning(`the podman container ${name}`, code === 'ENOENT' ? 'podman is not installed' : said, 'podman');
   }
+}
+
+function notRunning(container: string, why: string, runtime: 'docker' | 'podman'): FabricError {
+  return new FabricError('namespace-invalid', {
+    what: `${container} was not found running`,
+    why,
+    fix: `${runtime} ps lists those that run; any process is named by pid:N`,
+  });
 }

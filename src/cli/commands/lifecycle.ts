@@ -77,7 +77,7 @@ export async function reset({
     process.stderr.write(`attached: ${row.name || row.containerId} ${row.ips.join(' ')}\n`);
   if (attachments.length > 0 && force !== true) {
     throw new FabricError('usage', {
-      what: `reset would cut off ${attachments.length} attached container interfaces`,
+      what: `reset would cut off ${attachments.length === 1 ? 'that container' : `these ${attachments.length} containers`}`,
       fix: 'Stop the containers first, or say --force',
     });
   }

@@ -2,6 +2,7 @@
 // the network is healthy.
 
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseDurationMs } from '../../base/duration.ts';
 import { FabricError } from '../../base/errors.ts';
 import { STATUS_SECTIONS, type Status, type StatusSection } from '../../daemon/status-types.ts';
 import { DaemonClient } from '../client.ts';
@@ -47,7 +48,7 @@ export async function status(
   const view = viewOf(sectionName, which, options);
   const client = new DaemonClient(options.runDir);
   if (options.wait) {
-    const healthy = await waitUntilHealthy(client, positive('--timeout', options.timeout) ?? WAIT_DEFAULT_S);
+    const healthy = await waitUntilHealthy(client, seconds('--timeout', options.timeout) ?? WAIT_DEFAULT_S);
     process.stdout.write(`${render(healthy, view, null)}\n`);
   } else if (options.watch) await watch(client, view);
   else process.stdout.write(`${render(await client.get<Status>('/v1/status'), view, null)}\n`);
@@ -56,7 +57,10 @@ export async function status(
 function viewOf(sectionName: string | undefined, which: string | undefined, options: Options): View {
   const section = STATUS_SECTIONS.find((name) => name === sectionName) ?? null;
   if (sectionName !== undefined && section === null) {
-    throw usageError(`there is no status section ${sectionName}`, `Use one of: ${STATUS_SECTIONS.join(', ')}`);
+    throw usageError(
+      `there is no status section ${sectionName}`,
+      `Use one of: ${STATUS_SECTIONS.join(', ')}; networks are listed by fabric network ls`,
+    );
   }
   const { peer = null, state = null, network = null, json = false } = options;
   const wanted = { which: which ?? null, peer, state, network };
@@ -124,9 +128,16 @@ async function waitUntilHealthy(client: DaemonClient, timeoutS: number): Promise
   throw new FabricError('timeout', { what: `not healthy after ${timeoutS} s`, why: last, fix: 'See fabric status' });
 }
 
-function positive(flag: string, text: string | undefined): number | null {
+/** A number of seconds, or a time with its unit. */
+function seconds(flag: string, text: string | undefined): number | null {
+  const ms = text === undefined ? null : parseDurationMs(text);
+  if (ms !== null && ms > 0) return ms / 1000;
+  return positive(flag, text, 'Say for example 30, 30s or 2m');
+}
+
+function positive(flag: string, text: string | undefined, fix?: string): number | null {
   if (text === undefined) return null;
   const value = Number(text);
-  if (!(value > 0)) throw usageError(`${flag} ${text} is not a positive number`);
+  if (!(value > 0)) throw usageError(`${flag} ${text} is not a positive number`, fix);
   return value;
 }

@@ -1,7 +1,7 @@
 // `fabric token`: the running cluster's token, or a fresh one made offline; its stdout is the token and a newline. `rotate` puts
 // another in its place (docs/keys.md).
 
-import { FabricError } from '../../base/errors.ts';
+import { parseDurationMs } from '../../base/duration.ts';
 import { formatToken, generateToken } from '../../base/token.ts';
 import type { RotationFacts } from '../../daemon/rotations.ts';
 import { nodeCrypto } from '../../host/node-crypto.ts';
@@ -15,11 +15,13 @@ interface Flags {
   readonly grace?: string;
 }
 
-const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
 export async function token(action: string | undefined, { runDir, generate, grace }: Flags): Promise<void> {
   if (action === 'rotate') return rotate(runDir, grace);
-  if (action !== undefined) throw usageError(`fabric token knows no action ${action}`);
+  if (action !== undefined)
+    throw usageError(
+      `fabric token knows no action ${action}`,
+      'fabric token prints it, fabric token rotate replaces it',
+    );
   if (grace !== undefined) throw usageError('--grace is for fabric token rotate');
   if (generate) {
     process.stdout.write(`${formatToken(generateToken(nodeRandom), nodeCrypto)}\n`);
@@ -40,8 +42,7 @@ async function rotate(runDir: string, grace: string | undefined): Promise<void> 
 }
 
 function graceMsOf(text: string): number {
-  const match = /^(\d{1,6})([smhd])$/.exec(text);
-  if (match !== null) return Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS];
-  if (text === '0') return 0;
-  throw new FabricError('usage', { what: `--grace ${text} is no time`, fix: 'Say 24h, 90m, 2d, or 0' });
+  const ms = text === '0' ? 0 : parseDurationMs(text);
+  if (ms === null) throw usageError(`--grace ${text} is no time`, 'Say 24h, 90m, 2d, or 0');
+  return ms;
 }

@@ -39,6 +39,9 @@ function facts({ self, token, certificate, datapath, networks, http }: Status): 
   return [
     `host      ${printable(self.nickname)}  ${self.id}  fabric ${self.version}, up ${duration(self.uptimeMs)}`,
     `cluster   ${self.clusterId ?? 'not joined yet'}`,
+    ...(self.clusterId === null
+      ? []
+      : [`address   ${self.addresses.join(' and ') || 'none on the overlay: see fabric expose'}`]),
     ...(token === null ? [] : [tokenLine(token)]),
     ...(certificate === null ? [] : [certificateLine(certificate)]),
     `datapath  ${datapath.name}, encryption ${datapath.encryption}, overlay MTU ${datapath.mtu ?? 'unknown'}`,

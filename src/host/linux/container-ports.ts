@@ -296,7 +296,11 @@ export class ContainerPorts {
       });
     } catch (error) {
       if (isExists(error)) {
-        throw taken(`${config.hostIfname} or the container's ${config.ifname} exists already`, error);
+        throw taken(`${config.hostIfname} or the container's ${config.ifname} exists already`, {
+          why: 'an interface of another network or program has that name',
+          fix: 'Choose another one for the container: --ifname of fabric attach, CNI_IFNAME',
+          cause: error,
+        });
       }
       throw explainUnsupported(error, 'veth');
     }
@@ -351,8 +355,9 @@ export class ContainerPorts {
   }
 }
 
-function taken(what: string, cause?: unknown): FabricError {
-  return new FabricError('interface-exists', { what }, cause === undefined ? undefined : { cause });
+function taken(what: string, more: { why?: string; fix?: string; cause?: unknown } = {}): FabricError {
+  const { cause, ...words } = more;
+  return new FabricError('interface-exists', { what, ...words }, cause === undefined ? undefined : { cause });
 }
 
 /** Ours by alias, or half made by a daemon that was killed: the alias comes before the link goes up. */

@@ -3,6 +3,7 @@
 // runs per frame. With a place in the run directory the engine outlives this process, and the next one takes it over when it is
 // of the same protocol version and settings. Invariant: commands reach the engine in the order of the calls.
 
+import { rmSync } from 'node:fs';
 import type { Log } from '../../base/capabilities.ts';
 import { assert, type ErrorCode, FabricError } from '../../base/errors.ts';
 import type { PeerId } from '../../base/ids.ts';
@@ -116,9 +117,16 @@ export class EngineDatapath implements Datapath {
 
   stop(): Promise<void> {
     this.#events = null;
-    this.#stopped ??= this.#process?.stop() ?? Promise.resolve();
+    this.#stopped ??= this.#stopProcess();
     for (const resolve of this.#reports.splice(0)) resolve();
     return this.#stopped;
+  }
+
+  /** Its socket goes with it: an engine that was told to end is not missed at the next start. */
+  async #stopProcess(): Promise<void> {
+    await this.#process?.stop();
+    const { place } = this.#capabilities;
+    if (this.#process !== null && place !== undefined) rmSync(place.socketPath, { force: true });
   }
 
   /** What an engine with a place can do. */

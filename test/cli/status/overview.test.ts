@@ -21,6 +21,16 @@ describe('the overview', () => {
     expect(text).toContain('  it broke\\x07\n    why: because\n    do:  Mend it');
   });
 
+  test.each<[string, Partial<Status['self']>, string | null]>([
+    ['exposed', { addresses: ['10.32.0.2/12', 'fd00::2/48'] }, 'address   10.32.0.2/12 and fd00::2/48'],
+    ['hidden', { addresses: [] }, 'address   none on the overlay: see fabric expose'],
+    ['not joined yet', { clusterId: null, addresses: [] }, null],
+  ])("this host's own address: %s", (_name, change, line) => {
+    const before = status();
+    const lines = overview({ ...before, self: { ...before.self, ...change } }).split('\n');
+    expect(lines.find((one) => one.startsWith('address')) ?? null).toBe(line);
+  });
+
   test('notices follow, and leave it healthy', () => {
     const notice = { code: 'n', what: 'not all hosts answer', why: 'two (silent)', fix: 'Start it' };
     const text = overview(status({ health: { ok: true, problems: [], notices: [notice] } }));

@@ -37,7 +37,14 @@ export function status(change: Partial<Status> = {}): Status {
   return {
     apiVersion: 'fabric/v1',
     health: { ok: true, problems: [], notices: [] },
-    self: { id: 'aa'.repeat(16), nickname: 'one', version: '0.1.0', clusterId: 'cc'.repeat(16), uptimeMs: 65_000 },
+    self: {
+      id: 'aa'.repeat(16),
+      nickname: 'one',
+      version: '0.1.0',
+      clusterId: 'cc'.repeat(16),
+      uptimeMs: 65_000,
+      addresses: ['10.32.0.2/12'],
+    },
     token: { generation: 1, graceEndsAt: null },
     certificate: null,
     datapath: {
