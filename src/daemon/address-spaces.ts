@@ -13,7 +13,8 @@ const IDLE_TICK_MS = 1000;
 
 export class AddressSpaces {
   readonly #spaces = new Map<Vni, Ipam>();
-  readonly #removals: { readonly peer: PeerId; readonly by: PeerId }[] = [];
+  /** By both: what is said again is kept once. */
+  readonly #removals = new Map<string, { readonly peer: PeerId; readonly by: PeerId }>();
   #stopped: FabricError | null = null;
   /** Messages for spaces that this host does not have. */
   strays = 0;
@@ -22,7 +23,7 @@ export class AddressSpaces {
   add(network: Vni, ipam: Ipam, known: Iterable<readonly [PeerId, LeaseRecord]>): void {
     this.#spaces.set(network, ipam);
     for (const [author, record] of known) ipam.observe(author, record);
-    for (const { peer, by } of this.#removals) ipam.peerRemoved(peer, by);
+    for (const { peer, by } of this.#removals.values()) ipam.peerRemoved(peer, by);
     if (this.#stopped !== null) ipam.setAllocating(this.#stopped);
   }
 
@@ -61,7 +62,7 @@ export class AddressSpaces {
   }
 
   peerRemoved(peer: PeerId, by: PeerId): void {
-    this.#removals.push({ peer, by });
+    this.#removals.set(`${peer} ${by}`, { peer, by });
     for (const ipam of this.#all()) ipam.peerRemoved(peer, by);
   }
 

@@ -44,8 +44,8 @@ export class ForeignDevices implements ClaimKeeper {
       this.refused++;
       return;
     }
-    this.#learned.set(key, { network, mac, learnedMs: this.#ports.clock.monotonicMs() });
     this.#ports.claims.publishClaim({ network, mac, ips: [], sequence: 0, name: '', kind: 'foreign' });
+    this.#learned.set(key, { network, mac, learnedMs: this.#ports.clock.monotonicMs() }); // now it is said: a disk may be full
     this.#ports.wake();
   }
 
@@ -66,8 +66,8 @@ export class ForeignDevices implements ClaimKeeper {
         nextMs = Math.min(nextMs, leftMs);
         continue;
       }
-      this.#learned.delete(key);
       this.#ports.claims.withdrawClaim(network, mac);
+      this.#learned.delete(key);
     }
     return nextMs;
   }

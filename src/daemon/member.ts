@@ -52,6 +52,7 @@ import type { OwnPresence } from './own-presence.ts';
 import { OwnRecords } from './own-records.ts';
 import { PeerUpkeep } from './peer-upkeep.ts';
 import { Reconciler } from './reconciler.ts';
+import { RecordIntake } from './record-intake.ts';
 import { StoreGuard } from './store-guard.ts';
 import { SyncGate, startGate } from './sync-gate.ts';
 import { Ticker } from './ticker.ts';
@@ -100,6 +101,7 @@ export class Member {
   readonly #foreign: ForeignDevices;
   readonly #gate: SyncGate;
   readonly #guard: StoreGuard;
+  readonly #intake: RecordIntake;
   readonly #peers: PeerUpkeep;
   readonly #reconciler: Reconciler;
   #started = false;
@@ -124,8 +126,8 @@ export class Member {
       nameAdded: (author, record) => this.names.zones.added(author, record),
       nameGone: (author, record) => this.names.zones.gone(author, record),
       removed: (author, record) => this.admission.removals.heard(author, record),
-      rotated: (author, record) => this.#guard.run(() => this.admission.rotations.heardRotation(author, record)),
-      sealed: (author, record) => this.#guard.run(() => this.admission.rotations.heardSeals(author, record)),
+      rotated: (author, record) => this.admission.rotations.heardRotation(author, record),
+      sealed: (author, record) => this.admission.rotations.heardSeals(author, record),
       certified: (author, attestation) => this.admission.certificates.heard(author, attestation),
       voted: (author, vote) => this.ipam.observeVote(author, vote),
       networkMade: (author, record) => this.networks.made(author, record),
@@ -135,14 +137,22 @@ export class Member {
     this.directory.learnIdentityKey(genesis.creator, genesis.creatorKey);
     this.gossip = openGossip(options, {
       changed: (author, changes) => {
-        this.directory.apply(author, changes);
+        this.#intake.take(author, changes);
         this.neighbourhood.changed(author);
       },
       ownStateNewer: (version) => this.#presence.adoptNewer(version),
       ownStateForgotten: (changes) => this.#presence.recall(changes),
     });
+    this.#intake = new RecordIntake({
+      timers,
+      apply: (author, change) => this.directory.apply(author, [change]),
+      failed: (error) => this.#guard.failed(error),
+    });
     this.#elsewhere = new ElsewhereNews(keys.peer, timers, tell);
-    this.#own = new OwnRecords(this.gossip, keys.peer, () => this.neighbourhood.wrote());
+    this.#own = new OwnRecords(this.gossip, keys.peer, {
+      wrote: () => this.neighbourhood.wrote(),
+      failed: () => this.#presence.saySoon(),
+    });
     this.neighbourhood = new Neighbourhood({
       self: keys.peer,
       clock,
@@ -244,6 +254,7 @@ export class Member {
       records: this.#own,
       gossip: this.gossip,
       directory: this.directory,
+      take: (changes) => this.#intake.take(keys.peer, changes),
       claims: this.#keepers,
       sequenceOf: (claim) => this.networks.nextSequence(claim),
       networks: () => this.networkPresence.members(),
@@ -326,6 +337,7 @@ export class Member {
     this.#started = false;
     this.#elsewhere.stop();
     this.#presence.stop();
+    this.#intake.stop();
     this.place.stop();
     this.examiner.stop();
     for (const ticker of this.#tickers()) ticker.stop();

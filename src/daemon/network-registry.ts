@@ -46,6 +46,10 @@ export class NetworkRegistry {
     }
   }
 
+  get isFull(): boolean {
+    return this.#known.size >= NETWORKS_MAX;
+  }
+
   /** `new` once; `disputed` when another record stands under that id: neither counts from now on. Durable when it returns. */
   add(creator: PeerId, record: NetworkRecord): 'new' | 'known' | 'disputed' | 'refused' {
     const { network } = record;
@@ -55,24 +59,24 @@ export class NetworkRegistry {
       this.#disputed.add(network);
       return 'disputed';
     }
-    if (this.#known.size >= NETWORKS_MAX) {
+    if (this.isFull) {
       this.refused++;
       return 'refused';
     }
-    this.#known.set(network, { record, creator });
     const value = encodeNetwork(record);
     const bytes = new Uint8Array(16 + value.length);
     bytes.set(fromHex(creator)!);
     bytes.set(value, 16);
     this.#store.put(SPACE, String(network), bytes);
+    this.#known.set(network, { record, creator });
     return 'new';
   }
 
   /** For ever; also of one that was not heard of yet. True when it is news. Durable when it returns. */
   remove(network: Vni): boolean {
     if (this.#removed.has(network)) return false;
-    this.#removed.add(network);
     this.#store.put(REMOVED_SPACE, String(network), utf8(''));
+    this.#removed.add(network);
     return true;
   }
 

@@ -144,22 +144,23 @@ export class Networks implements ClaimKeeper {
     const id = await this.#newId(wish.name);
     const record = await this.#recordOf(id, wish);
     this.#refuseName(wish.name); // others may have made one meanwhile
-    if (namedNetworkFacts(record, { creator: self, gatewayMac: this.main.facts.gatewayMac }) === null) {
+    if (this.#factsOf({ record, creator: self }) === null) {
       throw new FabricError('usage', {
         what: `the range ${record.range}${record.range6 === null ? '' : ` or ${record.range6}`} is too small for a network`,
         why: `hosts lease blocks of it: /${record.leasePrefix} at least`,
         fix: 'Give a range of /29 (IPv6: /120) or larger',
       });
     }
-    if (this.registry.add(self, record) === 'refused') {
+    if (this.registry.isFull) {
       throw new FabricError('limit', {
         what: 'there are too many networks already',
         fix: 'Remove some that nobody uses',
       });
     }
+    own.publishNetwork(record); // first: after a crash this host hears of it by its own records
+    this.registry.add(self, record);
     const network = this.#open({ record, creator: self });
     assert(network !== null, 'a network that was judged to be usable is');
-    own.publishNetwork(record);
     options.log.info('network created', { network: wish.name, id, range: record.range });
     return network;
   }
@@ -192,7 +193,8 @@ export class Networks implements ClaimKeeper {
   made(creator: PeerId, record: NetworkRecord): void {
     const { log } = this.#ports.options;
     const verdict = this.registry.add(creator, record);
-    if (verdict === 'new') this.#open({ record, creator });
+    const isOpen = this.#named.has(record.network);
+    if (verdict === 'new' || (verdict === 'known' && !isOpen)) this.#open({ record, creator });
     if (verdict !== 'disputed' || this.get(record.network) === null) return;
     log.error('two networks claim one id: neither is used', { id: record.network, name: record.name });
     this.#ports.forgotten(record.network);
@@ -252,20 +254,25 @@ export class Networks implements ClaimKeeper {
 
   /** Null for ranges that no creator makes, and for what was removed and is not used here. */
   #open({ record, creator }: KnownNetwork): Network | null {
-    const { spaces, directory, main, openNetwork, options } = this.#ports;
+    const { spaces, directory, openNetwork, options } = this.#ports;
     const { network: id } = record;
     if (this.registry.isRemoved(id) && this.#ports.useHere(id) === null) return null;
-    const facts = namedNetworkFacts(record, { creator, gatewayMac: main.facts.gatewayMac });
+    const facts = this.#factsOf({ record, creator });
     if (facts === null) {
       options.log.warn('a network has unusable ranges', { network: record.name, id });
       return null;
     }
     const network = openNetwork(facts);
-    this.#named.set(id, network);
     spaces.add(id, network.ipam, directory.leasesOf(id));
     if (creator === options.identity.keys.peer) network.ipam.createCluster();
+    this.#named.set(id, network);
     for (const [author, claim] of directory.attachmentsOf(id)) network.routes.claim(author, claim);
     return network;
+  }
+
+  /** Null for ranges that no creator makes. */
+  #factsOf({ record, creator }: KnownNetwork): NetworkFacts | null {
+    return namedNetworkFacts(record, { creator, gatewayMac: this.#ports.main.facts.gatewayMac });
   }
 
   #refuseName(name: string): void {

@@ -17,6 +17,8 @@ import { Ticker } from './ticker.ts';
 
 /** Addresses of the host come and go (DHCP, NICs): looked at this often. */
 const ENDPOINTS_REFRESH_MS = 30_000;
+/** A disk that is full is not so for ever. */
+const SAY_AGAIN_MS = 1_000;
 
 export interface OwnPresencePorts {
   readonly self: PeerId;
@@ -24,7 +26,9 @@ export interface OwnPresencePorts {
   readonly timers: Timers;
   readonly records: OwnRecords;
   readonly gossip: Pick<Gossip, 'entries'>;
-  readonly directory: Pick<Directory, 'apply' | 'attachments'>;
+  readonly directory: Pick<Directory, 'attachments'>;
+  /** Records of this host that others hold are taken in like theirs. */
+  take(changes: readonly RecordChange[]): void;
   readonly claims: ClaimKeeper;
   /** All of the peer record but what changes. */
   readonly peerRecord: Omit<PeerRecord, 'endpoints' | 'networks' | 'nat'>;
@@ -53,8 +57,8 @@ export class OwnPresence {
   #clone: BootId | null = null;
   /** The clone in whose place our own run was published last; once is enough, or both would write for ever. */
   #answered: BootId | null = null;
-  /** A newer state of ours was adopted, and lacks what this run says. */
-  #isAdopted = false;
+  /** Our records may lack what this run says: a newer state of ours was adopted, or something was not written. */
+  #isIncomplete = false;
   readonly #settling: Ticker;
   #cancel: Cancel | null = null;
   /** As an earlier run published it, until this one knows better; undefined: no NAT. */
@@ -144,16 +148,19 @@ export class OwnPresence {
    * claimed here since, which the newer state lacks, is published again. When a clone wrote them, it gets one answer.
    */
   adoptNewer(version: number): void {
-    const { self, log, gossip, directory } = this.#ports;
+    const { self, log, gossip, take } = this.#ports;
     log.warn('peers hold newer records of this host than its own state: adopting them', { version });
-    directory.apply(
-      self,
-      gossip.entries(self).map(([key, value]) => ({ key, value })),
-    );
+    take(gossip.entries(self).map(([key, value]) => ({ key, value })));
     this.#lookForClone();
-    this.#isAdopted ||= this.#clone === null || this.#clone !== this.#answered;
+    this.#isIncomplete ||= this.#clone === null || this.#clone !== this.#answered;
     this.#answered = this.#clone;
     this.#settling.wake();
+  }
+
+  /** Not all that this host knows of itself could be written into its records. */
+  saySoon(): void {
+    this.#isIncomplete = true;
+    this.#settling.wake(SAY_AGAIN_MS);
   }
 
   #lookForClone(): void {
@@ -168,11 +175,11 @@ export class OwnPresence {
   #settle(): number {
     const { self, records, directory, peerRecord, leases, votes, isOurs } = this.#ports;
     if (this.#clone !== null) records.publishBeside(peerRecord.bootId, this.#clone);
-    if (!this.#isAdopted) return Number.POSITIVE_INFINITY;
+    if (!this.#isIncomplete) return Number.POSITIVE_INFINITY;
     records.replaceLeases(leases());
     records.replaceVotes(DEFAULT_VNI, votes());
     this.#claimAll(directory.attachments(self).filter(isOurs));
-    this.#isAdopted = false;
+    this.#isIncomplete = false;
     void this.#refreshQuietly();
     return Number.POSITIVE_INFINITY;
   }
@@ -182,12 +189,9 @@ export class OwnPresence {
    * stays said are believed all the same.
    */
   recall(changes: readonly RecordChange[]): void {
-    const { self, log, directory } = this.#ports;
+    const { log, take } = this.#ports;
     log.warn('peers hold records of this host that it does not know: it runs on old state, or a clone of it lives');
-    directory.apply(
-      self,
-      changes.filter(({ key }) => key.startsWith(LEASE_PREFIX) || key.startsWith(VOTE_PREFIX) || staysSaid(key)),
-    );
+    take(changes.filter(({ key }) => key.startsWith(LEASE_PREFIX) || key.startsWith(VOTE_PREFIX) || staysSaid(key)));
     this.#lookForClone();
     this.#settling.wake();
   }

@@ -74,16 +74,22 @@ export function staysSaid(key: string): boolean {
   return isPlain || isRemovalKey(key) || isNetworkKey(key) || isTokenKey(key);
 }
 
+export interface OwnRecordsEvents {
+  /** After each change: gossip has something to send. */
+  wrote(): void;
+  /** A change was not written, which the caller is told: what this host knows and what it publishes may differ. */
+  failed(): void;
+}
+
 export class OwnRecords {
   readonly #gossip: Gossip;
   readonly #self: PeerId;
-  readonly #wrote: () => void;
+  readonly #events: OwnRecordsEvents;
 
-  /** `wrote` is called after each change: gossip has something to send. */
-  constructor(gossip: Gossip, self: PeerId, wrote: () => void) {
+  constructor(gossip: Gossip, self: PeerId, events: OwnRecordsEvents) {
     this.#gossip = gossip;
     this.#self = self;
-    this.#wrote = wrote;
+    this.#events = events;
   }
 
   /** With the run whose record this one replaces, if it is another one. */
@@ -239,8 +245,13 @@ export class OwnRecords {
   #write(changes: ReadonlyMap<string, Uint8Array | null>): void {
     const real = new Map([...changes].filter(([key, value]) => !this.#stands(key, value)));
     if (real.size === 0) return;
-    this.#gossip.batch(real);
-    this.#wrote();
+    try {
+      this.#gossip.batch(real);
+    } catch (error) {
+      this.#events.failed();
+      throw error;
+    }
+    this.#events.wrote();
   }
 
   #stands(key: string, value: Uint8Array | null): boolean {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { FabricError } from '../../src/base/errors.ts';
 import { DEFAULT_VNI, type Mac, type PeerId } from '../../src/base/ids.ts';
 import { ForeignDevices } from '../../src/daemon/foreign-devices.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
@@ -12,17 +13,27 @@ function setUp(taken: readonly Mac[] = []) {
   const announced = new Set<Mac>();
   const elsewhere = new Set<Mac>();
   let wakes = 0;
+  let isDiskFull = false;
+  const written = (): void => {
+    if (isDiskFull) throw new FabricError('limit', { what: 'the disk is full' });
+  };
   const devices = new ForeignDevices({
     clock,
     claims: {
-      publishClaim: (record) => void announced.add(record.mac),
-      withdrawClaim: (_network, gone) => void announced.delete(gone),
+      publishClaim: (record) => {
+        written();
+        announced.add(record.mac);
+      },
+      withdrawClaim: (_network, gone) => {
+        written();
+        announced.delete(gone);
+      },
     },
     mayClaim: (_network, candidate) => !taken.includes(candidate),
     isHere: (_network, candidate) => !elsewhere.has(candidate),
     wake: () => void wakes++,
   });
-  return { clock, announced, elsewhere, devices, wakes: () => wakes };
+  return { clock, announced, elsewhere, devices, wakes: () => wakes, fillDisk: (full: boolean) => (isDiskFull = full) };
 }
 
 describe('foreign devices', () => {
@@ -52,6 +63,21 @@ describe('foreign devices', () => {
     elsewhere.clear();
     devices.learned(DEFAULT_VNI, mac(1));
     expect(announced.has(mac(1))).toBe(true);
+  });
+
+  test('whose claim could not be written are announced when they speak again, and withdrawn at the next look', () => {
+    const { clock, announced, devices, fillDisk } = setUp();
+    fillDisk(true);
+    expect(() => devices.learned(DEFAULT_VNI, mac(1))).toThrow('full');
+    fillDisk(false);
+    devices.learned(DEFAULT_VNI, mac(1));
+    expect([...announced]).toEqual([mac(1)]);
+    clock.advance(300_000);
+    fillDisk(true);
+    expect(() => devices.tick()).toThrow('full');
+    fillDisk(false);
+    devices.tick();
+    expect(announced.size).toBe(0);
   });
 
   test("never take a container's or host's MAC", () => {

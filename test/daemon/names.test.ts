@@ -71,7 +71,7 @@ function setUp(dns: Partial<DnsOptions> = {}, hostServers = [RESOLVER]) {
     timers,
     random,
     log: new RecordingLog(),
-    records: new OwnRecords(gossip, SELF, () => undefined),
+    records: new OwnRecords(gossip, SELF, { wrote: () => undefined, failed: () => undefined }),
     holderOf: () => (dead.has(OTHER) ? null : OTHER),
     isAlive: (peer) => !dead.has(peer),
     rttMs: () => null,

@@ -53,7 +53,7 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
     sealed: nothing,
     certified: nothing,
   });
-  const records = new OwnRecords(gossip, SELF, nothing);
+  const records = new OwnRecords(gossip, SELF, { wrote: nothing, failed: nothing });
   records.publishPeer(peerRecord(earlier));
   const presence = new OwnPresence({
     self: SELF,
@@ -69,6 +69,7 @@ function setUp(here: readonly AttachmentRecord[], earlier: Partial<PeerRecord> =
     records,
     gossip,
     directory,
+    take: (changes) => directory.apply(SELF, changes),
     claims: {
       claim: (_author: PeerId, { mac }: AttachmentRecord) => routed.add(mac),
       withdraw: (_author, _network, mac) => routed.delete(mac),

@@ -10,7 +10,7 @@ const db = attachmentRecord('02:00:00:00:00:02', ['10.32.0.6']);
 function setUp() {
   const gossip = lonelyGossip();
   let wrote = 0;
-  const records = new OwnRecords(gossip, SELF, () => wrote++);
+  const records = new OwnRecords(gossip, SELF, { wrote: () => wrote++, failed: () => undefined });
   return { gossip, records, wrote: () => wrote, keys: () => gossip.entries(SELF).map(([key]) => key) };
 }
 

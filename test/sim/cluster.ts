@@ -152,7 +152,15 @@ export class Cluster {
         if (host.daemon === null) host.restoreDisk(null);
         return;
       case 'rmpeer':
-        host.removeFormer(this.hosts[action.machine]?.formerPeers ?? []);
+      case 'revoke':
+        host.removeFormer(this.hosts[action.machine]?.formerPeers ?? [], action.kind);
+        return;
+      case 'rotate':
+        host.rotate(action.graceMs);
+        return;
+      case 'fill-disk':
+      case 'free-disk':
+        host.isDiskFull = action.kind === 'fill-disk';
         return;
       case 'clone': {
         const clone = this.#host(action.as);
@@ -182,8 +190,10 @@ export class Cluster {
     this.world.after(DEVICE_SPEAKS_EVERY_MS, () => this.#hearDevice(mac));
   }
 
-  /** The first host creates; later ones join through all that were there before them. */
+  /** The first host creates; later ones join through all that were there before them, by a token that a member has. */
   #launch(host: SimHost): void {
+    const tokens = this.hosts.flatMap(({ disk }) => disk.identity?.token ?? []);
+    for (const token of tokens) if (token.generation > host.token.generation) host.token = token;
     const joins = this.hosts.filter(({ index, peer }) => index !== host.index && peer !== null).slice(0, 3);
     const { range, range6, leasePrefix } = this.schedule;
     const create = {
@@ -202,6 +212,7 @@ export class Cluster {
     Object.assign(this.network.conditions, this.schedule.conditions);
     for (const host of this.hosts) {
       host.nic.bytesPerMs = Number.POSITIVE_INFINITY;
+      host.isDiskFull = false;
       host.resume();
       host.daemon?.disk.plan(null);
       if (host.index >= this.schedule.hosts) host.cutPower();

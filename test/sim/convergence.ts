@@ -1,5 +1,6 @@
 // What must hold once nothing is broken any more: all hosts hold the same records, know who lives and who is dead, are linked,
-// agree on who owns every block, and route every running container. Says the first thing that is not so yet.
+// agree on who owns every block, on networks, tokens and who was removed, and route every running container. Says the first thing
+// that is not so yet.
 
 import { formatIp, parseIp } from '../../src/base/address.ts';
 import { toHex } from '../../src/base/bytes.ts';
@@ -12,7 +13,14 @@ export function disagreement(cluster: Cluster): string | null {
   const hosts = cluster.hosts.slice(0, cluster.schedule.hosts);
   const down = hosts.find(({ daemon }) => daemon?.started !== true);
   if (down !== undefined) return `${down.name} is no member: ${down.daemon?.failure ?? 'it still starts'}`;
-  return records(hosts) ?? liveness(cluster, hosts) ?? owners(hosts) ?? routes(hosts) ?? devices(cluster, hosts);
+  return (
+    records(hosts) ??
+    words(hosts) ??
+    liveness(cluster, hosts) ??
+    owners(hosts) ??
+    routes(hosts) ??
+    devices(cluster, hosts)
+  );
 }
 
 function records(hosts: readonly SimHost[]): string | null {
@@ -21,6 +29,21 @@ function records(hosts: readonly SimHost[]): string | null {
   return roots.size <= 1
     ? null
     : `hosts hold ${roots.size} different sets of records: ${[...roots.values()].join(', ')}`;
+}
+
+/** What operators said of the whole cluster means the same everywhere, also to a host that has heard it in an earlier run. */
+function words(hosts: readonly SimHost[]): string | null {
+  const removable = hosts.flatMap(({ formerPeers }) => formerPeers);
+  const heard = new Map<string, string>();
+  for (const { name, disk, daemon } of hosts) {
+    const { admission, networks } = daemon!.member!;
+    const removed = removable.filter((peer) => admission.removals.isRemoved(peer)).sort();
+    const known = networks.registry.all().map(({ record }) => record.name);
+    const { generation, secret } = disk.identity!.token;
+    heard.set(`token ${generation} ${toHex(secret).slice(0, 8)}, removed ${removed}, networks ${known}`, name);
+  }
+  if (heard.size <= 1) return null;
+  return `hosts have heard different things: ${[...heard].map(([what, name]) => `${name}: ${what}`).join('; ')}`;
 }
 
 function liveness(cluster: Cluster, hosts: readonly SimHost[]): string | null {

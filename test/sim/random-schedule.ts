@@ -24,6 +24,9 @@ export const FAULT_KINDS = [
   'clone',
   'leave',
   'move',
+  'rotate',
+  'disk-full',
+  'network',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -52,6 +55,8 @@ const CONTAINERS_PER_HOST_MAX = 12;
 const LAST_MS = 2_000;
 /** So long after a partition or heavy loss everybody has a link to everybody again. */
 const RELINKED_MS = 5_000;
+/** Networks that are made on the way: each has a range of its own, and leases on every host. */
+const NETWORKS_MADE_MAX = 4;
 /** Who leaves has left after this time, and may join anew. */
 const LEAVE_MS = 12_000;
 /** After the last join everybody has heard of everybody. */
@@ -77,6 +82,9 @@ class Drawing {
   readonly #movers: { readonly container: string; readonly as: ContainerFacts; host: number }[] = [];
   readonly #devices: { readonly mac: Mac; host: number; moves: number }[] = [];
   #left = new Set<number>();
+  /** Who is away during two rotations needs an operator (docs/keys.md), so there is one. */
+  #isRotated = false;
+  #networksMade = 0;
 
   constructor(wish: ScheduleWish) {
     this.#wish = wish;
@@ -208,6 +216,19 @@ class Drawing {
         if (this.#random.fraction() < 0.5) this.#moveContainer(host, atMs);
         else this.#moveDevice(host, atMs);
         break;
+      case 'rotate':
+        if (this.#isRotated) return;
+        this.#isRotated = true;
+        this.#at(atMs, { kind: 'rotate', host, graceMs: this.#random.fraction() < 0.5 ? 0 : lastsMs });
+        break;
+      case 'network':
+        if (this.#networksMade === NETWORKS_MADE_MAX) return;
+        this.#at(atMs, { kind: 'create-network', host, network: `made${this.#networksMade++}` });
+        break;
+      case 'disk-full':
+        this.#at(atMs, { kind: 'fill-disk', host });
+        this.#at(endMs, { kind: 'free-disk', host });
+        break;
       case 'leave':
         if (host === 0 || this.#left.size > this.#wish.hosts / 4 || atMs > this.#wish.durationMs - LEAVE_MS) return;
         this.#left.add(host);
@@ -257,7 +278,9 @@ class Drawing {
     const host = this.#random.below(this.#wish.hosts);
     const atMs = Math.max(backAtMs, this.#partitionedUntilMs, this.#lossyUntilMs) + this.#between(1_000, 5_000);
     if (host === machine) return;
-    this.#at(atMs, { kind: 'rmpeer', host, machine });
+    const revokes = this.#wish.faults.includes('rotate') && !this.#isRotated && this.#random.fraction() < 0.5;
+    this.#isRotated ||= revokes;
+    this.#at(atMs, { kind: revokes ? 'revoke' : 'rmpeer', host, machine });
     this.#partitionedUntilMs = Math.max(this.#partitionedUntilMs, atMs + 2_000);
   }
 

@@ -15,7 +15,10 @@ export interface ContainerFacts {
 /** An action on a host that can't take it now (attach while it is down) does nothing. */
 export type Action =
   | { readonly kind: 'launch' | 'crash' | 'cut-power' | 'pause' | 'resume' | 'stop' | 'leave'; readonly host: number }
-  | { readonly kind: 'renumber' | 'copy-disk' | 'restore-copy' | 'lose-disk'; readonly host: number }
+  | {
+      readonly kind: 'renumber' | 'copy-disk' | 'restore-copy' | 'lose-disk' | 'fill-disk' | 'free-disk';
+      readonly host: number;
+    }
   | ({ readonly kind: 'cut-at-write'; readonly host: number } & CutPlan)
   /** In the default network, unless one is named. */
   | { readonly kind: 'detach'; readonly host: number; readonly container: string; readonly network?: string }
@@ -30,7 +33,8 @@ export type Action =
   /** From now on, and until it speaks elsewhere, a device behind a port of that host's bridge sends something every second. */
   | { readonly kind: 'device'; readonly host: number; readonly mac: Mac }
   /** An operator says at a host that what another machine was before it lost its disk is gone for good. */
-  | { readonly kind: 'rmpeer'; readonly host: number; readonly machine: number }
+  | { readonly kind: 'rmpeer' | 'revoke'; readonly host: number; readonly machine: number }
+  | { readonly kind: 'rotate'; readonly host: number; readonly graceMs: number }
   /** A machine beyond the cluster's comes up with a copy of this host's disk. */
   | { readonly kind: 'clone'; readonly host: number; readonly as: number }
   | { readonly kind: 'path'; readonly from: number; readonly to: number; readonly passes: boolean }

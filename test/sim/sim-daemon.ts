@@ -55,7 +55,7 @@ export class SimDaemon {
     this.#host = host;
     this.#random = host.network.world.random.split();
     this.process = new SimProcess(network.world, host.clock, () => host.daemonDied(this));
-    this.disk = new SimDisk(disk.store, () => this.process.kill());
+    this.disk = new SimDisk(disk.store, { cut: () => this.process.kill(), isFull: () => host.isDiskFull });
     this.#own = new OwnIdentity(disk.identity ?? host.token, {
       clock: this.process,
       crypto: quickCrypto,
@@ -184,6 +184,7 @@ export class SimDaemon {
   }
 
   #kept(identity: HostIdentity): void {
+    if (this.#host.isDiskFull) throw new FabricError('limit', { what: 'the identity was not written' });
     this.#host.disk.identity = identity;
   }
 

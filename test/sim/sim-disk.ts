@@ -1,9 +1,10 @@
 // The disk of a simulated machine as one daemon sees it: the Store of a MemoryStore that outlives the daemon. It can be told to
 // end the daemon at a later write: before the commit, so that nothing of it is there (a torn write is undone by the journal), or
 // right after it, so that nobody has been told. A disk whose daemon is dead takes no more writes. The machine goes on, and what
-// was written unsynced before survives: only SimHost.cutPower loses that.
+// was written unsynced before survives: only SimHost.cutPower loses that. A disk that is full refuses each write, and keeps what it has.
 
 import type { Store } from '../../src/base/capabilities.ts';
+import { FabricError } from '../../src/base/errors.ts';
 import type { MemoryStore } from '../fakes/memory-store.ts';
 import { PowerCut } from './process.ts';
 
@@ -16,15 +17,17 @@ export interface CutPlan {
 export class SimDisk implements Store {
   readonly #store: MemoryStore;
   readonly #cut: () => void;
+  readonly #isFull: () => boolean;
   #plan: CutPlan | null = null;
   #writes = 0;
   #inTransaction = false;
   #dead = false;
 
   /** `cut` ends the daemon. */
-  constructor(store: MemoryStore, cut: () => void) {
+  constructor(store: MemoryStore, { cut, isFull }: { cut: () => void; isFull: () => boolean }) {
     this.#store = store;
     this.#cut = cut;
+    this.#isFull = isFull;
   }
 
   /** Null takes a plan back. */
@@ -73,6 +76,7 @@ export class SimDisk implements Store {
   #write<T>(work: () => T): T {
     if (this.#inTransaction) return work();
     if (this.#dead) throw new PowerCut();
+    if (this.#isFull()) throw new FabricError('limit', { what: 'nothing was written', why: 'the disk is full' });
     const when = this.#plan !== null && ++this.#writes === this.#plan.write ? this.#plan.when : null;
     if (when === 'before-commit') this.#fail();
     const result = work();

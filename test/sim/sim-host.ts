@@ -46,7 +46,8 @@ export class SimHost {
   readonly index: number;
   readonly name: string;
   readonly network: SimNetwork;
-  readonly token: Token;
+  /** What an operator gives to a host that joins. */
+  token: Token;
   readonly log: SimLog;
   readonly nic: Nic;
   readonly clock: ClockFaults = { skewMs: 0, rate: 1 };
@@ -57,6 +58,7 @@ export class SimHost {
   certificates: ((peer: PeerId) => CertificateJudge) | null = null;
   /** Its state was an old copy, or another machine has the same: what it says of itself may be behind. */
   hasOldState = false;
+  isDiskFull = false;
   /** Containers that callers were told are attached, and have not asked to detach since. */
   readonly containers = new Set<string>();
   /** Who this machine was before it lost its disk. */
@@ -93,7 +95,7 @@ export class SimHost {
     try {
       this.daemon = new SimDaemon(this, this.disk.identity === null ? (first ?? { join: this.#joins }) : null);
     } catch (error) {
-      if (!(error instanceof PowerCut)) throw error;
+      if (!(error instanceof PowerCut || (this.isDiskFull && error instanceof FabricError))) throw error;
       this.daemon = null;
     }
   }
@@ -135,15 +137,25 @@ export class SimHost {
     this.network.renumber(this.nic, this.#addressOf(++this.#renumberings));
   }
 
-  /** `fabric rmpeer` of each. */
-  removeFormer(peers: readonly PeerId[]): void {
+  /** `fabric rmpeer` or `fabric revoke` of each. */
+  removeFormer(peers: readonly PeerId[], how: 'rmpeer' | 'revoke'): void {
     for (const peer of peers) {
-      this.#operate('rmpeer', async ({ member }) => {
+      this.#operate(how, async ({ member }) => {
         if (member === null) return 'no-member';
-        member.admission.removals.remove(peer);
+        if (how === 'rmpeer') member.admission.removals.remove(peer);
+        else member.admission.revoke(peer);
         return 'ok';
       });
     }
+  }
+
+  /** `fabric token rotate`. */
+  rotate(graceMs: number): void {
+    this.#operate('rotate', async ({ member }) => {
+      if (member === null) return 'no-member';
+      member.admission.rotations.rotate({ graceMs });
+      return 'ok';
+    });
   }
 
   /** `as`: with that address and MAC, as a runtime does that makes it anew here. */
