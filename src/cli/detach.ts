@@ -120,7 +120,8 @@ async function lastingRefusal(
   for (;;) {
     await delay(LOOK_EVERY_MS, undefined, { signal });
     const status = await statusOf(runDir);
-    const news = obstacles.news(status?.health.problems[0] ?? null, performance.now());
+    const isJoining = status !== null && status.self.clusterId === null;
+    const news = obstacles.news(isJoining ? (status.health.problems[0] ?? null) : null, performance.now());
     if (news !== null) tell(news);
     const refusal = status === null ? null : refusalOf(status);
     if (refusal === null) sinceMs = null;
@@ -132,7 +133,7 @@ async function lastingRefusal(
   }
 }
 
-/** What keeps a launch from being ready, told once each, when it has lasted: moments are nobody's affair. */
+/** What keeps a host from joining, told once each, when it has lasted: moments are nobody's affair, refusals end the launch. */
 export class Obstacles {
   readonly #told = new Set<string>();
   #text: string | null = null;
@@ -140,7 +141,8 @@ export class Obstacles {
 
   /** A line for the operator, or null when there is nothing new. */
   news(problem: Pick<Problem, 'code' | 'what' | 'why'> | null, nowMs: number): string | null {
-    const text = problem === null || REFUSALS.includes(problem.code) ? null : `${problem.what}: ${problem.why}`;
+    const isNone = problem === null || problem.code === 'joining' || REFUSALS.includes(problem.code);
+    const text = isNone ? null : `${problem.what}: ${problem.why}`;
     if (text !== this.#text) {
       this.#text = text;
       this.#sinceMs = nowMs;

@@ -217,7 +217,7 @@ function takeLock(directory: string): Database.Database {
     throw new FabricError('state-locked', {
       what: `the state directory ${directory} is in use`,
       why: `another fabric daemon has locked it${readPid(pidPath)}`,
-      fix: "Stop it with 'fabric stop', or give this one another --state-dir",
+      fix: "It runs already: fabric status. To launch it with other flags, end it first ('fabric stop'; SIGTERM keeps traffic going); a second one needs a --state-dir of its own",
     });
   }
   writeFileSync(pidPath, `${process.pid}\n`, { mode: 0o600 });

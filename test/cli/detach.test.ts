@@ -94,8 +94,10 @@ test('what a launch waits for is told once each, when it has lasted; what ends i
     [5_000, firewall, "fabric: can't join h: it does not answer; trying on for up to 30 s"],
     [9_000, route, null],
     [12_000, route, null],
-    [13_000, problem('token-refused', 'wrong'), null],
+    [12_500, problem('joining', 'no answer so far'), null],
+    [15_500, problem('joining', 'no answer so far'), null],
     [16_000, problem('token-refused', 'wrong'), null],
+    [19_000, problem('token-refused', 'wrong'), null],
   ];
   for (const [nowMs, seen, told] of looks) expect([nowMs, obstacles.news(seen, nowMs)]).toEqual([nowMs, told]);
 });

@@ -10,7 +10,8 @@
 //   and one frame in each direction (a pause frame's address, which no bridge forwards) make that happen at once.
 // - A session's poll handle lies inside the native object and stays in libuv's list: collecting the object crashes the process.
 
-import pcap from 'pcap';
+import { createRequire } from 'node:module';
+import type pcap from 'pcap';
 import type { Clock } from '../../base/capabilities.ts';
 import { assert, FabricError } from '../../base/errors.ts';
 import type { FramePort, FramePortEvents } from './frame-port.ts';
@@ -33,8 +34,10 @@ const FRAMES_PER_LOOK = 64;
 const BELL_ETHER_TYPE = '0x88b5'; // IEEE 802 local experimental
 const BELL = Buffer.from(`0180c2000001020000000000${BELL_ETHER_TYPE.slice(2)}${'00'.repeat(46)}`, 'hex');
 
-// It warns on the console about interfaces without an address, which a bridge port is by design.
-Object.assign(pcap, { warningHandler: () => {} });
+/** Silent about interfaces without an address, which a bridge port is by design. Most hosts capture nothing, and load none of it. */
+function loadPcap(): typeof pcap {
+  return Object.assign(createRequire(import.meta.url)('pcap') as typeof pcap, { warningHandler: () => {} });
+}
 
 /** What npm pcap's typings leave out: the native session under the event emitter, called by name from its JavaScript. */
 interface NativeSession {
@@ -234,7 +237,7 @@ const BREAK = -2;
 
 function openSession(name: string, filter: string, ringBytes: number): pcap.PcapSession {
   try {
-    return pcap.createSession(name, {
+    return loadPcap().createSession(name, {
       filter,
       snap_length: SNAP_BYTES,
       buffer_size: ringBytes,
