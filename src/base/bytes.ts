@@ -28,6 +28,27 @@ export function toHex(bytes: Uint8Array): string {
   return text;
 }
 
+/** Texts of ids that were read lately, by their first bytes: ids stand in every message, and one string serves all their mentions. */
+const LATELY: string[] = new Array(8_192).fill('');
+
+/** The same for `length` bytes from `from` on, four at least, of what is likely to be read again. */
+function toHexAgain(bytes: Uint8Array, from: number, length: number): string {
+  const slot = ((bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!) & 0x1fff;
+  const known = LATELY[slot]!;
+  if (known.length === 2 * length && isHexOf(known, bytes, from)) return known;
+  const text = toHex(bytes.subarray(from, from + length));
+  LATELY[slot] = text;
+  return text;
+}
+
+function isHexOf(text: string, bytes: Uint8Array, from: number): boolean {
+  for (let i = 0; i < text.length; i += 2) {
+    const byte = bytes[from + (i >> 1)]!;
+    if (text.charCodeAt(i) !== HEX_CODES[2 * byte] || text.charCodeAt(i + 1) !== HEX_CODES[2 * byte + 1]) return false;
+  }
+  return true;
+}
+
 /** Returns null unless `text` is an even number of hex digits. */
 export function fromHex(text: string): Uint8Array | null {
   if (text.length % 2 !== 0) return null;
@@ -126,6 +147,11 @@ export class ByteReader {
     return this.#take(length) ? this.#bytes.subarray(this.#offset - length, this.#offset) : new Uint8Array(0);
   }
 
+  /** An id of so many bytes, four at least, as hex digits; empty past the end. */
+  id(length: number): string {
+    return this.#take(length) ? toHexAgain(this.#bytes, this.#offset - length, length) : '';
+  }
+
   /** A 16-bit length and that many bytes. */
   bytes16(): Uint8Array {
     return this.bytes(this.u16());
@@ -164,6 +190,11 @@ const SPARE: Uint8Array[] = [];
 const SPARE_MAX = 8;
 const SPARE_BYTES = 4_096;
 const NOTHING = new Uint8Array(0);
+/** Messages of more than this many bytes (up to that, V8 keeps an array's bytes beside it) share memory. */
+const ALONE_BYTES_MAX = 64;
+const SHARED_BYTES = 16_384;
+let shared = NOTHING;
+let sharedUsed = 0;
 
 /** Grows as needed; `finish()` returns a copy of exactly what was written, and is the last call but for `length`. */
 export class ByteWriter {
@@ -215,6 +246,15 @@ export class ByteWriter {
     return this.u8(rest);
   }
 
+  /** An id in hex digits, an even number of them. */
+  id(hex: string): this {
+    const offset = this.#reserve(hex.length / 2);
+    for (let i = 0; i < hex.length; i += 2) {
+      this.#bytes[offset + i / 2] = DIGIT_OF_CODE[hex.charCodeAt(i)]! * 16 + DIGIT_OF_CODE[hex.charCodeAt(i + 1)]!;
+    }
+    return this;
+  }
+
   bytes(value: Uint8Array): this {
     const offset = this.#reserve(value.length);
     this.#bytes.set(value, offset);
@@ -232,7 +272,24 @@ export class ByteWriter {
   }
 
   finish(): Uint8Array {
-    const finished = this.#bytes.slice(0, this.#length);
+    return this.#end(this.#bytes.slice(0, this.#length));
+  }
+
+  /** The same for a message that is gone soon: it shares its memory with others, which lasts as long as any of them. */
+  finishMessage(): Uint8Array {
+    const length = this.#length;
+    if (length <= ALONE_BYTES_MAX || length > SPARE_BYTES) return this.finish();
+    if (sharedUsed + length > shared.length) {
+      shared = new Uint8Array(SHARED_BYTES);
+      sharedUsed = 0;
+    }
+    const message = shared.subarray(sharedUsed, sharedUsed + length);
+    message.set(this.#bytes.subarray(0, length));
+    sharedUsed += length;
+    return this.#end(message);
+  }
+
+  #end(finished: Uint8Array): Uint8Array {
     if (this.#bytes.length === SPARE_BYTES && SPARE.length < SPARE_MAX) SPARE.push(this.#bytes);
     this.#bytes = NOTHING;
     return finished;

@@ -3,7 +3,7 @@
 // hold the same (author, version) hold equal bytes, so a simulator may intern them. A PeerId is a hash of the identity
 // key, so a full state proves by itself who wrote it.
 
-import { ByteWriter, compareBytes, fromHex, toHex, utf8 } from '../base/bytes.ts';
+import { ByteWriter, compareBytes, toHex, utf8 } from '../base/bytes.ts';
 import type { Crypto } from '../base/capabilities.ts';
 import { assert } from '../base/errors.ts';
 import { type ClusterId, PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
@@ -47,12 +47,12 @@ export function headSigningBytes(
 ): Uint8Array {
   return new ByteWriter(128)
     .bytes(HEAD_LABEL)
-    .bytes(fromHex(clusterId)!)
-    .bytes(fromHex(head.author)!)
+    .id(clusterId)
+    .id(head.author)
     .u64(head.version)
     .u64(head.floor)
     .bytes(crypto.sha256(packed))
-    .finish();
+    .finishMessage();
 }
 
 /** A new state of our own, signed. */

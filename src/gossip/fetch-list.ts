@@ -34,9 +34,9 @@ export interface FetchListOptions {
 export class FetchList {
   readonly #options: FetchListOptions;
   readonly #missing = new Map<PeerId, Missing>();
-  /** What each neighbour could be asked for. */
+  /** What each neighbour could be asked for; of nothing there is no entry. */
   readonly #queues = new Map<PeerId, Set<PeerId>>();
-  /** What each neighbour was asked for, and when it last moved. */
+  /** What each neighbour was asked for and has not sent, and when it last moved; of nothing there is no entry. */
   readonly #asked = new Map<PeerId, { readonly authors: Set<PeerId>; activeAtMs: number }>();
   /** Those asked for as news, and when the next holder is asked too; in the order of that time. */
   readonly #urgent = new Map<PeerId, number>();
@@ -49,6 +49,11 @@ export class FetchList {
 
   get size(): number {
     return this.#missing.size;
+  }
+
+  /** False: {@link take} returns nothing, whoever is asked. */
+  get hasTurns(): boolean {
+    return this.#queues.size > 0;
   }
 
   /** `holder` has a state of `author` that we lack. False when it is not followed (refused, or too much is missing). */
@@ -77,9 +82,8 @@ export class FetchList {
   /** What to ask of this neighbour now; each returned author counts as asked. */
   take(holder: PeerId, nowMs: number): readonly Ask[] {
     const queue = this.#queues.get(holder);
-    if (queue === undefined || queue.size === 0) return [];
+    if (queue === undefined) return [];
     const asked = this.#asked.get(holder) ?? { authors: new Set<PeerId>(), activeAtMs: nowMs };
-    if (asked.authors.size === 0) asked.activeAtMs = nowMs;
     const asks: Ask[] = [];
     for (const author of queue) {
       if (asked.authors.size >= this.#options.askedPerLinkMax) break;
@@ -93,7 +97,8 @@ export class FetchList {
       if (missing.fresh) this.#urgent.set(author, nowMs + this.#options.askNewsTimeoutMs);
       asks.push({ author, full: missing.full, fresh: missing.fresh });
     }
-    this.#asked.set(holder, asked);
+    if (queue.size === 0) this.#queues.delete(holder);
+    if (asked.authors.size > 0) this.#asked.set(holder, asked);
     return asks;
   }
 
@@ -152,7 +157,7 @@ export class FetchList {
       if (missing !== undefined) this.#askNext(author, missing);
     }
     for (const [holder, asked] of this.#asked) {
-      if (asked.authors.size === 0 || asked.activeAtMs + this.#options.askTimeoutMs > nowMs) continue;
+      if (asked.activeAtMs + this.#options.askTimeoutMs > nowMs) continue;
       for (const author of [...asked.authors]) this.failed(author, holder);
     }
   }
@@ -160,9 +165,7 @@ export class FetchList {
   /** When {@link expire} has work at the earliest; Infinity when nothing is asked. */
   expiresAtMs(): number {
     let [atMs = Number.POSITIVE_INFINITY] = this.#urgent.values();
-    for (const asked of this.#asked.values()) {
-      if (asked.authors.size > 0) atMs = Math.min(atMs, asked.activeAtMs + this.#options.askTimeoutMs);
-    }
+    for (const { activeAtMs } of this.#asked.values()) atMs = Math.min(atMs, activeAtMs + this.#options.askTimeoutMs);
     return atMs;
   }
 
@@ -185,7 +188,8 @@ export class FetchList {
 
   #release(author: PeerId, missing: Missing): void {
     if (missing.askedOf === null) return;
-    this.#asked.get(missing.askedOf)?.authors.delete(author);
+    const asked = this.#asked.get(missing.askedOf);
+    if (asked?.authors.delete(author) && asked.authors.size === 0) this.#asked.delete(missing.askedOf);
     this.#urgent.delete(author);
     missing.askedOf = null;
   }

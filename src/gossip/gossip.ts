@@ -159,7 +159,7 @@ export class Gossip {
   linkUp(peer: PeerId, link: GossipLink): void {
     assert(peer !== this.#self, 'no link leads to ourselves');
     if (this.#neighbours.has(peer)) this.linkDown(peer);
-    const outbox = new Outbox(this.#replica.table, this.#limits);
+    const outbox = new Outbox(this.#replica.table, this.#limits, () => this.#neighbours.intended());
     outbox.root();
     this.#neighbours.add(peer, link, outbox);
     this.#flush();
@@ -422,6 +422,7 @@ export class Gossip {
       this.#unpushed = null;
       if (this.#neighbours.size > 0) this.#ownPushAtMs = nowMs + this.#pace.ownPushMs(nowMs);
     }
+    if (!this.#neighbours.hasIntents && !this.#fetch.hasTurns) return;
     this.#neighbours.flush(nowMs, (peer, outbox) => {
       for (const { author, full, fresh } of this.#fetch.take(peer, nowMs)) {
         const graft = fresh && author !== this.#self && !this.#neighbours.has(author);

@@ -14,7 +14,7 @@
 //
 //   head = author 16 | version v | fingerprint 8; v is a varint; `*` repeats as far as the message reaches
 
-import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 import { type AuthorState, FINGERPRINT_BYTES, type Head, IDENTITY_KEY_BYTES, SIGNATURE_BYTES } from './author-state.ts';
 import { BUCKETS } from './digest-tree.ts';
@@ -73,13 +73,13 @@ export function setBit(bitmap: Bitmap, bucket: number): void {
 const TYPES: readonly MessageType[] = ['root', 'buckets', 'heads', 'have', 'want', 'states', 'prune'];
 const FLAG = 1;
 
-/** Opens a message; the caller appends its items with the functions below and calls `finish()`. */
+/** Opens a message; the caller appends its items with the functions below and calls `finishMessage()`. */
 export function openMessage(type: MessageType): ByteWriter {
   return new ByteWriter().u8(GOSSIP_VERSION).u8(TYPES.indexOf(type) + 1);
 }
 
 export function encodeRoot(digest: Uint8Array, authors: number): Uint8Array {
-  return openMessage('root').bytes(digest).u32(authors).finish();
+  return openMessage('root').bytes(digest).u32(authors).finishMessage();
 }
 
 /** `digests` holds all buckets; empty ones (all zero) are left out on the wire. */
@@ -94,22 +94,22 @@ export function encodeBuckets(digests: Uint8Array): Uint8Array {
   }
   const writer = openMessage('buckets').bytes(bitmap);
   for (const digest of present) writer.bytes(digest);
-  return writer.finish();
+  return writer.finishMessage();
 }
 
 export function writeHead(writer: ByteWriter, head: HeadRef): void {
-  writer.bytes(fromHex(head.author)!).varint(head.version).bytes(head.fingerprint);
+  writer.id(head.author).varint(head.version).bytes(head.fingerprint);
 }
 
 export function writeWant(writer: ByteWriter, { author, base, graft }: Want): void {
   writer
-    .bytes(fromHex(author)!)
+    .id(author)
     .varint(base)
     .u8(graft ? FLAG : 0);
 }
 
 export function writeAuthor(writer: ByteWriter, author: PeerId): void {
-  writer.bytes(fromHex(author)!);
+  writer.id(author);
 }
 
 /** What a holder of `base` lacks of `state`; the full map when `base` is 0 or lies below the floor. */
@@ -117,7 +117,7 @@ export function writeState(writer: ByteWriter, state: AuthorState, base: number,
   const usable = base >= state.floor && base < state.version ? base : 0;
   const { author, version, floor, signature, identityKey, packed } = state;
   const entries = writeEntries(packed, { version, since: usable });
-  writer.u8(pushed ? FLAG : 0).bytes(fromHex(author)!);
+  writer.u8(pushed ? FLAG : 0).id(author);
   writer
     .varint(version)
     .varint(version - usable)
@@ -199,7 +199,7 @@ function readBuckets(reader: ByteReader): Uint8Array {
 }
 
 function readAuthor(reader: ByteReader): PeerId {
-  return toHex(reader.bytes(PEER_ID_BYTES)) as PeerId;
+  return reader.id(PEER_ID_BYTES) as PeerId;
 }
 
 function readHead(reader: ByteReader): HeadRef {

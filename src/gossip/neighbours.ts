@@ -23,6 +23,8 @@ export class Neighbours {
   readonly #sent = new Counters();
   #bytesSent = 0;
   #pushAtMs = Number.POSITIVE_INFINITY;
+  /** False: no outbox has intents. */
+  #hasIntents = false;
 
   constructor(pace: Pace, random: Random) {
     this.#pace = pace;
@@ -45,6 +47,16 @@ export class Neighbours {
   /** When pushes that wait may leave, as of the last {@link flush}; Infinity when none waits. */
   get pushAtMs(): number {
     return this.#pushAtMs;
+  }
+
+  /** False: {@link flush} sends nothing but what `before` brings. It is asked after every message. */
+  get hasIntents(): boolean {
+    return this.#hasIntents;
+  }
+
+  /** One of the outboxes has something to say again. */
+  intended(): void {
+    this.#hasIntents = true;
   }
 
   add(peer: PeerId, link: GossipLink, outbox: Outbox): void {
@@ -91,11 +103,14 @@ export class Neighbours {
   /** Sends what each link takes now; `before` says what else belongs into its outbox. */
   flush(nowMs: number, before: (peer: PeerId, outbox: Outbox) => void): void {
     this.#pushAtMs = Number.POSITIVE_INFINITY;
+    let hasIntents = false;
     for (const [peer, neighbour] of this.#neighbours) {
-      if (!neighbour.writable) continue;
-      before(peer, neighbour.outbox);
-      if (neighbour.outbox.hasIntents) this.#drain(neighbour, nowMs);
+      const { outbox } = neighbour;
+      if (neighbour.writable) before(peer, outbox);
+      if (neighbour.writable && outbox.hasIntents) this.#drain(neighbour, nowMs);
+      hasIntents ||= outbox.hasIntents;
     }
+    this.#hasIntents = hasIntents;
   }
 
   #drain(neighbour: Neighbour, nowMs: number): void {

@@ -35,6 +35,7 @@ export interface OutgoingMessage {
 export class Outbox {
   readonly #table: AuthorTable;
   readonly #limits: OutboxLimits;
+  readonly #intended: () => void;
   #hasIntents = false;
   #root = false;
   #buckets = false;
@@ -49,41 +50,43 @@ export class Outbox {
   readonly #wants = new Map<PeerId, Want>();
   readonly #prunes = new Set<PeerId>();
 
-  constructor(table: AuthorTable, limits: OutboxLimits) {
+  /** `intended` is called when there is something to say again. */
+  constructor(table: AuthorTable, limits: OutboxLimits, intended: () => void = () => {}) {
     this.#table = table;
     this.#limits = limits;
+    this.#intended = intended;
   }
 
-  /** False: {@link next} has nothing to say. It is asked for every link after every message. */
+  /** False: {@link next} has nothing to say. */
   get hasIntents(): boolean {
     return this.#hasIntents;
   }
 
   root(): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#root = true;
   }
 
   buckets(): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#buckets = true;
   }
 
   heads(bucket: number): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#headBuckets.add(bucket);
   }
 
   /** The neighbour holds `base` of this author (0: nothing), asked, and needs what is newer. */
   state(author: PeerId, base: number): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#states.set(author, Math.min(base, this.#states.get(author) ?? base, this.#pushes.get(author) ?? base));
     this.#pushes.delete(author);
   }
 
   /** The same without being asked. */
   push(author: PeerId, base: number): void {
-    this.#hasIntents = true;
+    this.#intend();
     const asked = this.#states.get(author);
     if (asked !== undefined) this.#states.set(author, Math.min(base, asked));
     else this.#pushes.set(author, Math.min(base, this.#pushes.get(author) ?? base));
@@ -101,7 +104,7 @@ export class Outbox {
 
   /** Found by reconciliation: the neighbour lacks this. */
   have(author: PeerId): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#have.add(author);
   }
 
@@ -115,14 +118,14 @@ export class Outbox {
 
   /** A lazy pause is over; true when another one is wanted. */
   pauseOver(): boolean {
-    this.#hasIntents ||= this.#aging.size > 0;
+    if (this.#aging.size > 0) this.#intend();
     moveAll(this.#aging, this.#news);
     moveAll(this.#lazy, this.#aging);
     return this.#aging.size > 0;
   }
 
   want(want: Want): void {
-    this.#hasIntents = true;
+    this.#intend();
     const before = this.#wants.get(want.author);
     const base = Math.min(want.base, before?.base ?? want.base);
     this.#wants.set(want.author, { ...want, base, graft: want.graft || before?.graft === true });
@@ -130,18 +133,18 @@ export class Outbox {
   }
 
   prune(author: PeerId): void {
-    this.#hasIntents = true;
+    this.#intend();
     this.#prunes.add(author);
   }
 
   /** The neighbour has the newest state of this author: nothing of it needs to be sent or announced. */
   known(author: PeerId): void {
-    this.#states.delete(author);
-    this.#pushes.delete(author);
-    this.#have.delete(author);
-    this.#news.delete(author);
-    this.#aging.delete(author);
-    this.#lazy.delete(author);
+    if (this.#states.size > 0) this.#states.delete(author);
+    if (this.#pushes.size > 0) this.#pushes.delete(author);
+    if (this.#have.size > 0) this.#have.delete(author);
+    if (this.#news.size > 0) this.#news.delete(author);
+    if (this.#aging.size > 0) this.#aging.delete(author);
+    if (this.#lazy.size > 0) this.#lazy.delete(author);
   }
 
   /** The next message, or null when there is nothing to say but what {@link waits}. What it says is no longer intended. */
@@ -150,6 +153,12 @@ export class Outbox {
     const message = this.#next(pushes);
     if (message === null) this.#hasIntents = this.waits;
     return message;
+  }
+
+  #intend(): void {
+    if (this.#hasIntents) return;
+    this.#hasIntents = true;
+    this.#intended();
   }
 
   #next(pushes: 'go' | 'wait'): OutgoingMessage | null {
@@ -187,7 +196,7 @@ export class Outbox {
       write(writer, item);
       count++;
     }
-    return { type, bytes: writer.finish() };
+    return { type, bytes: writer.finishMessage() };
   }
 
   #drainStates(states: Map<PeerId, number>, pushed: boolean): OutgoingMessage | null {
@@ -210,7 +219,7 @@ export class Outbox {
       writeState(writer, state, base, pushed);
       count++;
     }
-    return count === 0 ? null : { type: 'states', bytes: writer.finish(), isPush: pushed };
+    return count === 0 ? null : { type: 'states', bytes: writer.finishMessage(), isPush: pushed };
   }
 
   /** Of an author that was forgotten meanwhile nothing is announced. */
@@ -230,7 +239,7 @@ export class Outbox {
       writeHead(writer, head);
       count++;
     }
-    return count === 0 ? null : { type: 'have', bytes: writer.finish() };
+    return count === 0 ? null : { type: 'have', bytes: writer.finishMessage() };
   }
 
   /** Whole buckets until the message is large enough: the bitmap says which ones it covers completely. */
@@ -244,7 +253,7 @@ export class Outbox {
       setBit(covered, bucket);
       for (const head of this.#table.inBucket(bucket)) writeHead(heads, head);
     }
-    return { type: 'heads', bytes: heads.bytes(covered).finish() };
+    return { type: 'heads', bytes: heads.bytes(covered).finishMessage() };
   }
 }
 

@@ -15,10 +15,10 @@ export interface PushPlan {
 
 /** One author's, as this host sees it. */
 interface Tree {
-  /** Who gets the changes earlier from others. */
-  readonly pruned: Set<PeerId>;
+  /** Who gets the changes earlier from others; null: nobody yet. Mostly one of the two sets is never needed. */
+  pruned: Set<PeerId> | null;
   /** Whom we told the same: what still comes from them left before they heard it. */
-  readonly refused: Set<PeerId>;
+  refused: Set<PeerId> | null;
   /** Who brings them to us; null: nobody has, since the tree is remembered or its link came up. */
   source: PeerId | null;
 }
@@ -42,7 +42,7 @@ export class PushTree {
       if (pruned?.has(peer)) lazy.push(peer);
       else eager.push(peer);
     }
-    return { eager, lazy, isTree: pruned !== undefined && pruned.size > 0 };
+    return { eager, lazy, isTree: (pruned?.size ?? 0) > 0 };
   }
 
   /**
@@ -53,24 +53,26 @@ export class PushTree {
     const tree = this.#tree(author);
     const isOther = from !== author && tree.source !== null && tree.source !== from;
     if (!isNews && isOther) {
+      tree.refused ??= new Set();
       tree.refused.add(from);
       return 'prune';
     }
     if (isOther && tree.source === author) return null; // whose own link only was slower
     tree.source = from;
-    return tree.refused.delete(from) ? 'graft' : null;
+    return tree.refused?.delete(from) ? 'graft' : null;
   }
 
   /** We ask `peer` to push us the author's next changes, since it had one before us. */
   grafted(author: PeerId, peer: PeerId): void {
     const tree = this.#tree(author);
     tree.source = peer;
-    tree.refused.delete(peer);
+    tree.refused?.delete(peer);
   }
 
   /** `peer` is linked and gets the author's changes twice. */
   prune(author: PeerId, peer: PeerId): void {
     const tree = this.#tree(author);
+    tree.pruned ??= new Set();
     tree.pruned.add(peer);
     this.#trees.delete(author);
     this.#trees.set(author, tree);
@@ -78,21 +80,22 @@ export class PushTree {
 
   /** `peer` missed a change of the author and asked for the next ones. */
   graft(author: PeerId, peer: PeerId): void {
-    this.#trees.get(author)?.pruned.delete(peer);
+    this.#trees.get(author)?.pruned?.delete(peer);
   }
 
   /** Of whose changes it was the source, and who brings them as well: to be asked for the next ones. */
   linkDown(peer: PeerId): readonly { readonly author: PeerId; readonly next: PeerId }[] {
     const orphans: { author: PeerId; next: PeerId }[] = [];
     for (const [author, tree] of this.#trees) {
-      tree.pruned.delete(peer);
-      tree.refused.delete(peer);
+      tree.pruned?.delete(peer);
+      tree.refused?.delete(peer);
       if (tree.source === peer) {
         tree.source = null;
-        const [next] = tree.refused;
+        const [next] = tree.refused ?? [];
         if (next !== undefined) orphans.push({ author, next });
       }
-      if (tree.source === null && tree.pruned.size + tree.refused.size === 0) this.#trees.delete(author);
+      if (tree.source === null && (tree.pruned?.size ?? 0) + (tree.refused?.size ?? 0) === 0)
+        this.#trees.delete(author);
     }
     return orphans;
   }
@@ -104,10 +107,12 @@ export class PushTree {
   #tree(author: PeerId): Tree {
     const known = this.#trees.get(author);
     if (known !== undefined) return known;
-    const tree: Tree = { pruned: new Set(), refused: new Set(), source: null };
+    const tree: Tree = { pruned: null, refused: null, source: null };
     this.#trees.set(author, tree);
-    const [oldest] = this.#trees.keys();
-    if (this.#trees.size > this.#treesMax && oldest !== undefined) this.#trees.delete(oldest);
+    if (this.#trees.size > this.#treesMax) {
+      const [oldest] = this.#trees.keys();
+      this.#trees.delete(oldest!);
+    }
     return tree;
   }
 }

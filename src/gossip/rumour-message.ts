@@ -3,7 +3,7 @@
 //
 //   version 1 = 1 | flags 1 (1: complete) | { peer 16 | records' version 8 | verdict 1 }*
 
-import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
+import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { PEER_ID_BYTES, type PeerId } from '../base/ids.ts';
 
 /** In the order in which one replaces the other at one version. `unknown`: the sender has no evidence itself. */
@@ -32,9 +32,9 @@ export const RUMOURS_MAX = 16_384;
 export function encodeRumours({ complete, rumours }: RumourMessage): Uint8Array {
   const writer = new ByteWriter(2 + rumours.length * RUMOUR_BYTES).u8(FORMAT).u8(complete ? COMPLETE : 0);
   for (const { peer, version, verdict } of rumours) {
-    writer.bytes(fromHex(peer)!).u64(version).u8(VERDICTS.indexOf(verdict));
+    writer.id(peer).u64(version).u8(VERDICTS.indexOf(verdict));
   }
-  return writer.finish();
+  return writer.finishMessage();
 }
 
 /** Null for anything malformed. */
@@ -46,7 +46,7 @@ export function decodeRumours(bytes: Uint8Array): RumourMessage | null {
   if (reader.remaining > RUMOURS_MAX * RUMOUR_BYTES) return null;
   const rumours: Rumour[] = [];
   while (reader.remaining > 0) {
-    const peer = toHex(reader.bytes(PEER_ID_BYTES)) as PeerId;
+    const peer = reader.id(PEER_ID_BYTES) as PeerId;
     const version = reader.u64();
     const verdict = VERDICTS[reader.u8()];
     if (verdict === undefined || version > BigInt(Number.MAX_SAFE_INTEGER)) return null;

@@ -8,7 +8,7 @@ import { ByteReader, ByteWriter } from '../base/bytes.ts';
 import { TOMBSTONE_LENGTH } from './limits.ts';
 import { MapCursor } from './map-cursor.ts';
 
-/** The entries of a valid map of that version that are newer than `since`. */
+/** The entries of a valid map of that version that are newer than `since`, to be put into a message. */
 export function writeEntries(
   packed: Uint8Array,
   { version, since }: { readonly version: number; readonly since: number },
@@ -22,7 +22,7 @@ export function writeEntries(
     if (value === null) writer.varint(0);
     else writer.varint(value.length + 1).bytes(value);
   }
-  return writer.finish();
+  return writer.finishMessage();
 }
 
 /** A copy in the form of a packed map; null when the bytes are malformed. */

@@ -47,6 +47,37 @@ test('writers that are open at once, and after each other, do not share what the
   expect([...new ByteWriter().u8(4).bytes(new Uint8Array(9_000).fill(5)).finish()].slice(0, 3)).toEqual([4, 5, 5]);
 });
 
+test('messages that share memory keep what is theirs, and a long one has its own', () => {
+  const lengths = [1, 65, 200, 4_000, 4_096, 5_000, 300];
+  const messages = Array.from({ length: 70 }, (_, i) => {
+    const bytes = new Uint8Array(lengths[i % lengths.length]!).fill(i);
+    return new ByteWriter().bytes(bytes).finishMessage();
+  });
+  for (const [i, message] of messages.entries()) {
+    expect(message.length).toBe(lengths[i % lengths.length]);
+    expect(message.every((byte) => byte === i)).toBe(true);
+  }
+});
+
+describe('ids', () => {
+  const ids = Array.from({ length: 300 }, (_, i) => (i * 0x10001).toString(16).padStart(8, '0').repeat(4));
+
+  test('are read as they were written, also those that begin alike', () => {
+    const alike = ids.flatMap((id) => [id, `${id.slice(0, 8)}${'f'.repeat(24)}`, id.slice(0, 16)]);
+    for (const id of [...alike, ...alike.toReversed()]) {
+      const bytes = new ByteWriter(0).u8(1).id(id).u8(2).finish();
+      expect(toHex(bytes)).toBe(`01${id}02`);
+      const reader = new ByteReader(bytes);
+      expect([reader.u8(), reader.id(id.length / 2), reader.u8(), reader.failed]).toEqual([1, id, 2, false]);
+    }
+  });
+
+  test('past the end fail', () => {
+    const reader = new ByteReader(new Uint8Array(15));
+    expect([reader.id(16), reader.failed]).toEqual(['', true]);
+  });
+});
+
 describe('ByteReader', () => {
   test('a read past the end and a negative length fail without moving', () => {
     const reader = new ByteReader(Uint8Array.of(1, 2, 3));

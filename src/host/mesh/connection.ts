@@ -94,7 +94,8 @@ export class Connection {
   #closed = false;
   #bytesSeen = 0;
   #heardMs: number;
-  #tickedMs: number;
+  /** Unless bytes have come, {@link tick} has nothing to do before. */
+  #dueMs = 0;
   #pingSequence = 0;
   #pingSentMs: number | null = null;
   #measuredMs: number;
@@ -115,7 +116,6 @@ export class Connection {
     const nowMs = options.clock.monotonicMs();
     this.#startedMs = nowMs;
     this.#heardMs = nowMs;
-    this.#tickedMs = nowMs;
     this.#measuredMs = nowMs;
   }
 
@@ -215,12 +215,12 @@ export class Connection {
     this.#finish(reason, '');
   }
 
-  /** To be called a few times per second. */
-  tick(): void {
+  /** To be called a few times per second; `pauseMs`: since the last time, whether or not this connection was there. */
+  tick(nowMs: number, pauseMs: number): void {
     if (this.#closed) return;
-    const nowMs = this.#clock.monotonicMs();
-    this.#excuseStall(nowMs);
     const bytes = this.#wire.bytesReceived();
+    if (bytes === this.#bytesSeen && nowMs < this.#dueMs && pauseMs < STALL_MIN_MS) return;
+    this.#excuseStall(nowMs, Math.min(pauseMs, nowMs - this.#startedMs));
     if (bytes !== this.#bytesSeen) {
       this.#bytesSeen = bytes;
       this.#heardMs = nowMs;
@@ -230,6 +230,7 @@ export class Connection {
     else if (silentMs >= this.#limits.deadAfterMs)
       this.#finish('silent', `nothing heard for ${Math.round(silentMs)} ms`);
     else if (this.#up && (silentMs >= this.#pingAfterMs || nowMs - this.#measuredMs >= MEASURE_MS)) this.ping();
+    this.#dueMs = this.#up ? Math.min(this.#heardMs + this.#pingAfterMs, this.#measuredMs + MEASURE_MS) - 1 : 0;
   }
 
   get #pingAfterMs(): number {
@@ -237,9 +238,7 @@ export class Connection {
   }
 
   /** When it was us who did not run (a paused VM, a blocked loop), the silence is not the other side's. */
-  #excuseStall(nowMs: number): void {
-    const pauseMs = nowMs - this.#tickedMs;
-    this.#tickedMs = nowMs;
+  #excuseStall(nowMs: number, pauseMs: number): void {
     if (pauseMs >= STALL_MIN_MS) this.#heardMs = Math.min(nowMs, this.#heardMs + pauseMs);
   }
 

@@ -133,7 +133,7 @@ export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
 /** Nearly all messages are these, nothing but bytes: protobufjs would take most of the time that a link takes for one. */
 function encodeChannel({ kind, bytes }: ChannelMessage): Uint8Array {
   const { length } = bytes;
-  return new ByteWriter(1 + LENGTH_BYTES_MAX + length).u8(tagOf(kind)).varint(length).bytes(bytes).finish();
+  return new ByteWriter(1 + LENGTH_BYTES_MAX + length).u8(tagOf(kind)).varint(length).bytes(bytes).finishMessage();
 }
 
 /** Null for all that is not exactly one of these. */

@@ -39,13 +39,20 @@ const PROBE_MS = 1_000;
 /** Per peer and stage; more are closed as duplicates. */
 const CONTENDERS_MAX = 4;
 
+interface Contention<C extends Contender> {
+  readonly connection: C;
+  readonly wants: 'admission' | 'promotion';
+}
+
+const NOBODY: readonly never[] = [];
+
 export class LinkElection<C extends Contender> {
   readonly #decides: boolean;
   readonly #clock: Clock;
   readonly #events: ElectionEvents<C>;
   #current: C | null = null;
   /** Those that wait for the answer of the current link, oldest first, and what they get when there is none. */
-  #contenders: { readonly connection: C; readonly wants: 'admission' | 'promotion' }[] = [];
+  #contenders: readonly Contention<C>[] = NOBODY;
   #probedMs = 0;
   /** Those that wait for the other side's Welcome. */
   readonly #waiting = new Set<C>();
@@ -86,7 +93,7 @@ export class LinkElection<C extends Contender> {
 
   closed(connection: C, reason: CloseReason, detail: string): void {
     this.#waiting.delete(connection);
-    this.#contenders = this.#contenders.filter((one) => one.connection !== connection);
+    if (this.#contenders.length > 0) this.#contenders = this.#contenders.filter((one) => one.connection !== connection);
     if (connection !== this.#current) return;
     this.#current = null;
     this.#events.down(connection, reason, detail);
@@ -118,13 +125,13 @@ export class LinkElection<C extends Contender> {
       this.#probedMs = this.#clock.monotonicMs();
       this.#current?.ping();
     }
-    this.#contenders.push({ connection, wants });
+    this.#contenders = [...this.#contenders, { connection, wants }];
   }
 
   /** The link lives: it stays. */
   #turnAway(current: C): void {
     const contenders = this.#contenders;
-    this.#contenders = [];
+    this.#contenders = NOBODY;
     for (const { connection } of contenders) {
       if (connection.bootId === current.bootId) {
         connection.close('duplicate');
@@ -138,7 +145,7 @@ export class LinkElection<C extends Contender> {
   /** The link died while others wanted its place: the newest that is ready gets it. */
   #makeRoom(): void {
     const contenders = this.#contenders;
-    this.#contenders = [];
+    this.#contenders = NOBODY;
     const successor = contenders.findLast(({ wants }) => wants === 'promotion')?.connection;
     if (successor !== undefined) this.#install(successor);
     for (const { connection, wants } of contenders) {

@@ -38,6 +38,7 @@ export class Mesh {
   #chosen: readonly KnownPeer[] = [];
   #port = 0;
   #cancelTick: Cancel | null = null;
+  #tickedMs = 0;
   #stopping = false;
 
   constructor(options: MeshOptions) {
@@ -153,12 +154,14 @@ export class Mesh {
 
   /** Runs by itself every 200 ms; public for tests that move the clock. */
   tick(): void {
-    for (const connection of this.#connections) connection.tick();
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const connection of this.#connections) connection.tick(nowMs, nowMs - this.#tickedMs);
+    this.#tickedMs = nowMs;
     for (const [peer, election] of this.#elections) {
       election.tick();
       if (election.idle) this.#elections.delete(peer);
     }
-    const surplus = this.#view.surplus(this.#options.clock.monotonicMs());
+    const surplus = this.#view.surplus(nowMs);
     if (surplus !== null) this.link(surplus)?.close('surplus');
     this.#dialDue();
   }

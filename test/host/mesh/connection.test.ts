@@ -101,11 +101,16 @@ function goUp(): void {
   wire.written.length = 0;
 }
 
+/** The mesh's timer comes after that time. */
+function tick(ms: number): void {
+  clock.advance(ms);
+  connection.tick(clock.monotonicMs(), ms);
+}
+
 /** Lets time pass in steps as the mesh's timer does. */
 function pass(ms: number): void {
   for (let passed = 0; passed < ms; passed += 200) {
-    clock.advance(200);
-    connection.tick();
+    tick(200);
   }
 }
 
@@ -195,8 +200,7 @@ describe('a link', () => {
   });
 
   test('our own stall is not held against the other side', () => {
-    clock.advance(60_000);
-    connection.tick();
+    tick(60_000);
     expect(told).toEqual([]);
     pass(5_000);
     expect(told).toEqual(['closed silent: nothing heard for 4000 ms']);
