@@ -51,11 +51,17 @@ export interface Hello {
 export type Envelope =
   | { readonly kind: 'hello'; readonly hello: Hello }
   | { readonly kind: 'welcome' }
-  | { readonly kind: 'ping' | 'pong'; readonly sequence: number }
+  | Probe
   | { readonly kind: 'goodbye'; readonly reason: GoodbyeReason; readonly detail: string }
   /** A second live host uses the receiver's identity. */
   | { readonly kind: 'clone'; readonly detail: string }
   | ChannelMessage;
+
+interface Probe {
+  readonly kind: 'ping' | 'pong';
+  /** A uint32. */
+  readonly sequence: number;
+}
 
 interface ChannelMessage {
   readonly kind: Channel;
@@ -119,21 +125,43 @@ const LENGTH_BYTES_MAX = 5;
 const CHANNELS: readonly Channel[] = ['gossip', 'lease', 'life', 'examine'];
 /** By the first byte of an envelope. */
 const CHANNEL_OF_TAG: ReadonlyMap<number, Channel> = new Map(CHANNELS.map((channel) => [tagOf(channel), channel]));
+const PING_TAG = tagOf('ping');
+const PONG_TAG = tagOf('pong');
+/** Of the only field of Ping and Pong, a varint. */
+const SEQUENCE_TAG = MESSAGES.Ping.fields.sequence.id << 3;
 
 export function encodeEnvelope(envelope: Envelope): Uint8Array {
-  return 'bytes' in envelope ? encodeChannel(envelope) : ENVELOPE.encode(fieldsOf(envelope)).finish();
+  if ('bytes' in envelope) return encodeChannel(envelope);
+  return 'sequence' in envelope ? encodeProbe(envelope) : ENVELOPE.encode(fieldsOf(envelope)).finish();
 }
 
 /** Byte fields of the result are views of `bytes`, and no Buffers: a `slice` of them is a copy. */
 export function decodeEnvelope(bytes: Uint8Array): Envelope | null {
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return decodeChannel(plain) ?? decodeFields(plain);
+  return decodeChannel(plain) ?? decodeProbe(plain) ?? decodeFields(plain);
 }
 
 /** Nearly all messages are these, nothing but bytes: protobufjs would take most of the time that a link takes for one. */
 function encodeChannel({ kind, bytes }: ChannelMessage): Uint8Array {
   const { length } = bytes;
   return new ByteWriter(1 + LENGTH_BYTES_MAX + length).u8(tagOf(kind)).varint(length).bytes(bytes).finishMessage();
+}
+
+/** On an idle link all messages are these. */
+function encodeProbe({ kind, sequence }: Probe): Uint8Array {
+  // Protocol Buffers leave out what is zero.
+  const body = sequence === 0 ? new Uint8Array(0) : new ByteWriter().u8(SEQUENCE_TAG).varint(sequence).finish();
+  return new ByteWriter().u8(tagOf(kind)).u8(body.length).bytes(body).finish();
+}
+
+/** Null for all that is not exactly one of these. */
+function decodeProbe(bytes: Uint8Array): Probe | null {
+  const reader = new ByteReader(bytes);
+  const tag = reader.u8();
+  const kind = tag === PING_TAG ? 'ping' : tag === PONG_TAG ? 'pong' : null;
+  if (kind === null || reader.u8() !== reader.remaining || reader.u8() !== SEQUENCE_TAG) return null;
+  const sequence = reader.varint();
+  return reader.failed || reader.remaining > 0 || sequence > 0xffff_ffff ? null : { kind, sequence };
 }
 
 /** Null for all that is not exactly one of these. */
@@ -145,8 +173,8 @@ function decodeChannel(bytes: Uint8Array): ChannelMessage | null {
   return reader.failed || length !== reader.remaining ? null : { kind, bytes: reader.bytes(length) };
 }
 
-function tagOf(channel: Channel): number {
-  return (MESSAGES.Envelope.fields[channel].id << 3) | LENGTH_DELIMITED;
+function tagOf(kind: Channel | Probe['kind']): number {
+  return (MESSAGES.Envelope.fields[kind].id << 3) | LENGTH_DELIMITED;
 }
 
 function decodeFields(bytes: Uint8Array): Envelope | null {
@@ -195,7 +223,7 @@ interface HelloFields {
   readonly attestation: Uint8Array;
 }
 
-function fieldsOf(envelope: Exclude<Envelope, ChannelMessage>): Record<string, unknown> {
+function fieldsOf(envelope: Exclude<Envelope, ChannelMessage | Probe>): Record<string, unknown> {
   switch (envelope.kind) {
     case 'hello': {
       const { hello } = envelope;
@@ -207,9 +235,6 @@ function fieldsOf(envelope: Exclude<Envelope, ChannelMessage>): Record<string, u
     }
     case 'welcome':
       return { welcome: {} };
-    case 'ping':
-    case 'pong':
-      return { [envelope.kind]: { sequence: envelope.sequence } };
     case 'goodbye':
       return { goodbye: { reason: envelope.reason, detail: envelope.detail.slice(0, TEXT_LENGTH_MAX) } };
     case 'clone':

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
-import { toHex } from '../../../src/base/bytes.ts';
+import { fromHex, toHex } from '../../../src/base/bytes.ts';
 import type { BootId, Vni } from '../../../src/base/ids.ts';
 import {
   decodeEnvelope,
@@ -83,6 +83,24 @@ describe('mesh envelope', () => {
       expect(toHex(encoded)).toBe(toHex(type.encode({ [kind]: bytes }).finish()));
       expect(decodeEnvelope(encoded)).toEqual({ kind, bytes });
     }
+  });
+
+  test.each(['ping', 'pong'] as const)('%s is written and read as protobufjs does', (kind) => {
+    const type = MESH_SCHEMA.lookupType('fabric.mesh.v1.Envelope');
+    for (const sequence of [0, 1, 127, 128, 16_384, 2 ** 31, 2 ** 32 - 1]) {
+      const encoded = encodeEnvelope({ kind, sequence });
+      expect(toHex(encoded)).toBe(toHex(type.encode({ [kind]: { sequence } }).finish()));
+      expect(decodeEnvelope(encoded)).toEqual({ kind, sequence });
+      for (let end = 1; end < encoded.length; end++) expect(decodeEnvelope(encoded.subarray(0, end))).toBeNull();
+    }
+  });
+
+  test.each<[string, string, number]>([
+    ['no sequence', '1a00', 0],
+    ['a field that is not known', '1a0408071001', 7],
+    ['a sequence in more bytes than it takes', '1a03088700', 7],
+  ])('a ping with %s goes the long way', (_name, hex, sequence) => {
+    expect(decodeEnvelope(fromHex(hex)!)).toEqual({ kind: 'ping', sequence });
   });
 
   test('what is cut or has more behind it goes the long way', () => {
