@@ -50,6 +50,7 @@ import {
   nameKey,
   PEER_KEY,
   removalKey,
+  VOTE_PREFIX,
   voteKey,
 } from '../gossip/record-codec.ts';
 import {
@@ -214,14 +215,14 @@ export class OwnRecords {
   }
 
   /**
-   * This host leaves for good: nothing of it remains but what proves to whom addresses went, leases and removals, the
-   * networks that were made here, and tokens that others may learn late.
+   * This host leaves for good: nothing of it remains but what proves to whom addresses went (leases, removals, and what voters decided:
+   * the others name it as a voter for a while), the networks that were made here, and tokens that others may learn late.
    */
   withdrawAllButLeases(): void {
     const changes = new Map<string, null>();
     for (const [key] of this.#gossip.entries(this.#self)) {
-      if (!key.startsWith(LEASE_PREFIX) && !isRemovalKey(key) && !isNetworkKey(key) && !isTokenKey(key))
-        changes.set(key, null);
+      const proves = key.startsWith(LEASE_PREFIX) || key.startsWith(VOTE_PREFIX) || isRemovalKey(key);
+      if (!proves && !isNetworkKey(key) && !isTokenKey(key)) changes.set(key, null);
     }
     this.#write(changes);
   }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DEFAULT_VNI, type Mac } from '../../src/base/ids.ts';
 import { OwnRecords } from '../../src/daemon/own-records.ts';
-import { attachmentKey, decodePeer, leaseKey, PEER_KEY } from '../../src/gossip/record-codec.ts';
+import { attachmentKey, decodePeer, leaseKey, PEER_KEY, voteKey } from '../../src/gossip/record-codec.ts';
 import { attachmentRecord, leaseRecord, lonelyGossip, peerRecord, SELF } from './own-map.ts';
 
 const web = attachmentRecord('02:00:00:00:00:01');
@@ -73,11 +73,12 @@ test('replacing attachments leaves leases alone', () => {
   expect(keys().sort()).toEqual([attachmentKey(DEFAULT_VNI, db.mac), leaseKey(leaseRecord('10.32.0.0/24'))].sort());
 });
 
-test('a host that leaves for good leaves only what proves its gifts', () => {
+test('a host that leaves for good leaves only what proves its gifts, and what it has decided with others', () => {
   const { records, keys } = setUp();
   records.publishPeer(peerRecord());
   records.changeAttachments([{ kind: 'publish', record: web }]);
   records.replaceLeases([leaseRecord('10.32.0.0/24')]);
+  records.replaceVotes(DEFAULT_VNI, new Map([['0', Uint8Array.of(1)]]));
   records.withdrawAllButLeases();
-  expect(keys()).toEqual([leaseKey(leaseRecord('10.32.0.0/24'))]);
+  expect(keys()).toEqual([leaseKey(leaseRecord('10.32.0.0/24')), voteKey(DEFAULT_VNI, '0')]);
 });

@@ -55,6 +55,8 @@ const CONTAINERS_PER_HOST_MAX = 12;
 const LAST_MS = 2_000;
 /** So long after a partition or heavy loss everybody has a link to everybody again. */
 const RELINKED_MS = 5_000;
+/** Longer than a schedule. */
+const GRACE_MS = 600_000;
 /** Networks that are made on the way: each has a range of its own, and leases on every host. */
 const NETWORKS_MADE_MAX = 4;
 /** Who leaves has left after this time, and may join anew. */
@@ -219,7 +221,7 @@ class Drawing {
       case 'rotate':
         if (this.#isRotated) return;
         this.#isRotated = true;
-        this.#at(atMs, { kind: 'rotate', host, graceMs: this.#random.fraction() < 0.5 ? 0 : lastsMs });
+        this.#at(atMs, { kind: 'rotate', host, graceMs: this.#isSettled(atMs) ? 0 : GRACE_MS });
         break;
       case 'network':
         if (this.#networksMade === NETWORKS_MADE_MAX) return;
@@ -271,6 +273,12 @@ class Drawing {
     device.host = host;
     device.moves++;
     this.#at(atMs, { kind: 'device', host, mac: device.mac });
+  }
+
+  /** Everybody has heard of everybody: who joins where the rotation is not known yet is let in by a grace only (docs/keys.md). */
+  #isSettled(atMs: number): boolean {
+    const isWhole = atMs >= Math.max(this.#partitionedUntilMs, this.#lossyUntilMs) + RELINKED_MS;
+    return isWhole && this.#bornMs.every((bornMs) => atMs >= bornMs + SETTLED_MS);
   }
 
   /** The operator waits until the cluster is whole again and has heard of the dead host's last gifts (docs/leases.md). */
