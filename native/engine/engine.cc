@@ -191,8 +191,13 @@ void Engine::apply(const SendRaw& command) {
     send_.post([this, path = *path, datagram = command.datagram]() mutable { send_.send_raw(path, datagram); });
     return;
   }
-  const auto unsent = parts_.socket.send(command.datagram, 0, parts_.socket.address(std::get<Endpoint>(command.to)));
-  counters_.control_drops.count(Drop::kSendQueueFull, unsent.full);
+  const SocketAddress to = parts_.socket.address(std::get<Endpoint>(command.to));
+  auto unsent = parts_.socket.send(command.datagram, 0, to);
+  if (unsent.waiting > 0) {
+    parts_.socket.wait_writable();
+    unsent = parts_.socket.send(command.datagram, 0, to);
+  }
+  counters_.control_drops.count(Drop::kSendQueueFull, unsent.waiting + unsent.lost);
   counters_.control_drops.count(Drop::kSendFailed, unsent.failed);
   if (!unsent.none()) notice(kSignOfLife);
 }

@@ -43,7 +43,7 @@ bool Lane::turn() {
 }
 
 void Lane::watch(pollfd* descriptors) const {
-  descriptors[0] = {source(), POLLIN, 0};
+  descriptors[0] = source();
   descriptors[1] = {wake_.get(), POLLIN, 0};
 }
 

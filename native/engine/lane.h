@@ -46,8 +46,8 @@ class Lane {
  protected:
   // One batch; false when there was nothing.
   virtual bool serve() = 0;
-  // The descriptor whose readability means work.
-  virtual int source() const = 0;
+  // The descriptor, and the event of it that means work.
+  virtual pollfd source() const = 0;
   // The descriptor is in error.
   virtual void source_failed() = 0;
 

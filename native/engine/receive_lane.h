@@ -42,7 +42,7 @@ class ReceiveLane : public Lane {
 
  protected:
   bool serve() override;
-  int source() const override { return socket_.fd(); }
+  pollfd source() const override { return {socket_.fd(), POLLIN, 0}; }
   void source_failed() override;
 
  private:

@@ -42,19 +42,20 @@ class RelayRing {
     return true;
   }
 
-  // Of the send lane. Hands over what is there now, in order; a passage is valid within its call only.
+  // Of the send lane. Hands over what is there now, in order, while `take` wants more; a passage is valid within its call only.
   template <typename Take>
-  void take_all(Take&& take) {
+  void take_while(Take&& take) {
     const uint64_t end = put_.load(std::memory_order_acquire);
-    for (uint64_t at = taken_.load(std::memory_order_relaxed); at != end;) {
+    bool wanted = true;
+    for (uint64_t at = taken_.load(std::memory_order_relaxed); wanted && at != end;) {
       Header header;
       memcpy(&header, place(at), sizeof header);
       if (header.datagram_bytes == kSkip) {
         at += kBytes - at % kBytes;
         continue;
       }
-      take(Passage{header.from,
-                   {header.destination, header.source, header.hop_limit, MutableBytes(body(at), header.datagram_bytes)}});
+      wanted = take(Passage{
+          header.from, {header.destination, header.source, header.hop_limit, MutableBytes(body(at), header.datagram_bytes)}});
       at += entry_bytes(header.datagram_bytes);
       taken_.store(at, std::memory_order_release);
     }

@@ -43,13 +43,24 @@ SendLane::SendLane(const Facts& facts, const LaneParts& parts)
 
 bool SendLane::serve() {
   now_us_ = now_us();
+  // Frames stay in their ports while the uplink takes nothing: the other lane does not wait for it.
+  outbox_.flush();
+  if (outbox_.waiting()) return false;
   bool worked = networks_.several() ? drain_ready() : drain(networks_.main());
   if (!relay_ring_.empty()) {
     worked = true;
-    relay_ring_.take_all([this](const RelayRing::Passage& passage) { pass_on(passage); });
+    relay_ring_.take_while([this](const RelayRing::Passage& passage) {
+      pass_on(passage);
+      return !outbox_.waiting();
+    });
   }
   outbox_.flush();
   return worked;
+}
+
+pollfd SendLane::source() const {
+  if (outbox_.waiting()) return {outbox_.socket().fd(), POLLOUT, 0};
+  return {networks_.several() ? ports_.get() : networks_.main().port->fd(), POLLIN, 0};
 }
 
 bool SendLane::drain_ready() {
@@ -66,7 +77,7 @@ bool SendLane::drain_ready() {
 bool SendLane::drain(const Network& network) {
   bool worked = false;
   size_t bytes = 0;
-  for (int i = 0; i < kBatch && bytes < kBatchBytes; i++) {
+  for (int i = 0; i < kBatch && bytes < kBatchBytes && !outbox_.waiting(); i++) {
     const auto input = network.port->read(buffer_.get());
     if (input.result == Port::Read::kGone) source_failed();
     if (input.result != Port::Read::kFrame) break;
@@ -78,7 +89,8 @@ bool SendLane::drain(const Network& network) {
 }
 
 void SendLane::source_failed() {
-  if (failed_) return;
+  // An error of the socket comes with the next datagram.
+  if (failed_ || outbox_.waiting()) return;
   failed_ = true;
   events_.failed("the interface of a port is gone");
 }

@@ -50,9 +50,11 @@ class SendLane : public Lane {
   void send_raw(const RelayPath& path, MutableBytes datagram);
   void announce(const Network& network, const Ip& ip, Mac mac);
 
+  int idle_ms() const override { return outbox_.waiting() ? kFullRetryMs : -1; }
+
  protected:
   bool serve() override;
-  int source() const override { return networks_.several() ? ports_.get() : networks_.main().port->fd(); }
+  pollfd source() const override;
   void source_failed() override;
 
  private:
@@ -100,6 +102,9 @@ class SendLane : public Lane {
     // How many frames it is on the wire.
     size_t frames() const { return superframe ? superframe->count : 1; }
   };
+
+  // Our tuning: how often a full buffer of the socket is tried again. The kernel says that it is writable once half of it is free.
+  static constexpr int kFullRetryMs = 10;
 
   // One batch of one port; false when there was nothing.
   bool drain(const Network& network);

@@ -24,6 +24,7 @@ void SendLane::add_peer(PeerNumber number, const PeerId& id, std::shared_ptr<Pee
 
 void SendLane::remove_peer(PeerNumber number) {
   outbox_.flush();
+  outbox_.abandon();
   networks_.remove_peer(number);
   const auto found = peers_.find(number);
   if (found == peers_.end()) return;

@@ -113,23 +113,36 @@ Endpoint UdpSocket::endpoint(const SocketAddress& address) {
 UdpSocket::Unsent UdpSocket::send(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {
   Unsent unsent;
   if (segment_bytes == 0 || bytes.size() <= segment_bytes) {
-    unsent.add(send_once(bytes, 0, to), 1);
+    note(&unsent, send_once(bytes, 0, to), 1);
     return unsent;
   }
+  const auto datagrams_from = [&](size_t start) { return (bytes.size() - start + segment_bytes - 1) / segment_bytes; };
   if (segments()) {
     const Sent sent = send_once(bytes, segment_bytes, to);
     // Some network cards take the offload and then refuse it (EIO), some a train (EINVAL); where the train's datagrams are larger
     // than the uplink takes (EMSGSIZE), its last may be smaller. Other errors would be the same for each.
     if (sent != Sent::kFailed || (errno != EIO && errno != EINVAL && errno != EMSGSIZE)) {
-      unsent.add(sent, (bytes.size() + segment_bytes - 1) / segment_bytes);
+      note(&unsent, sent, datagrams_from(0));
       return unsent;
     }
     if (errno == EIO) std::atomic_ref(segments_).store(false, std::memory_order_relaxed);
   }
-  for (size_t start = 0; start < bytes.size(); start += segment_bytes) {
-    unsent.add(send_once(bytes.subspan(start, std::min(segment_bytes, bytes.size() - start)), 0, to), 1);
+  for (size_t start = 0; start < bytes.size() && unsent.waiting == 0; start += segment_bytes) {
+    const Sent sent = send_once(bytes.subspan(start, std::min(segment_bytes, bytes.size() - start)), 0, to);
+    note(&unsent, sent, sent == Sent::kFull ? datagrams_from(start) : 1);
   }
   return unsent;
+}
+
+void UdpSocket::note(Unsent* unsent, Sent sent, size_t datagrams) {
+  if (sent == Sent::kFull) unsent->waiting += datagrams;
+  if (sent == Sent::kNoMemory) unsent->lost += datagrams;
+  if (sent == Sent::kFailed) unsent->failed += datagrams;
+}
+
+void UdpSocket::wait_writable() const {
+  pollfd writable{socket_.get(), POLLOUT, 0};
+  poll(&writable, 1, kFullWaitMs);
 }
 
 UdpSocket::Sent UdpSocket::send_once(Bytes bytes, size_t segment_bytes, const SocketAddress& to) {
@@ -157,9 +170,8 @@ UdpSocket::Sent UdpSocket::send_once(Bytes bytes, size_t segment_bytes, const So
   for (;;) {
     if (sendmsg(socket_.get(), &message, 0) >= 0) return Sent::kDone;
     if (errno == EINTR) continue;
-    if (errno != EAGAIN && errno != ENOBUFS) return Sent::kFailed;
-    pollfd writable{socket_.get(), POLLOUT, 0};
-    if (errno == ENOBUFS || poll(&writable, 1, kFullWaitMs) <= 0) return Sent::kFull;
+    if (errno == EAGAIN) return Sent::kFull;
+    return errno == ENOBUFS ? Sent::kNoMemory : Sent::kFailed;
   }
 }
 

@@ -63,22 +63,25 @@ class UdpSocket {
   SocketAddress address(const Endpoint& endpoint) const;
   static Endpoint endpoint(const SocketAddress& address);
 
-  enum class Sent { kDone, kFull, kFailed };
   // Datagrams that did not leave, by why.
   struct Unsent {
-    size_t full = 0;
+    // The last ones: the socket's buffer is full, and once it is not they may leave.
+    size_t waiting = 0;
+    // The kernel had no memory for them.
+    size_t lost = 0;
     size_t failed = 0;
 
-    void add(Sent sent, size_t datagrams) {
-      if (sent == Sent::kFull) full += datagrams;
-      if (sent == Sent::kFailed) failed += datagrams;
-    }
-    bool none() const { return full + failed == 0; }
+    bool none() const { return waiting + lost + failed == 0; }
   };
-  // `segment_bytes` 0: one datagram. Waits while the kernel's buffer is full, at most 100 ms. From any thread.
+  // `segment_bytes` 0: one datagram. Waits for nothing. From any thread.
   Unsent send(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
+  // Until half of the socket's buffer is free, at most 100 ms.
+  void wait_writable() const;
 
  private:
+  enum class Sent { kDone, kFull, kNoMemory, kFailed };
+
+  static void note(Unsent* unsent, Sent sent, size_t datagrams);
   Sent send_once(Bytes bytes, size_t segment_bytes, const SocketAddress& to);
 
   Descriptor socket_;

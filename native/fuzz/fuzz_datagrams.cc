@@ -214,12 +214,13 @@ class Scenario {
     do {
       lane_.serve();
     } while (wire_.pending());
-    relay_ring_.take_all([](const engine::RelayRing::Passage& passage) {
+    relay_ring_.take_while([](const engine::RelayRing::Passage& passage) {
       const auto& [from, relayed] = passage;
       require(relayed.destination != kSelf && relayed.destination != kPeerIds[from] && relayed.source != kSelf);
       require(relayed.hop_limit > 0 && relayed.hop_limit <= engine::kHopLimit);
       require(relayed.hop_limit < engine::kHopLimit || relayed.source == kPeerIds[from]);
       require(!relayed.datagram.empty() && relayed.datagram[0] >> 4 == engine::kWireVersion);
+      return true;
     });
     while (const auto message = port_.leave(engine::MutableBytes(buffer_, sizeof buffer_))) {
       left_ += check_port_message(*message, features_);

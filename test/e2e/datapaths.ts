@@ -3,11 +3,22 @@
 // wire format. Needs root.
 
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'tap';
 import type { PeerCounters } from '../../src/router/datapath.ts';
 import { overheadBytes } from '../../src/router/wire-format.ts';
-import { CONTAINER, type DatapathChoice, OVERLAY_MTU, PORT_NAME, SIDES, type Side } from '../lab/datapath-facts.ts';
+import { CHECKOUT } from '../lab/checkout.ts';
+import {
+  CONTAINER,
+  type DatapathChoice,
+  OTHER,
+  OVERLAY_MTU,
+  PORT_NAME,
+  SIDES,
+  type Side,
+} from '../lab/datapath-facts.ts';
 import { DatapathPair } from '../lab/datapath-pair.ts';
+import { eventually } from '../lab/exec.ts';
 
 const ENGINE: DatapathChoice = { name: 'engine' };
 const BARE_ENGINE: DatapathChoice = {
@@ -25,6 +36,9 @@ const MATRIX: readonly { readonly name: string; readonly choices: Readonly<Recor
 ];
 
 const { ip4, ip6 } = CONTAINER.b;
+const STREAM = join(CHECKOUT, 'dist/test/lab/datagram-stream.js');
+/** What an engine has under way at most is more (kBufferBytes of native/engine/udp_socket.cc). */
+const BACKLOG_BYTES = 6_000_000;
 
 /** Value of a line in /proc/PID/status. */
 function statusOf(pid: unknown, line: string): string {
@@ -100,6 +114,28 @@ if (process.getuid?.() !== 0) {
       t.same(drops, { 'send-failed': 1 }, 'with one datagram');
     });
   }
+
+  test('an uplink that is full takes nothing from what arrives', { timeout: 60_000 }, async (t) => {
+    const pair = new DatapathPair({ a: { ...ENGINE, threads: 1 }, b: ENGINE });
+    t.teardown(() => pair.destroy());
+    const hosts = await pair.start('underlay4');
+    pair.inHost('a', 'tc qdisc add dev under0 root tbf rate 20mbit burst 64kb limit 64000000');
+    const stream = (side: Side, perSecond: number, seconds: number): Promise<string> =>
+      pair.inContainer(side, `${process.execPath} ${STREAM} ${CONTAINER[OTHER[side]].ip4} ${perSecond} ${seconds}`);
+    const up = stream('a', 20_000, 9);
+    const backlogBytes = (): number =>
+      Number(/backlog (\d+)/.exec(pair.inHost('a', 'tc -s -r qdisc show dev under0'))?.[1]);
+    await eventually('the uplink is full', async () => backlogBytes() >= BACKLOG_BYTES, { timeoutMs: 6_000 });
+    const [arrivedBefore, sentBefore] = [
+      (await hosts.a.stats()).peers[0]!.rxFrames,
+      (await hosts.b.stats()).peers[0]!.txFrames,
+    ];
+    await stream('b', 5_000, 4);
+    const sent = (await hosts.b.stats()).peers[0]!.txFrames - sentBefore;
+    const arrived = (await hosts.a.stats()).peers[0]!.rxFrames - arrivedBefore;
+    t.ok(arrived > 0.9 * sent, `${arrived} of ${sent} frames arrive`);
+    await up;
+  });
 
   test('pcap over an underlay of IPv6, and its interface goes', { timeout: 60_000 }, async (t) => {
     const pair = new DatapathPair({ a: PCAP, b: PCAP });
