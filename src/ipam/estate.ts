@@ -2,7 +2,7 @@
 // space away. For each address the newest of them decides. A gift is durable here before anyone hears of it, so that after
 // any crash the host either still owns the block and nobody else does, or never allocates in it again.
 
-import { type Cidr, cidrContains, type Family, formatCidr, type IpAddress } from '../base/address.ts';
+import { type Cidr, cidrContains, cidrHasIp, type Family, formatCidr, type IpAddress } from '../base/address.ts';
 import type { Store } from '../base/capabilities.ts';
 import { assert, FabricError } from '../base/errors.ts';
 import type { GiftId, PeerId } from '../base/ids.ts';
@@ -80,8 +80,8 @@ export class Estate {
   }
 
   owns(ip: IpAddress): boolean {
-    const trie = this.#tries.get(ip.family);
-    return trie !== undefined && newest(trie.covering(ip.value))?.record.owner === this.#options.self;
+    const block = this.owned(ip.family).findLast(({ cidr }) => cidr.base <= ip.value);
+    return block !== undefined && cidrHasIp(block.cidr, ip);
   }
 
   /** What we own of one family: the fewest disjoint aligned blocks, ascending. */
