@@ -8,7 +8,7 @@ import { type BootId, DEFAULT_VNI, type Mac, type PeerId, type Vni } from '../ba
 import type { NatFacts } from '../base/nat-facts.ts';
 import type { AttachmentRecord, LeaseRecord, PeerRecord } from '../base/records.ts';
 import type { Gossip, RecordChange } from '../gossip/gossip.ts';
-import { LEASE_PREFIX, VOTE_PREFIX } from '../gossip/record-codec.ts';
+import { attachmentKey, LEASE_PREFIX, VOTE_PREFIX } from '../gossip/record-codec.ts';
 import type { ClaimKeeper } from './claim-keepers.ts';
 import type { ClaimChange } from './claim-writer.ts';
 import type { Directory } from './directory.ts';
@@ -173,12 +173,16 @@ export class OwnPresence {
 
   /** What this run says is said in the state that was adopted; a full disk puts it off. */
   #settle(): number {
-    const { self, records, directory, peerRecord, leases, votes, isOurs } = this.#ports;
+    const { self, records, directory, peerRecord, leases, votes, isOurs, take } = this.#ports;
     if (this.#clone !== null) records.publishBeside(peerRecord.bootId, this.#clone);
     if (!this.#isIncomplete) return Number.POSITIVE_INFINITY;
     records.replaceLeases(leases());
     records.replaceVotes(DEFAULT_VNI, votes());
-    this.#claimAll(directory.attachments(self).filter(isOurs));
+    const adopted = directory.attachments(self);
+    const isHere = (claim: AttachmentRecord): boolean => isOurs(claim) || this.#claims.has(keyOf(claim));
+    this.#claimAll(adopted.filter(isOurs));
+    const gone = adopted.filter((claim) => !isHere(claim));
+    take(gone.map(({ network, mac }) => ({ key: attachmentKey(network, mac), value: null })));
     this.#isIncomplete = false;
     void this.#refreshQuietly();
     return Number.POSITIVE_INFINITY;

@@ -134,10 +134,11 @@ test('a claim of this run outlives the adoption of a newer state that lacks it',
 });
 
 test('claims of what is not here go when a newer state brings them back', () => {
-  const { adopt, settle, published } = setUp([db]);
+  const { adopt, settle, published, routed } = setUp([db]);
   adopt([db, gone]);
   settle();
   expect(published()).toEqual([db.mac]);
+  expect([...routed]).toEqual([db.mac]); // or a device that comes back would be taken for announced
 });
 
 test('what was withdrawn before the adoption settles stays withdrawn', () => {
