@@ -7,6 +7,7 @@ import { MOVES_MAX } from '../../src/router/moves.ts';
 import { SeededRandom } from '../fakes/seeded-random.ts';
 import type { Action, ContainerFacts, Schedule, Step } from './schedule.ts';
 import { CONDITIONS } from './sim-network.ts';
+import { withoutUnheardWords } from './unheard-words.ts';
 
 export const FAULT_KINDS = [
   'crash',
@@ -128,7 +129,12 @@ class Drawing {
       clocks,
       conditions: CONDITIONS,
       faultsEndMs: durationMs,
-      steps: this.#steps,
+      steps: withoutUnheardWords(this.#steps, {
+        hosts,
+        graceMs: GRACE_MS,
+        settledMs: SETTLED_MS,
+        relinkedMs: RELINKED_MS,
+      }),
     };
   }
 
@@ -281,13 +287,18 @@ class Drawing {
     return isWhole && this.#bornMs.every((bornMs) => atMs >= bornMs + SETTLED_MS);
   }
 
-  /** The operator waits until the cluster is whole again and has heard of the dead host's last gifts (docs/leases.md). */
+  /**
+   * The operator waits until the cluster is whole again and has heard of the dead host's last gifts (docs/leases.md); before a
+   * revocation, which shuts out whoever its host has not heard of, until everybody has heard of everybody (docs/keys.md).
+   */
   #removeFormer(machine: number, backAtMs: number): void {
     const host = this.#random.below(this.#wish.hosts);
-    const atMs = Math.max(backAtMs, this.#partitionedUntilMs, this.#lossyUntilMs) + this.#between(1_000, 5_000);
+    const wholeMs = Math.max(this.#partitionedUntilMs, this.#lossyUntilMs);
+    const waitedMs = Math.max(backAtMs, wholeMs) + this.#between(1_000, 5_000);
     if (host === machine) return;
     const revokes = this.#wish.faults.includes('rotate') && !this.#isRotated && this.#random.fraction() < 0.5;
     this.#isRotated ||= revokes;
+    const atMs = revokes ? Math.max(waitedMs, backAtMs + SETTLED_MS, wholeMs + RELINKED_MS) : waitedMs;
     this.#at(atMs, { kind: revokes ? 'revoke' : 'rmpeer', host, machine });
     this.#partitionedUntilMs = Math.max(this.#partitionedUntilMs, atMs + 2_000);
   }
