@@ -1,6 +1,6 @@
 // What a host says of its own life beside its peer record: a counter that proves that it lives now (rumours.ts), whose place its
-// present run took, and which runs live beside it. All have a fixed length. Invariant: boot ids are drawn at random at each start, so only a process
-// that read the peer record of a run can name that run as the one that it replaced.
+// present run took, and which runs live beside it. All have a fixed length. Invariant: boot ids are drawn at random at each start,
+// so only a process that read the peer record of a run can name that run as the one that it replaced.
 
 import { ByteReader, ByteWriter, fromHex, toHex } from '../base/bytes.ts';
 import { type BootId, parseBootId } from '../base/ids.ts';

@@ -88,6 +88,8 @@ class Drawing {
   /** Who is away during two rotations needs an operator (docs/keys.md), so there is one. */
   #isRotated = false;
   #networksMade = 0;
+  /** When disks are full. */
+  readonly #full: { readonly host: number; readonly fromMs: number; readonly untilMs: number }[] = [];
 
   constructor(wish: ScheduleWish) {
     this.#wish = wish;
@@ -234,6 +236,7 @@ class Drawing {
         this.#at(atMs, { kind: 'create-network', host, network: `made${this.#networksMade++}` });
         break;
       case 'disk-full':
+        this.#full.push({ host, fromMs: atMs, untilMs: endMs });
         this.#at(atMs, { kind: 'fill-disk', host });
         this.#at(endMs, { kind: 'free-disk', host });
         break;
@@ -321,10 +324,8 @@ class Drawing {
 
   /** An administrator's mistake: the machine goes back to a copy that was taken while it ran. It is not cut off meanwhile. */
   #oldState(host: number, atMs: number, endMs: number): void {
-    // Who knows nobody has nobody to hear from: such a copy cannot be told from the only host of a young cluster.
     const copyAtMs = atMs - this.#between(500, 20_000);
-    if (copyAtMs < this.#wish.hosts * JOIN_SPREAD_MS + SETTLED_MS) return;
-    if (copyAtMs < this.#bornMs[host]! + SETTLED_MS) return; // of who it was before: gone for good, and perhaps removed
+    if (!this.#copyKnowsOthers(host, this.#fullSince(host, copyAtMs) ?? copyAtMs)) return;
     const backAtMs = Math.max(endMs, this.#partitionedUntilMs, this.#lossyUntilMs) + 500;
     this.#partitionedUntilMs = backAtMs + 5_000;
     this.#at(copyAtMs, { kind: 'copy-disk', host });
@@ -332,9 +333,24 @@ class Drawing {
     this.#at(atMs + 1, { kind: 'restore-copy', host });
   }
 
+  /** Who knows nobody has nobody to hear from: such a copy cannot be told from the only host of a young cluster. */
+  #copyKnowsOthers(host: number, writtenMs: number): boolean {
+    // Of who it was before: gone for good, and perhaps removed.
+    const bornMs = Math.max(this.#bornMs[host]!, this.#wish.hosts * JOIN_SPREAD_MS);
+    return writtenMs >= bornMs + SETTLED_MS;
+  }
+
+  /** Since when the host's disk has taken nothing in; null: it does. */
+  #fullSince(host: number, atMs: number): number | null {
+    const full = this.#full.find((one) => one.host === host && one.fromMs <= atMs && atMs < one.untilMs);
+    return full?.fromMs ?? null;
+  }
+
   /** Two machines with one identity; the copy goes first, then the original starts anew. */
   #clone(host: number, atMs: number, endMs: number): void {
     if (atMs < Math.max(this.#partitionedUntilMs, this.#lossyUntilMs) + RELINKED_MS) return;
+    const fullSinceMs = this.#fullSince(host, atMs);
+    if (fullSinceMs !== null && !this.#copyKnowsOthers(host, fullSinceMs)) return;
     const as = this.#machines++;
     const goneMs = Math.min(atMs + this.#between(3_000, 10_000), Math.max(endMs, atMs + 1));
     this.#partitionedUntilMs = goneMs + 5_000;
