@@ -41,7 +41,7 @@ test('both families', async () => {
   expect((await simulate(randomSchedule(wish))).violation).toBeNull();
 });
 
-test('a fixed set of seeds with all kinds of faults', { timeout: 60_000 }, async () => {
+test('a fixed set of seeds with all kinds of faults', { timeout: 120_000 }, async () => {
   const sum = await simulateSeeds({ firstSeed: 1, seeds: 9, hosts: [4, 6, 8], durationMs: 20_000, keepAs: null });
   expect(sum.failed).toEqual([]);
   expect(sum.convergedMs.at(-1)).toBeLessThan(CONVERGE_MAX_MS);
@@ -61,7 +61,7 @@ test.each([
 describe('what once went wrong stays right', () => {
   test.each(readdirSync(SCHEDULES).filter((name) => name.endsWith('.json')))(
     '%s',
-    { timeout: 60_000 },
+    { timeout: 120_000 },
     async (name) => {
       expect((await simulate(readSchedule(join(SCHEDULES, name)))).violation).toBeNull();
     },
