@@ -19,6 +19,7 @@ export function openRotations(
     log,
     own,
     directory: member.directory,
+    linked: () => mesh.linkedPeers(),
     isAlive: (peer) => member.isAlive(peer),
     isRevoked: (peer) => removals.isRevoked(peer),
     revoked: () => removals.revoked(),

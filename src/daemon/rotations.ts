@@ -27,6 +27,8 @@ export interface RotationPorts {
   readonly log: Log;
   readonly own: Pick<OwnRecords, 'publishToken'>;
   readonly directory: Pick<Directory, 'peers'>;
+  /** Who has a link to us, also one of whom no record has come yet. */
+  linked(): readonly PeerId[];
   isAlive(peer: PeerId): boolean;
   isRevoked(peer: PeerId): boolean;
   /** All hosts that were ever revoked. */
@@ -255,11 +257,12 @@ export class Rotations {
 
   /** Once no older token lets in unknown hosts, those that it did let in go. */
   #sweep(): void {
-    const { keyring, cut } = this.#ports;
+    const { keyring, cut, linked } = this.#ports;
     const { generations, current } = keyring;
     if (generations.length === 1 || this.#sweptFor === current.id || !this.#heard.knows(current.id)) return;
     this.#sweptFor = current.id;
-    for (const [peer] of this.#unsealed()) cut(peer);
+    const guests = new Set([...this.#unsealed().map(([peer]) => peer), ...linked()]);
+    for (const peer of guests) if (!this.#heard.isMember(current.id, peer)) cut(peer);
   }
 
   /** How many living members come before us: who acts first, so that not all do the same. */

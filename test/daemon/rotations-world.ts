@@ -83,6 +83,8 @@ export class TestHost {
   readonly revokedPeers = new Set<PeerId>();
   readonly known = new Map<PeerId, PeerRecord>();
   readonly cuts: PeerId[] = [];
+  /** Linked, and nothing of them has been heard. */
+  readonly strangers = new Set<PeerId>();
   /** As on disk. */
   kept: KeyringState;
   keyring: Keyring;
@@ -172,6 +174,7 @@ export class TestHost {
       log: new RecordingLog(),
       own: { publishToken: (records) => this.#say(records) },
       directory: { peers: () => [...this.known] },
+      linked: () => [...this.strangers],
       isAlive: (peer) => this.world.hosts.some((host) => host.peer === peer && this.world.linked(this, host)),
       isRevoked: (peer) => this.revokedPeers.has(peer),
       revoked: () => [...this.revokedPeers].sort(),

@@ -85,6 +85,18 @@ describe('a rotation', () => {
     expect(a.cuts).toEqual([guest.peer]);
   });
 
+  test('without a grace cuts off who was let in so late that nothing of it has been heard yet', () => {
+    const { world, hosts } = worldOf(2);
+    const [a, b] = hosts as [TestHost, TestHost];
+    const guest = new World(99).add(world.token);
+    a.strangers.add(guest.peer);
+    a.strangers.add(b.peer);
+    b.rotations.rotate({ graceMs: 0 });
+    world.meet();
+    world.pass(1_000);
+    expect(a.cuts).toEqual([guest.peer]);
+  });
+
   test.each([-1, Number.NaN, 31 * 24 * HOUR_MS])('refuses a grace of %d ms', (graceMs) => {
     const [a] = worldOf(1).hosts as [TestHost];
     expect(() => a.rotations.rotate({ graceMs })).toThrow(FabricError);

@@ -132,9 +132,11 @@ export class Mesh {
     return this.#elections.get(peer)?.current ?? null;
   }
 
-  /** Ends the link to a host that is not to be let in any more, and says why; the mesh's `bar` keeps it out. */
+  /** Ends all connections to a host that is not to be let in any more, and says why; the mesh's `bar` keeps it out. */
   shutOut(peer: PeerId, why: string): void {
-    this.link(peer)?.close('refused', why);
+    const all = [...this.#connections].filter((connection) => connection.peer === peer);
+    // The link last: whoever waits would take its place.
+    for (const connection of all.sort((a, b) => Number(a.up) - Number(b.up))) connection.close('refused', why);
   }
 
   /** True while a connection stands of which it is open whether it becomes a link. */
@@ -290,8 +292,10 @@ export class Mesh {
   #mayEnter(meeting: Meeting, connection: Connection, hello: Hello): boolean {
     const verdict = judgeHello(hello, this.#contextOf(meeting));
     assert(verdict.verdict === 'welcome' || verdict.verdict === 'refused', 'who greets twice is the same');
-    if (verdict.verdict === 'welcome' && verdict.admit === null) return true;
-    const refusal = verdict.verdict === 'refused' ? verdict.refusal : this.#admit(verdict.admit!, meeting);
+    // Who was let in when it greeted may have been barred since.
+    const judged = verdict.verdict === 'refused' ? verdict.refusal : this.#options.bar?.(meeting.certified, hello);
+    const genesis = verdict.verdict === 'welcome' ? verdict.admit : null;
+    const refusal = judged ?? (genesis === null ? null : this.#admit(genesis, meeting));
     if (refusal !== null) this.#refuse(meeting, connection, refusal);
     return refusal === null;
   }

@@ -215,6 +215,30 @@ describe('refusals are told on both sides and both live on', () => {
     expect(b.removals).toEqual([]);
   });
 
+  test('a peer that is barred after it has greeted', async () => {
+    const token = newToken();
+    const refusal = { code: 'token-refused', what: 'refused', why: 'it shows generation 1', fix: 'none' } as const;
+    let judged = 0;
+    const a = await startHost({ token, options: { bar: () => (judged++ === 0 ? null : refusal) } });
+    const b = await startHost({ token });
+    await refused(a, b);
+    expect(a.ups).toEqual([]);
+    expect(a.refusals[0]!.why).toBe('it shows generation 1');
+  });
+
+  test('a peer that is shut out while it greets', async () => {
+    const token = newToken();
+    const a = await startHost({ token });
+    const bar = () => {
+      a.mesh.shutOut(b.peer, 'it was removed');
+      return null;
+    };
+    const b = await startHost({ token, options: { bar } });
+    b.join(a);
+    await until(() => b.refusals.length + b.downs.length > 0, 'told, with or without a link on its side');
+    expect(a.ups).toEqual([]);
+  });
+
   test('a peer with a token that was replaced is told so, in words about itself', async () => {
     const token = newToken();
     const bar = () => ({ code: 'token-refused', what: 'refused', why: 'it shows generation 1', fix: 'none' }) as const;
