@@ -158,6 +158,7 @@ if (process.getuid?.() !== 0) {
   test('handshakes that a daemon does not read displace no other event', { timeout: 60_000 }, async (t) => {
     const { pair, hosts } = await alonePair(t);
     const generations = [1, 2, 3];
+    t.equal((await pair.ping(`-c 1 ${ip4}`)).received, 1, 'the first session is confirmed');
     for (const addKeys of generations) await Promise.all([hosts.a.ask({ addKeys }), hosts.b.ask({ addKeys })]);
     hosts.a.kill('SIGSTOP');
     for (let burst = 0; burst < 40; burst++) {
