@@ -99,6 +99,15 @@ export class Attacher {
    * ({@link departures}). Idempotent.
    */
   async remove(entry: AttachmentEntry): Promise<void> {
+    const removed = this.#remove(entry);
+    this.departures.add(
+      entry,
+      removed.catch(() => undefined),
+    );
+    await removed;
+  }
+
+  async #remove(entry: AttachmentEntry): Promise<void> {
     const { hostIfname, mac, ips } = entry;
     const id = networkOfEntry(entry);
     const network = this.#ports.networkOf(id);

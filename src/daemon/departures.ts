@@ -1,6 +1,7 @@
-// Interfaces of ended attachments that are down and off the bridge, and that the kernel has not freed yet: about 20 ms, for which
-// no runtime waits. Invariant: nothing of theirs is used anew before that. In the namespace the old interface still has its
-// routes, so that a new one there would get no default route; its name is taken, and so is an address that someone asks for.
+// Attachments that are being removed, and interfaces of removed ones that are down and off the bridge, and that the kernel has not
+// freed yet: about 20 ms, for which no runtime waits. Invariant: nothing of theirs is used anew before that. In the namespace the
+// old interface still has its routes, so that a new one there would get no default route; its name is taken, and so is an address
+// that someone asks for.
 
 /** What an attachment occupies until its interface is gone. */
 export interface Occupant {
@@ -13,22 +14,22 @@ export interface Occupant {
 
 export class Departures {
   /** Bounded by the ports of a bridge: a port that departs makes room for another, which waits where it has to. */
-  readonly #under = new Map<Occupant, Promise<void>>();
+  readonly #under = new Set<{ readonly occupant: Occupant; readonly over: Promise<void> }>();
 
   /** `gone` never rejects. */
   add(occupant: Occupant, gone: Promise<void>): void {
-    const over = gone.then(() => void this.#under.delete(occupant));
-    this.#under.set(occupant, over);
+    const departure = { occupant, over: gone.then(() => void this.#under.delete(departure)) };
+    this.#under.add(departure);
   }
 
   /** Resolves when nothing is left of those that have the interface's name, the namespace or an address in common with this one. */
   async over(newcomer: Occupant): Promise<void> {
-    await Promise.all([...this.#under].filter(([left]) => collides(left, newcomer)).map(([, over]) => over));
+    await Promise.all([...this.#under].filter(({ occupant }) => collides(occupant, newcomer)).map(({ over }) => over));
   }
 
   /** Resolves when all are over that have begun. */
   async allOver(): Promise<void> {
-    await Promise.all(this.#under.values());
+    await Promise.all([...this.#under].map(({ over }) => over));
   }
 }
 

@@ -6,9 +6,16 @@ import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
 import type { Vni } from '../base/ids.ts';
-import type { AddressBook, DockerBackend, Endpoint, EndpointService, FabricNetwork } from '../docker-plugin/backend.ts';
+import type {
+  AddressBook,
+  DockerBackend,
+  Endpoint,
+  EndpointService,
+  EndpointState,
+  FabricNetwork,
+} from '../docker-plugin/backend.ts';
 import type { AddressReservations } from './address-reservations.ts';
-import type { AttachmentEntry, AttachmentStore } from './attachment-store.ts';
+import type { AttachmentEntry, AttachmentState, AttachmentStore } from './attachment-store.ts';
 import type { Attachments } from './attachments.ts';
 import type { NetworkFacts } from './genesis.ts';
 import type { NetworkPresence } from './network-presence.ts';
@@ -17,6 +24,11 @@ import type { Networks } from './networks.ts';
 const OWNER = 'docker';
 /** Reservations have no interface; the key wants a name all the same. */
 const NO_INTERFACE = 'ipam';
+const STATES: Readonly<Record<AttachmentState, EndpointState>> = {
+  attaching: 'making',
+  attached: 'ready',
+  detaching: 'leaving',
+};
 
 export interface DockerBackendParts {
   readonly networks: {
@@ -63,7 +75,7 @@ export function dockerBackend(parts: DockerBackendParts, random: Random): Docker
         },
         cancelled,
       );
-      return { id, network, ifname, mac: attachment.mac, ips, isReady: true };
+      return { id, network, ifname, mac: attachment.mac, ips, state: 'ready' };
     },
     remove: async (id) => {
       const entry = entryOf(id);
@@ -126,7 +138,7 @@ function isDockers({ owner }: { readonly owner: string }): boolean {
 }
 
 function endpointOf({ key, mac, ips, state }: AttachmentEntry): Endpoint {
-  return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips, isReady: state === 'attached' };
+  return { id: key.containerId, network: key.network, ifname: key.ifname, mac, ips, state: STATES[state] };
 }
 
 /** An internal network has a gateway, too: Docker's IPAM asks for one of every pool. */

@@ -42,17 +42,22 @@ export interface Endpoint {
   readonly ifname: string;
   readonly mac: Mac;
   readonly ips: readonly string[];
-  /** False while its interface is being made. */
-  readonly isReady: boolean;
+  readonly state: EndpointState;
 }
 
-export type WantedEndpoint = Omit<Endpoint, 'mac' | 'isReady'> & { readonly mac: Mac | null };
+/** Its interface is being made, is there, or is being removed: by Docker's word, or because it vanished. */
+export type EndpointState = 'making' | 'ready' | 'leaving';
+
+export type WantedEndpoint = Omit<Endpoint, 'mac' | 'state'> & { readonly mac: Mac | null };
 
 export interface EndpointService {
   all(): readonly Endpoint[];
-  /** Null also for one that is being removed, or has no addresses yet. */
+  /** Null also for one that is leaving, or has no addresses yet. */
   find(id: string): Endpoint | null;
-  /** Makes the interface, with addresses that the book holds. All or nothing; rejects with `address-in-use`, `limit`, …. */
+  /**
+   * Makes the interface, with addresses that the book holds, as soon as those that had them have left. All or nothing; rejects with
+   * `address-in-use`, `limit`, ….
+   */
   create(endpoint: WantedEndpoint, cancelled: AbortSignal): Promise<Endpoint>;
   /** Idempotent. Resolves when nothing of it is left; its addresses stay in the book. */
   remove(id: string): Promise<void>;

@@ -6,13 +6,14 @@
 //   asked for ──▶ reserved ──▶ an endpoint's ──▶ waiting ──▶ free
 //                    ╰──────────────────────────────╯ ╰──▶ asked for again
 //
+// An endpoint that is leaving has no address any more: what takes it over waits for the interface (EndpointService.create).
 // Invariant: whatever Docker, its daemon or ours forgot, an address without an endpoint is free HOLD_MS later, unless a network
 // has it as auxiliary address. Nothing here is durable: the book is, and after a restart all waits begin anew.
 
 import { type Cidr, cidrHasIp, parseIp } from '../base/address.ts';
 import type { Cancel, Timers } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import type { AddressBook, EndpointService, HeldAddress } from './backend.ts';
+import type { AddressBook, Endpoint, EndpointService, HeldAddress } from './backend.ts';
 
 /** A restart takes a fraction of a second; of a container that ends again and again, Docker's pauses double from 0.1 s. */
 export const HOLD_MS = 10_000;
@@ -29,11 +30,13 @@ export interface HeldAddressesPorts {
   failed(reason: string): void;
 }
 
+/** For an endpoint that Docker has asked for it; for another question, because Docker gave it back; or just held. */
+type WaitFor = 'endpoint' | 'question' | 'nothing';
+
 interface Wait {
   readonly address: HeldAddress;
-  sinceMs: number;
-  /** Given back by Docker, so that another question may get it. */
-  isOffered: boolean;
+  readonly sinceMs: number;
+  waitsFor: WaitFor;
   /** Who had it, where Docker has told. */
   readonly containerId: string | null;
 }
@@ -57,16 +60,16 @@ export class HeldAddresses {
     const { network, pool, wanted } = request;
     if (wanted !== null && this.#has({ network, ip: wanted })) {
       this.#refuseInUse({ network, ip: wanted });
-      this.#wait({ network, ip: wanted }, false);
+      this.#wait({ network, ip: wanted }, 'endpoint');
       return wanted;
     }
     const again = wanted === null ? this.#offered(network, pool) : null;
     if (again !== null) {
-      this.#wait(again, false);
+      this.#wait(again, 'endpoint');
       return again.ip;
     }
     const ip = await this.#ports.book.reserve(request, cancelled);
-    this.#wait({ network, ip }, false);
+    this.#wait({ network, ip }, 'endpoint');
     return ip;
   }
 
@@ -74,29 +77,39 @@ export class HeldAddresses {
   async take({ network, ip }: HeldAddress, pool: Cidr, cancelled: AbortSignal): Promise<void> {
     this.#refuseInUse({ network, ip });
     if (!this.#has({ network, ip })) await this.#ports.book.reserve({ network, pool, wanted: ip }, cancelled);
-    this.#wait({ network, ip }, false);
+    this.#wait({ network, ip }, 'endpoint');
   }
 
   /** Docker gives it back. Of an endpoint that is still there, and of an address that is not Docker's, it changes nothing. */
   release(address: HeldAddress): void {
     if (!this.#has(address) || this.#isInUse(address)) return;
-    this.#wait(address, true, this.#waits.get(keyOf(address))?.containerId ?? null);
+    this.#wait(address, 'question', this.#waits.get(keyOf(address))?.containerId ?? null);
   }
 
-  /** An endpoint with these addresses is gone; `containerId` is null where Docker has not told whose it was. */
+  endpointMade(addresses: readonly HeldAddress[]): void {
+    for (const address of addresses) this.#waits.delete(keyOf(address));
+  }
+
+  /**
+   * An endpoint with these addresses is gone; `containerId` is null where Docker has not told whose it was. One that Docker gave
+   * back and asked for again meanwhile is the next endpoint's.
+   */
   endpointGone(addresses: readonly HeldAddress[], containerId: string | null): void {
-    for (const address of addresses) if (this.#has(address)) this.#wait(address, true, containerId);
+    for (const address of addresses) {
+      const isTaken = this.#isInUse(address) || this.#waits.get(keyOf(address))?.waitsFor === 'endpoint';
+      if (this.#has(address) && !isTaken) this.#wait(address, 'question', containerId);
+    }
   }
 
   /** Its container is removed: it does not come back for its addresses. */
   containerGone(containerId: string): void {
-    for (const wait of this.#waits.values()) if (wait.containerId === containerId) wait.isOffered = false;
+    for (const wait of this.#waits.values()) if (wait.containerId === containerId) wait.waitsFor = 'nothing';
   }
 
   /** Docker has no network of that name any more: what its containers gave back is free at once. */
   networkGone(network: string): void {
-    for (const [key, { address, isOffered, containerId }] of this.#waits) {
-      if (address.network !== network || !(isOffered || containerId !== null)) continue;
+    for (const [key, { address, waitsFor, containerId }] of this.#waits) {
+      if (address.network !== network || !(waitsFor === 'question' || containerId !== null)) continue;
       this.#waits.delete(key);
       void this.#free(address);
     }
@@ -116,12 +129,14 @@ export class HeldAddresses {
       const key = keyOf(address);
       known.add(key);
       if (this.#isInUse(address) || this.#ports.isAuxiliary(address)) this.#waits.delete(key);
-      else if (!this.#waits.has(key)) this.#wait(address, false);
+      else if (!this.#waits.has(key)) this.#wait(address, 'nothing');
     }
-    for (const [key, { address, sinceMs }] of this.#waits) {
+    for (const [key, { address, sinceMs }] of [...this.#waits]) {
       if (known.has(key) && nowMs - sinceMs < HOLD_MS) continue;
       this.#waits.delete(key);
-      if (known.has(key)) void this.#free(address);
+      if (!known.has(key)) continue;
+      if (this.#isLeaving(address)) this.#wait(address, 'nothing');
+      else void this.#free(address);
     }
     this.#schedule();
   }
@@ -131,10 +146,10 @@ export class HeldAddresses {
     this.#cancel = null;
   }
 
-  #wait(address: HeldAddress, isOffered: boolean, containerId: string | null = null): void {
+  #wait(address: HeldAddress, waitsFor: WaitFor, containerId: string | null = null): void {
     const key = keyOf(address);
     this.#waits.delete(key);
-    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), isOffered, containerId });
+    this.#waits.set(key, { address, sinceMs: this.#ports.timers.nowMs(), waitsFor, containerId });
     this.#schedule();
   }
 
@@ -153,16 +168,16 @@ export class HeldAddresses {
       await this.#ports.book.release(address);
     } catch (error) {
       this.#ports.failed((error as Error).message);
-      this.#wait(address, false);
+      this.#wait(address, 'nothing');
     }
   }
 
   /** Which address a container that restarts had: the last one, or the first of those that restart side by side. */
   #offered(network: string, pool: Cidr): HeldAddress | null {
     const nowMs = this.#ports.timers.nowMs();
-    const fitting = [...this.#waits.values()].filter(({ address, isOffered }) => {
+    const fitting = [...this.#waits.values()].filter(({ address, waitsFor }) => {
       const ip = parseIp(address.ip);
-      return isOffered && address.network === network && ip !== null && cidrHasIp(pool, ip);
+      return waitsFor === 'question' && address.network === network && ip !== null && cidrHasIp(pool, ip);
     });
     const known = fitting.filter(({ containerId }) => containerId !== null);
     const likely = known.length > 0 ? known : fitting;
@@ -175,8 +190,16 @@ export class HeldAddresses {
     throw new FabricError('address-in-use', { what: `${address.ip} is in use by another container of this host` });
   }
 
-  #isInUse({ network, ip }: HeldAddress): boolean {
-    return this.#ports.endpoints.all().some((endpoint) => endpoint.network === network && endpoint.ips.includes(ip));
+  #isInUse(address: HeldAddress): boolean {
+    return this.#endpointsWith(address).some(({ state }) => state !== 'leaving');
+  }
+
+  #isLeaving(address: HeldAddress): boolean {
+    return this.#endpointsWith(address).length > 0 && !this.#isInUse(address);
+  }
+
+  #endpointsWith({ network, ip }: HeldAddress): readonly Endpoint[] {
+    return this.#ports.endpoints.all().filter((endpoint) => endpoint.network === network && endpoint.ips.includes(ip));
   }
 
   #has({ network, ip }: HeldAddress): boolean {

@@ -5,7 +5,7 @@
 
 import { FabricError } from '../base/errors.ts';
 import { DEFAULT_NETWORK_NAME, type Mac } from '../base/ids.ts';
-import type { DockerBackend, Endpoint, FabricNetwork } from './backend.ts';
+import type { DockerBackend, Endpoint, FabricNetwork, HeldAddress } from './backend.ts';
 import type { DockerNetwork, DockerNetworks } from './docker-networks.ts';
 import type { HeldAddresses } from './held-addresses.ts';
 import { addressOf, type Fields, fieldsOf, flagOf, idOf, listOf, macOf, textOf, textsOf } from './messages.ts';
@@ -85,7 +85,7 @@ export class NetworkDriver {
     const wanted = this.#wanted(body);
     const known = this.#ports.endpoints.find(wanted.id);
     // Docker asks again when our daemon ended before it had the answer.
-    const isRepeat = known?.isReady === true && fits(known, wanted);
+    const isRepeat = known?.state === 'ready' && fits(known, wanted);
     const making = isRepeat ? Promise.resolve(known) : this.#create(wanted, cancelled);
     this.#making.set(wanted.id, making);
     try {
@@ -114,19 +114,16 @@ export class NetworkDriver {
   }
 
   async deleteEndpoint(body: Fields): Promise<object> {
-    const endpoint = this.#ports.endpoints.find(idOf(body, 'EndpointID'));
-    if (endpoint !== null) await this.removeEndpoint(endpoint);
+    const id = idOf(body, 'EndpointID');
+    const endpoint = this.#ports.endpoints.all().find((one) => one.id === id);
+    if (endpoint !== undefined) await this.removeEndpoint(endpoint);
     return {};
   }
 
   /** Also for one that Docker has forgotten. */
-  async removeEndpoint({ id, network, ips }: Endpoint): Promise<void> {
-    await this.#ports.endpoints.remove(id);
-    const containerId = this.#ports.containerOf(id);
-    this.#ports.held.endpointGone(
-      ips.map((ip) => ({ network, ip })),
-      containerId,
-    );
+  async removeEndpoint(endpoint: Endpoint): Promise<void> {
+    await this.#ports.endpoints.remove(endpoint.id);
+    this.#ports.held.endpointGone(addressesOf(endpoint), this.#ports.containerOf(endpoint.id));
   }
 
   operationalInfo(body: Fields): object {
@@ -166,7 +163,9 @@ export class NetworkDriver {
     const any = { network: network.name, pool: network.range, wanted: null };
     const ips = given.length > 0 ? given : [await held.request(any, cancelled)];
     const ifname = `${IFNAME_PREFIX}${id}`.slice(0, IFNAME_CHARS_MAX);
-    return endpoints.create({ id, network: network.name, ifname, ips, mac }, cancelled);
+    const endpoint = await endpoints.create({ id, network: network.name, ifname, ips, mac }, cancelled);
+    held.endpointMade(addressesOf(endpoint));
+    return endpoint;
   }
 
   #dockerNetwork(body: Fields): DockerNetwork {
@@ -187,13 +186,17 @@ export class NetworkDriver {
   #endpoint(body: Fields): Endpoint {
     const id = idOf(body, 'EndpointID');
     const endpoint = this.#ports.endpoints.find(id);
-    if (endpoint?.isReady === true) return endpoint;
+    if (endpoint?.state === 'ready') return endpoint;
     throw new FabricError('attachment-unknown', {
       what: `fabric has no endpoint ${id}`,
       why: 'its interface vanished, or fabric was reset since it was made',
       fix: 'Start the container again',
     });
   }
+}
+
+function addressesOf({ network, ips }: Endpoint): readonly HeldAddress[] {
+  return ips.map((ip) => ({ network, ip }));
 }
 
 function fits({ ips, mac }: Endpoint, wanted: Wanted): boolean {

@@ -234,6 +234,22 @@ describe('detach', () => {
       await attached;
     });
 
+    test('a reserved address waits for the removal itself, too, also for one that fails', async () => {
+      const { attachments, host } = setUp();
+      const reserved = { addresses: { ips: ['10.32.0.9'], ranges: [], reserved: true } };
+      await attachments.attach(request(reserved), never);
+      let fail: (error: Error) => void = () => undefined;
+      host.before.removeContainer = () => new Promise((_, reject) => (fail = reject));
+      const detached = attachments.detach(key);
+      await turn();
+      const attached = attachments.attach(request({ ...other, ...reserved }), never);
+      await turn();
+      expect(host.calls.filter((call) => call.startsWith('addContainer'))).toHaveLength(1);
+      fail(new Error('the kernel refuses'));
+      await expect(detached).rejects.toThrow('the kernel refuses');
+      await expect(attached).resolves.toMatchObject({ containerId: 'c2' });
+    });
+
     test('any other attach does not wait', async () => {
       const { attachments } = await departing();
       await expect(attachments.attach(request(other), never)).resolves.toMatchObject({ containerId: 'c2' });

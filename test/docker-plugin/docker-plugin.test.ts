@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { DEFAULT_VNI, type Vni } from '../../src/base/ids.ts';
 import { DockerNetworks } from '../../src/docker-plugin/docker-networks.ts';
+import { ANSWER_MS_MAX } from '../../src/docker-plugin/docker-plugin.ts';
 import { HOLD_MS } from '../../src/docker-plugin/held-addresses.ts';
 import { BLUE, DockerWorld, endpointId, NETWORK_ID } from './world.ts';
 
@@ -281,6 +282,44 @@ describe('restarts', () => {
     world.timers.advance(500);
     expect(await world.start(2)).toBe(ip);
     expect(await world.start(3)).not.toBe(ip);
+  });
+
+  test('it has it also while the interface of the last time is still being removed, and nobody else has it then', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    let removed = (): void => undefined;
+    world.beforeRemove = () => new Promise((resolve) => (removed = resolve));
+    const stopping = world.stop(1, ip);
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    await stopping;
+    expect(await world.start(2)).toBe(ip);
+    removed();
+    await turn();
+    expect(await world.start(3)).not.toBe(ip);
+  });
+
+  test('it has it also when we saw first that its interface is gone, and are removing the endpoint', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    world.endpoints.set(endpointId(1), { ...world.endpoints.get(endpointId(1))!, state: 'leaving' });
+    await world.stop(1, ip);
+    expect(await world.start(2)).toBe(ip);
+  });
+
+  test('what is still being removed keeps its address', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    world.endpoints.set(endpointId(1), { ...world.endpoints.get(endpointId(1))!, state: 'leaving' });
+    await world.call('IpamDriver.ReleaseAddress', { PoolID: 'fabric,10.32.0.0/12', Address: ip });
+    world.timers.advance(3 * HOLD_MS);
+    expect(world.held.map((held) => held.ip)).toEqual([ip]);
+    world.endpoints.clear();
+    world.timers.advance(2 * HOLD_MS);
+    expect(world.held).toEqual([]);
   });
 
   test('side by side: who stopped first starts first', async () => {

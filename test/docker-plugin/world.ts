@@ -82,9 +82,14 @@ export class DockerWorld {
       },
       endpoints: {
         all: () => [...this.endpoints.values()],
-        find: (id) => this.endpoints.get(id) ?? null,
+        find: (id) => {
+          const found = this.endpoints.get(id);
+          return found === undefined || found.state === 'leaving' ? null : found;
+        },
         create: (endpoint, cancelled) => this.#create(endpoint, cancelled),
         remove: async (id) => {
+          const leaving = this.endpoints.get(id);
+          if (leaving !== undefined) this.endpoints.set(id, { ...leaving, state: 'leaving' });
           await this.beforeRemove();
           this.endpoints.delete(id);
         },
@@ -139,7 +144,7 @@ export class DockerWorld {
   }
 
   async #create({ mac, ...endpoint }: WantedEndpoint, cancelled: AbortSignal): Promise<Endpoint> {
-    const begun = { ...endpoint, mac: mac ?? ('02:00:00:00:00:07' as Mac), isReady: false };
+    const begun = { ...endpoint, mac: mac ?? ('02:00:00:00:00:07' as Mac), state: 'making' as const };
     this.endpoints.set(endpoint.id, begun);
     try {
       await this.beforeCreate(cancelled);
@@ -147,7 +152,7 @@ export class DockerWorld {
       this.endpoints.delete(endpoint.id);
       throw error;
     }
-    const made = { ...begun, isReady: true };
+    const made = { ...begun, state: 'ready' as const };
     this.endpoints.set(endpoint.id, made);
     return made;
   }
