@@ -9,6 +9,8 @@ const RMPEER = { ...REVOKE, kind: 'rmpeer' } as const;
 const ROTATE = { kind: 'rotate', host: 1, graceMs: 0 } as const;
 const PAUSE: Action = { kind: 'pause', host: 1 };
 const RESUME: Action = { kind: 'resume', host: 1 };
+const FILL: Action = { kind: 'fill-disk', host: 2 };
+const FREE: Action = { kind: 'free-disk', host: 2 };
 const CRASH: Action = { kind: 'crash', host: 1 };
 const LAUNCH: Action = { kind: 'launch', host: 1 };
 /** With a machine 2 that joins anew at 22 s. */
@@ -32,6 +34,7 @@ test.each([
   ['there all the time', []],
   ['paused and crashed long ago', [at(10_000, PAUSE), at(12_000, RESUME), at(15_000, CRASH), at(16_000, LAUNCH)]],
   ['back for a while', [at(19_000, CRASH), at(26_000, LAUNCH)]],
+  ['there when one joined late, by a disk that was full', [at(21_000, FILL), at(23_000, FREE)]],
 ])('%s: it has heard of everybody, and says what it wants', (_, others) => {
   for (const word of [REVOKE, RMPEER, ROTATE]) expect(said(word, others)).toEqual(word);
 });
@@ -46,6 +49,8 @@ test.each([
 test.each([
   ['one joined while it was off', [at(19_000, CRASH), at(28_000, LAUNCH)]],
   ['one joined right before it went', [at(23_000, CRASH), at(28_000, LAUNCH)]],
+  ['one waits to join with a full disk', [at(21_000, FILL)]],
+  ['one could join just now, its disk was full', [at(21_000, FILL), at(29_000, FREE)]],
   ['one joined just now', [at(29_000, { kind: 'leave', host: 0 }), at(31_000, { kind: 'launch', host: 0 })]],
 ] as const)('%s: it shuts out nobody', (_, others) => {
   expect(said(REVOKE, others)).toEqual(RMPEER);

@@ -51,18 +51,30 @@ function pausedUntilMs(steps: readonly Step[], host: number, atMs: number): numb
 function hasHeardOfAll(steps: readonly Step[], host: number, atMs: number, times: HearingTimes): boolean {
   const newcomers = new Set(Array.from({ length: times.hosts }, (_, one) => one));
   const joinedMs: number[] = [];
+  /** A newcomer whose disk is full holds the token of then, and joins by it once its admission can be durable. */
+  const fullDisks = new Set<number>();
+  const waiting = new Set<number>();
   let goneMs = 0;
   let backMs = 0;
   for (const { atMs: stepMs, action } of steps) {
     if (stepMs > atMs) break;
     if (action.kind === 'lose-disk' || action.kind === 'leave') newcomers.add(action.host);
-    if (action.kind === 'launch' && newcomers.delete(action.host)) joinedMs.push(stepMs);
+    if (action.kind === 'fill-disk') fullDisks.add(action.host);
+    if (action.kind === 'free-disk') {
+      fullDisks.delete(action.host);
+      if (waiting.delete(action.host)) joinedMs.push(stepMs + times.relinkedMs);
+    }
+    if (action.kind === 'launch' && newcomers.delete(action.host)) {
+      if (fullDisks.has(action.host)) waiting.add(action.host);
+      else joinedMs.push(stepMs);
+    }
     if (!('host' in action) || action.host !== host) continue;
     if (ABSENCES.has(action.kind)) {
       if (stepMs > backMs + times.relinkedMs) goneMs = stepMs;
       backMs = Number.POSITIVE_INFINITY;
     } else if (action.kind === 'resume' || action.kind === 'launch') backMs = stepMs;
   }
+  if (waiting.size > 0) return false;
   return joinedMs.every((ms) => {
     const isMissed = ms > goneMs - times.settledMs && ms <= backMs;
     return atMs >= (isMissed ? backMs + times.relinkedMs : ms + times.settledMs);
