@@ -81,7 +81,8 @@ export class SyncGate {
   linkUp({ isPartial }: { readonly isPartial: boolean }): void {
     if (this.#linked || this.isOpen) return;
     this.#linked = true;
-    this.#openIn(isPartial ? AFTER_LINK_PARTIAL_MS : AFTER_LINK_MS);
+    const ms = isPartial ? AFTER_LINK_PARTIAL_MS : AFTER_LINK_MS;
+    this.#openUnlessGreeting(ms, ms); // who still decides may be linked to a clone of us, of which the first one knows nothing
   }
 
   stop(): void {
@@ -95,10 +96,5 @@ export class SyncGate {
       if (waitedMs >= GREETING_AT_MOST_MS || !this.#isGreeting()) this.#open();
       else this.#openUnlessGreeting(GREETING_POLL_MS, waitedMs + GREETING_POLL_MS);
     });
-  }
-
-  #openIn(ms: number): void {
-    this.stop();
-    this.#cancel = this.#timers.after(ms, () => this.#open());
   }
 }

@@ -77,6 +77,18 @@ describe('the gate before the first allocation', () => {
     expect(gate.isOpen).toBe(true);
   });
 
+  test('waits for it also when another one has linked: that one may know of no clone', () => {
+    let greeting = true;
+    const { gate } = setUp(() => greeting);
+    gate.start({ hasPeers: true });
+    gate.linkUp({ isPartial: false });
+    vi.advanceTimersByTime(3_000);
+    expect(gate.isOpen).toBe(false);
+    greeting = false;
+    vi.advanceTimersByTime(200);
+    expect(gate.isOpen).toBe(true);
+  });
+
   test('greetings without an end hold nobody up for ever', () => {
     const { gate } = setUp(() => true);
     gate.start({ hasPeers: true });
