@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { seedRange, simulateSeeds } from './many-seeds.ts';
 import { FAULT_KINDS, type FaultKind, randomSchedule } from './random-schedule.ts';
 import { reportLines, seedsLines } from './report.ts';
-import { figureOptions, measureFigures } from './scale/figures.ts';
+import { type FigureOptions, figureOptions, measureFigures, PHASES } from './scale/figures.ts';
 import { figureLines, spentSince } from './scale/figures-report.ts';
 import { readSchedule, type Schedule, writeSchedule } from './schedule.ts';
 import { isAlike, shrink } from './shrink.ts';
@@ -13,7 +13,9 @@ import { simulate } from './simulation.ts';
 
 const USAGE = `usage: npm run sim -- [--hosts 10] [--seed 1] [--minutes 1] [--faults all|none|KIND,…] [--replay FILE]
                     [--seeds N|FIRST-LAST] [--schedule FILE] [--shrink] [--log]
+                    [--phases PHASE,…]
 kinds of faults: ${FAULT_KINDS.join(', ')}
+phases of more than 100 hosts: ${PHASES.join(', ')}
 `;
 const IDLE_MS = 30_000;
 /** More hosts than this are simulated as a mesh without leases, routes and tunnels. */
@@ -32,6 +34,7 @@ async function main(): Promise<number> {
       schedule: { type: 'string', default: 'sim-failure.json' },
       shrink: { type: 'boolean', default: false },
       log: { type: 'boolean', default: false },
+      phases: { type: 'string', default: PHASES.join() },
       help: { type: 'boolean', default: false },
     },
   });
@@ -40,8 +43,11 @@ async function main(): Promise<number> {
     return 0;
   }
   const hosts = whole('--hosts', values.hosts, 2, HOSTS_MAX);
-  if (hosts > MEMBERS_MAX && values.replay === undefined)
-    return measure(hosts, whole('--seed', values.seed, 0, 2 ** 31), whole('--minutes', values.minutes, 1, 60));
+  if (hosts > MEMBERS_MAX && values.replay === undefined) {
+    const seed = whole('--seed', values.seed, 0, 2 ** 31);
+    const watchMs = whole('--minutes', values.minutes, 1, 60) * 60_000;
+    return measure({ ...figureOptions(hosts), seed, watchMs, phases: eachOf(PHASES, 'phase', values.phases) });
+  }
   const range = seedRange(values.seeds) ?? {
     firstSeed: whole('--seed', values.seed, 1, 2 ** 31),
     seeds: whole('--seeds', values.seeds, 1, 1_000_000),
@@ -80,13 +86,13 @@ async function main(): Promise<number> {
 }
 
 /** A mesh too large for whole members: its figures beside their goals. */
-async function measure(hosts: number, seed: number, minutes: number): Promise<number> {
+async function measure(options: FigureOptions): Promise<number> {
   const startedMs = performance.now();
   const told = (line: string): void => {
     process.stderr.write(`${line}, after ${Math.round(spentSince(startedMs).cpuMs / 1_000)} s of one core\n`);
   };
-  const figures = await measureFigures({ ...figureOptions(hosts), seed, watchMs: minutes * 60_000 }, told);
-  const { lines, missed } = figureLines(hosts, figures, spentSince(startedMs));
+  const figures = await measureFigures(options, told);
+  const { lines, missed } = figureLines(options.hosts, figures, spentSince(startedMs));
   process.stdout.write(`${lines.join('\n')}\n`);
   return missed > 0 ? 1 : 0;
 }
@@ -103,10 +109,14 @@ function keep(schedule: Schedule, path: string): void {
 function faultKinds(text: string): readonly FaultKind[] {
   if (text === 'all') return FAULT_KINDS;
   if (text === 'none') return [];
+  return eachOf(FAULT_KINDS, 'fault', text);
+}
+
+function eachOf<T extends string>(all: readonly T[], what: string, text: string): readonly T[] {
   return text.split(',').map((name) => {
-    const kind = FAULT_KINDS.find((one) => one === name);
-    if (kind === undefined) throw new UsageError(`there is no fault ${name}`);
-    return kind;
+    const found = all.find((one) => one === name);
+    if (found === undefined) throw new UsageError(`there is no ${what} ${name}`);
+    return found;
   });
 }
 

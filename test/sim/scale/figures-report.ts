@@ -84,7 +84,7 @@ export function figureLines(hosts: number, figures: Figures, { wallMs, cpuMs, me
       ...rows.map(({ name, value, goal, verdict }) =>
         `${name.padEnd(width)}  ${value.padStart(12)}  goal ${goal.padStart(9)}  ${verdict}`.trimEnd(),
       ),
-      `links per peer, mean ${figures.linksMean.toFixed(1)}; meshed ${figures.meshedMs === null ? 'never' : seconds(figures.meshedMs)} after a start of all at once; ${figures.idleMessagesPerSecond.toFixed(1)} idle messages per peer and second`,
+      `links per peer, mean ${figures.linksMean.toFixed(1)}; meshed ${figures.meshedMs === null ? 'never' : seconds(figures.meshedMs)} after a start of all at once${idleMessages(figures.idleMessagesPerSecond)}`,
       run,
       `${missed === 0 ? 'ok' : 'FAILED'}: ${hosts} hosts, ${met} of ${rows.length} goals met${met + missed < rows.length ? `, ${rows.length - met - missed} not measured` : ''}`,
     ],
@@ -101,6 +101,10 @@ interface Row {
 function row(name: string, value: Figure, goal: number, text: (value: number) => string): Row {
   const verdict = value === 'not measured' ? '' : value !== 'never' && value <= goal ? 'met' : 'MISSED';
   return { name, value: typeof value === 'number' ? text(value) : value, goal: text(goal), verdict };
+}
+
+function idleMessages(perSecond: Figure): string {
+  return typeof perSecond === 'number' ? `; ${perSecond.toFixed(1)} idle messages per peer and second` : '';
 }
 
 function whole(value: number): string {

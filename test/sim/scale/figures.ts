@@ -6,10 +6,14 @@ import { runInNewContext } from 'node:vm';
 import { MemoryAuthorTable } from '../../../src/gossip/author-table.ts';
 import { quickCrypto } from '../../fakes/quick-crypto.ts';
 import { SeededRandom } from '../../fakes/seeded-random.ts';
-import { CONDITIONS } from '../sim-network.ts';
+import { CONDITIONS, type NetworkConditions } from '../sim-network.ts';
 import { MeshCluster } from './mesh-cluster.ts';
 import type { MeshHost } from './mesh-host.ts';
 import { firstState, meshIdentity } from './mesh-identity.ts';
+
+/** What is measured one after the other; each one needs a mesh, and none of them another one. */
+export const PHASES = ['spread', 'idle', 'lossy', 'deaths', 'failure', 'churn', 'heal'] as const;
+export type Phase = (typeof PHASES)[number];
 
 export interface FigureOptions {
   readonly hosts: number;
@@ -24,6 +28,8 @@ export interface FigureOptions {
   readonly watchMs: number;
   /** 0: not measured. */
   readonly partitionMs: number;
+  /** All of them where absent. */
+  readonly phases?: readonly Phase[];
 }
 
 /** A figure that was never reached, or whose phase was left out. */
@@ -49,13 +55,13 @@ export interface Figures {
   /** p99 of the time for one update to reach 99.99 %. */
   readonly spreadMs: Figure;
   readonly spreadLossyMs: Figure;
-  readonly idleBytesPerSecond: number;
-  readonly idleMessagesPerSecond: number;
+  readonly idleBytesPerSecond: Figure;
+  readonly idleMessagesPerSecond: Figure;
   /** While the whole cluster makes 500 changes per second. */
   readonly churnBytesPerSecond: Figure;
   /** p99 of the time until all living hosts call a silent one dead. */
   readonly failureMs: Figure;
-  readonly falseDeaths: number;
+  readonly falseDeaths: Figure;
   readonly watchedMs: number;
   readonly healMs: Figure;
   readonly stateBytes: number;
@@ -65,6 +71,8 @@ export interface Figures {
 
 const SPREAD_SHARE = 0.9999;
 const SPREAD_MAX_MS = 30_000;
+/** So many updates are between two words of how far it is. */
+const SPREAD_TOLD_EVERY = 10;
 /** Changes come from so many hosts in turn: an author's first one floods, the later ones follow its tree. */
 const SPREAD_AUTHORS = 20;
 const CHURN_AUTHORS = 100;
@@ -76,7 +84,18 @@ const LOSSY = { ...CONDITIONS, loss: 0.25 };
 const WATCH_LOSS = { ...CONDITIONS, loss: 0.05 };
 
 export async function measureFigures(options: FigureOptions, told: (line: string) => void): Promise<Figures> {
-  const { hosts, seed, containers, updates, failures, idleMs, churnMs, watchMs, partitionMs } = options;
+  const {
+    hosts,
+    seed,
+    containers,
+    updates,
+    failures,
+    idleMs,
+    churnMs,
+    watchMs,
+    partitionMs,
+    phases = PHASES,
+  } = options;
   const stateBytes = replicatedBytes(hosts, containers);
   const cluster = new MeshCluster({ hosts, seed, containers: Math.min(containers, 2), conditions: CONDITIONS });
   await cluster.start();
@@ -85,34 +104,47 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   told(`meshed in ${meshedMs} ms`);
   const links = cluster.hosts.map((host) => host.links);
   const random = new SeededRandom(seed);
-  const spreadMs = await spread(cluster, random, updates);
-  told(`spread ${spreadMs} ms`);
-  const { bytes, messages } = await idle(cluster, idleMs);
-  told(`idle ${bytes} bytes`);
-  Object.assign(cluster.network.conditions, LOSSY);
-  const spreadLossyMs = await spread(cluster, random, updates);
-  told(`spread with 25 % loss ${spreadLossyMs} ms`);
-  Object.assign(cluster.network.conditions, WATCH_LOSS);
-  await cluster.run(10_000);
-  cluster.falseDeaths = 0;
-  await cluster.run(watchMs);
-  const { falseDeaths } = cluster;
-  told(`false deaths ${falseDeaths}`);
-  Object.assign(cluster.network.conditions, CONDITIONS);
-  const failureMs = await fail(cluster, random, failures);
-  told(`failure ${failureMs} ms`);
-  const churnBytesPerSecond = churnMs > 0 ? await churn(cluster, random, churnMs) : 'not measured';
-  told(`churn ${churnBytesPerSecond} bytes`);
-  const healMs = partitionMs > 0 ? await partition(cluster, random, partitionMs) : 'not measured';
-  told(`heal ${healMs} ms`);
+  const measured = async (
+    phase: Phase,
+    conditions: NetworkConditions,
+    work: () => Promise<Figure>,
+  ): Promise<Figure> => {
+    if (!phases.includes(phase)) return 'not measured';
+    Object.assign(cluster.network.conditions, conditions);
+    const figure = await work();
+    told(`${phase} ${figure}`);
+    return figure;
+  };
+  const toldOf = (phase: Phase) => (line: string) => told(`${phase}: ${line}`);
+  const spreadMs = await measured('spread', CONDITIONS, () => spread(cluster, random, updates, toldOf('spread')));
+  let idleMessagesPerSecond: Figure = 'not measured';
+  const idleBytesPerSecond = await measured('idle', CONDITIONS, async () => {
+    const { bytes, messages } = await idle(cluster, idleMs);
+    idleMessagesPerSecond = messages;
+    return bytes;
+  });
+  const spreadLossyMs = await measured('lossy', LOSSY, () => spread(cluster, random, updates, toldOf('lossy')));
+  const falseDeaths = await measured('deaths', WATCH_LOSS, async () => {
+    await cluster.run(10_000);
+    cluster.falseDeaths = 0;
+    await cluster.run(watchMs);
+    return cluster.falseDeaths;
+  });
+  const failureMs = await measured('failure', CONDITIONS, () => fail(cluster, random, failures));
+  const churnBytesPerSecond = await measured('churn', CONDITIONS, async () =>
+    churnMs > 0 ? churn(cluster, random, churnMs) : 'not measured',
+  );
+  const healMs = await measured('heal', CONDITIONS, async () =>
+    partitionMs > 0 ? partition(cluster, random, partitionMs) : 'not measured',
+  );
   return {
     meshedMs,
     linksMean: links.reduce((sum, count) => sum + count, 0) / hosts,
     linksMax: Math.max(...links),
     spreadMs,
     spreadLossyMs,
-    idleBytesPerSecond: bytes,
-    idleMessagesPerSecond: messages,
+    idleBytesPerSecond,
+    idleMessagesPerSecond,
     churnBytesPerSecond,
     failureMs,
     falseDeaths,
@@ -124,7 +156,12 @@ export async function measureFigures(options: FigureOptions, told: (line: string
   };
 }
 
-async function spread(cluster: MeshCluster, random: SeededRandom, updates: number): Promise<Figure> {
+async function spread(
+  cluster: MeshCluster,
+  random: SeededRandom,
+  updates: number,
+  told: (line: string) => void,
+): Promise<Figure> {
   const times: number[] = [];
   const authors = someOf(cluster, random, SPREAD_AUTHORS);
   for (let i = 0; i < updates; i++) {
@@ -132,6 +169,8 @@ async function spread(cluster: MeshCluster, random: SeededRandom, updates: numbe
     await cluster.until(() => one.doneMs !== null, SPREAD_MAX_MS, 100);
     if (one.doneMs === null) return 'never';
     times.push(one.doneMs - one.startMs);
+    if (times.length % SPREAD_TOLD_EVERY === 0)
+      told(`${times.length} updates, the slowest in ${Math.max(...times)} ms`);
   }
   await cluster.until(() => cluster.agrees, SPREAD_MAX_MS);
   return p99(times);
