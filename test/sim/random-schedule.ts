@@ -335,9 +335,12 @@ class Drawing {
 
   /** Who knows nobody has nobody to hear from: such a copy cannot be told from the only host of a young cluster. */
   #copyKnowsOthers(host: number, writtenMs: number): boolean {
-    // Of who it was before: gone for good, and perhaps removed.
-    const bornMs = Math.max(this.#bornMs[host]!, this.#wish.hosts * JOIN_SPREAD_MS);
-    return writtenMs >= bornMs + SETTLED_MS;
+    return writtenMs >= this.#settledMs(host);
+  }
+
+  /** Since when its disk says where others are. Of who it was before: gone for good, and perhaps removed. */
+  #settledMs(host: number): number {
+    return Math.max(this.#bornMs[host]!, this.#wish.hosts * JOIN_SPREAD_MS) + SETTLED_MS;
   }
 
   /** Since when the host's disk has taken nothing in; null: it does. */
@@ -349,8 +352,7 @@ class Drawing {
   /** Two machines with one identity; the copy goes first, then the original starts anew. */
   #clone(host: number, atMs: number, endMs: number): void {
     if (atMs < Math.max(this.#partitionedUntilMs, this.#lossyUntilMs) + RELINKED_MS) return;
-    const fullSinceMs = this.#fullSince(host, atMs);
-    if (fullSinceMs !== null && !this.#copyKnowsOthers(host, fullSinceMs)) return;
+    if (!this.#copyKnowsOthers(host, this.#fullSince(host, atMs) ?? atMs)) return;
     const as = this.#machines++;
     const goneMs = Math.min(atMs + this.#between(3_000, 10_000), Math.max(endMs, atMs + 1));
     this.#partitionedUntilMs = goneMs + 5_000;
@@ -364,6 +366,7 @@ class Drawing {
   #during(host: number, [atMs, begin]: [number, Action], [endMs, end]: [number, Action]): void {
     this.#at(atMs, begin);
     this.#at(endMs, end);
+    if (begin.kind !== 'pause' && atMs < this.#settledMs(host)) this.#bornMs[host] = endMs; // as if it had not been there
     this.#busyUntilMs[host] = endMs + 500;
   }
 
