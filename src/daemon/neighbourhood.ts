@@ -84,6 +84,11 @@ export class Neighbourhood {
     this.#livenessTicker.wake();
   }
 
+  /** It lives, whatever becomes of the connection: its Welcome may be late. */
+  heard(peer: PeerId): void {
+    this.liveness.heard(peer);
+  }
+
   unreached(peer: PeerId): void {
     if (!this.#ports.isMember(peer)) return;
     this.rumours.unreached(peer);

@@ -78,6 +78,7 @@ export function openMesh(
     events: {
       linkUp: (link) => member()?.linkUp(link.peer),
       linkDown: (link, reason) => member()?.linkDown(link.peer, reason),
+      heard: (peer) => member()?.neighbourhood.heard(peer),
       unreached: (peer) => member()?.neighbourhood.unreached(peer),
       message: (link, channel, bytes) => member()?.message(link.peer, channel, bytes),
       writable: (link) => member()?.writable(link.peer),

@@ -3,7 +3,7 @@
 // peer's records; a peer that lives writes a newer version, whose signature clears it everywhere, also where the rumour
 // arrives late. Pure; bytes in, bytes out. Bad input is dropped and counted.
 //
-//   link lost, not back in 2 s ─▶ suspect @7 ─▶ neighbours ─▶ … ─▶ the peer itself: writes version 8 ─▶ gossip ─▶ alive
+//   link lost, silent for 2 s ─▶ suspect @7 ─▶ neighbours ─▶ … ─▶ the peer itself: writes version 8 ─▶ gossip ─▶ alive
 //                                   └─ nothing newer within the suspicion time ─▶ dead, on each host by itself
 
 import type { Clock } from '../base/capabilities.ts';
@@ -49,7 +49,7 @@ export class Rumours {
   /** Of whom neither we nor our neighbours can say whether they live, and the version that is no evidence of it. */
   readonly #unknown = new Map<PeerId, number>();
   readonly #unreached = new Map<PeerId, number>();
-  /** Whose link was lost, and when others are told unless it is back. */
+  /** Whose link was lost, and when others are told unless it was heard since, on a new link or elsewhere. */
   readonly #lost = new Map<PeerId, number>();
   readonly #links = new Map<PeerId, Link>();
   readonly #drops = new Counters();
@@ -121,9 +121,13 @@ export class Rumours {
       this.#lost.set(peer, this.#options.clock.monotonicMs() + RELINK_MS);
   }
 
-  /** It did not answer when we looked for neighbours. Without any link that says more of us than of it. */
+  /**
+   * It did not become a link when we looked for neighbours. Without any link that says more of us than of it; and who was heard
+   * meanwhile lives.
+   */
   unreached(peer: PeerId): void {
     const nowMs = this.#options.clock.monotonicMs();
+    if (this.#heardUntilMs(peer) > nowMs) return;
     for (const [oldest, untilMs] of this.#unreached) {
       if (untilMs > nowMs && this.#unreached.size < UNREACHED_MAX) break;
       this.#unreached.delete(oldest);
@@ -159,23 +163,33 @@ export class Rumours {
       this.#refutedMs = nowMs;
       this.#options.refute();
     }
-    for (const [peer, atMs] of this.#lost) {
-      if (atMs > nowMs) break;
-      this.#lost.delete(peer);
-      if (this.#options.liveness.view(peer)?.state === 'suspect') this.#say(peer, 'suspect');
-    }
+    for (const [peer, atMs] of this.#lost) if (atMs <= nowMs) this.#tellOfLost(peer, nowMs);
     if (nowMs >= this.#flushAtMs) this.#flush();
     return this.dueMs();
   }
 
   dueMs(): number {
-    const [lostAtMs = Number.POSITIVE_INFINITY] = this.#lost.values();
-    return Math.max(0, Math.min(this.#flushAtMs, this.#refuteAtMs, lostAtMs) - this.#options.clock.monotonicMs());
+    const dueAtMs = Math.min(this.#flushAtMs, this.#refuteAtMs, ...this.#lost.values());
+    return Math.max(0, dueAtMs - this.#options.clock.monotonicMs());
   }
 
   /** Rumours that stand, and messages and rumours that were not taken, by reason. */
   stats(): { readonly standing: number; readonly drops: Readonly<Record<string, number>> } {
     return { standing: this.#standing.size, drops: this.#drops.read() };
+  }
+
+  #tellOfLost(peer: PeerId, nowMs: number): void {
+    const { liveness } = this.#options;
+    this.#lost.delete(peer);
+    if (liveness.view(peer)?.state !== 'suspect') return;
+    const heardUntilMs = this.#heardUntilMs(peer);
+    if (heardUntilMs > nowMs) this.#lost.set(peer, heardUntilMs);
+    else this.#say(peer, 'suspect');
+  }
+
+  /** Until when what was last heard of it keeps others from being told. */
+  #heardUntilMs(peer: PeerId): number {
+    return (this.#options.liveness.view(peer)?.lastSeenAtMs ?? Number.NEGATIVE_INFINITY) + RELINK_MS;
   }
 
   #say(peer: PeerId, verdict: Verdict): void {

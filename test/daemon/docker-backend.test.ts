@@ -30,7 +30,7 @@ describe('endpoints', () => {
       ifname: 'fabdab',
       mac: '02:00:00:00:12:34',
       ips: ['10.32.0.2'],
-      isReady: true,
+      state: 'ready',
     });
     expect(world.docker.endpoints.find(ID)).toEqual(made);
     expect(world.claims.get(made.mac)?.ips).toContain('10.32.0.2');
@@ -62,7 +62,7 @@ describe('endpoints', () => {
       seen = world.docker.endpoints.find(ID);
     };
     await endpoint(world);
-    expect(seen).toMatchObject({ ips: ['10.32.0.2'], isReady: false });
+    expect(seen).toMatchObject({ ips: ['10.32.0.2'], state: 'making' });
   });
 
   test("CNI's containers are none of Docker's", async () => {
@@ -120,7 +120,7 @@ describe('a named network', () => {
     const after = host(setUp({ snapshot: world.store.snapshot(), host: world.host }));
     after.reservations.reconcile();
     await after.attachments.reconcile({ starting: true });
-    expect(after.docker.endpoints.find(ID)).toMatchObject({ network: 'blue', ips: [ip], isReady: true });
+    expect(after.docker.endpoints.find(ID)).toMatchObject({ network: 'blue', ips: [ip], state: 'ready' });
     expect(after.docker.addresses.all()).toEqual([{ network: 'blue', ip }]);
     expect(after.claims.size).toBe(1);
   });
@@ -131,7 +131,7 @@ describe('a named network', () => {
     const seen: unknown[] = [];
     world.world.enter = async (network) => void seen.push(network, world.docker.endpoints.find(ID));
     await world.docker.endpoints.create({ id: ID, network: 'blue', ifname: 'fabdab', ips: [ip], mac: null }, never);
-    expect(seen).toEqual([BLUE_VNI, expect.objectContaining({ ips: [ip], isReady: false })]);
+    expect(seen).toEqual([BLUE_VNI, expect.objectContaining({ ips: [ip], state: 'making' })]);
   });
 
   test('whose bridge can not be made leaves its address to Docker and nothing else', async () => {

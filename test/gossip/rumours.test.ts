@@ -63,6 +63,24 @@ test('a host that restarts and knows nothing of a suspect does not keep its newe
 });
 
 describe('a lost link', () => {
+  test('is not told while its peer is heard without one', () => {
+    const { rumours, liveness, link, wait, take } = setUp();
+    for (const peer of [A, B, C]) link(peer);
+    take();
+    rumours.linkDown(C, 'lost');
+    rumours.linkDown(B, 'lost');
+    wait(1_500);
+    liveness.heard(C);
+    wait(500);
+    expect(take()).toEqual([]);
+    wait(20);
+    expect(take()).toEqual(['a: b suspect@5']);
+    expect(rumours.dueMs()).toBe(1_480);
+    wait(1_480);
+    wait(20);
+    expect(take()).toEqual(['a: c suspect@5']);
+  });
+
   test('is told when it is not back in 2 s, to all neighbours, once', () => {
     const { rumours, link, wait, take } = setUp();
     for (const peer of [A, B, C]) link(peer);

@@ -55,6 +55,7 @@ function start(host: string, tokenText: string): Mesh {
       linkUp: ({ peer }) => void process.stdout.write(`${JSON.stringify({ linked: peer })}\n`),
       linkDown: () => undefined,
       message: () => undefined,
+      heard: () => undefined,
       unreached: () => undefined,
       writable: () => undefined,
       refused: print,

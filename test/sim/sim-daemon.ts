@@ -143,6 +143,7 @@ export class SimDaemon {
       events: {
         linkUp: (link) => this.member?.linkUp(link.peer),
         linkDown: (link, reason) => this.member?.linkDown(link.peer, reason),
+        heard: (peer) => this.member?.neighbourhood.heard(peer),
         unreached: (peer) => this.member?.neighbourhood.unreached(peer),
         message: (link, channel, bytes) => this.member?.message(link.peer, channel, bytes),
         writable: (link) => this.member?.writable(link.peer),

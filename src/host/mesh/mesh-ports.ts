@@ -26,6 +26,8 @@ export interface MeshEvents {
   linkDown(link: Link, reason: CloseReason, detail: string): void;
   /** `bytes` may be kept. */
   message(link: Link, channel: Channel, bytes: Uint8Array): void;
+  /** It has proved who it is, or greeted, on a connection that is no link yet. */
+  heard(peer: PeerId): void;
   /** It was to be a neighbour, and no link came of it. */
   unreached(peer: PeerId): void;
   /** After a send() that returned false. */

@@ -221,7 +221,9 @@ export class Mesh {
         greeted: (hello) => {
           meeting.settled();
           link = this.#judge(meeting, connection, hello);
-          if (link !== null) this.#electionOf(link.peer).greeted(link);
+          if (link === null) return;
+          events.heard(link.peer);
+          this.#electionOf(link.peer).greeted(link);
         },
         welcomed: () => {
           if (link !== null && this.#mayEnter(meeting, connection, link.hello))
@@ -247,6 +249,7 @@ export class Mesh {
       },
     });
     this.#connections.add(connection);
+    events.heard(certified.peer);
     this.#wires.add(wire);
     void wire.finished().then(() => this.#wires.delete(wire));
     connection.start(this.#hello());

@@ -53,6 +53,7 @@ export class TestHost {
   readonly transport: TlsTransport;
   readonly log = new RecordingLog();
   readonly ups: Link[] = [];
+  readonly heard: PeerId[] = [];
   readonly unreached: PeerId[] = [];
   readonly downs: { link: Link; reason: string; detail: string }[] = [];
   readonly messages: { peer: PeerId; channel: string; text: string }[] = [];
@@ -104,6 +105,7 @@ export class TestHost {
         linkDown: (link, reason, detail) => this.downs.push({ link, reason, detail }),
         message: ({ peer }, channel, bytes) =>
           this.messages.push({ peer, channel, text: new TextDecoder().decode(bytes) }),
+        heard: (peer) => this.heard.push(peer),
         unreached: (peer) => this.unreached.push(peer),
         writable: () => this.writables++,
         refused: (report) => this.refusals.push(report),

@@ -125,6 +125,7 @@ export class MeshHost {
       events: {
         linkUp: (link) => this.neighbourhood.linkUp(link.peer),
         linkDown: (link, reason) => this.neighbourhood.linkDown(link.peer, reason),
+        heard: (other) => this.neighbourhood.heard(other),
         unreached: (other) => this.neighbourhood.unreached(other),
         message: (link, channel, bytes) => {
           if (channel === 'gossip' || channel === 'life') this.neighbourhood.message(link.peer, channel, bytes);
