@@ -192,12 +192,9 @@ export class Mesh {
       const news = this.#dialler.dialFailed(due.id, result.refusal, this.#options.clock.monotonicMs());
       if (news) this.#report(result.refusal, nameOf(due), null, this.#options.events.refused);
     } else {
-      this.#reached(due, result);
+      const { wire, certified, at } = result;
+      this.#greet({ wire, certified, name: nameOf(due), dialled: due, from: at, settled: () => {} });
     }
-  }
-
-  #reached(due: Dial, { wire, certified, at }: ReachedHost): void {
-    this.#greet({ wire, certified, name: nameOf(due), dialled: due, from: at, settled: () => {} });
   }
 
   #accepted({ wire, certified, from, settled }: AcceptedCall): void {
