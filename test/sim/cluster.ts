@@ -55,6 +55,7 @@ export class Cluster {
   #host(index: number): SimHost {
     const known = this.hosts[index];
     if (known !== undefined) return known;
+    if (index > this.hosts.length) this.#host(index - 1); // of a clone that a smaller schedule leaves out
     const host = new SimHost({
       network: this.network,
       index,

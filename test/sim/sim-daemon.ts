@@ -99,10 +99,13 @@ export class SimDaemon {
         return false;
       }
     }
-    await member?.drain(1_000);
-    await this.#mesh.stop(how);
-    await member?.stop();
-    this.process.kill();
+    try {
+      await member?.drain(1_000);
+      await this.#mesh.stop(how);
+      await member?.stop();
+    } finally {
+      this.process.kill(); // also when the disk is full
+    }
     return true;
   }
 
