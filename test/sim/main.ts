@@ -34,7 +34,7 @@ async function main(): Promise<number> {
       schedule: { type: 'string', default: 'sim-failure.json' },
       shrink: { type: 'boolean', default: false },
       log: { type: 'boolean', default: false },
-      phases: { type: 'string', default: PHASES.join() },
+      phases: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -46,7 +46,10 @@ async function main(): Promise<number> {
   if (hosts > MEMBERS_MAX && values.replay === undefined) {
     const seed = whole('--seed', values.seed, 0, 2 ** 31);
     const watchMs = whole('--minutes', values.minutes, 1, 60) * 60_000;
-    return measure({ ...figureOptions(hosts), seed, watchMs, phases: eachOf(PHASES, 'phase', values.phases) });
+    const options = { ...figureOptions(hosts), seed, watchMs };
+    return measure(
+      values.phases === undefined ? options : { ...options, phases: eachOf(PHASES, 'phase', values.phases) },
+    );
   }
   const range = seedRange(values.seeds) ?? {
     firstSeed: whole('--seed', values.seed, 1, 2 ** 31),
