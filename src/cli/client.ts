@@ -5,10 +5,14 @@ import { request } from 'node:http';
 import { type ErrorCode, type Explanation, FabricError } from '../base/errors.ts';
 
 const BODY_BYTES_MAX = 64 << 20;
+/** Of what the daemon has at hand: milliseconds, some seconds on a host that is far too busy. */
+export const READ_MS_MAX = 15_000;
+/** Longer than the daemon's own limit of any operation. */
+const CHANGE_MS_MAX = 90_000;
 
 export interface CallOptions {
   readonly body?: unknown;
-  /** Default 90 s: longer than the daemon's own limit of any operation. */
+  /** Without a sign of life; default 15 s to read, 90 s to change. */
   readonly timeoutMs?: number;
 }
 
@@ -20,14 +24,14 @@ export class DaemonClient {
   }
 
   get<T>(path: string, options: CallOptions = {}): Promise<T> {
-    return this.#call<T>('GET', path, options);
+    return this.#call<T>('GET', path, { timeoutMs: READ_MS_MAX, ...options });
   }
 
   post<T>(path: string, body: unknown = {}, options: CallOptions = {}): Promise<T> {
     return this.#call<T>('POST', path, { ...options, body });
   }
 
-  #call<T>(method: string, path: string, { body, timeoutMs = 90_000 }: CallOptions): Promise<T> {
+  #call<T>(method: string, path: string, { body, timeoutMs = CHANGE_MS_MAX }: CallOptions): Promise<T> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     return new Promise((resolve, reject) => {
       const call = request(
@@ -61,11 +65,17 @@ export class DaemonClient {
           });
         },
       );
-      call.on('timeout', () =>
-        call.destroy(new FabricError('timeout', { what: `the daemon did not answer ${path} in time` })),
-      );
+      call.on('timeout', () => call.destroy(this.#silent(timeoutMs)));
       call.on('error', (error: NodeJS.ErrnoException) => reject(this.#unreachable(error)));
       call.end(payload);
+    });
+  }
+
+  #silent(timeoutMs: number): FabricError {
+    return new FabricError('timeout', {
+      what: `the fabric daemon did not answer within ${Math.ceil(timeoutMs / 1000)} s`,
+      why: `it holds ${this.socketPath}, but it is stopped, hangs, or gets no CPU time`,
+      fix: 'See what its process does (ps, top) and what its log says; to start it again interrupts no container',
     });
   }
 
@@ -89,6 +99,11 @@ export class DaemonClient {
     }
     return error;
   }
+}
+
+/** It is not there, or it does not answer: who waits for it goes on waiting. */
+export function isAbsent(error: unknown): boolean {
+  return error instanceof FabricError && (error.code === 'daemon-unreachable' || error.code === 'timeout');
 }
 
 function errorFrom(value: unknown, status: number): Error {

@@ -1,5 +1,6 @@
 // How the command ends: 0 done, 1 failed, 2 usage (also: not there yet), 3 daemon not reachable.
 
+import type { Writable } from 'node:stream';
 import { FabricError } from '../base/errors.ts';
 
 export const EXIT_FAILED = 1;
@@ -24,6 +25,11 @@ export function describeError(error: unknown): string {
   if (why !== undefined) lines.push(`  why: ${why}`);
   if (fix !== undefined) lines.push(`  do:  ${fix}`);
   return lines.join('\n');
+}
+
+/** Resolves when all that was written to it has left this process, or never will. */
+export function written(stream: Writable): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
 }
 
 /** What a system call on a path ended with. */

@@ -1,7 +1,7 @@
 // The fabric command: turns every outcome of a verb into an exit code. The verbs are named in program.ts.
 
 import { CommanderError } from 'commander';
-import { describeError, EXIT_USAGE, exitCodeOf } from './exit.ts';
+import { describeError, EXIT_USAGE, exitCodeOf, written } from './exit.ts';
 import { buildProgram } from './program.ts';
 
 async function main(): Promise<number> {
@@ -24,5 +24,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0); // `fabric status | head` is no failure
 });
-// A dial that no host answers holds its socket for minutes after the daemon has stopped; output to pipes is synchronous here.
-process.exit(await main());
+const code = await main();
+// A pipe takes 64 KiB at once; what its reader has not taken yet would be lost with this process.
+await Promise.all([written(process.stdout), written(process.stderr)]);
+// A dial that no host answers holds its socket for minutes after the daemon has stopped.
+process.exit(code);

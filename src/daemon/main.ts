@@ -36,6 +36,7 @@ export async function runDaemon(options: LaunchOptions, attachable: () => void):
 async function run(options: LaunchOptions, ready: ReadyDescriptor | null, attachable: () => void): Promise<void> {
   forbidCoreDumps();
   collectOnOneThread();
+  outliveReaders();
   const clock = new SystemClock();
   const stateDir = StateDir.open({ path: options.stateDir, crypto: nodeCrypto });
   const sink: LogSink =
@@ -93,6 +94,12 @@ async function run(options: LaunchOptions, ready: ReadyDescriptor | null, attach
   const end = await daemon.ended().catch(endAfterFailure);
   log.info('ended', { how: end });
   log.flush();
+}
+
+/** Whoever reads what it says (a pipe, the journal) may end at any time: words are lost then, containers keep their network. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.removeAllListeners('error').on('error', () => undefined);
 }
 
 /** What the operator does next. The token itself is printed to a terminal only. */

@@ -1,9 +1,12 @@
 // The fabric command as its user meets it: every mistake gets an exit code and a sentence that helps, every verb does what
 // its name says, and none of it needs anything but the local socket.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import type { Result } from '../lab/exec.ts';
-import { end, eventually } from '../lab/exec.ts';
+import { end, eventually, exec, type Result } from '../lab/exec.ts';
 import type { LabHost } from '../lab/host.ts';
 import { Lab } from '../lab/lab.ts';
 
@@ -263,4 +266,30 @@ test('a full disk is told, survived, and keeps nobody from leaving', async (t) =
   await check(t, host, [['attach', 'netns:two'], FAILED, /can't be written/]);
   await check(t, host, [['reset', '--yes', '--force'], DONE, /attached: one/]);
   t.equal((await host.run(['ip', 'link', 'show', 'fabric0'], { mayFail: true })).status, FAILED, 'nothing is left');
+});
+
+test('whoever reads the output may be slow, or go', async (t) => {
+  const lab = await Lab.create();
+  t.teardown(() => lab.destroy());
+  const host = await lab.host('a');
+  // What answers on that socket is this test, with a status of a large cluster.
+  const routes = Array.from({ length: 10_000 }, (_, i) => ({ network: 'fabric', mac: `02:00:00:00:00:${i}`, ips: [] }));
+  const runDir = mkdtempSync(join(tmpdir(), 'fabric-reader-'));
+  const server = createServer((_, response) => response.end(JSON.stringify({ routes })));
+  t.teardown(() => {
+    server.close();
+    rmSync(runDir, { recursive: true });
+  });
+  await new Promise<void>((resolve) => server.listen(`${runDir}/fabric.sock`, resolve));
+  const piped = (args: readonly string[], reader: string): readonly string[] => {
+    return ['sh', '-c', `"$@" 2>&1 | ${reader}`, 'sh', ...host.fabricCommand(args)];
+  };
+  const status = ['status', '--json', '--run-dir', runDir];
+  t.same(JSON.parse((await exec(piped(status, 'cat'))).stdout), { routes }, 'a pipe carries all of a large status');
+  t.match(await exec(piped(status, 'head -n 1')), { status: DONE, stdout: '{\n' }, 'and nobody is told of its end');
+
+  lab.spawn([...host.enter(), ...piped(['launch'], 'head -n 1')]);
+  await host.fabric(['status', '--wait']);
+  await host.fabric(['hide']);
+  t.equal((await host.fabric(['status'])).status, DONE, 'a daemon outlives who reads its log');
 });

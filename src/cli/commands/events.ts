@@ -2,9 +2,8 @@
 // has shown, so that it goes on over a restart of the daemon and says what it missed.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { FabricError } from '../../base/errors.ts';
 import { EVENT_KINDS, type EventKind, type EventPage, type FabricEvent } from '../../daemon/events/event-kinds.ts';
-import { DaemonClient } from '../client.ts';
+import { DaemonClient, isAbsent } from '../client.ts';
 import { usageError } from '../exit.ts';
 import { printable } from '../table.ts';
 
@@ -20,6 +19,7 @@ interface Options {
 const FIRST_DEFAULT = 50;
 const FIRST_MAX = 1_000;
 const WAIT_S = 30;
+const ANSWER_MS_MAX = (WAIT_S + 15) * 1000;
 /** While no daemon answers. */
 const AGAIN_MS = 500;
 
@@ -42,11 +42,13 @@ export async function events({ runDir, json = false, once = false, limit, kind }
   while (!once) {
     try {
       const after = page.events.at(-1)?.sequence ?? page.last;
-      page = await client.get<EventPage>(`/v1/events?after=${after}&boot=${page.bootId}&wait=${WAIT_S}`);
+      page = await client.get<EventPage>(`/v1/events?after=${after}&boot=${page.bootId}&wait=${WAIT_S}`, {
+        timeoutMs: ANSWER_MS_MAX,
+      });
       isGone = false;
       show(page);
     } catch (error) {
-      if (!(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+      if (!isAbsent(error)) throw error;
       if (!isGone) process.stderr.write('the daemon does not answer any more; waiting for it\n');
       isGone = true;
       await delay(AGAIN_MS);

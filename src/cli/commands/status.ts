@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseDurationMs } from '../../base/duration.ts';
 import { FabricError } from '../../base/errors.ts';
 import { STATUS_SECTIONS, type Status, type StatusSection } from '../../daemon/status-types.ts';
-import { DaemonClient } from '../client.ts';
+import { DaemonClient, isAbsent, READ_MS_MAX } from '../client.ts';
 import { usageError } from '../exit.ts';
 import { detailPage } from '../status/detail-page.ts';
 import { overview } from '../status/overview.ts';
@@ -80,7 +80,7 @@ async function watch(client: DaemonClient, view: View): Promise<void> {
       text = render(now, view, ratesBetween(before, now), true);
       before = now;
     } catch (error) {
-      if (before === null || !(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+      if (before === null || !isAbsent(error)) throw error;
       text = view.json ? '' : 'the daemon does not answer any more; waiting for it';
     }
     if (process.stdout.isTTY && !view.json) process.stdout.write(CLEAR);
@@ -114,14 +114,14 @@ function limited(current: Status, limit: number | null): Status {
 async function waitUntilHealthy(client: DaemonClient, timeoutS: number): Promise<Status> {
   const deadlineMs = performance.now() + timeoutS * 1000;
   let last = 'the daemon does not answer';
-  while (performance.now() < deadlineMs) {
+  for (let leftMs = timeoutS * 1000; leftMs > 0; leftMs = deadlineMs - performance.now()) {
     try {
-      const current = await client.get<Status>('/v1/status');
+      const current = await client.get<Status>('/v1/status', { timeoutMs: Math.ceil(Math.min(leftMs, READ_MS_MAX)) });
       const missing = current.peers.filter((peer) => peer.state !== 'alive');
       if (current.health.ok && missing.length === 0) return current;
       last = current.health.problems[0]?.what ?? `${missing.map((peer) => peer.nickname).join(', ')} not alive`;
     } catch (error) {
-      if (!(error instanceof FabricError) || error.code !== 'daemon-unreachable') throw error;
+      if (!isAbsent(error)) throw error;
     }
     await delay(POLL_MS);
   }
