@@ -111,11 +111,20 @@ export class DockerWatch {
     });
   }
 
+  /** Rejects when Docker does not say, or nobody could be told: the next look asks again. */
   async #name(endpointId: string, containerId: string): Promise<void> {
-    const answer = await this.#ports.get(`/containers/${encodeURIComponent(containerId)}/json`);
-    if (answer === null) return; // it ended
-    const { name, byEndpoint } = readContainer(answer);
-    await this.#ports.rename(endpointId, name, byEndpoint.get(endpointId) ?? []);
-    this.#named.set(endpointId, containerId);
+    this.#named.set(endpointId, containerId); // first: a renaming meanwhile takes it away again
+    try {
+      const answer = await this.#ports.get(`/containers/${encodeURIComponent(containerId)}/json`);
+      if (answer === null) {
+        this.#named.delete(endpointId); // it ended
+        return;
+      }
+      const { name, byEndpoint } = readContainer(answer);
+      await this.#ports.rename(endpointId, name, byEndpoint.get(endpointId) ?? []);
+    } catch (error) {
+      this.#named.delete(endpointId);
+      throw error;
+    }
   }
 }

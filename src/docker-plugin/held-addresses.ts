@@ -91,13 +91,13 @@ export class HeldAddresses {
   }
 
   /**
-   * An endpoint with these addresses is gone; `containerId` is null where Docker has not told whose it was. One that Docker gave
-   * back and asked for again meanwhile is the next endpoint's.
+   * An endpoint with these addresses is leaving or gone; `containerId` is null where Docker has not told whose it was. Nobody else is
+   * offered them before Docker has given them back: Docker would give back what is another's by then. Idempotent.
    */
-  endpointGone(addresses: readonly HeldAddress[], containerId: string | null): void {
+  endpointEnds(addresses: readonly HeldAddress[], containerId: string | null): void {
     for (const address of addresses) {
-      const isTaken = this.#isInUse(address) || this.#waits.get(keyOf(address))?.waitsFor === 'endpoint';
-      if (this.#has(address) && !isTaken) this.#wait(address, 'question', containerId);
+      const waits = this.#waits.has(keyOf(address));
+      if (!waits && this.#has(address) && !this.#isInUse(address)) this.#wait(address, 'nothing', containerId);
     }
   }
 
@@ -106,10 +106,11 @@ export class HeldAddresses {
     for (const wait of this.#waits.values()) if (wait.containerId === containerId) wait.waitsFor = 'nothing';
   }
 
-  /** Docker has no network of that name any more: what its containers gave back is free at once. */
+  /** Docker has no network of that name any more: what its containers gave back is free at once, unless one is still leaving. */
   networkGone(network: string): void {
     for (const [key, { address, waitsFor, containerId }] of this.#waits) {
       if (address.network !== network || !(waitsFor === 'question' || containerId !== null)) continue;
+      if (this.#isLeaving(address)) continue;
       this.#waits.delete(key);
       void this.#free(address);
     }

@@ -122,8 +122,12 @@ export class NetworkDriver {
 
   /** Also for one that Docker has forgotten. */
   async removeEndpoint(endpoint: Endpoint): Promise<void> {
-    await this.#ports.endpoints.remove(endpoint.id);
-    this.#ports.held.endpointGone(addressesOf(endpoint), this.#ports.containerOf(endpoint.id));
+    const { endpoints, held, containerOf } = this.#ports;
+    const ends = (): void => held.endpointEnds(addressesOf(endpoint), containerOf(endpoint.id));
+    const removed = endpoints.remove(endpoint.id);
+    ends();
+    await removed;
+    ends(); // one that was still being made had them until now
   }
 
   operationalInfo(body: Fields): object {

@@ -274,6 +274,21 @@ describe('endpoints', () => {
 });
 
 describe('restarts', () => {
+  /** A container `c1` that Docker has stopped, though its interface is still there. */
+  async function leavingSlowly() {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    world.containers.set(endpointId(1), 'c1');
+    let removed = (): void => undefined;
+    world.beforeRemove = () => new Promise((resolve) => (removed = resolve));
+    const stopping = world.stop(1, ip);
+    await turn();
+    world.timers.advance(ANSWER_MS_MAX);
+    await stopping;
+    return { world, ip, removed: () => removed() };
+  }
+
   test('a container that restarts has its address again, and another one meanwhile does not', async () => {
     const world = new DockerWorld();
     await world.network();
@@ -285,15 +300,7 @@ describe('restarts', () => {
   });
 
   test('it has it also while the interface of the last time is still being removed, and nobody else has it then', async () => {
-    const world = new DockerWorld();
-    await world.network();
-    const ip = await world.start(1);
-    let removed = (): void => undefined;
-    world.beforeRemove = () => new Promise((resolve) => (removed = resolve));
-    const stopping = world.stop(1, ip);
-    await turn();
-    world.timers.advance(ANSWER_MS_MAX);
-    await stopping;
+    const { world, ip, removed } = await leavingSlowly();
     expect(await world.start(2)).toBe(ip);
     removed();
     await turn();
@@ -320,6 +327,18 @@ describe('restarts', () => {
     world.endpoints.clear();
     world.timers.advance(2 * HOLD_MS);
     expect(world.held).toEqual([]);
+  });
+
+  test('nobody else has it before Docker has given it back: two would have it then', async () => {
+    const world = new DockerWorld();
+    await world.network();
+    const ip = await world.start(1);
+    await world.call('NetworkDriver.DeleteEndpoint', { NetworkID: NETWORK_ID, EndpointID: endpointId(1) });
+    const PoolID = 'fabric,10.32.0.0/12';
+    const { Address: second } = await world.call('IpamDriver.RequestAddress', { PoolID, Address: '' });
+    await world.call('IpamDriver.ReleaseAddress', { PoolID, Address: ip });
+    const { Address: third } = await world.call('IpamDriver.RequestAddress', { PoolID, Address: '' });
+    expect(second).not.toBe(third);
   });
 
   test('side by side: who stopped first starts first', async () => {
@@ -367,6 +386,24 @@ describe('restarts', () => {
     await world.stop(1, removed);
     world.addresses.containerGone('c1');
     expect(await world.start(2)).not.toBe(removed);
+  });
+
+  test('neither does one that is removed while its interface still is', async () => {
+    const { world, ip, removed } = await leavingSlowly();
+    world.addresses.containerGone('c1');
+    removed();
+    await turn();
+    expect(await world.start(2)).not.toBe(ip);
+  });
+
+  test('with the network gone, what is still being removed keeps its address until that is over', async () => {
+    const { world, ip, removed } = await leavingSlowly();
+    await world.call('NetworkDriver.DeleteNetwork', { NetworkID: NETWORK_ID });
+    expect(world.held.map((held) => held.ip)).toEqual([ip]);
+    removed();
+    await turn();
+    world.timers.advance(2 * HOLD_MS);
+    expect(world.held).toEqual([]);
   });
 
   test('the address of an endpoint that vanished without a word of Docker is found, and is free after a while', async () => {

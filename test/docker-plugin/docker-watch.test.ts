@@ -15,6 +15,7 @@ function setUp() {
     asked: [] as string[],
   };
   const names = new Map<string, readonly string[]>();
+  let beforeRename = async (): Promise<void> => {};
   let wantsLook = 0;
   const get = async (path: string): Promise<unknown> => {
     docker.asked.push(path.split('?')[0]!);
@@ -40,11 +41,17 @@ function setUp() {
     timers: world.timers,
     log: world.log,
     endpoints: () => [...world.endpoints.values()],
-    rename: async (id, name, aliases) => void names.set(id, [name, ...aliases]),
+    rename: async (id, name, aliases) => {
+      await beforeRename();
+      names.set(id, [name, ...aliases]);
+    },
     remove: (endpoint) => world.driver.removeEndpoint(endpoint),
     lookAgain: () => wantsLook++,
   });
-  return { world, docker, names, watch, wantsLook: () => wantsLook };
+  const onRename = (before: () => Promise<void>): void => {
+    beforeRename = before;
+  };
+  return { world, docker, names, watch, onRename, wantsLook: () => wantsLook };
 }
 
 describe('names', () => {
@@ -62,6 +69,32 @@ describe('names', () => {
     watch.renamed('c1');
     await watch.look();
     expect(names.get(endpointId(1))?.[0]).toBe('shop');
+  });
+
+  test.each([
+    ['renamed while its old name was on its way', async () => {}, 'shop'],
+    [
+      'whose name could not be announced',
+      async () => {
+        throw new Error('disk full');
+      },
+      'web',
+    ],
+  ])('of a container %s the next look asks again', async (_name, meanwhile, then) => {
+    const { world, docker, names, watch, onRename } = setUp();
+    await world.network();
+    await world.start(1);
+    docker.names.set('c1', 'web');
+    docker.networks.set(NETWORK_ID, { options: {}, endpoints: new Map([['c1', endpointId(1)]]) });
+    onRename(async () => {
+      docker.names.set('c1', then);
+      if (then !== 'web') watch.renamed('c1');
+      await meanwhile();
+    });
+    await watch.look().catch(() => undefined);
+    onRename(async () => {});
+    await watch.look();
+    expect(names.get(endpointId(1))?.[0]).toBe(then);
   });
 
   test('an endpoint without a container has none yet', async () => {
