@@ -69,9 +69,10 @@ export class Attacher {
     if (request.mac !== null) {
       refuseHeld(network, request.mac);
       await network.macReleased(request.mac);
-      stopIfCancelled(cancelled);
     }
-    await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), ips: [] });
+    const { mac } = request;
+    await this.departures.over({ hostIfname: this.#hostIfname(request), ...placeOf(request), mac, ips: [] });
+    stopIfCancelled(cancelled);
     const namespace = request.namespace === null ? null : this.#ports.openNamespace(request.namespace);
     try {
       const entry = this.#newEntry(request, network);
@@ -126,6 +127,8 @@ export class Attacher {
     const ips = areReserved
       ? plan.flatMap(({ wanted }) => wanted ?? [])
       : await takeAddresses(attempt.network, owner, plan, attempt.cancelled);
+    // Nothing is awaited from here to the entry: two that come with one reserved address can't both have it.
+    if (areReserved) this.#refuseTaken(attempt.network, ips);
     this.#update(attempt, { ips });
     await this.#ports.enter(attempt.network.id);
     await this.departures.over(attempt.entry);
@@ -204,6 +207,19 @@ export class Attacher {
       stopIfCancelled(cancelled);
     }
     return outside;
+  }
+
+  /** Whoever leaves has no address any more: {@link departures} wait for its interface. */
+  #refuseTaken(network: AttachmentNetwork, wanted: readonly string[]): void {
+    const holder = this.#entriesOf(network).find(
+      ({ ips, state }) => state !== 'detaching' && ips.some((ip) => wanted.includes(ip)),
+    );
+    if (holder === undefined) return;
+    throw new FabricError('address-in-use', {
+      what: `${wanted.join(' ')} is in use`,
+      why: `${describeEntry(holder)} on this host has it`,
+      fix: 'Choose another address, or remove the container that has it',
+    });
   }
 
   /** Whoever claims such an address first has it. */

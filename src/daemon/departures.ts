@@ -1,10 +1,14 @@
 // Attachments that are being removed, and interfaces of removed ones that are down and off the bridge, and that the kernel has not
 // freed yet: about 20 ms, for which no runtime waits. Invariant: nothing of theirs is used anew before that. In the namespace the
 // old interface still has its routes, so that a new one there would get no default route; its name is taken, and so is an address
-// that someone asks for.
+// or a MAC that someone asks for.
+
+import type { Mac } from '../base/ids.ts';
 
 /** What an attachment occupies until its interface is gone. */
 export interface Occupant {
+  /** Null: none that anybody else could have. */
+  readonly mac: Mac | null;
   readonly hostIfname: string;
   readonly ips: readonly string[];
   /** Device and inode; empty where a runtime moves the interface and never names the namespace. */
@@ -22,7 +26,7 @@ export class Departures {
     this.#under.add(departure);
   }
 
-  /** Resolves when nothing is left of those that have the interface's name, the namespace or an address in common with this one. */
+  /** Resolves when nothing is left of those that have the interface's name, the namespace, the MAC or an address in common with it. */
   async over(newcomer: Occupant): Promise<void> {
     await Promise.all([...this.#under].filter(({ occupant }) => collides(occupant, newcomer)).map(({ over }) => over));
   }
@@ -35,5 +39,6 @@ export class Departures {
 
 function collides(a: Occupant, b: Occupant): boolean {
   const isSamePlace = a.namespaceIno !== '' && a.namespaceDev === b.namespaceDev && a.namespaceIno === b.namespaceIno;
-  return isSamePlace || a.hostIfname === b.hostIfname || a.ips.some((ip) => b.ips.includes(ip));
+  const isSameMac = a.mac !== null && a.mac === b.mac;
+  return isSamePlace || isSameMac || a.hostIfname === b.hostIfname || a.ips.some((ip) => b.ips.includes(ip));
 }
