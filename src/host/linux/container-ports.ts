@@ -211,9 +211,13 @@ export class ContainerPorts {
     const changes: boolean[] = [];
     for (const { port } of ports.live().filter(({ network }) => network === config.network)) {
       const link = links.get(port.hostIfname);
-      // Reported once; the daemon says what becomes of it.
-      if (link === undefined) ports.update(port.hostIfname, { live: false });
-      changes.push(link === undefined || (await this.repair(config, bridge, port, { link, fdb, routes })));
+      if (link !== undefined) {
+        changes.push(await this.repair(config, bridge, port, { link, fdb, routes }));
+      } else if ((await this.#netlink.getLink(port.hostIfname)) === null) {
+        // Not just made since the links were listed. Reported once; the daemon says what becomes of it.
+        ports.update(port.hostIfname, { live: false });
+        changes.push(true);
+      }
     }
     return changes;
   }
