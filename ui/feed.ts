@@ -4,6 +4,7 @@
 import { type Rates, ratesBetween } from '../src/cli/status/rates.ts';
 import type { EventPage, FabricEvent } from '../src/daemon/events/event-kinds.ts';
 import type { Status } from '../src/daemon/status-types.ts';
+import { ask } from './ask.ts';
 
 const RATES_EVERY_MS = 2_000;
 const WAIT_S = 25;
@@ -66,7 +67,9 @@ export class Feed {
     for (;;) {
       try {
         const first = after === '';
-        const page = await ask<EventPage>(`/v1/events?${first ? `limit=${FIRST_EVENTS}` : `${after}&wait=${WAIT_S}`}`);
+        const page = first
+          ? await ask<EventPage>(`/v1/events?limit=${FIRST_EVENTS}`)
+          : await ask<EventPage>(`/v1/events?${after}&wait=${WAIT_S}`, WAIT_S * 1000);
         after = `after=${page.events.at(-1)?.sequence ?? page.last}&boot=${page.bootId}`;
         if (page.events.length > 0) this.#reader.events(page.events);
         if (first || page.events.length > 0) await this.#refresh();
@@ -81,11 +84,4 @@ export class Feed {
     if (!this.#lost) this.#reader.lost();
     this.#lost = true;
   }
-}
-
-/** Rejects when nobody answers, or not with what was asked for. */
-async function ask<T>(path: string): Promise<T> {
-  const answer = await fetch(path, { cache: 'no-store', credentials: 'omit' });
-  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-  return (await answer.json()) as T;
 }

@@ -4,6 +4,7 @@
 import type { Cancel, Log, Timers } from '../base/capabilities.ts';
 import type { Upstreams } from '../dns/forwarder.ts';
 import type { Asker, NameService } from '../dns/name-service.ts';
+import { PortHolders } from './port-holders.ts';
 import { Reconciler } from './reconciler.ts';
 
 /** Between two tries at a port that is taken. */
@@ -40,12 +41,14 @@ export class NameServer {
   readonly #ports: NameServerPorts;
   readonly #open = new Map<string, { close(): Promise<void> }>();
   readonly #faults = new Map<string, string>();
+  readonly #holders: PortHolders;
   readonly #opener: Reconciler;
   #retry: Cancel = () => undefined;
   #started = false;
 
   constructor(ports: NameServerPorts) {
     this.#ports = ports;
+    this.#holders = new PortHolders((ip) => ports.sockets.holderOf(ip));
     this.#opener = new Reconciler(
       () => this.#settle(),
       (reason) => ports.log.error('the name server could not be opened', { reason }),
@@ -83,7 +86,11 @@ export class NameServer {
   /** Opens what is missing, closes what is no address of ours any more. */
   async #settle(): Promise<void> {
     const wanted = new Set(this.#ports.addresses());
-    for (const ip of this.#faults.keys()) if (!wanted.has(ip)) this.#faults.delete(ip);
+    for (const ip of this.#faults.keys()) {
+      if (wanted.has(ip)) continue;
+      this.#faults.delete(ip);
+      this.#holders.forget(ip);
+    }
     for (const [ip, socket] of [...this.#open]) {
       if (wanted.has(ip)) continue;
       this.#open.delete(ip);
@@ -102,10 +109,11 @@ export class NameServer {
       const handler: SocketHandler = (message, asker, reply) =>
         service.handle(message, { ...asker, server: ip }, reply);
       this.#open.set(ip, await sockets.open(ip, handler, (reason) => this.#broke(ip, reason)));
+      this.#holders.forget(ip);
       if (this.#faults.delete(ip)) log.info('names are served now', { ip });
     } catch (error) {
       const isTaken = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-      const holder = isTaken ? await sockets.holderOf(ip) : null;
+      const holder = isTaken ? await this.#holders.holderOf(ip) : null;
       const reason = holder === null ? (error as Error).message : `port 53 of ${ip} is held by ${holder}`;
       if (this.#faults.get(ip) !== reason) log.warn('names are not served', { ip, reason });
       this.#faults.set(ip, reason);

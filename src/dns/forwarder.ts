@@ -160,7 +160,9 @@ export class Forwarder {
     const { timers, random, upstreams } = this.#ports;
     const [high, low] = random.bytes(2);
     const id = (high! << 8) | low!;
-    const cancelTimer = timers.after(TRY_MS, () => this.#nextServer(flight));
+    // The last one has the rest of the time: nobody is left to ask, and who asked waits anyway.
+    const isLast = flight.tries >= flight.servers.length * ROUNDS_MAX;
+    const cancelTimer = isLast ? () => undefined : timers.after(TRY_MS, () => this.#nextServer(flight));
     let cancelExchange: Cancel = () => undefined;
     let over = false;
     flight.endTry = () => {

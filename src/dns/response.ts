@@ -34,26 +34,35 @@ export interface Answer {
 const TO_QUESTION = Uint8Array.of(0xc0, HEADER_BYTES);
 
 export function encodeAnswer(query: Query, answer: Answer): Uint8Array {
-  const own = answer.records.map(({ type, ttlS, data }) => ownedByQuestion({ type, name: '.', ttl: ttlS, data }));
   const soa =
     answer.soa === null
       ? []
       : [dnsPacket.answer.encode({ type: 'SOA', name: answer.soa.zone, ttl: answer.soa.ttlS, data: answer.soa.data })];
   const options = optionRecords(query, answer.rcode);
-  const bare = HEADER_BYTES + query.question.length + bytesOf(options);
-  const answers = answer.soaAsked === true ? [...own, ...soa] : own;
   const authority = answer.soaAsked === true ? [] : soa;
-  let room = query.answerBytesMax - bare - bytesOf(authority);
-  let fitting = 0;
-  while (fitting < answers.length && answers[fitting]!.length <= room) room -= answers[fitting++]!.length;
+  let room = query.answerBytesMax - HEADER_BYTES - query.question.length - bytesOf(options) - bytesOf(authority);
+  const answers: Uint8Array[] = [];
+  let isCut = false;
+  for (const record of encodedRecords(answer, answer.soaAsked === true ? soa : [])) {
+    isCut = record.length > room;
+    if (isCut) break;
+    room -= record.length;
+    answers.push(record);
+  }
   const flags =
     (answer.authoritative ? FLAG.authoritative : 0) |
-    (fitting < answers.length ? FLAG.truncated : 0) |
+    (isCut ? FLAG.truncated : 0) |
     FLAG.recursionAvailable |
     (answer.rcode & 15);
-  const counts = [1, fitting, authority.length, options.length];
+  const counts = [1, answers.length, authority.length, options.length];
   const header = encodeHeader(query.id, FLAG.response | query.repeatedFlags | flags, counts);
-  return concatBytes(header, query.question, ...answers.slice(0, fitting), ...authority, ...options);
+  return concatBytes(header, query.question, ...answers, ...authority, ...options);
+}
+
+/** One after the other: of thousands of addresses few fit, and whoever asks may ask often. */
+function* encodedRecords({ records }: Answer, further: readonly Uint8Array[]): Iterable<Uint8Array> {
+  for (const { type, ttlS, data } of records) yield ownedByQuestion({ type, name: '.', ttl: ttlS, data });
+  yield* further;
 }
 
 /** An answer without records. */

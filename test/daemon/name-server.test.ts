@@ -12,6 +12,8 @@ function setUp() {
   /** By address: who holds the port, or why else it can't be had. */
   const taken = new Map<string, string>();
   const open = new Map<string, (reason: string) => void>();
+  /** For who holds a port. */
+  const searches: string[] = [];
   const addresses = [...ADDRESSES];
   const server = new NameServer({
     addresses: () => addresses,
@@ -24,14 +26,17 @@ function setUp() {
         open.set(ip, failed);
         return { close: async () => void open.delete(ip) };
       },
-      holderOf: async (ip) => taken.get(ip) ?? null,
+      holderOf: async (ip) => {
+        searches.push(ip);
+        return taken.get(ip) ?? null;
+      },
     },
   });
   const retry = async () => {
     timers.advance(RETRY_MS);
     await turn();
   };
-  return { timers, log, taken, open, server, retry, addresses };
+  return { timers, log, taken, open, server, retry, addresses, searches };
 }
 
 describe('the sockets', () => {
@@ -44,12 +49,13 @@ describe('the sockets', () => {
   });
 
   test('a port that is taken fails nothing; the holder is named, once in the log, until the port is free', async () => {
-    const { server, taken, retry, log } = setUp();
+    const { server, taken, retry, log, searches } = setUp();
     taken.set('10.32.0.1', 'dnsmasq (process 12) on UDP 0.0.0.0:53');
     await server.start();
     expect(server.serving).toEqual(['fd00::1']);
     expect(server.fault).toBe('port 53 of 10.32.0.1 is held by dnsmasq (process 12) on UDP 0.0.0.0:53');
     for (let i = 0; i < 3; i++) await retry();
+    expect(searches).toEqual(['10.32.0.1']); // through all processes
     expect(log.lines.filter(({ level }) => level === 'warn')).toHaveLength(1);
     taken.clear();
     await retry();

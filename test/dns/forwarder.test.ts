@@ -96,6 +96,16 @@ describe('one question', () => {
     expect(seen(last()).answers).toHaveLength(1);
   });
 
+  test('a slow server that is the only one has until the end', () => {
+    const { ask, open, timers, reply, answers, last } = setUp();
+    ask('www.test');
+    timers.advance(ANSWER_WITHIN_MS - 1);
+    expect([open.length, answers.length]).toEqual([1, 0]);
+    reply({ answers: WWW });
+    expect(seen(last()).answers).toHaveLength(1);
+    expect([open.length, timers.pending]).toEqual([0, 0]);
+  });
+
   test('a refusal is passed on when no server does better', () => {
     const { ask, reply, last, all } = setUp([FIRST, SECOND]);
     ask('www.test');

@@ -3,9 +3,11 @@
 // cluster: it is tried again, and status names the holder.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Cancel, Log, Timers } from '../../base/capabilities.ts';
 import { type Endpoint, formatEndpoint } from '../../base/endpoint.ts';
 import { FabricError } from '../../base/errors.ts';
+import { PortHolders } from '../port-holders.ts';
 import { Reconciler } from '../reconciler.ts';
 import type { HttpFacts } from '../status-types.ts';
 import { type Refusal, refusalOf } from './request-guard.ts';
@@ -16,6 +18,8 @@ const HEADER_BYTES_MAX = 8 << 10;
 const HEADERS_MS_MAX = 5_000;
 const REQUEST_MS_MAX = 10_000;
 const IDLE_MS_MAX = 5_000;
+/** Until an answer is read, also by a slow tunnel: it stays in memory so long. */
+const ANSWER_MS_MAX = 60_000;
 /** Between two tries at a port that is taken. */
 const RETRY_MS = 2_000;
 
@@ -66,13 +70,17 @@ export class HttpPort {
     path: 0,
     limit: 0,
   };
+  readonly #holders: PortHolders;
   readonly #opener: Reconciler;
+  /** Connections with a call under way. */
+  readonly #busy = new WeakSet<Socket>();
   #server: Server | null = null;
   #fault: string | null = 'not opened yet';
   #retry: Cancel = () => undefined;
 
   constructor(ports: HttpPortPorts) {
     this.#ports = ports;
+    this.#holders = new PortHolders(() => ports.holderOf(ports.address));
     this.#opener = new Reconciler(
       () => this.#open(),
       (reason) => ports.log.error('the HTTP port could not be opened', { reason }),
@@ -124,7 +132,7 @@ export class HttpPort {
   async #describe(error: NodeJS.ErrnoException): Promise<string> {
     const { address } = this.#ports;
     if (error.code === 'EADDRNOTAVAIL') return `${address.ip} is no address of this host`;
-    const holder = error.code === 'EADDRINUSE' ? await this.#ports.holderOf(address) : null;
+    const holder = error.code === 'EADDRINUSE' ? await this.#holders.holderOf(formatEndpoint(address)) : null;
     return holder === null ? error.message : `the port is held by ${holder}`;
   }
 
@@ -158,13 +166,35 @@ export class HttpPort {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     request.resume(); // a body is of no meaning here, and what it may cost is bounded by time
-    const closed = new AbortController();
-    response.once('close', () => closed.abort());
-    try {
-      send(response, await this.#answer(request, closed.signal));
-    } catch (error) {
-      send(response, this.#failure(request, error));
+    const { socket } = request;
+    if (this.#busy.has(socket)) {
+      // One segment holds a thousand calls, and Node would have all of their answers made at once. No browser pipelines.
+      this.#refused.limit++;
+      socket.destroy();
+      return;
     }
+    this.#busy.add(socket);
+    const closed = new AbortController();
+    response.once('close', () => {
+      this.#busy.delete(socket);
+      closed.abort();
+    });
+    try {
+      this.#send(response, await this.#answer(request, closed.signal));
+    } catch (error) {
+      this.#send(response, this.#failure(request, error));
+    }
+  }
+
+  #send(response: ServerResponse, { status = 200, type, body, headers = {} }: HttpAnswer): void {
+    if (response.destroyed) return;
+    const payload = typeof body === 'string' ? Buffer.from(body) : body;
+    response.once(
+      'close',
+      this.#ports.timers.after(ANSWER_MS_MAX, () => response.destroy()),
+    );
+    response.writeHead(status, { ...HEADERS, ...headers, 'content-type': type, 'content-length': payload.length });
+    response.end(payload);
   }
 
   #answer(request: IncomingMessage, closed: AbortSignal): HttpAnswer | Promise<HttpAnswer> {
@@ -209,11 +239,4 @@ export function json(value: unknown, status = 200): HttpAnswer {
 
 function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
-}
-
-function send(response: ServerResponse, { status = 200, type, body, headers = {} }: HttpAnswer): void {
-  if (response.destroyed) return;
-  const payload = typeof body === 'string' ? Buffer.from(body) : body;
-  response.writeHead(status, { ...HEADERS, ...headers, 'content-type': type, 'content-length': payload.length });
-  response.end(payload);
 }

@@ -23,6 +23,7 @@ const STYLE = 'ui/map.css';
 /** Compiled; the first is the page's, which asks for the others by these paths. */
 const SCRIPTS = [
   'ui/main.js',
+  'ui/ask.js',
   'ui/camera.js',
   'ui/feed.js',
   'ui/model.js',

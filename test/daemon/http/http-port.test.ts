@@ -1,10 +1,11 @@
-import { request } from 'node:http';
-import { type AddressInfo, createServer } from 'node:net';
+import { Agent, request } from 'node:http';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { FabricError } from '../../../src/base/errors.ts';
 import { HttpPort, type HttpRoutes, json } from '../../../src/daemon/http/http-port.ts';
 import { ManualTimers } from '../../fakes/manual-timers.ts';
 import { RecordingLog } from '../../fakes/recording-log.ts';
+import { eventually } from '../../lab/exec.ts';
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -26,9 +27,13 @@ interface Answer {
   readonly body: string;
 }
 
-function get(port: number, path: string, { method = 'GET', headers = {} } = {}): Promise<Answer> {
+function get(
+  port: number,
+  path: string,
+  { method = 'GET', headers = {}, agent = false }: { method?: string; headers?: object; agent?: Agent | false } = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const call = request({ host: '127.0.0.1', port, path, method, headers, agent: false }, (response) => {
+    const call = request({ host: '127.0.0.1', port, path, method, headers: { ...headers }, agent }, (response) => {
       let body = '';
       response.on('data', (chunk: Buffer) => {
         body += chunk.toString();
@@ -38,6 +43,14 @@ function get(port: number, path: string, { method = 'GET', headers = {} } = {}):
     call.on('error', reject);
     call.end(method === 'POST' ? 'x'.repeat(1000) : undefined);
   });
+}
+
+function dial(port: number): { readonly socket: Socket; readonly closed: Promise<void> } {
+  const socket = connect(port, '127.0.0.1');
+  ends.push(async () => void socket.destroy());
+  socket.on('error', () => undefined); // a reset is an end, too
+  socket.resume();
+  return { socket, closed: new Promise((resolve) => socket.once('close', () => resolve())) };
 }
 
 async function serve(routes: HttpRoutes) {
@@ -115,6 +128,42 @@ describe('the HTTP port', () => {
     await http.start();
     expect(http.facts().state).toBe('serving');
     expect((await get(port, '/a')).status).toBe(200);
+  });
+
+  test('TM27 calls of one connection one after the other: whoever sends many at once is cut off', async () => {
+    let calls = 0;
+    const body = 'x'.repeat(4 << 20);
+    const { http, port } = await serve({
+      '/large': () => {
+        calls++;
+        return { type: 'text/plain', body };
+      },
+    });
+    await http.start();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    ends.push(async () => agent.destroy());
+    for (let i = 0; i < 3; i++) expect((await get(port, '/large', { agent })).body.length).toBe(body.length);
+    expect([calls, http.refused().limit]).toEqual([3, 0]);
+    const { socket, closed } = dial(port);
+    socket.write('GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000));
+    await closed;
+    expect(calls).toBe(4);
+    expect(http.refused().limit).toBeGreaterThan(0);
+  });
+
+  test('TM27 an answer that nobody reads is not kept for ever', async () => {
+    const { http, port, timers } = await serve({
+      '/large': () => ({ type: 'text/plain', body: 'x'.repeat(16 << 20) }),
+    });
+    await http.start();
+    const { socket, closed } = dial(port);
+    socket.pause();
+    socket.write('GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await eventually('the answer is under way', () => timers.pending > 0);
+    timers.advance(60_000);
+    socket.resume();
+    await closed;
+    expect(timers.pending).toBe(0);
   });
 
   test('an end does not wait for who is connected', async () => {
