@@ -180,7 +180,7 @@ export interface HostNetwork {
   }): Promise<Removal>;
   /** Differences between the configuration and what kernel and namespace show; empty when all is well. */
   checkContainer(config: ContainerInterfaceConfig): Promise<readonly string[]>;
-  /** All container ports of our bridges that carry our name. */
+  /** All container ports that carry our name, also one that is off its bridge, as when somebody has deleted that. */
   listContainerPorts(): Promise<readonly ContainerPort[]>;
   /** Puts port flags, FDB, routes and anti-spoof elements of a live container back after a restart. */
   adoptContainer(port: {

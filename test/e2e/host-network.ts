@@ -317,7 +317,7 @@ async function scenarios(): Promise<void> {
   });
 
   await t.test('what others delete comes back', async (t) => {
-    await onHost(t, async (_host, changes) => {
+    await onHost(t, async (host, changes) => {
       const damages: readonly (readonly [string, readonly string[]])[] = [
         ['all of nftables', ['nft', 'flush', 'ruleset']],
         ['anti-spoof elements', ['nft', 'flush', 'set', 'bridge', 'fabric', 'source_ips']],
@@ -332,6 +332,8 @@ async function scenarios(): Promise<void> {
         const seen = changes();
         const rules = rulesOfHost();
         run(program!, args);
+        const alive = (await host.listContainerPorts()).filter((port) => port.alive);
+        t.equal(alive.length, containers.length, `${what}: meanwhile the containers live`);
         await eventually(() => changes() > seen);
         t.same(rulesOfHost(), rules, `${what}: the rules are whole`);
         t.ok(

@@ -40,7 +40,7 @@ import { Forwarding, requireIpv6 } from './forwarding.ts';
 import { InterfaceReaper, isDeparted } from './interface-reaper.ts';
 import { KnownPorts } from './known-ports.ts';
 import { LoopGuard } from './loop-guard.ts';
-import { networkInterfaces } from './names.ts';
+import { CONTAINER_ALIAS, networkInterfaces } from './names.ts';
 import { JOINED_SUPERFRAME_BYTES, unlessMissing } from './overlay-bridge.ts';
 import { type Overlay, Overlays } from './overlays.ts';
 import { PacketFilter } from './packet-filter.ts';
@@ -268,10 +268,9 @@ export class LinuxHostNetwork implements HostNetwork {
   async listContainerPorts(): Promise<readonly ContainerPort[]> {
     this.#configured();
     const bridges = this.#overlays.standing.map(({ bridge }) => bridge.index);
-    const links = await Promise.all(bridges.map((master) => this.#netlink.listLinks({ master })));
+    const links = await this.#netlink.listLinks({ kind: 'veth' });
     return links
-      .flat()
-      .filter(isContainerPort)
+      .filter((link) => isContainerPort(link) && (link.alias === CONTAINER_ALIAS || bridges.includes(link.master ?? 0)))
       .map(({ name, index, up, peerIndex }) => ({
         hostIfname: name,
         ifindex: index,
