@@ -1,5 +1,6 @@
 // What `fabric doctor` found, for people: the verdict first, then each finding with its cure, then what was measured.
 
+import { EXAMINED_MAX } from '../daemon/examine-routes.ts';
 import type { Finding } from '../doctor/finding.ts';
 import type { PeerReading, Readings } from '../doctor/readings.ts';
 import { printable } from './table.ts';
@@ -31,13 +32,17 @@ function plural(count: number, noun: string): string {
   return count === 0 ? '' : `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function measured({ machine, underlay, peers }: Readings): readonly string[] {
+function measured({ machine, underlay, peers, daemon }: Readings): readonly string[] {
+  const known = daemon?.status.peers.length ?? 0;
   const speeds = Object.entries(machine.sealBitsPerSecond).map(([cipher, bps]) => `${cipher} ${gigabits(bps)}`);
   const uplinks = underlay.interfaces.map(({ name, mtu }) => `${name} (MTU ${mtu})`);
   return [
     `kernel      ${machine.kernelRelease}`,
     `encryption  ${speeds.join(', ')} Gbit/s per core`,
     `underlay    ${uplinks.length === 0 ? 'none' : uplinks.join(', ')}`,
+    ...(peers.length === EXAMINED_MAX && known > EXAMINED_MAX
+      ? [`examined    ${EXAMINED_MAX} of ${known} peers, those in trouble first; another one: fabric doctor PEER`]
+      : []),
     ...peers.map((peer) => `peer        ${printable(peer.nickname)}: ${aboutPeer(peer).join(', ')}`),
   ];
 }

@@ -8,7 +8,7 @@ import { findHost } from './host-names.ts';
 import type { ApiRoutes } from './local-api.ts';
 import type { Member } from './member.ts';
 
-/** More are a matter of one's own script: each is asked and waited for. */
+/** More are a matter of one's own script: each is asked and waited for. Those in trouble come first. */
 export const EXAMINED_MAX = 64;
 
 export interface ExaminedPeer extends Examination {
@@ -26,7 +26,7 @@ export interface ExamineAnswer {
 }
 
 export interface ExamineFacts {
-  readonly member: Pick<Member, 'examiner' | 'directory' | 'attachments'>;
+  readonly member: Pick<Member, 'examiner' | 'directory' | 'attachments' | 'neighbourhood' | 'tunnels'>;
   port(): number;
   linkedAt(peer: PeerId): { readonly ip: string; readonly port: number } | null;
 }
@@ -37,7 +37,8 @@ export function examineRoutes(facts: ExamineFacts): ApiRoutes {
 
 async function examine({ member, port, linkedAt }: ExamineFacts, wish: string | null): Promise<ExamineAnswer> {
   const { directory, examiner, attachments } = member;
-  const all = directory.peers().filter(([peer]) => peer !== attachments.self);
+  const others = directory.peers().filter(([peer]) => peer !== attachments.self);
+  const all = others.sort(([a], [b]) => trouble(member, b) - trouble(member, a));
   const id = wish === null ? null : hostOf(all, wish);
   const chosen = id === null ? all : all.filter(([peer]) => peer === id);
   const peers = await Promise.all(
@@ -47,6 +48,13 @@ async function examine({ member, port, linkedAt }: ExamineFacts, wish: string | 
     }),
   );
   return { port: port(), peers };
+}
+
+/** The more, the sooner it is examined: what does not work with a live host says more than that a dead one is dead. */
+function trouble({ neighbourhood, tunnels }: ExamineFacts['member'], peer: PeerId): number {
+  const state = neighbourhood.liveness.view(peer)?.state;
+  if (state === 'dead') return 1;
+  return state === 'suspect' || tunnels.status(peer)?.state === 'failed' ? 2 : 0;
 }
 
 function hostOf(all: readonly (readonly [PeerId, PeerRecord])[], name: string): PeerId {

@@ -12,3 +12,19 @@ test.each([
 ])('a clock that is off by %d ms is told in a readable unit', (clockSkewMs, clockErrorMs, told) => {
   expect(doctorText([], { ...HEALTHY, peers: [{ ...PEER, clockSkewMs, clockErrorMs }] })).toContain(told);
 });
+
+test.each([
+  [63, 63, false],
+  [64, 64, false],
+  [64, 999, true],
+  [1, 999, false],
+])('of %d examined peers of %d the rest is told: %s', (examined, known, told) => {
+  const { status, port } = HEALTHY.daemon!;
+  const row = status.peers[0]!;
+  const text = doctorText([], {
+    ...HEALTHY,
+    daemon: { port, status: { ...status, peers: Array.from({ length: known }, () => row) } },
+    peers: Array.from({ length: examined }, () => PEER),
+  });
+  expect(text.includes('examined    64 of 999 peers')).toBe(told);
+});

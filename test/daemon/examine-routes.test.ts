@@ -6,7 +6,8 @@ import { EXAMINED_MAX, type ExamineAnswer, type ExamineFacts, examineRoutes } fr
 const SELF = 'aa'.repeat(16) as PeerId;
 const idOf = (index: number): PeerId => index.toString(16).padStart(32, '0') as PeerId;
 
-function setUp(count: number) {
+function setUp(count: number, states: Readonly<Record<number, 'suspect' | 'dead' | 'failed'>> = {}) {
+  const stateOf = (peer: PeerId) => states[Number.parseInt(peer, 16)];
   const examined: PeerId[] = [];
   const record = (nickname: string): PeerRecord =>
     ({ nickname, endpoints: [{ ip: '192.0.2.9', port: 6783 }] }) as unknown as PeerRecord;
@@ -16,6 +17,8 @@ function setUp(count: number) {
     linkedAt: (peer: PeerId) => (peer === idOf(0) ? { ip: '192.0.2.1', port: 6783 } : null),
     member: {
       attachments: { self: SELF },
+      neighbourhood: { liveness: { view: (peer: PeerId) => ({ state: stateOf(peer) ?? 'alive' }) } },
+      tunnels: { status: (peer: PeerId) => ({ state: stateOf(peer) === 'failed' ? 'failed' : 'established' }) },
       directory: { peers: () => [[SELF, record('self')] as const, ...peers] },
       examiner: {
         examine: async (peer: PeerId) => {
@@ -52,6 +55,12 @@ describe('the call behind fabric doctor', () => {
     const { ask, examined } = setUp(EXAMINED_MAX + 5);
     await ask(undefined);
     expect(examined.length).toBe(EXAMINED_MAX);
+  });
+
+  test('examines those in trouble first: of a large cluster it sees no more than them', async () => {
+    const { ask, examined } = setUp(EXAMINED_MAX + 9, { 66: 'dead', 68: 'suspect', 70: 'failed' });
+    await ask({ peer: null });
+    expect(examined.slice(0, 4)).toEqual([68, 70, 66, 0].map(idOf));
   });
 
   test.each([
