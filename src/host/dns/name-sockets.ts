@@ -12,6 +12,8 @@ const CONNECTIONS_PER_ASKER_MAX = 16;
 const IDLE_MS = 10_000;
 /** Answers that a peer does not read: then it is cut off. */
 const UNREAD_BYTES_MAX = 256 * 1024;
+/** A segment holds a thousand questions: whatever else the daemon does has its turn after so many. */
+const QUESTIONS_PER_TURN = 4;
 
 /** By us. An answer of another server may come later, and send() on a closed socket throws. */
 const CLOSED = new WeakSet<UdpSocket | Server>();
@@ -105,13 +107,21 @@ function serveConnection(socket: Socket, ip: string, handler: MessageHandler): v
   socket.setNoDelay(true);
   socket.setTimeout(IDLE_MS, () => socket.destroy());
   socket.on('error', () => socket.destroy()); // an asker may hang up at any time
+  const reply = (answer: Uint8Array): void => {
+    if (socket.writableLength > UNREAD_BYTES_MAX) socket.destroy();
+    else if (!socket.destroyed) socket.write(frameMessage(answer));
+  };
   socket.on('data', (chunk) => {
-    for (const message of messages.push(chunk)) {
-      handler(message, { ip, transport: 'tcp' }, (answer) => {
-        if (socket.writableLength > UNREAD_BYTES_MAX) socket.destroy();
-        else if (!socket.destroyed) socket.write(frameMessage(answer));
-      });
-    }
+    const waiting = [...messages.push(chunk)];
+    const takeSome = (): void => {
+      for (const message of waiting.splice(0, QUESTIONS_PER_TURN)) {
+        if (!socket.destroyed) handler(message, { ip, transport: 'tcp' }, reply);
+      }
+      if (waiting.length === 0 || socket.destroyed) socket.resume();
+      else setImmediate(takeSome);
+    };
+    socket.pause();
+    takeSome();
   });
 }
 

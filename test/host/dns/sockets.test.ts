@@ -118,6 +118,63 @@ describe('asker and server', () => {
     },
   );
 
+  test('many questions at once: all are answered, and others have their turn between', async () => {
+    const port = await freePort();
+    const [asked, longest] = [1000, { run: 0 }];
+    let run = 0;
+    let answered = 0;
+    const socket = await openNameSocket(
+      HOST,
+      (message, _asker, reply) => {
+        if (run++ === 0) setImmediate(() => (run = 0));
+        longest.run = Math.max(longest.run, run);
+        answered++;
+        reply(message);
+      },
+      () => undefined,
+      port,
+    );
+    closing.push(() => socket.close());
+    const connection = connect(port, HOST);
+    closing.push(() => void connection.destroy());
+    const answers = new FramedMessages();
+    let heard = 0;
+    connection.on('data', (chunk) => (heard += answers.push(chunk).length));
+    const one = frameMessage(Uint8Array.of(1, 2, 3, 4));
+    connection.write(Buffer.concat(Array.from({ length: asked }, () => one)));
+    await eventually('all answers are there', () => heard === asked);
+    expect(answered).toBe(asked);
+    expect(longest.run).toBeLessThanOrEqual(8);
+  });
+
+  test('an asker that reads nothing is cut off, and its questions are not looked at any more', async () => {
+    const port = await freePort();
+    let looked = 0;
+    const socket = await openNameSocket(
+      HOST,
+      (_message, _asker, reply) => {
+        looked++;
+        reply(new Uint8Array(60_000));
+      },
+      () => undefined,
+      port,
+    );
+    closing.push(() => socket.close());
+    const connection = connect(port, HOST);
+    const ended = new Promise<void>((resolve) => connection.once('close', () => resolve()));
+    connection.on('error', () => undefined); // a reset is an end, too
+    connection.pause();
+    const one = frameMessage(Uint8Array.of(1, 2, 3, 4));
+    connection.write(Buffer.concat(Array.from({ length: 10_000 }, () => one)));
+    const isCut = () => {
+      connection.write(Uint8Array.of(0)); // who does not read sees only so that nobody is there
+      return connection.errored !== null;
+    };
+    await eventually('it is cut off', isCut);
+    await ended;
+    expect(looked).toBeLessThan(1_000);
+  });
+
   test('one asker has a bounded number of connections', async () => {
     const { port } = await echo();
     const connections: Socket[] = [];
