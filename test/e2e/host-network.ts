@@ -361,6 +361,8 @@ async function scenarios(): Promise<void> {
     t.same(second.exposed, HOST, "the host's own place is kept");
     t.ok(run('nft', ['list', 'set', 'bridge', 'fabric', 'owned_macs']).includes(HOST.mac), 'and so is its MAC');
     t.ok(c1.namespace.pings('10.32.0.12'), 'before they are adopted');
+    run('ip', ['link', 'del', 'fabric0']); // as if somebody had done so while no daemon ran
+    await second.ensure(NETWORK);
     const ports = await second.listContainerPorts();
     t.same(
       ports.map(({ hostIfname, alive }) => ({ hostIfname, alive })),
