@@ -91,7 +91,7 @@ function memberRoutes(ports: ApiPorts, { member, pendingDeletes }: MemberApi): A
     clock: ports.clock,
     log: ports.log,
     served: (call) => ports.cniServed(call),
-    beforeAdd: () => pendingDeletes.workOff(),
+    beforeAdd: (env) => pendingDeletes.beforeAdd(env),
   });
   return {
     ...cniApiRoutes(cni, ports.peerPid),

@@ -42,7 +42,7 @@ export interface CniRoutePorts {
   /** A call was answered. */
   readonly served: (call: { readonly verb: string; readonly ok: boolean; readonly tookMs: number }) => void;
   /** Works off deferred DELs: one of them may concern the container interface that an ADD is about to make. */
-  readonly beforeAdd: () => Promise<void>;
+  readonly beforeAdd: (env: CniRequest['env']) => Promise<void>;
 }
 
 /** An operation under way: what it waits for, and who waits for its next answer. */
@@ -135,7 +135,7 @@ export class CniRoute {
 
   async #serve(request: CniRequest, operation: Operation, closed: AbortSignal): Promise<CniOutcome> {
     try {
-      if (request.env.CNI_COMMAND === 'ADD') await this.#ports.beforeAdd();
+      if (request.env.CNI_COMMAND === 'ADD') await this.#ports.beforeAdd(request.env);
     } catch (error) {
       return { exitCode: 1, stdout: formatCniError(asCniError(error), null), stderr: '' };
     }

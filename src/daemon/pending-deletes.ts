@@ -1,16 +1,17 @@
 // Works off the DELs that the CNI shim recorded while no daemon answered: `<state-dir>/cni-pending/*.json`. Done at start
 // before CNI calls are served, before every ADD, and now and then. A record is removed only after its DEL succeeded, so a
-// crash repeats it, which is harmless. A record that can never succeed is set aside as `*.rejected`, for a person to see.
+// crash repeats it, which is harmless: nothing is attached under its key before. A record that can never succeed is set aside as
+// `*.rejected`, for a person to see.
 
 import { readdirSync } from 'node:fs';
 import { mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../base/capabilities.ts';
 import type { CniBackend } from '../cni-plugin/backend.ts';
-import { CNI_CODE } from '../cni-plugin/cni-error.ts';
+import { CNI_CODE, CniError } from '../cni-plugin/cni-error.ts';
 import type { CniOutcome } from '../cni-plugin/ipam-plugin.ts';
 import { handleCni } from '../cni-plugin/operations.ts';
-import { CNI_BODY_BYTES_MAX, parseDeferredDelete } from '../cni-plugin/wire.ts';
+import { CNI_BODY_BYTES_MAX, type DeferredDelete, parseDeferredDelete } from '../cni-plugin/wire.ts';
 
 /** Ours: one pass looks at this many records; the next pass goes on. */
 const RECORDS_PER_PASS_MAX = 4096;
@@ -30,6 +31,8 @@ export class PendingDeletes {
   readonly #backend: CniBackend;
   readonly #log: Log;
   #pass: Promise<void> | null = null;
+  /** Container interfaces whose DEL failed in the last pass. */
+  #kept: ReadonlySet<string> = new Set();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: { readonly stateDir: string; readonly backend: CniBackend; readonly log: Log }) {
@@ -71,6 +74,17 @@ export class PendingDeletes {
     await this.#pass;
   }
 
+  /**
+   * {@link workOff}; rejects with CniError when a DEL of the same container interface is still to be done: it would end what is
+   * attached now.
+   */
+  async beforeAdd(env: Readonly<Record<string, string>>): Promise<void> {
+    await this.workOff();
+    if (!this.#kept.has(interfaceOf(env))) return;
+    const what = `the DEL of ${env.CNI_CONTAINERID}'s last ${env.CNI_IFNAME} has not succeeded yet`;
+    throw new CniError(CNI_CODE.tryAgainLater, what, 'the log of the fabric daemon says why');
+  }
+
   /** Removes what shims left that were killed while they wrote: no record, its DEL was never reported as done. */
   async #sweep(): Promise<void> {
     for (const name of this.#list().filter((entry) => entry.endsWith('.tmp'))) {
@@ -87,7 +101,9 @@ export class PendingDeletes {
     const names = this.#list()
       .filter((name) => name.endsWith('.json'))
       .sort();
-    for (const name of names.slice(0, RECORDS_PER_PASS_MAX)) await this.#workOffOne(name);
+    const kept = new Set<string>();
+    for (const name of names.slice(0, RECORDS_PER_PASS_MAX)) await this.#workOffOne(name, kept);
+    this.#kept = kept;
   }
 
   /** Synchronous, because it comes before every ADD: of the empty directory that it is as a rule a thread would only take longer. */
@@ -100,22 +116,26 @@ export class PendingDeletes {
     }
   }
 
-  async #workOffOne(name: string): Promise<void> {
+  async #workOffOne(name: string, kept: Set<string>): Promise<void> {
     const path = join(this.#directory, name);
+    let record: DeferredDelete | null = null;
     try {
       const content = await readBounded(path);
-      const record = content === null ? null : parseDeferredDelete(content);
+      record = content === null ? null : parseDeferredDelete(content);
       if (record === null) return await this.#reject(path, 'no deferred DEL');
       const request = { ...record, namespace: null, namespaceFault: '', callerNamespace: null };
-      await this.#settle(path, await handleCni(request, this.#backend, new AbortController().signal));
+      const outcome = await handleCni(request, this.#backend, new AbortController().signal);
+      if (!(await this.#settle(path, outcome))) kept.add(interfaceOf(record.env));
     } catch (error) {
       if (isMissing(error)) return;
+      if (record !== null) kept.add(interfaceOf(record.env));
       this.counters.kept++;
       this.#log.warn('deferred DEL kept', { path, error: String(error) });
     }
   }
 
-  async #settle(path: string, outcome: CniOutcome): Promise<void> {
+  /** False when the record is kept. */
+  async #settle(path: string, outcome: CniOutcome): Promise<boolean> {
     if (outcome.exitCode === 0) {
       await unlink(path);
       this.counters.done++;
@@ -125,7 +145,9 @@ export class PendingDeletes {
     } else {
       this.counters.kept++;
       this.#log.warn('deferred DEL kept', { path, error: outcome.stdout.trim() });
+      return false;
     }
+    return true;
   }
 
   async #reject(path: string, why: string): Promise<void> {
@@ -133,6 +155,10 @@ export class PendingDeletes {
     this.counters.rejected++;
     this.#log.warn('deferred DEL rejected', { path, why });
   }
+}
+
+function interfaceOf({ CNI_CONTAINERID, CNI_IFNAME }: Readonly<Record<string, string>>): string {
+  return `${CNI_CONTAINERID}/${CNI_IFNAME}`;
 }
 
 /** Errors of the record itself: it would fail the same way for ever. */

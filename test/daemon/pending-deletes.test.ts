@@ -55,12 +55,23 @@ describe('deferred DELs', () => {
     expect(pending.counters).toEqual({ done: 2, kept: 1, rejected: 0 });
   });
 
+  test('that fail keep an ADD of the same interface away, which they would end later, and no other', async () => {
+    record('1.json', 'a');
+    backend.stuck.add('a');
+    await expect(pending.beforeAdd(addEnv({ CNI_CONTAINERID: 'a' }))).rejects.toMatchObject({ code: 11 });
+    await pending.beforeAdd(addEnv({ CNI_CONTAINERID: 'a', CNI_IFNAME: 'eth1' }));
+    await pending.beforeAdd(addEnv({ CNI_CONTAINERID: 'b' }));
+    backend.stuck.clear();
+    await pending.beforeAdd(addEnv({ CNI_CONTAINERID: 'a' }));
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
   test('that can never succeed are set aside and not tried again', async () => {
     record('1.json', 'a/b');
     record('2.json', 'a', { name: '' });
     record('3.json', 'a', 7);
     writeFileSync(join(directory, '4.json'), '{"format":1');
-    await pending.workOff();
+    await pending.beforeAdd(addEnv({ CNI_CONTAINERID: 'a' }));
     await pending.workOff();
     expect(readdirSync(directory).sort()).toEqual(['1', '2', '3', '4'].map((name) => `${name}.json.rejected`));
     expect(backend.detached).toEqual([]);
