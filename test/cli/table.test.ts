@@ -15,6 +15,11 @@ test('columns are as wide as their widest cell, without blanks at the end', () =
   expect(table(['A'], [])).toBe('none');
 });
 
+test('the routes of a large cluster fit in one table', () => {
+  const rows = Array.from({ length: 150_000 }, (_, i) => [String(i)]);
+  expect(table(['N'], rows).split('\n').length).toBe(150_001);
+});
+
 test('names from the network can not move the cursor or break a line', () => {
   expect(printable('a\u001b[2Jb\nc\u009bd')).toBe('a\\x1b[2Jb\\x0ac\\x9bd');
   expect(table(['A'], [['x\ny']])).toBe('A\nx\\x0ay');
