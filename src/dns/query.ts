@@ -14,7 +14,7 @@ export interface Query {
   /** Flags that an answer repeats: recursion desired, checking disabled. */
   readonly repeatedFlags: number;
   /** As in {@link WalkedMessage}. */
-  readonly name: string | null;
+  readonly name: string;
   readonly type: number;
   /** The question as asked, a copy. */
   readonly question: Uint8Array;

@@ -39,8 +39,8 @@ export interface WalkedMessage {
   readonly opcode: number;
   /** The four bits of the header. */
   readonly rcode: number;
-  /** Lower case, dotted, `.` for the root; null when a label holds something that dotted text can't. */
-  readonly name: string | null;
+  /** Lower case, dotted, `.` for the root; what dotted text can't hold within a label is `\DDD` (RFC 1035 §5.1). */
+  readonly name: string;
   readonly type: number;
   readonly class: number;
   /** The question as it stands in the message: a view, not a copy. */
@@ -127,13 +127,16 @@ function endOfName(bytes: Uint8Array, start: number): number | null {
   return null;
 }
 
-/** Of a name that {@link endOfPlainName} has measured. */
-function textOfName(bytes: Uint8Array, start: number): string | null {
+/** Of a name that {@link endOfPlainName} has measured. Different names have different texts. */
+function textOfName(bytes: Uint8Array, start: number): string {
   const labels: string[] = [];
   for (let offset = start; bytes[offset] !== 0; offset += bytes[offset]! + 1) {
     const label = String.fromCharCode(...bytes.subarray(offset + 1, offset + 1 + bytes[offset]!));
-    if (!/^[!-~]+$/.test(label) || label.includes('.')) return null;
-    labels.push(label.toLowerCase());
+    labels.push(label.replace(/[^!-~]|[.\\]/g, escaped).toLowerCase());
   }
   return labels.length === 0 ? '.' : labels.join('.');
+}
+
+function escaped(char: string): string {
+  return `\\${String(char.charCodeAt(0)).padStart(3, '0')}`;
 }

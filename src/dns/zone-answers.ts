@@ -45,7 +45,6 @@ export function answerFromAll(
 }
 
 export function answerFromZones(network: ServedNetwork, { name, type }: Pick<Query, 'name' | 'type'>): Answer | null {
-  if (name === null) return null;
   const { domain } = network.zone;
   if (name === domain) return apexAnswer(network, type);
   if (isWithin(name, domain)) return nameAnswer(network, name.slice(0, -domain.length - 1), type);

@@ -86,6 +86,12 @@ describe('what comes back', () => {
     expect(seen(ask(bytes)[0]!)).toMatchObject({ id: 7, ...expected });
   });
 
+  test.each(['my printer._ipp._tcp', 'größe', 'a\\b'])('%s under our domain is nobody else’s to answer', (name) => {
+    const { ask, sent } = setUp();
+    expect(seen(ask(queryBytes(`${name}.fabric.internal`))[0]!).rcode).toBe('NXDOMAIN');
+    expect(sent).toEqual([]);
+  });
+
   test.each(['many.fabric.internal', 'x.test'])('%s: truncated by UDP, whole by TCP', (name) => {
     const { ask } = setUp();
     const [plain] = ask(queryBytes(name));
