@@ -51,7 +51,10 @@ export class DockerWatch {
     for (const [endpoint, container] of this.#named) if (container === containerId) this.#named.delete(endpoint);
   }
 
-  /** Rejects when Docker does not answer, or answers nonsense: nothing was removed then. One at a time. */
+  /**
+   * Rejects when Docker does not answer, or answers nonsense: nothing was removed then; and, at the end of all, when an endpoint could
+   * not be removed or named. One at a time.
+   */
   async look(): Promise<void> {
     const { endpoints, networks } = this.#ports;
     const before = { endpoints: endpoints(), networks: networks.all() };
@@ -74,13 +77,16 @@ export class DockerWatch {
       endpoints: before.endpoints.filter(({ id }) => !seen.has(id)),
       networks: before.networks.filter(({ id }) => !ids.includes(id)),
     };
-    await this.#forget(missing, startedMs);
+    const failures: Error[] = [];
+    const failed = (error: Error): void => void failures.push(error);
+    await this.#forget(missing, startedMs, failed);
     for (const { id } of endpoints()) {
       const container = seen.get(id)?.containerId ?? null;
-      if (container !== null && this.#named.get(id) !== container) await this.#name(id, container);
+      if (container !== null && this.#named.get(id) !== container) await this.#name(id, container, failed);
     }
     const live = new Set(endpoints().map(({ id }) => id));
     for (const id of this.#named.keys()) if (!live.has(id)) this.#named.delete(id);
+    if (failures[0] !== undefined) throw failures[0];
   }
 
   stop(): void {
@@ -91,6 +97,7 @@ export class DockerWatch {
   async #forget(
     missing: { readonly endpoints: readonly Endpoint[]; readonly networks: readonly DockerNetwork[] },
     nowMs: number,
+    failed: (error: Error) => void,
   ): Promise<void> {
     const before = this.#missing;
     const all = [...missing.endpoints, ...missing.networks];
@@ -100,7 +107,7 @@ export class DockerWatch {
     for (const { id } of missing.networks.filter(isForgotten)) this.#ports.networks.delete(id);
     for (const endpoint of missing.endpoints.filter(isForgotten)) {
       this.#ports.log.info('Docker has forgotten an endpoint, removing it', { endpoint: endpoint.id });
-      await this.#ports.remove(endpoint);
+      await this.#ports.remove(endpoint).catch(failed);
     }
   }
 
@@ -111,19 +118,20 @@ export class DockerWatch {
     });
   }
 
-  /** Rejects when Docker does not say, or nobody could be told: the next look asks again. */
-  async #name(endpointId: string, containerId: string): Promise<void> {
+  /** Rejects when Docker does not say; then, and when nobody could be told, the next look asks again. */
+  async #name(endpointId: string, containerId: string, failed: (error: Error) => void): Promise<void> {
     this.#named.set(endpointId, containerId); // first: a renaming meanwhile takes it away again
+    const forget = (): void => void this.#named.delete(endpointId);
     try {
       const answer = await this.#ports.get(`/containers/${encodeURIComponent(containerId)}/json`);
-      if (answer === null) {
-        this.#named.delete(endpointId); // it ended
-        return;
-      }
+      if (answer === null) return forget(); // it ended
       const { name, byEndpoint } = readContainer(answer);
-      await this.#ports.rename(endpointId, name, byEndpoint.get(endpointId) ?? []);
+      await this.#ports.rename(endpointId, name, byEndpoint.get(endpointId) ?? []).catch((error: Error) => {
+        forget();
+        failed(error);
+      });
     } catch (error) {
-      this.#named.delete(endpointId);
+      forget();
       throw error;
     }
   }

@@ -97,6 +97,24 @@ describe('names', () => {
     expect(names.get(endpointId(1))?.[0]).toBe(then);
   });
 
+  test('an endpoint that can not be removed, and one whose name nobody can be told, keep no other from its name', async () => {
+    const { world, docker, names, watch, onRename } = setUp();
+    await world.network();
+    for (const number of [1, 2, 3]) await world.start(number);
+    const listed = new Map([2, 3].map((number) => [`c${number}`, endpointId(number)]));
+    docker.networks.set(NETWORK_ID, { options: {}, endpoints: listed });
+    await watch.look();
+    world.timers.advance(MISSING_MS);
+    docker.names.set('c2', 'web').set('c3', 'shop');
+    world.beforeRemove = () => Promise.reject(new Error('the kernel refuses'));
+    let renames = 0;
+    onRename(async () => {
+      if (++renames === 1) throw new Error('disk full');
+    });
+    await expect(watch.look()).rejects.toThrow('the kernel refuses');
+    expect([...names.values()].map(([name]) => name)).toEqual(['shop']);
+  });
+
   test('an endpoint without a container has none yet', async () => {
     const { world, docker, names, watch } = setUp();
     await world.network();
