@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type LogLevel, PinoLog } from '../../src/host/log.ts';
@@ -91,5 +91,28 @@ describe('rotating file', () => {
       file.close();
     }
     expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n');
+  });
+
+  test('a full disk keeps nobody from going on', () => {
+    const file = new RotatingFile({ path: '/dev/full' });
+    expect(() => file.write('one\n')).not.toThrow();
+    file.close();
+  });
+
+  test('what can not be rotated is lost, counted once it can, and never written to another file', () => {
+    const path = join(temporaryDirectory(), 'fabric.log');
+    const file = new RotatingFile({ path, sizeMax: 10, keptMax: 1 });
+    file.write('one line\n');
+    mkdirSync(`${path}.1`);
+    file.write('two\n');
+    const other = openSync(`${path}.other`, 'w');
+    file.write('three\n');
+    expect([readFileSync(`${path}.other`, 'utf8'), readFileSync(path, 'utf8')]).toEqual(['', 'one line\n']);
+    closeSync(other);
+    rmdirSync(`${path}.1`);
+    file.write('four\n');
+    file.close();
+    expect(readFileSync(path, 'utf8')).toMatch(/written","count":2\}\nfour\n$/);
+    expect(readFileSync(`${path}.1`, 'utf8')).toBe('one line\n');
   });
 });
