@@ -410,6 +410,8 @@ async function scenarios(): Promise<void> {
   await t.test('A1 A3 an attach that fails leaves nothing behind', async (t) => {
     await onHost(t, async (host) => {
       const c3 = makeContainer(3);
+      // The kernel looks for duplicates of addresses for a second or two; what it finds is no trace of an attach.
+      await eventually(() => !run('ip', ['-6', 'addr']).includes('tentative'));
       const start = { ...hostState(), inside: c3.namespace.run('ip', 'route') };
       c3.namespace.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other');
       await t.rejects(attach(host, c3), { code: 'interface-exists' });

@@ -137,12 +137,13 @@ export class SimHost {
     this.network.renumber(this.nic, this.#addressOf(++this.#renumberings));
   }
 
-  /** `fabric rmpeer` or `fabric revoke` of each. */
+  /** `fabric rmpeer` of each, or `fabric revoke` of the last: who is away during two revocations needs an operator (docs/keys.md). */
   removeFormer(peers: readonly PeerId[], how: 'rmpeer' | 'revoke'): void {
     for (const peer of peers) {
-      this.#operate(how, async ({ member }) => {
+      const word = peer === peers.at(-1) ? how : 'rmpeer';
+      this.#operate(word, async ({ member }) => {
         if (member === null) return 'no-member';
-        if (how === 'rmpeer') member.admission.removals.remove(peer);
+        if (word === 'rmpeer') member.admission.removals.remove(peer);
         else member.admission.revoke(peer);
         return 'ok';
       });
