@@ -1,8 +1,9 @@
 // What hosts have said of tokens: which rotations there were, whom each token was kept from, and who has it. Bounded: only
-// generations around the current one count, and only so many tokens of them.
+// generations around the current one count, and only so many tokens of them. Invariants: what was said of the tokens that this
+// host holds stays; there is always room for another one, whatever members announced before.
 
 import type { PeerId, TokenId } from '../base/ids.ts';
-import type { Generation } from '../base/keyring.ts';
+import type { Keyring } from '../base/keyring.ts';
 import type { RotationRecord, SealsRecord } from '../base/records.ts';
 
 /** A generation is taken up at most so far ahead: nobody uses up the numbers. */
@@ -21,11 +22,12 @@ interface Heard {
 }
 
 export class RotationsHeard {
-  readonly #current: () => Pick<Generation, 'generation' | 'id'>;
+  readonly #keyring: Pick<Keyring, 'current' | 'find'>;
+  /** In the order of their coming. */
   readonly #tokens = new Map<TokenId, Heard>();
 
-  constructor(current: () => Pick<Generation, 'generation' | 'id'>) {
-    this.#current = current;
+  constructor(keyring: Pick<Keyring, 'current' | 'find'>) {
+    this.#keyring = keyring;
   }
 
   rotation({ id, generation, graceMs, excluded }: RotationRecord): void {
@@ -68,8 +70,13 @@ export class RotationsHeard {
     return this.#tokens.get(id)?.parts.get(author) ?? 0;
   }
 
+  /** Something of that token is remembered. */
+  remembers(id: TokenId): boolean {
+    return this.#tokens.has(id);
+  }
+
   isNear(generation: number): boolean {
-    const { generation: now } = this.#current();
+    const { generation: now } = this.#keyring.current;
     return generation >= now - 1 && generation <= now + AHEAD_MAX;
   }
 
@@ -81,7 +88,8 @@ export class RotationsHeard {
   #of(id: TokenId, generation: number): Heard | null {
     const known = this.#tokens.get(id);
     if (known !== undefined) return known;
-    if (!this.isNear(generation) || this.#tokens.size >= TOKENS_MAX) return null;
+    if (!this.isNear(generation)) return null;
+    if (this.#tokens.size >= TOKENS_MAX) this.#makeRoom();
     const heard: Heard = {
       generation,
       graceMs: null,
@@ -91,5 +99,14 @@ export class RotationsHeard {
     };
     this.#tokens.set(id, heard);
     return heard;
+  }
+
+  /** The longest known of those that this host does not hold: what is to be taken up was, when its records came. */
+  #makeRoom(): void {
+    for (const id of this.#tokens.keys()) {
+      if (this.#keyring.find(id) !== undefined) continue;
+      this.#tokens.delete(id);
+      return;
+    }
   }
 }

@@ -68,7 +68,7 @@ export class Rotations {
 
   constructor(ports: RotationPorts) {
     this.#ports = ports;
-    this.#heard = new RotationsHeard(() => ports.keyring.current);
+    this.#heard = new RotationsHeard(ports.keyring);
     this.#ticker = new Ticker(ports.timers, () => this.#tick(), ports.failed);
   }
 
@@ -119,13 +119,15 @@ export class Rotations {
       const token = openSecret(own.sealed, scope, { ephemeralKey, ...keys }, crypto);
       if (token !== null) this.#opened.set(id, token);
     }
+    this.#forgetOpened();
     this.#settle();
   }
 
   /** Whether a host that proved itself by a token that we hold is let in. */
   admits(peer: PeerId, { id }: Pick<Generation, 'id'>): boolean {
     const { current, graceLeftMs } = this.#ports.keyring;
-    return id === current.id || graceLeftMs > 0 || this.#heard.isMember(current.id, peer);
+    const isGuest = graceLeftMs > 0 && !this.#heard.isExcluded(current.id, peer);
+    return id === current.id || isGuest || this.#heard.isMember(current.id, peer);
   }
 
   /** The same in words; null: it is welcome. */
@@ -192,9 +194,13 @@ export class Rotations {
   #taken(): void {
     this.#isOutdated = false;
     this.#heard.prune();
-    for (const [id, { generation }] of this.#opened) if (!this.#heard.isNear(generation)) this.#opened.delete(id);
+    this.#forgetOpened();
     this.#ports.changed();
     this.wake();
+  }
+
+  #forgetOpened(): void {
+    for (const id of this.#opened.keys()) if (!this.#heard.remembers(id)) this.#opened.delete(id);
   }
 
   /** Tells of the current token and gives it to every member. */
@@ -243,10 +249,13 @@ export class Rotations {
       .flatMap(([peer, { staticKey }]) => (peer === keys.peer || isRevoked(peer) ? [] : [[peer, staticKey] as const]));
   }
 
-  /** Hosts that joined by the token before, which knew nothing of the rotation. */
+  /**
+   * Hosts that joined by the token before, which knew nothing of the rotation. Not whom it was kept from: the rotation may be heard
+   * before the revocation is.
+   */
   #unsealed(): readonly Recipient[] {
     const { id } = this.#ports.keyring.current;
-    return this.#members().filter(([peer]) => !this.#heard.isMember(id, peer));
+    return this.#members().filter(([peer]) => !this.#heard.isMember(id, peer) && !this.#heard.isExcluded(id, peer));
   }
 
   /** True when a revoked host may know the current token: it was made where nobody knew of the revocation. */
@@ -261,7 +270,7 @@ export class Rotations {
     const { generations, current } = keyring;
     if (generations.length === 1 || this.#sweptFor === current.id || !this.#heard.knows(current.id)) return;
     this.#sweptFor = current.id;
-    const guests = new Set([...this.#unsealed().map(([peer]) => peer), ...linked()]);
+    const guests = new Set([...this.#members().map(([peer]) => peer), ...linked()]);
     for (const peer of guests) if (!this.#heard.isMember(current.id, peer)) cut(peer);
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FabricError } from '../../src/base/errors.ts';
+import type { TokenId } from '../../src/base/ids.ts';
 import type { Token } from '../../src/base/token.ts';
 import { type TestHost, World } from './rotations-world.ts';
 
@@ -205,6 +206,40 @@ describe('a revocation', () => {
     world.pass(SETTLED_MS);
     expect(lost.generation).toBe(1);
     expect(lost.said.size).toBe(0);
+  });
+
+  test('said by its rotation alone, while its own word is under way: the revoked host gets neither in nor the next token', () => {
+    const { world, hosts } = worldOf(3);
+    const [a, late, lost] = hosts as [TestHost, TestHost, TestHost];
+    world.split([a], [late, lost]);
+    a.revoke(lost.peer);
+    a.rotations.rotate({ graceMs: HOUR_MS });
+    for (const record of a.said.values()) {
+      if ('rotation' in record) late.rotations.heardRotation(a.peer, record.rotation);
+      else late.rotations.heardSeals(a.peer, record.seals);
+    }
+    expect(late.generation).toBe(3);
+    world.pass(SETTLED_MS);
+    expect(lost.generation).toBe(1);
+    expect(late.said.size).toBe(0);
+    expect(late.keyring.generations.filter((one) => late.rotations.admits(lost.peer, one))).toEqual([
+      late.keyring.current,
+    ]);
+  });
+
+  test('reaches everybody although the revoked host had announced as many tokens as are remembered', () => {
+    const { world, hosts } = worldOf(4);
+    const [a, b, c, lost] = hosts as [TestHost, TestHost, TestHost, TestHost];
+    for (let i = 0; i < 200; i++) {
+      const id = i.toString(16).padStart(16, '0') as TokenId;
+      const rotation = { generation: 2 + (i % 64), id, graceMs: HOUR_MS, excluded: [] };
+      lost.said.set(`rotation ${i}`, { rotation });
+    }
+    world.meet();
+    a.revoke(lost.peer);
+    world.pass(SETTLED_MS);
+    expect(tokenOf([a, b, c]).generation).toBe(2);
+    expect([a, b, c].filter(({ said }) => said.size > 0)).toHaveLength(1);
   });
 
   test('what a revoked host says of tokens does not count', () => {
