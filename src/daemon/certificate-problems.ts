@@ -38,7 +38,7 @@ export function certificateProblems(facts: CertificateHealthFacts): readonly Pro
       code: 'certificate-shared',
       what: `${peers.map(nameOf).join(' and ')} show one certificate`,
       why: `it is issued to ${name}; one of them is a copy, or has a stolen key`,
-      fix: "Find out which: 'fabric revoke' for the one in wrong hands, a certificate and key of its own for any other",
+      fix: "Find out which; give any other a certificate and key of its own, then 'fabric revoke' the one in wrong hands",
     });
   }
   return problems;

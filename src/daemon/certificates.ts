@@ -31,6 +31,8 @@ export interface CertificatePorts {
   members(): readonly PeerId[];
   isRemoved(peer: PeerId): boolean;
   isRevoked(peer: PeerId): boolean;
+  /** All hosts that were ever revoked. */
+  revoked(): readonly PeerId[];
   /** Tells all others what this host shows; null: nothing. Durable when it returns. */
   publish(attestation: Uint8Array | null): void;
   /** What that host was let in by does not hold any more. Idempotent; must not call back. */
@@ -85,15 +87,16 @@ export class Certificates {
     this.#ticker.stop();
   }
 
-  /** Host `author` shows that certificate from now on; null: none. */
+  /** Host `author` shows that certificate from now on; null: none. A revoked host's key stays known, whatever it says. */
   heard(author: PeerId, attestation: Uint8Array | null): void {
+    if (this.#ports.isRevoked(author) && this.#shown.has(author)) return;
     if (attestation === null) this.#shown.delete(author);
     else this.#keep(author, attestation);
   }
 
   /** Whether a tunnel to that host may be. */
   admits(peer: PeerId): boolean {
-    return !this.#ports.judge.demanded || this.#judgementOf(peer).holds;
+    return !this.#ports.judge.demanded || this.#verdictOf(peer).holds;
   }
 
   /** Why a host that proved its identity is not let in with what it shows; null: it is welcome. Then its certificate is known. */
@@ -105,7 +108,8 @@ export class Certificates {
     if (!judge.demanded) return null;
     const judgement = judge.judge(attestation, identityKey);
     if (!judgement.holds) return faultRefusal(peer, judgement);
-    const holder = this.#shown.has(peer) ? null : this.#holderOf(judgement, peer);
+    const member = this.#shown.has(peer) ? null : this.#memberWith(judgement, peer);
+    const holder = this.#revokedWith(judgement, peer) ?? member;
     if (holder !== null) return this.#inUse(peer, judgement, holder);
     this.#keep(peer, attestation!);
     return null;
@@ -121,8 +125,8 @@ export class Certificates {
   refused(): readonly (readonly [PeerId, string])[] {
     if (!this.#ports.judge.demanded) return [];
     return this.#others().flatMap((peer) => {
-      const judgement = this.#judgementOf(peer);
-      return judgement.holds ? [] : [[peer, judgement.why] as const];
+      const verdict = this.#verdictOf(peer);
+      return verdict.holds ? [] : [[peer, verdict.why] as const];
     });
   }
 
@@ -143,7 +147,10 @@ export class Certificates {
     const nowMs = clock.monotonicMs();
     const refused = this.refused();
     this.#refusedSince = new Map(refused.map(([peer]) => [peer, this.#refusedSince.get(peer) ?? nowMs]));
-    for (const [peer, why] of refused) if (nowMs - this.#refusedSince.get(peer)! >= PATIENCE_MS) cut(peer, why);
+    for (const [peer, why] of refused) {
+      const isPatient = !this.#judgementOf(peer).holds; // else its key is a revoked host's: no new file is on its way
+      if (!isPatient || nowMs - this.#refusedSince.get(peer)! >= PATIENCE_MS) cut(peer, why);
+    }
     return judge.demanded ? SWEEP_EVERY_MS : IDLE_MS;
   }
 
@@ -164,30 +171,39 @@ export class Certificates {
     return shown.judgement;
   }
 
-  /** Of a certificate that a new identity shows: the member that has it, or the host that had its key when it was revoked. */
-  #holderOf({ name, keyId }: CertifiedHost, newcomer: PeerId): PeerId | null {
-    const { members, isRemoved, isRevoked } = this.#ports;
-    const living = new Set(members().filter((peer) => peer !== newcomer && !isRemoved(peer)));
-    for (const peer of this.#shown.keys()) {
-      if (!living.has(peer) && !isRevoked(peer)) continue;
-      const theirs = this.#judgementOf(peer);
-      if (!theirs.holds) continue;
-      if (theirs.keyId === keyId || (living.has(peer) && theirs.name === name)) return peer;
-    }
-    return null;
+  /** What is said of its certificate, unless its key is that of a revoked host: whoever shows it is out. */
+  #verdictOf(peer: PeerId): CertificateJudgement {
+    const judgement = this.#judgementOf(peer);
+    const holder = judgement.holds ? this.#revokedWith(judgement, peer) : null;
+    return holder === null || !judgement.holds ? judgement : { holds: false, ...revokedKey(judgement, holder) };
   }
 
-  #inUse(peer: PeerId, { name }: CertifiedHost, holder: PeerId): Refusal {
-    const what = `refused peer ${peer}`;
-    const code = 'certificate-in-use';
-    if (this.#ports.isRevoked(holder)) {
-      const why = `it shows the certificate key of peer ${holder}, which was revoked: ${name}`;
-      return { code, what, why, fix: 'Make a new key there, and have the CA issue a certificate for it' };
-    }
+  /** The revoked host that had the certificate's key. */
+  #revokedWith({ keyId }: CertifiedHost, peer: PeerId): PeerId | null {
+    const hadIt = (other: PeerId): boolean => {
+      const theirs = this.#judgementOf(other);
+      return other !== peer && theirs.holds && theirs.keyId === keyId;
+    };
+    return this.#ports.revoked().find(hadIt) ?? null;
+  }
+
+  /** The member that has the certificate, or another one of its key or name, which a new identity shows. */
+  #memberWith({ name, keyId }: CertifiedHost, newcomer: PeerId): PeerId | null {
+    const { members, isRemoved } = this.#ports;
+    const hasIt = (other: PeerId): boolean => {
+      if (other === newcomer || isRemoved(other) || !this.#shown.has(other)) return false;
+      const theirs = this.#judgementOf(other);
+      return theirs.holds && (theirs.keyId === keyId || theirs.name === name);
+    };
+    return members().find(hasIt) ?? null;
+  }
+
+  #inUse(peer: PeerId, certified: CertifiedHost, holder: PeerId): Refusal {
+    const refusal = { code: 'certificate-in-use', what: `refused peer ${peer}` } as const;
+    if (this.#ports.isRevoked(holder)) return { ...refusal, ...revokedKey(certified, holder) };
     return {
-      code,
-      what,
-      why: `it shows the certificate of peer ${holder}, which is a member: ${name}`,
+      ...refusal,
+      why: `it shows the certificate of peer ${holder}, which is a member: ${certified.name}`,
       fix: `Give it a certificate and key of its own; if it takes the place of that host: 'fabric rmpeer ${holder}' on a member`,
     };
   }
@@ -196,6 +212,13 @@ export class Certificates {
     const { members, self } = this.#ports;
     return members().filter((peer) => peer !== self);
   }
+}
+
+function revokedKey({ name }: CertifiedHost, holder: PeerId): { readonly why: string; readonly fix: string } {
+  return {
+    why: `it shows the certificate key of peer ${holder}, which was revoked: ${name}`,
+    fix: 'Make a new key there, and have the CA issue a certificate for it',
+  };
 }
 
 /** Of a host that shows nothing, no key is looked at. */

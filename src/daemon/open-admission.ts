@@ -19,8 +19,9 @@ export interface AdmissionWiring {
 export function openAdmission(options: MemberOptions, wiring: AdmissionWiring): Admission {
   const { identity, log, mesh } = options;
   const { own, member } = wiring;
-  const revoked = () => rotations.wake();
+  const revoked = () => admission.wake();
   const removals = new Removals({ self: identity.keys.peer, log, mesh, own, revoked, parts: member });
   const rotations = openRotations(options, removals, wiring);
-  return new Admission({ removals, rotations, certificates: openCertificates(options, removals, wiring) });
+  const admission = new Admission({ removals, rotations, certificates: openCertificates(options, removals, wiring) });
+  return admission;
 }

@@ -67,6 +67,7 @@ export function openCertificates(
     members: () => member.directory.peers().map(([peer]) => peer),
     isRemoved: (peer) => removals.isRemoved(peer),
     isRevoked: (peer) => removals.isRevoked(peer),
+    revoked: () => removals.revoked(),
     publish: (attestation) => own.publishAttestation(attestation),
     cut: (peer, why) => {
       mesh.shutOut(peer, why);

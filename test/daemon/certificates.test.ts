@@ -43,6 +43,7 @@ function setUp({ demanded = true } = {}) {
     members: () => [...members],
     isRemoved: (peer) => removed.has(peer),
     isRevoked: (peer) => revoked.has(peer),
+    revoked: () => [...revoked],
     publish: (attestation) =>
       void did.push(
         `publish ${attestation === null ? 'nothing' : new TextDecoder().decode(attestation).split('|')[0]}`,
@@ -183,6 +184,31 @@ describe('TM35 one certificate is one identity', () => {
     expect(enter(NEW, shown('one'))).toBe('certificate-in-use');
     expect(certificates.refusalOf({ peer: NEW, identityKey: KEY }, shown('one'))?.why).toMatch(/which was revoked/);
     expect(enter(NEW, shown('one', 'another key'))).toBe('welcome');
+  });
+
+  test('nor does it keep in whoever came in by it on the other side of a partition', () => {
+    const { certificates, timers, enter, removed, revoked, members, cuts } = setUp();
+    certificates.heard(ONE, shown('one'));
+    certificates.heard(TWO, shown('two', 'key of one'));
+    expect([enter(TWO, shown('two', 'key of one')), certificates.admits(TWO)]).toEqual(['welcome', true]);
+    for (const set of [removed, revoked]) set.add(ONE);
+    members.delete(ONE);
+    expect([enter(TWO, shown('two', 'key of one')), certificates.admits(TWO)]).toEqual(['certificate-in-use', false]);
+    certificates.wake();
+    timers.advance(0);
+    expect(cuts()).toEqual([`cut 33: it shows the certificate key of peer ${ONE}, which was revoked: two`]);
+    expect(enter(TWO, shown('two', 'a new key'))).toBe('welcome');
+    expect(certificates.admits(TWO)).toBe(true);
+  });
+
+  test('a revoked host that takes its certificate back, or shows another, leaves its key shut out', () => {
+    for (const last of [null, shown('one', 'another key')]) {
+      const { certificates, enter, removed, revoked } = setUp();
+      certificates.heard(ONE, shown('one'));
+      for (const set of [removed, revoked]) set.add(ONE);
+      certificates.heard(ONE, last);
+      expect(enter(NEW, shown('new', 'key of one'))).toBe('certificate-in-use');
+    }
   });
 
   test('two that came in on two sides of a partition are told, and go on', () => {
