@@ -6,7 +6,7 @@
 
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { bootstrap, isFull, isRoot, NeedsRoot, root } from './bootstrap.mjs';
@@ -95,10 +95,10 @@ function endToEndFiles() {
 }
 
 /**
- * How many end-to-end files run at a time, on two cores: they mostly wait, for processes and for the kernel. Each has namespaces of
- * its own, and waits for a state, not for a moment.
+ * How many end-to-end files run at a time, on two cores: half of their time they wait, for processes and for the kernel. Each has
+ * namespaces of its own, and waits for a state, not for a moment.
  */
-const LANES = 3;
+const LANES = 4;
 /** The longest of them begin, so that no lane goes on long after the others. */
 const LONGEST = new Set([
   'cli',
@@ -106,28 +106,25 @@ const LONGEST = new Set([
   'engine-fallback',
   'footprint',
   'host-network',
-  'membership',
+  'package',
   'path-mtu',
   'reclaim',
+  'restart',
+  'strangers',
   'vxlan',
 ]);
-/** But these hold times or whole cores to account, and so run with nothing beside them. */
-const ALONE = new Set([
+/** These hold times to account for which a core has to do, so that two of them share the machine. */
+const CORE_EACH = new Set([
   'cni-shim',
   'cni-stress',
-  'datapaths',
   'dns',
   'engine-alone',
-  'engine-lifetime',
-  'engine-sanitized',
-  'fuzz',
   'hundred-containers',
   'kill-during-adds',
-  'load',
-  'map',
   'rmpeer',
-  'upgrade',
 ]);
+/** These need all cores, or compare times that come one after the other: nothing runs beside them. */
+const ALONE = new Set(['datapaths', 'engine-lifetime', 'engine-sanitized', 'fuzz', 'load', 'map', 'upgrade']);
 
 /** A file that takes longer has failed: tap says in which test. */
 const FILE_TIMEOUT_S = 300;
@@ -135,10 +132,21 @@ const FILE_TIMEOUT_S = 300;
 const FILE_GRACE_S = 10;
 
 async function endToEndTests(files) {
-  const patient = files.filter((file) => !ALONE.has(file));
+  const patient = files.filter((file) => !ALONE.has(file) && !CORE_EACH.has(file));
   patient.sort((x, y) => Number(LONGEST.has(y)) - Number(LONGEST.has(x)));
-  await Promise.all(Array.from({ length: LANES }, () => endToEndLane(patient)));
-  await endToEndLane(files.filter((file) => ALONE.has(file)));
+  await inLanes(LANES, patient);
+  await inLanes(
+    cpus().length,
+    files.filter((file) => CORE_EACH.has(file)),
+  );
+  await inLanes(
+    1,
+    files.filter((file) => ALONE.has(file)),
+  );
+}
+
+function inLanes(lanes, queue) {
+  return Promise.all(Array.from({ length: lanes }, () => endToEndLane(queue)));
 }
 
 /** Takes one file after the other from `queue`, until it is empty. */

@@ -1,18 +1,11 @@
 // fabric's version, for people and for `status`; the protocol's own version is in the mesh hello.
 
-import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { INSTALLATION } from '../host/installation.ts';
 
-/** Three folders up from here, both in src/ (tests) and in dist/src/ (compiled) a package.json is found on the way. */
 function readVersion(): string {
-  const require = createRequire(import.meta.url);
-  for (const path of ['../../package.json', '../../../package.json']) {
-    try {
-      return (require(path) as { version: string }).version;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
-    }
-  }
-  throw new Error('invariant broken: package.json lies above the compiled files');
+  return (JSON.parse(readFileSync(join(INSTALLATION, 'package.json'), 'utf8')) as { version: string }).version;
 }
 
 export const VERSION = readVersion();

@@ -6,9 +6,9 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Server, Socket } from 'node:net';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { assert, FabricError } from '../base/errors.ts';
+import { INSTALLATION } from './installation.ts';
 
 /** Device and inode of the namespace's nsfs file: equal exactly for the same namespace, as long as it lives. */
 export interface NamespaceId {
@@ -232,14 +232,11 @@ export async function sendUnixDatagram(address: string, payload: string, timeout
 
 /** The path of a file of the native build. Throws FabricError `internal` when it was not built. */
 export function nativeFile(name: string): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let i = 0; i < PARENTS_MAX; i++, folder = dirname(folder)) {
-    const path = join(folder, BUILD_FOLDER, name);
-    if (existsSync(path)) return path;
-  }
+  const path = join(INSTALLATION, BUILD_FOLDER, name);
+  if (existsSync(path)) return path;
   throw new FabricError('internal', {
     what: `can't find ${name} of the native build`,
-    why: `there is no ${join(BUILD_FOLDER, name)}`,
+    why: `there is no ${path}`,
     fix: 'Run: npm run setup',
   });
 }
@@ -290,8 +287,6 @@ const OFFLOADS = [
 
 const ADDON_FILE = 'fabric_addon.node';
 const BUILD_FOLDER = join('native', 'build', 'Release');
-/** src/host and dist/src/host lie two and three folders below the root. */
-const PARENTS_MAX = 4;
 
 let loaded: Addon | undefined;
 

@@ -9,7 +9,7 @@ import { test } from 'tap';
 import { CHECKOUT } from '../lab/checkout.ts';
 
 const LONG = process.env.FABRIC_LONG === 'fuzz';
-const SECONDS = LONG ? 600 : 10;
+const SECONDS = LONG ? 600 : 5;
 /** Two run at a time; besides, the build and the replay of the corpus. */
 const TIMEOUT_MS = (SECONDS * 4 + 240) * 1000;
 const TARGETS = readdirSync(join(CHECKOUT, 'native/fuzz/corpus'));

@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { FabricError } from '../../base/errors.ts';
+import { INSTALLATION } from '../../host/installation.ts';
 import { DaemonClient } from '../client.ts';
 import { installFile, removeFile } from '../install-file.ts';
 import { unitText } from '../systemd-unit.ts';
@@ -15,8 +15,6 @@ interface Removable {
   readonly remove?: boolean;
 }
 
-/** Of the checkout or the package: what lies where is the same in both. */
-const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 const CONFLIST_NAME = '10-fabric.conflist';
 const UNIT_NAME = 'fabric.service';
 /** Where systemd says that it runs (sd_booted(3)). */
@@ -49,7 +47,7 @@ export function setupCni({
   }
   report(
     plugin,
-    installFile(plugin, { content: readFileSync(join(ROOT, 'bin/cni/fabric')), mode: 0o755, isOurs: isPlugin }),
+    installFile(plugin, { content: readFileSync(join(INSTALLATION, 'bin/cni/fabric')), mode: 0o755, isOurs: isPlugin }),
   );
   const hasPortmap = existsSync(join(binDir, 'portmap'));
   report(conflist, installFile(conflist, { content: conflistText(hasPortmap), mode: 0o644, isOurs, keep: true }));
@@ -68,7 +66,7 @@ export function setupSystemd({
   const isOurs = (text: string): boolean => text.includes('Description=fabric overlay network');
   if (remove) report(unit, removeFile(unit, isOurs));
   else {
-    const command = [process.execPath, join(ROOT, 'dist/src/cli/main.js')];
+    const command = [process.execPath, join(INSTALLATION, 'dist/src/cli/main.js')];
     const content = unitText({ command, stateDir, runDir });
     report(unit, installFile(unit, { content, mode: 0o644, isOurs }));
   }

@@ -1,10 +1,9 @@
 // The files of the map (ui/), as the HTTP port serves them: those named here and no others, so that no path leads anywhere else.
 // The page may load scripts and styles from this port and nothing from elsewhere, and runs nothing that stands in its markup.
 
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { INSTALLATION } from '../../host/installation.ts';
 import type { HttpRoutes } from './http-port.ts';
 
 const POLICY = [
@@ -35,7 +34,7 @@ const SCRIPTS = [
   'src/cli/table.js',
 ];
 
-export function uiRoutes(root = checkout()): HttpRoutes {
+export function uiRoutes(root = INSTALLATION): HttpRoutes {
   const serve = (path: string, type: string): HttpRoutes[string] => {
     return async () => ({
       type,
@@ -50,10 +49,4 @@ export function uiRoutes(root = checkout()): HttpRoutes {
       SCRIPTS.map((path) => [`/${path}`, serve(join('dist', path), 'text/javascript; charset=utf-8')]),
     ),
   };
-}
-
-/** Above src/ (tests) or dist/src/ (compiled). */
-function checkout(): string {
-  const above = join(dirname(fileURLToPath(import.meta.url)), '../../..');
-  return existsSync(join(above, 'package.json')) ? above : dirname(above);
 }
