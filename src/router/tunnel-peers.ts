@@ -64,7 +64,7 @@ export class TunnelPeers {
   takeIndex(peer: TunnelPeer): number {
     const bytes = this.#options.random.bytes(4);
     let index = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-    // Ends because there are far fewer indexes in use (five a peer) than numbers.
+    // Ends because there are far fewer indexes in use (some twenty a peer at most) than numbers.
     while (index === 0 || this.#byIndex.has(index)) index = (index + 1) >>> 0;
     this.#byIndex.set(index, peer);
     return index;

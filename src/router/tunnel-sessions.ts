@@ -10,16 +10,21 @@
 
 import type { AeadCipher } from '../base/capabilities.ts';
 import type { Endpoint } from '../base/endpoint.ts';
+import { RELAYS_TRIED_MAX } from './relay-choice.ts';
 import type { TunnelPath } from './tunnel-path.ts';
-import { REJECT_AFTER_MS } from './tunnel-timing.ts';
+import { REJECT_AFTER_MS, RELAY_TRIES } from './tunnel-timing.ts';
 
 /**
- * WireGuard keeps one. When both sides initiated at once, each sends on a session of its own; the rekey that follows would
- * then retire the other's while it is still sending on it. Three cover that and a repeated rekey.
+ * An initiator that tries an endpoint and relays takes the first answer, which need not be the last that was given: each of its last
+ * round is kept.
  */
-const PREVIOUS_MAX = 3;
-/** An initiator that tries an endpoint and relays takes the first answer, which need not be the last that was given. */
-const NEXT_MAX = 4;
+const NEXT_MAX = 1 + RELAY_TRIES * RELAYS_TRIED_MAX;
+/**
+ * WireGuard keeps one. When both sides initiated at once, each sends on a session of its own, and any of those that the other was
+ * offered may be the one; the rekey that follows would then retire it while it is still sent on. Two more cover that and a
+ * repeated rekey.
+ */
+const PREVIOUS_MAX = NEXT_MAX + 2;
 
 export interface Session {
   readonly localIndex: number;

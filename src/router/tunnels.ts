@@ -116,12 +116,14 @@ export class Tunnels {
     this.#relays.forget(id);
     this.#peers.observed.forget(id);
     this.#options.datapath.removePeer(id);
+    this.#leaveRelay(id);
   }
 
   /** Ends the tunnel at once; the peer stays known, and may prove itself anew. */
   cut(id: PeerId): void {
     const peer = this.#peers.get(id);
     if (peer !== undefined) this.#end(peer);
+    this.#leaveRelay(id);
   }
 
   /** A handshake datagram from the socket: anything at all. */
@@ -403,6 +405,16 @@ export class Tunnels {
     if (dueMs >= this.#promisedMs) return;
     this.#promisedMs = dueMs;
     this.#options.events.wake(dueMs - nowMs);
+  }
+
+  /** Whom it relayed to is reached by another one at once: that nothing passes needs no watching. */
+  #leaveRelay(relay: PeerId): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const peer of this.#active) {
+      if (peer.slots.current === null || relayOf(peer.path) !== relay) continue;
+      this.#initiator.begin(peer, nowMs);
+      this.#rearm(peer, nowMs);
+    }
   }
 
   #end(peer: TunnelPeer): void {

@@ -72,6 +72,24 @@ describe('tunnels by relays', () => {
     });
   }
 
+  test('by relays far away no end sends on a session that the other has given up', () => {
+    for (let seed = 1; seed <= 8; seed++) {
+      const { network, hosts, separate, talk } = world(6, seed);
+      const [a, , c] = hosts as [SimHost, SimHost, SimHost];
+      network.minLatencyMs = 120;
+      network.maxLatencyMs = 200;
+      for (const relay of hosts) {
+        if (relay !== a) talk(a, relay, 1_000);
+        if (relay !== c) talk(c, relay, 1_000);
+      }
+      separate(a, c);
+      expect(talk(a, c, 10_000, () => [a, c].every((host) => host.turns.includes('relayed')))).toBeLessThan(5_000);
+      const before = a.unreadable + c.unreadable;
+      talk(a, c, 60_000);
+      expect(a.unreadable + c.unreadable - before, `seed ${seed}`).toBe(0);
+    }
+  });
+
   test('a relay that dies is replaced', () => {
     const { hosts, separate, talk, relayed } = world(4);
     const [a, b, c, d] = hosts as [SimHost, SimHost, SimHost, SimHost];
@@ -81,6 +99,23 @@ describe('tunnels by relays', () => {
     const second = first === b ? d : b;
     first.stop();
     expect(talk(a, c, 20_000, () => relayed(a, c, second))).toBeLessThanOrEqual(6_000);
+  });
+
+  test('a relay that was revoked is replaced at once, not when its silence is noticed', () => {
+    for (const end of ['removePeer', 'cut'] as const) {
+      const { hosts, separate, talk, relayed } = world(4);
+      const [a, b, c, d] = hosts as [SimHost, SimHost, SimHost, SimHost];
+      separate(a, c);
+      talk(a, c, 5_000);
+      const first = [b, d].find((host) => relayed(a, c, host))!;
+      const second = first === b ? d : b;
+      for (const host of [a, c, second]) host.tunnels[end](first.id);
+      first.stop();
+      expect(
+        talk(a, c, 20_000, () => relayed(a, c, second)),
+        end,
+      ).toBeLessThanOrEqual(500);
+    }
   });
 
   test('keys of a relayed tunnel are replaced by the relay, hour after hour', () => {

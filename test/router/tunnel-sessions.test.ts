@@ -34,14 +34,23 @@ describe('session slots', () => {
     expect(retired).toEqual([]);
   });
 
-  test('any of four unconfirmed offers may be taken, which ends the others; a fifth takes the place of the oldest', () => {
+  test('any of seven unconfirmed offers may be taken, which ends the others; an eighth takes the place of the oldest', () => {
     const retired: number[] = [];
     const slots = new SessionSlots(({ localIndex }) => retired.push(localIndex));
-    for (const index of [1, 2, 3, 4, 5]) slots.offer(session(index));
-    expect([retired, slots.next?.localIndex]).toEqual([[1], 5]);
+    for (const index of [1, 2, 3, 4, 5, 6, 7, 8]) slots.offer(session(index));
+    expect([retired, slots.next?.localIndex]).toEqual([[1], 8]);
     expect(slots.confirm(1)).toBeNull();
     expect(slots.confirm(3)?.localIndex).toBe(3);
-    expect([retired, slots.next, slots.count]).toEqual([[1, 5, 4, 2], null, 1]);
+    expect([retired, slots.next, slots.count]).toEqual([[1, 8, 7, 6, 5, 4, 2], null, 1]);
+  });
+
+  test('of seven offers none gives way to a session of our own', () => {
+    const retired: number[] = [];
+    const slots = new SessionSlots(({ localIndex }) => retired.push(localIndex));
+    slots.establish(session(1));
+    for (const index of [2, 3, 4, 5, 6, 7, 8]) slots.offer(session(index));
+    slots.establish(session(9));
+    expect([slots.current?.localIndex, slots.count, retired]).toEqual([9, 9, []]);
   });
 
   test('offers do not give way to a session of our own: the peer may be sending on one', () => {
@@ -79,7 +88,7 @@ describe('session slots', () => {
         }
         expect(slots.count).toBe(alive.size);
         expect(slots.empty).toBe(alive.size === 0);
-        expect(alive.size).toBeLessThanOrEqual(1 + 4 + 3);
+        expect(alive.size).toBeLessThanOrEqual(1 + 7 + 9);
       }
       slots.clear();
       expect(alive.size).toBe(0);
