@@ -13,7 +13,7 @@ import { Allocation, needKey, needOf } from './allocation.ts';
 import { inUse, stillAsking } from './allocation-errors.ts';
 import { Conflicts } from './conflicts.ts';
 import { Disputes } from './disputes.ts';
-import { donorsFor } from './donors.ts';
+import { donorsFor, isWorthALink } from './donors.ts';
 import { Estate } from './estate.ts';
 import { LeaseExchange } from './exchange.ts';
 import { Holdings, INHERIT_SETTLE_MS } from './holdings.ts';
@@ -81,14 +81,15 @@ export class Ipam {
           unconfirmed: () => this.#voting.unconfirmed(),
         }),
     );
+    const facts = { ...options, view: this.#view };
     this.#requests = new SpaceRequests({
       clock,
       random,
       giftId: () => this.#giftId(),
-      donorsFor: (need) => donorsFor(need, { ...options, view: this.#view }),
+      donorsFor: (need) => donorsFor(need, facts),
       send: (donor, { family, wish, exact }, giftId) =>
         this.#send(donor, { kind: 'request', giftId, family, wish, exact }),
-      awaitsLink: (donor, { exact }) => exact !== null && options.isAlive?.(donor) === true,
+      awaitsLink: (donor, need) => isWorthALink(donor, need, facts),
       ended: () => options.events.changed(),
     });
     this.#exchange = new LeaseExchange({

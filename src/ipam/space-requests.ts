@@ -14,7 +14,7 @@ export const REPLY_TIMEOUT_MS = 1000;
 const SENDS_MAX = 3;
 /** How often a round comes back to donors that give nothing at the moment, {@link REPLY_TIMEOUT_MS} later each time. */
 const PATIENCE = 3;
-/** Donors asked in one round. */
+/** Donors asked in one round; the next one goes on with others. */
 const DONORS_MAX = 8;
 /** Pause after a round without success: doubles from first to last, times 0.75 to 1.25. */
 const BACKOFF_FIRST_MS = 1000;
@@ -48,7 +48,7 @@ export interface SpaceRequestsOptions {
   readonly donorsFor: (need: Need) => readonly PeerId[];
   /** False when there is no link to the donor; in a large cluster one is made then. */
   readonly send: (donor: PeerId, need: Need, giftId: GiftId) => boolean;
-  /** True when nobody else could give it and the donor lives, so that a link to it is worth waiting for. */
+  /** True when the donor lives and a link to it is worth waiting for. */
   readonly awaitsLink: (donor: PeerId, need: Need) => boolean;
   /** A round ended without a gift; not called for one that ends inside of {@link SpaceRequests.want}. */
   readonly ended: (need: Need) => void;
@@ -69,6 +69,8 @@ interface Ask {
   wish: Wish;
   current: Current | null;
   failures: Failure[];
+  /** Who gave nothing in earlier rounds, until everybody was asked: there may be more donors than a round asks. */
+  readonly passedOver: Set<PeerId>;
   /** How often this round may still come back to a donor. */
   patience: number;
   failedRounds: number;
@@ -94,10 +96,13 @@ export class SpaceRequests {
     if (ask === undefined) {
       if (this.#asks.size >= NEEDS_MAX) return false;
       const rounds = { patience: 0, failedRounds: 0, failedMs: 0, retryMs: 0 };
-      ask = { need, wish: need.wish, current: null, failures: [], ...rounds };
+      ask = { need, wish: need.wish, current: null, failures: [], passedOver: new Set(), ...rounds };
       this.#asks.set(need.key, ask);
     }
-    if (ask.need.wish !== need.wish) ask.failures = []; // who refused the smaller wish is asked again
+    if (ask.need.wish !== need.wish) {
+      ask.failures = []; // who refused the smaller wish is asked again
+      ask.passedOver.clear();
+    }
     if (ask.need.wish !== need.wish || ask.current === null) ask.wish = need.wish;
     ask.need = need;
     if (ask.current === null && (now || this.#nowMs() >= ask.retryMs)) {
@@ -211,7 +216,7 @@ export class SpaceRequests {
 
   #sendNext(ask: Ask): boolean {
     const asked = new Set(ask.failures.map(({ donor }) => donor));
-    for (const donor of this.#options.donorsFor(ask.need)) {
+    for (const donor of this.#inTurn(ask)) {
       if (asked.size >= DONORS_MAX) break;
       if (asked.has(donor)) continue;
       asked.add(donor);
@@ -226,8 +231,17 @@ export class SpaceRequests {
     return false;
   }
 
+  /** Those that were not asked in earlier rounds first. */
+  #inTurn({ need, passedOver }: Ask): readonly PeerId[] {
+    const donors = this.#options.donorsFor(need);
+    const waiting = donors.filter((donor) => !passedOver.has(donor));
+    return [...waiting, ...donors.filter((donor) => passedOver.has(donor))];
+  }
+
   #endRound(ask: Ask): void {
     ask.failedMs = this.#nowMs();
+    for (const { donor } of ask.failures) ask.passedOver.add(donor);
+    if (this.#options.donorsFor(ask.need).every((donor) => ask.passedOver.has(donor))) ask.passedOver.clear();
     if (ask.failures.length === 0) {
       ask.retryMs = ask.failedMs; // nobody to ask is no reason to wait once somebody is there
       return;

@@ -107,3 +107,18 @@ describe('a donor that gives nothing at the moment', () => {
     expect(requests.state(ANY.key)).toMatchObject({ state: 'failed', failures });
   });
 });
+
+test('who needs space asks everybody in the end, however many there are that have more and give none', () => {
+  const donors = Array.from({ length: 19 }, (_, i) => String(i).padStart(32, '0') as PeerId);
+  const { requests, sent, world } = setUp({ alive: true, donors });
+  world.linked = true;
+  for (let round = 0; round < 4; round++) {
+    requests.want(ANY, { now: true });
+    for (let asked = sent.length; requests.state(ANY.key).state === 'asking'; asked = sent.length) {
+      requests.refused(sent[asked - 1]!, String(world.gifts - 1).padStart(32, '0') as GiftId, 'none-free');
+    }
+  }
+  expect(sent.slice(0, 8)).toEqual(donors.slice(0, 8));
+  expect(new Set(sent)).toEqual(new Set(donors));
+  expect(sent.slice(24)).toEqual(donors.slice(0, 8)); // and begins anew
+});
