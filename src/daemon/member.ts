@@ -393,6 +393,11 @@ export class Member {
     return this.#peers.isAlive(peer);
   }
 
+  /** False while our records lack something that this host says of itself: a full disk, or a newer state that was adopted. */
+  isPublished(): boolean {
+    return this.#presence.isComplete;
+  }
+
   /** Why the kernel's network is not as it should be, in words; null when it is. */
   get networkFault(): string | null {
     return this.#reconciler.fault ?? this.#presence.fault;

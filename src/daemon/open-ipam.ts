@@ -34,6 +34,8 @@ export type IpamPorts = Pick<IpamOptions, 'identityKeyOf' | 'asksEarly'> &
       readonly gossip: Pick<Gossip, 'version'>;
       readonly neighbourhood: { readonly liveness: Pick<PeerLiveness, 'lastSeenMs'> };
       isAlive(peer: PeerId): boolean;
+      /** See OwnPresence. */
+      isPublished(): boolean;
     };
   };
 
@@ -80,6 +82,7 @@ function votingFacts({ identity, settings, clock }: SpaceOptions, member: IpamPo
     isAlive: (peer) => peer === self || member.isAlive(peer),
     unseenMs: (peer) => member.neighbourhood.liveness.lastSeenMs(peer) ?? clock.monotonicMs() - startedMs,
     versionOf: (peer) => member.gossip.version(peer),
+    isPublished: () => member.isPublished(),
     claimsOf: (peer, network) =>
       member.directory.attachments(peer).flatMap((claim) => (claim.network === network ? claim.ips : [])),
   };

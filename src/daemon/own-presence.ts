@@ -157,6 +157,11 @@ export class OwnPresence {
     this.#settling.wake();
   }
 
+  /** Our records say all that this host knows of itself. */
+  get isComplete(): boolean {
+    return !this.#isIncomplete;
+  }
+
   /** Not all that this host knows of itself could be written into its records. */
   saySoon(): void {
     this.#isIncomplete = true;

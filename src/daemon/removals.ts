@@ -138,12 +138,13 @@ export class Removals {
       if (isNews) this.#shutDown();
       return;
     }
-    spaces.peerRemoved(peer, by);
-    if (!isNews) return;
-    log.info('host removed', { peer, nickname, by });
-    directory.ban(peer);
-    tunnels.removePeer(peer);
-    mesh.shutOut(peer, 'this host was removed from the cluster');
+    if (isNews) {
+      log.info('host removed', { peer, nickname, by });
+      directory.ban(peer);
+      tunnels.removePeer(peer);
+      mesh.shutOut(peer, 'this host was removed from the cluster');
+    }
+    spaces.peerRemoved(peer, by); // has to write, which a full disk keeps it from
   }
 
   /** A member turned us away, because an operator has removed us while we were off. */

@@ -137,11 +137,13 @@ export class Estate {
     return this.#claims.size < (exact ? EXACT_GIFTS_BELOW : ESTATE_RECORDS_MAX);
   }
 
-  /** Gives a block that we own entirely; durable when it returns. The caller has checked that nothing in it is in use. */
-  give(cidr: Cidr, to: PeerId, giftId: GiftId): LeaseRecord {
-    const claim = this.#sign(cidr, { owner: to, epoch: this.#nextEpoch(cidr), giftId });
-    this.#commit([claim]);
-    return claim.record;
+  /** Gives blocks that we own entirely; durable when it returns, all or none. The caller has checked that nothing in them is in use. */
+  give(blocks: readonly Cidr[], to: PeerId, giftId: () => GiftId): readonly LeaseRecord[] {
+    const claims = blocks.map((cidr) =>
+      this.#sign(cidr, { owner: to, epoch: this.#nextEpoch(cidr), giftId: giftId() }),
+    );
+    this.#commit(claims);
+    return claims.map(({ record }) => record);
   }
 
   /**

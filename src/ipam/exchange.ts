@@ -49,6 +49,9 @@ export class LeaseExchange {
   readonly #hearsay: LeaseRecord[] = [];
   /** Our own records as the view has them. */
   readonly #shown = new Map<string, Claim>();
+  /** False: our own records changed, and not everybody here was told of it, or offers were not looked at; a full disk puts that off. */
+  #isTold = true;
+  #isConsidered = true;
   gifts = 0;
 
   constructor(options: ExchangeOptions) {
@@ -74,7 +77,7 @@ export class LeaseExchange {
   /** Gives owned blocks in which nothing is in use. */
   give(blocks: readonly Cidr[], to: PeerId, giftId: () => GiftId): readonly LeaseRecord[] {
     const { estate, log } = this.#options;
-    const records = blocks.map((block) => estate.give(block, to, giftId()));
+    const records = estate.give(blocks, to, giftId);
     this.gifts += records.length;
     this.#ownChanged();
     for (const record of records) {
@@ -106,8 +109,7 @@ export class LeaseExchange {
     if ('drop' in result) drop(result.drop);
     if (!('claim' in result)) return;
     this.#consider(result.claim);
-    if (view.claimCount === claimsBefore) return;
-    for (const offer of [...this.#offers.values()]) this.#consider(offer);
+    if (view.claimCount !== claimsBefore) this.#considerOffers();
   }
 
   withdraw(author: PeerId, record: LeaseRecord): void {
@@ -123,7 +125,7 @@ export class LeaseExchange {
 
   /** Another host may take over what a removed one owned, so offers that rest on that may be proven now. */
   peerRemoved(): void {
-    for (const offer of [...this.#offers.values()]) this.#consider(offer);
+    this.#considerOffers();
   }
 
   /** Takes over what removed hosts owned. */
@@ -138,21 +140,30 @@ export class LeaseExchange {
     this.#ownChanged();
   }
 
+  #considerOffers(): void {
+    this.#isConsidered = false;
+    for (const offer of [...this.#offers.values()]) this.#consider(offer);
+    this.#isConsidered = true;
+  }
+
   #consider(claim: Claim): void {
     const { self, estate, view, expects, received, log, drop } = this.#options;
     if (estate.has(claim)) return;
     const { owner, donor, giftId, cidr, epoch } = claim.record;
     if (owner === self) {
-      this.#offers.delete(claim.key);
       const expected = expects(giftId);
-      if (!view.proves(claim)) this.#keepOffer(claim);
-      else if (epoch > EPOCH_TAKEN_MAX) drop('gift-epoch');
+      if (!view.proves(claim)) {
+        this.#keepOffer(claim);
+        return;
+      }
+      if (epoch > EPOCH_TAKEN_MAX) drop('gift-epoch');
       else if (!expected && !estate.hasRoom({ exact: false })) drop('gift-limit');
       else if (estate.adopt(claim)) {
         log.info('address block received', { cidr, donor, epoch });
         received(claim, expected);
         this.#ownChanged();
       }
+      this.#offers.delete(claim.key);
     } else if ((donor === self || this.#displaces(claim)) && estate.adopt(claim)) {
       log.warn('own newer state found at a peer', { cidr, owner, epoch });
       this.#ownChanged();
@@ -189,19 +200,24 @@ export class LeaseExchange {
     this.observe(HEARSAY_AUTHOR, record, donorKey);
   }
 
-  /** Joins owned neighbours once it may. */
+  /** Does what a full disk has put off, and joins owned neighbours once it may. */
   tick(): void {
+    if (!this.#isTold) this.#told();
+    if (!this.#isConsidered) this.#considerOffers();
     if (this.#options.mayCoalesce() && this.#options.estate.coalesce()) this.#told();
   }
 
   #ownChanged(): void {
+    this.#isTold = false;
     if (this.#options.mayCoalesce()) this.#options.estate.coalesce();
     this.#told();
   }
 
   #told(): void {
+    this.#isTold = false;
     this.#showOwn();
     this.#options.changed();
+    this.#isTold = true;
   }
 
   #showOwn(): void {

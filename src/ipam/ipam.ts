@@ -49,6 +49,7 @@ export class Ipam {
   readonly #drops = new Map<string, number>();
   /** Gifts of a {@link surrender}, also of one that was not confirmed in time and is tried again. */
   readonly #surrendered: LeaseRecord[] = [];
+  #isTakenOver = true; // what follows from the last decision of the voters was begun
   #stopped: FabricError | null = null;
 
   /** Loads everything from the store. Throws FabricError `state-damaged` when it can't be read. */
@@ -126,9 +127,9 @@ export class Ipam {
       isPaused: () => this.#stopped !== null,
       reclaimed: (value) => {
         this.#view.reclaimed(value);
-        this.#othersTookOver();
+        this.#isTakenOver = false;
       },
-      changed: () => options.events.changed(),
+      changed: () => (this.#isTakenOver ? options.events.changed() : this.#othersTookOver()),
       drop: (reason) => this.#drop(reason),
     });
   }
@@ -357,6 +358,7 @@ export class Ipam {
     this.#exchange.peerRemoved();
     this.#inherit();
     this.#conflicts.report();
+    this.#isTakenOver = true;
     this.#options.events.changed();
   }
 
@@ -412,8 +414,9 @@ export class Ipam {
   }
 
   #ownRecordsChanged(): void {
+    this.#voting.titlesChanged(); // also when they can't be published: what others gave us waits for voters to hear of it
     this.#options.events.recordsChanged(this.#estate.records());
-    this.#voting.titlesChanged();
+    this.#voting.titlesPublished();
     this.#conflicts.report();
     this.#options.events.changed();
   }
@@ -428,15 +431,8 @@ export class Ipam {
 
   #leaseFacts(): LeaseFacts {
     const { self, plan, clock } = this.#options;
-    return {
-      self,
-      plan,
-      estate: this.#estate,
-      view: this.#view,
-      holdings: this.#holdings,
-      voting: this.#voting,
-      nowMs: clock.wallMs(),
-    };
+    const parts = { estate: this.#estate, view: this.#view, holdings: this.#holdings, voting: this.#voting };
+    return { self, plan, ...parts, nowMs: clock.wallMs() };
   }
 
   #side(family: Family): Holdings | null {

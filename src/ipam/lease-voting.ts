@@ -20,9 +20,9 @@ export interface LeaseVotingPorts {
   readonly view: LeaseView;
   /** What this host knows may be old: it neither votes nor proposes. */
   readonly isPaused: () => boolean;
-  /** The voters gave blocks of a host that is gone to another one. */
+  /** The voters gave blocks of a host that is gone to another one: {@link changed} follows. */
   readonly reclaimed: (value: Reclaimed) => void;
-  /** What may be handed out may have changed. */
+  /** What may be handed out, or taken over, may have changed. */
   readonly changed: () => void;
   readonly drop: (reason: string) => void;
 }
@@ -111,10 +111,13 @@ export class LeaseVoting {
     return values;
   }
 
-  /** Our own records changed. */
+  /** Our own records changed: {@link titlesPublished} follows when others can hear of it. */
   titlesChanged(): void {
     this.#refresh();
-    this.#voting?.titlesChanged();
+  }
+
+  titlesPublished(): void {
+    this.#voting?.titlesPublished();
   }
 
   #refresh(): void {

@@ -70,6 +70,8 @@ export interface VotingFacts {
   readonly unseenMs: (peer: PeerId) => number;
   /** The version of a host's published records that we have; for ourselves the one that is published. */
   readonly versionOf: (peer: PeerId) => number;
+  /** False while what is published lacks something that this host owns. */
+  readonly isPublished: () => boolean;
   /** Addresses that the host's records say are in use in a network, as text; none of a host that an operator removed. */
   readonly claimsOf: (peer: PeerId, network: Vni) => readonly string[];
 }

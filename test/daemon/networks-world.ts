@@ -161,6 +161,7 @@ export class NetworkHost {
           gossip: { version: () => 0 },
           neighbourhood: { liveness: { lastSeenMs: () => null } },
           isAlive: () => true,
+          isPublished: () => true,
         },
       },
     );

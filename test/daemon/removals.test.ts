@@ -17,6 +17,7 @@ function setUp() {
   const did: string[] = [];
   const published: RemovalRecord[] = [];
   const linked = new Set<PeerId>();
+  const disk = { isFull: false };
   const nicknames = new Map([
     [SELF, 'me'],
     [LOST, 'lost'],
@@ -41,6 +42,7 @@ function setUp() {
       spaces: {
         leases: () => rows,
         peerRemoved: (peer, by) => {
+          if (disk.isFull) throw new FabricError('limit', { what: 'the disk is full' });
           did.push(`inherit ${peer.slice(0, 2)} at ${by.slice(0, 2)}`);
           if (by === SELF) rows = [];
         },
@@ -52,7 +54,7 @@ function setUp() {
       neighbourhood: { liveness: { view: () => ({ state: 'dead', reason: 'silent', lastSeenAtMs: null }) } },
     },
   });
-  return { removals, did, published, linked, stopped: () => stopped };
+  return { removals, did, published, linked, disk, stopped: () => stopped };
 }
 
 function codeOf(work: () => unknown): string {
@@ -73,7 +75,7 @@ test.each([
   const { removals, did, published } = setUp();
   expect(removals.remove(name)).toEqual({ peer: LOST, nickname: 'lost', blocks: ['10.32.4.0/22'] });
   expect(published).toEqual([{ peer: LOST, nickname: 'lost', revoked: false }]);
-  expect(did).toEqual(['inherit 22 at 11', 'ban 22', 'end tunnel 22', 'shut out 22']);
+  expect(did).toEqual(['ban 22', 'end tunnel 22', 'shut out 22', 'inherit 22 at 11']);
   expect(removals.isRemoved(LOST)).toBe(true);
   expect(removals.refusalOf(LOST)).toMatchObject({ code: 'peer-removed', what: `refused peer ${LOST} (lost)` });
   expect(removals.refusalOf(OTHER)).toBeNull();
@@ -90,6 +92,17 @@ test.each([
   expect(published).toEqual([]);
 });
 
+test('a full disk keeps a host from taking addresses over, not from shutting the removed one out', () => {
+  const { removals, did, disk } = setUp();
+  const record = { peer: LOST, nickname: 'lost', revoked: true };
+  disk.isFull = true;
+  expect(codeOf(() => removals.heard(OTHER, record))).toBe('limit');
+  expect(did).toEqual(['replace the token', 'ban 22', 'end tunnel 22', 'shut out 22']);
+  disk.isFull = false;
+  removals.heard(OTHER, record);
+  expect(did.slice(4)).toEqual(['inherit 22 at 33']);
+});
+
 test('a host that is linked is alive, and is not removed', () => {
   const { removals, linked, did } = setUp();
   linked.add(LOST);
@@ -104,7 +117,7 @@ test('a host in wrong hands is revoked alive: shut out as any removed one, and t
   linked.add(LOST);
   expect(removals.revoke('lost')).toEqual({ peer: LOST, nickname: 'lost', blocks: ['10.32.4.0/22'] });
   expect(published).toEqual([{ peer: LOST, nickname: 'lost', revoked: true }]);
-  expect(did).toEqual(['replace the token', 'inherit 22 at 11', 'ban 22', 'end tunnel 22', 'shut out 22']);
+  expect(did).toEqual(['replace the token', 'ban 22', 'end tunnel 22', 'shut out 22', 'inherit 22 at 11']);
   expect([removals.isRevoked(LOST), removals.isRevoked(OTHER)]).toEqual([true, false]);
   expect(removals.revoked()).toEqual([LOST]);
   expect(removals.refusalOf(LOST)?.why).toContain('revoked it at me');

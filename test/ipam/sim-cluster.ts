@@ -3,6 +3,7 @@
 // an oracle that knows every record; it throws on the first violation. Test code only.
 
 import { formatCidr, formatIp, type IpAddress } from '../../src/base/address.ts';
+import { FabricError } from '../../src/base/errors.ts';
 import { DEFAULT_VNI, type PeerId, type Vni } from '../../src/base/ids.ts';
 import type { LeaseRecord } from '../../src/base/records.ts';
 import { ClaimTrie } from '../../src/ipam/claim-trie.ts';
@@ -53,8 +54,10 @@ export class Cluster {
   /** Chance that a commit or a send is the moment of a power cut. */
   cutChance = 0;
   messagesSent = 0;
-  /** Words of operators, with the hosts that have heard them. */
   readonly leaseMs: number | null;
+  /** Hosts whose disks are full where they publish: what changes there is told to nobody. */
+  readonly unpublished = new Set<number>();
+  /** Words of operators, with the hosts that have heard them. */
   readonly removals: { readonly peer: number; readonly by: number; readonly heardBy: Set<number> }[] = [];
 
   constructor(options: ClusterOptions) {
@@ -179,6 +182,7 @@ export class Cluster {
     try {
       work(ipam);
     } catch (error) {
+      if (error instanceof FabricError) return; // a full disk: the daemon says so and goes on
       if (!(error instanceof PowerCut)) throw error;
       this.crash(index);
     }
@@ -396,6 +400,7 @@ export class Cluster {
       },
       unseenMs: () => 0,
       versionOf: (peer) => host.maps.get(peer)?.version ?? 0,
+      isPublished: () => !this.unpublished.has(index),
       claimsOf: (peer, network) =>
         network === this.plan.network ? [...this.hosts[this.indexOf(peer)]!.held.values()].map(formatIp) : [],
     };
@@ -403,6 +408,7 @@ export class Cluster {
 
   #publish(index: number, records: readonly LeaseRecord[], votes: AuthorMap['votes']): void {
     this.#maybeCut();
+    if (this.unpublished.has(index)) throw new FabricError('limit', { what: 'the disk is full' });
     const host = this.hosts[index]!;
     const version = ++host.version;
     host.maps.set(host.id, { version, records, votes });

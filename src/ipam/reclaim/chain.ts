@@ -70,8 +70,17 @@ export class Chain {
     return this.#decisions;
   }
 
-  /** Durable when it returns. What comes too early is kept for a while. */
+  /** Durable when it returns. What comes too early is kept until it can be stored. Where it throws, {@link length} says what was taken. */
   append(decision: Decision): Appended {
+    const result = this.#append(decision);
+    for (let next = this.#early.get(this.length); next !== undefined; next = this.#early.get(this.length)) {
+      this.#append(next);
+      this.#early.delete(next.slot);
+    }
+    return result;
+  }
+
+  #append(decision: Decision): Appended {
     if (decision.slot < this.length) return 'known';
     if (decision.slot > this.length) {
       if (decision.slot >= DECISIONS_MAX || (this.#early.size >= EARLY_MAX && !this.#early.has(decision.slot))) {
@@ -83,9 +92,6 @@ export class Chain {
     if (this.full || !this.#isNext(decision)) return 'invalid';
     this.#options.store.put(this.#space, keyOf(decision.slot), encodeDecision(decision));
     this.#take(decision);
-    const next = this.#early.get(this.length);
-    this.#early.delete(this.length);
-    if (next !== undefined) this.append(next);
     return 'added';
   }
 

@@ -19,9 +19,9 @@ export interface VotedSpace {
   ownTitles(): readonly string[];
   /** All that is known here of a host's records is understood. */
   isUnderstood(peer: PeerId): boolean;
-  /** Durable already; also what is about other networks. */
+  /** Durable already; also what is about other networks. Writes nothing: {@link changed} follows. */
   reclaimed(value: Reclaimed): void;
-  /** The fence opened or closed, or a title was confirmed. */
+  /** Blocks were reclaimed, the fence opened or closed, or a title was confirmed. Throws what the store says. */
   changed(): void;
 }
 

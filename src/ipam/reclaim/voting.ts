@@ -55,6 +55,8 @@ export interface VotingPorts {
   readonly isPaused: () => boolean;
   /** The version of the published records of a host, also our own, as far as we have them. */
   readonly versionOf: (peer: PeerId) => number;
+  /** Our own published records say all that we own. */
+  readonly isPublished: () => boolean;
   /** What we publish changed. */
   readonly publish: (entries: ReadonlyMap<string, Uint8Array>) => void;
   readonly drop: (reason: string) => void;
@@ -72,7 +74,10 @@ export class Voting {
   readonly #enrolled = new Map<PeerId, boolean>();
   readonly #goneSinceMs = new Map<PeerId, number>();
   readonly #aliveSinceMs = new Map<PeerId, number>();
+  /** Decisions that were acted on here. */
   #seen = 0;
+  /** What follows from the last of them was told and begun. */
+  #isTold = true;
   #openSinceMs: number | null = null;
   #considerMs = Number.NEGATIVE_INFINITY;
   #wasOpen = false;
@@ -190,8 +195,8 @@ export class Voting {
     this.#renew();
   }
 
-  /** Our titles changed: a block from others is used once voters have heard of it. */
-  titlesChanged(): void {
+  /** Our titles changed, and our records say so: a block from others is used once voters have heard of it. */
+  titlesPublished(): void {
     this.#renew();
   }
 
@@ -227,6 +232,7 @@ export class Voting {
 
   /** Milliseconds until it is to be called again. */
   tick(): number {
+    this.#takeUp(); // what a full disk kept from being done
     this.#proposer.tick();
     this.#renew();
     this.#consider();
@@ -250,7 +256,8 @@ export class Voting {
   }
 
   #renew(): void {
-    const { self, versionOf } = this.#ports;
+    const { self, versionOf, isPublished } = this.#ports;
+    if (!isPublished()) return; // a voter that has heard our records would not have heard of all titles
     const titles = this.#spaces.ownTitles();
     for (const voter of this.#fence.due(titles)) {
       const number = this.#fence.asks(voter, titles);
@@ -319,7 +326,14 @@ export class Voting {
 
   #learn(decision: Decision): 'added' | 'known' | 'early' | 'invalid' {
     const result = this.#chain.append(decision);
-    if (result !== 'added') return result;
+    this.#takeUp();
+    return result;
+  }
+
+  /** First what this host knows, of all decisions and in all networks; then what may have to write. */
+  #takeUp(): void {
+    if (this.#seen === this.#chain.length && this.#isTold) return;
+    this.#isTold = false;
     this.#proposer.slotDecided();
     this.#openSinceMs = null;
     const { log, self } = this.#ports;
@@ -336,11 +350,11 @@ export class Voting {
         this.#spaces.reclaimed(value);
       }
     }
-    this.#publish();
     this.#fence.hurry();
+    this.#publish();
     this.#renew();
     this.#spaces.changed();
-    return result;
+    this.#isTold = true;
   }
 
   #publish(): void {

@@ -265,6 +265,20 @@ describe('the chain', () => {
     expect(chain.length).toBe(2);
     expect(chain.append(decide(5_000, three, [0, 1]))).toBe('invalid');
   });
+
+  test('what came too early and can’t be stored in its turn is stored later', () => {
+    const store = new MemoryStore();
+    const chain = open(store);
+    chain.append(decide(1, three, [0, 1]));
+    store.beforeCommit = () => {
+      if (chain.length === 1) throw new Error('the disk is full');
+    };
+    expect(() => chain.append(decide(0, two, [0]))).toThrow('the disk is full');
+    expect(chain.length).toBe(1);
+    store.beforeCommit = () => {};
+    expect(chain.append(decide(0, two, [0]))).toBe('known');
+    expect(chain.length).toBe(2);
+  });
 });
 
 describe('who should vote', () => {
