@@ -223,8 +223,10 @@ export class TunnelInitiator {
     series: HandshakeSeries,
     { path, nowMs, begins }: { path: TunnelPath; nowMs: number; begins: boolean },
   ): boolean {
-    if (!this.#load.admitOutgoing(nowMs)) {
-      series.retryAtMs = nowMs + this.#options.random.fraction() * QUICK_RETRY_MS;
+    if (!this.#load.admitOutgoing(nowMs, series.aim)) {
+      if (series.aim === 'direct')
+        this.cancel(peer); // whoever wants it asks again
+      else series.retryAtMs = nowMs + this.#options.random.fraction() * QUICK_RETRY_MS;
       return false;
     }
     const handshake = this.#start(peer, series, { path, nowMs });

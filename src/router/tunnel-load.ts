@@ -5,6 +5,7 @@
 import { parseIp } from '../base/address.ts';
 import type { TunnelLimits } from './tunnel-options.ts';
 import { isRelayPath, type TunnelPath } from './tunnel-path.ts';
+import type { HandshakeSeries } from './tunnel-peer.ts';
 
 const WINDOW_MS = 1_000;
 /** The state outlasts the flood by this much, else every second would begin with the whole threshold unproven. */
@@ -25,6 +26,7 @@ export class HandshakeLoad {
   #proven = 0;
   #responses = 0;
   #outgoing = 0;
+  #outgoingDirect = 0;
   #cookies = 0;
   /** At most cookiesPerSecondMax + handshakesPerSecondMax entries. */
   readonly #sources = new Map<string, SourceCount>();
@@ -56,9 +58,17 @@ export class HandshakeLoad {
     return true;
   }
 
-  admitOutgoing(nowMs: number): boolean {
+  /**
+   * An initiation of ours. Those that look for a direct path alone leave most of the second to the others: any member can ask this host
+   * to relay to hosts that do not answer.
+   */
+  admitOutgoing(nowMs: number, aim: HandshakeSeries['aim']): boolean {
     this.#turnWindow(nowMs);
     if (this.#outgoing >= this.#limits.outgoingPerSecondMax) return false;
+    if (aim === 'direct') {
+      if (this.#outgoingDirect >= this.#limits.directPerSecondMax) return false;
+      this.#outgoingDirect++;
+    }
     this.#outgoing++;
     return true;
   }
@@ -94,6 +104,7 @@ export class HandshakeLoad {
     this.#proven = 0;
     this.#responses = 0;
     this.#outgoing = 0;
+    this.#outgoingDirect = 0;
     this.#cookies = 0;
     this.#sources.clear();
   }

@@ -79,6 +79,8 @@ export interface TunnelLimits {
   readonly handshakesPerSecondMax: number;
   /** Initiations that we send per second; more wait. Default 200. */
   readonly outgoingPerSecondMax: number;
+  /** Of these for direct paths alone: of relayed tunnels, and to whom this host is asked to relay; more are left out. Default 50. */
+  readonly directPerSecondMax: number;
   /** Cookie replies per second, to one address and to all. Default 5 and 1,000. */
   readonly cookiesPerSourcePerSecondMax: number;
   readonly cookiesPerSecondMax: number;
@@ -90,6 +92,7 @@ export const TUNNEL_LIMITS: TunnelLimits = {
   perSourcePerSecondMax: 20,
   handshakesPerSecondMax: 200,
   outgoingPerSecondMax: 200,
+  directPerSecondMax: 50,
   cookiesPerSourcePerSecondMax: 5,
   cookiesPerSecondMax: 1_000,
 };

@@ -163,6 +163,28 @@ describe('tunnels by relays', () => {
     expect(towards.length).toBeLessThanOrEqual(2 * 60);
   });
 
+  test('a member that asks for hundreds of dead hosts takes a relay a bounded part of its handshakes, none of its own', () => {
+    const { network, hosts } = world(2);
+    const [relay, c] = hosts as [SimHost, SimHost];
+    const dead = Array.from({ length: 1_000 }, (_, i) => (i + 256).toString(16).padStart(32, '0') as PeerId);
+    for (const [i, id] of dead.entries()) {
+      const ip = `203.0.${113 + (i >> 8)}.${i & 255}`;
+      relay.tunnels.setPeer(id, { staticKey: c.staticPublic, endpoints: [{ ip, port: 6783 }] });
+    }
+    const ask = (): void => {
+      for (const id of dead) relay.tunnels.relayWanted(id);
+      network.run(1_000);
+    };
+    for (let second = 0; second < 20; second++) ask();
+    expect(network.handshakes.length).toBeLessThanOrEqual(21 * 50);
+    expect(network.handshakes.length).toBeGreaterThan(20 * 40);
+    expect(relay.tunnels.sizes().active).toBeLessThanOrEqual(100);
+    for (const id of dead) relay.tunnels.relayWanted(id);
+    relay.sendFrame(c);
+    network.run(100);
+    expect(relay.status(c)?.state).toBe('established');
+  });
+
   test('word of a move that a relay has overtaken moves nothing', () => {
     const { hosts, separate, talk, relayed } = world(3);
     const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
