@@ -6,12 +6,18 @@ import type { PeerId } from '../base/ids.ts';
 /** A shorter beginning of a peer id is too easily another's. */
 const ID_PREFIX_MIN = 6;
 
-/** The one host of that name. Throws `peer-unknown`, or `usage` when several are meant. */
+/**
+ * The one host of that name; a whole peer id means that host, also where another one took it for its nickname. Throws `peer-unknown`,
+ * or `usage` when several are meant.
+ */
 export function findHost(
   name: string,
   { ids, nicknames }: { readonly ids: Iterable<PeerId>; readonly nicknames: Iterable<readonly [PeerId, string]> },
 ): PeerId {
-  const byId = [...ids].filter((id) => id === name || (name.length >= ID_PREFIX_MIN && id.startsWith(name)));
+  const known = [...ids];
+  const whole = known.find((id) => id === name);
+  if (whole !== undefined) return whole;
+  const byId = known.filter((id) => name.length >= ID_PREFIX_MIN && id.startsWith(name));
   const byName = [...nicknames].flatMap(([peer, nickname]) => (nickname === name ? [peer] : []));
   const matches = [...new Set([...byId, ...byName])];
   const [peer] = matches;

@@ -162,10 +162,12 @@ export class Removals {
   }
 
   #find(name: string): PeerId {
-    const { self } = this.#ports;
+    const { self, mesh } = this.#ports;
     const { directory, spaces } = this.#ports.parts;
     const owners = spaces.leases().map(({ peer }) => peer);
-    const known = new Set([...directory.peers().map(([peer]) => peer), ...owners, ...this.#removed.keys()]);
+    const members = directory.peers().map(([peer]) => peer);
+    // Who is linked and says nothing of itself can be shut out, too.
+    const known = new Set([...members, ...owners, ...mesh.linkedPeers(), ...this.#removed.keys()]);
     const nicknames = directory.peers().map(([peer, { nickname }]) => [peer, nickname] as const);
     const peer = findHost(name, { ids: known, nicknames });
     if (peer === self) {

@@ -54,7 +54,7 @@ function setUp() {
       neighbourhood: { liveness: { view: () => ({ state: 'dead', reason: 'silent', lastSeenAtMs: null }) } },
     },
   });
-  return { removals, did, published, linked, disk, stopped: () => stopped };
+  return { removals, did, published, linked, nicknames, disk, stopped: () => stopped };
 }
 
 function codeOf(work: () => unknown): string {
@@ -121,6 +121,21 @@ test('a host in wrong hands is revoked alive: shut out as any removed one, and t
   expect([removals.isRevoked(LOST), removals.isRevoked(OTHER)]).toEqual([true, false]);
   expect(removals.revoked()).toEqual([LOST]);
   expect(removals.refusalOf(LOST)?.why).toContain('revoked it at me');
+});
+
+test('a host that is linked and says nothing of itself is revoked by its id', () => {
+  const { removals, linked } = setUp();
+  const mute = '44'.repeat(16) as PeerId;
+  expect(codeOf(() => removals.revoke(mute))).toBe('peer-unknown');
+  linked.add(mute);
+  expect(removals.revoke(mute)).toMatchObject({ peer: mute, nickname: '' });
+});
+
+test('hosts that took each other’s ids for nicknames are revoked all the same', () => {
+  const { removals, nicknames } = setUp();
+  nicknames.set(LOST, OTHER).set(OTHER, LOST);
+  expect(removals.revoke(LOST).peer).toBe(LOST);
+  expect(removals.revoke(OTHER).peer).toBe(OTHER);
 });
 
 test('a host that was removed can be revoked later, here and elsewhere; the other way round nothing changes', () => {
