@@ -40,7 +40,7 @@ export class Admission implements AdmissionParts {
   /** `fabric revoke`: shuts a host in wrong hands out, and replaces the token, which it may know. As {@link Removals.revoke}. */
   revoke(name: string): Removed {
     const removed = this.removals.revoke(name);
-    this.rotations.rotate({ graceMs: 0 });
+    this.rotations.shutOutRevoked();
     return removed;
   }
 

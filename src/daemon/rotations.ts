@@ -93,6 +93,14 @@ export class Rotations {
     return this.facts();
   }
 
+  /**
+   * The same without a grace for hosts that were revoked, now, unless the current token was kept from them already: each rotation that
+   * is not needed is one more that a late host has missed.
+   */
+  shutOutRevoked(): void {
+    if (this.#isTainted()) this.#replace(0, 'an operator revoked a host');
+  }
+
   #replace(graceMs: number, reason: string): void {
     const { keyring, random, log } = this.#ports;
     keyring.take(nextToken(keyring.current.token, random), graceMs, { untold: true });

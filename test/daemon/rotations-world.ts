@@ -112,7 +112,7 @@ export class TestHost {
 
   revoke(peer: PeerId): void {
     this.hearRevocation(peer);
-    this.rotations.rotate({ graceMs: 0 });
+    this.rotations.shutOutRevoked();
     this.world.meet();
   }
 

@@ -153,6 +153,17 @@ describe('a revocation', () => {
     for (const host of [a, b, c]) expect(host.rotations.admits(back.peer, back.keyring.current)).toBe(false);
   });
 
+  test('said again, there or elsewhere, replaces nothing: a host that was away for all of it comes back', () => {
+    const { world, hosts } = worldOf(4);
+    const [a, b, lost, late] = hosts as [TestHost, TestHost, TestHost, TestHost];
+    late.up = false;
+    for (const host of [a, a, b]) host.revoke(lost.peer);
+    world.pass(SETTLED_MS);
+    expect(tokenOf([a, b]).generation).toBe(2);
+    late.restart();
+    expect(tokenOf([a, b, late]).generation).toBe(2);
+  });
+
   test('heard without its rotation makes the first living member replace the token', () => {
     const { world, hosts } = worldOf(4);
     const [a, b, c, lost] = hosts as [TestHost, TestHost, TestHost, TestHost];
