@@ -5,7 +5,7 @@
 import type { PeerId } from '../base/ids.ts';
 import type { LastingSession } from './datapath.ts';
 import type { TunnelOptions } from './tunnel-options.ts';
-import { endpointOf } from './tunnel-path.ts';
+import { endpointOf, isRelayPath } from './tunnel-path.ts';
 import type { TunnelPeer } from './tunnel-peer.ts';
 import type { TunnelPeers } from './tunnel-peers.ts';
 import type { Session } from './tunnel-sessions.ts';
@@ -59,6 +59,7 @@ export class TunnelAdopter {
     if (left.role === 'current') {
       this.#peers.startProbing(peer, session, nowMs); // until it knows more, the datapath goes on with what it found
       peer.wantedMs = null;
+      if (isRelayPath(path)) peer.punching.restart(nowMs); // whatever was due is forgotten, perhaps at the other end, too
       this.#options.events.placed(peer.peer, { endpoint: endpointOf(path), pathMtu });
     }
     return true;

@@ -118,6 +118,19 @@ describe('tunnels by relays', () => {
     }
   });
 
+  test('a path that heals while both ends’ control sides are replaced is taken within seconds of their return', () => {
+    const { network, hosts, cut, separate, talk, relayed } = world(3);
+    const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
+    separate(a, c);
+    expect(talk(a, c, 10_000, () => relayed(a, c, b))).toBeLessThan(5_000);
+    for (const host of [a, c]) host.killControl();
+    network.run(1_000);
+    cut.clear();
+    for (const host of [a, c]) host.relaunchControl(hosts.filter((other) => other !== host));
+    expect(relayed(a, c, b)).toBe(true);
+    expect(talk(a, c, 200_000, () => relayed(a, c, null))).toBeLessThanOrEqual(3_000);
+  });
+
   test('keys of a relayed tunnel are replaced by the relay, hour after hour', () => {
     const { hosts, separate, talk, relayed } = world(3);
     const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
