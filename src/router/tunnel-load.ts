@@ -28,7 +28,7 @@ export class HandshakeLoad {
   #outgoing = 0;
   #outgoingDirect = 0;
   #cookies = 0;
-  /** At most cookiesPerSecondMax + handshakesPerSecondMax entries. */
+  /** At most 2 * (cookiesPerSecondMax + handshakesPerSecondMax) entries. */
   readonly #sources = new Map<string, SourceCount>();
 
   constructor(limits: TunnelLimits) {
@@ -43,9 +43,7 @@ export class HandshakeLoad {
     if (nowMs >= this.#loadedUntilMs) return 'read';
     if (!proven()) return this.#admitCookie(from);
     if (this.#proven >= this.#limits.handshakesPerSecondMax) return 'work-limit';
-    const source = this.#source(from);
-    if (source.initiations >= this.#limits.perSourcePerSecondMax) return 'source-rate';
-    source.initiations++;
+    if (!this.#take('initiations', from, this.#limits.perSourcePerSecondMax)) return 'source-rate';
     this.#proven++;
     return 'read';
   }
@@ -80,15 +78,23 @@ export class HandshakeLoad {
 
   #admitCookie(from: TunnelPath): Admission {
     if (this.#cookies >= this.#limits.cookiesPerSecondMax) return 'cookie-limit';
-    const source = this.#source(from);
-    if (source.cookies >= this.#limits.cookiesPerSourcePerSecondMax) return 'cookie-limit';
-    source.cookies++;
+    if (!this.#take('cookies', from, this.#limits.cookiesPerSourcePerSecondMax)) return 'cookie-limit';
     this.#cookies++;
     return 'cookie';
   }
 
-  #source(from: TunnelPath): SourceCount {
-    const key = sourceKey(from);
+  /** Counts one more, unless it is too many of its source, or of the relay that brought it and may have made its source up. */
+  #take(what: keyof SourceCount, from: TunnelPath, max: number): boolean {
+    const relay = isRelayPath(from) ? this.#source(from.relay) : null;
+    if (relay !== null && relay[what] >= this.#limits.perRelayPerSecondMax) return false;
+    const source = this.#source(sourceKey(from));
+    if (source[what] >= max) return false;
+    source[what]++;
+    if (relay !== null) relay[what]++;
+    return true;
+  }
+
+  #source(key: string): SourceCount {
     let source = this.#sources.get(key);
     if (source === undefined) {
       source = { initiations: 0, cookies: 0 };
@@ -110,9 +116,9 @@ export class HandshakeLoad {
   }
 }
 
-/** An IPv4 address, or the /64 of an IPv6 one, all of whose addresses one host may have; of what is relayed the relay. */
+/** An IPv4 address, or the /64 of an IPv6 one, all of whose addresses one host may have; of what is relayed the sender, by that relay. */
 function sourceKey(from: TunnelPath): string {
-  if (isRelayPath(from)) return from.relay;
+  if (isRelayPath(from)) return `${from.relay} ${from.peer}`;
   const address = parseIp(from.ip);
   return address?.family === 6 ? (address.value >> 64n).toString(16) : from.ip;
 }

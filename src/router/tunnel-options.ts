@@ -75,6 +75,8 @@ export interface TunnelLimits {
   readonly unprovenPerSecondMax: number;
   /** Initiations per second from one address that has proved itself with a cookie. Default 20. */
   readonly perSourcePerSecondMax: number;
+  /** The same, and cookie replies, of all that one relay brings. Default 100 each. */
+  readonly perRelayPerSecondMax: number;
   /** Initiations answered, and responses read, per second while under load. Default 200 each. */
   readonly handshakesPerSecondMax: number;
   /** Initiations that we send per second; more wait. Default 200. */
@@ -90,6 +92,7 @@ export const TUNNEL_LIMITS: TunnelLimits = {
   peersMax: 16_384,
   unprovenPerSecondMax: 50,
   perSourcePerSecondMax: 20,
+  perRelayPerSecondMax: 100,
   handshakesPerSecondMax: 200,
   outgoingPerSecondMax: 200,
   directPerSecondMax: 50,

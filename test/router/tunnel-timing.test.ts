@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { PeerId } from '../../src/base/ids.ts';
 import { HandshakeLoad } from '../../src/router/tunnel-load.ts';
 import { TUNNEL_LIMITS } from '../../src/router/tunnel-options.ts';
 import { rekeyTimeMs, retryDelayMs } from '../../src/router/tunnel-timing.ts';
@@ -40,6 +41,28 @@ describe('the load', () => {
     const admissions = [1, 1, 1, 2, 2].map((number) => load.admitInitiation(0, from(number), true, always));
     expect(admissions).toEqual(['read', 'read', 'source-rate', 'read', 'work-limit']);
     expect(load.admitInitiation(1_000, from(1), true, always)).toBe('read');
+  });
+
+  test('who floods by a relay takes nothing from others behind it; a relay that invents senders has a limit of its own', () => {
+    const limits = {
+      ...TUNNEL_LIMITS,
+      perSourcePerSecondMax: 2,
+      cookiesPerSourcePerSecondMax: 2,
+      perRelayPerSecondMax: 4,
+    };
+    for (const [proven, welcome, enough] of [
+      [always, 'read', 'source-rate'],
+      [never, 'cookie', 'cookie-limit'],
+    ] as const) {
+      const load = new HandshakeLoad(limits);
+      const by = (relay: string, peer: string) =>
+        load.admitInitiation(0, { relay: relay as PeerId, peer: peer as PeerId }, true, proven);
+      for (let i = 0; i < 50; i++) by('b', 'flooder');
+      expect([by('b', 'flooder'), by('b', 'c')]).toEqual([enough, welcome]);
+      for (let i = 0; i < 50; i++) by('b', `invented ${i}`);
+      expect([by('b', 'd'), by('other', 'd')]).toEqual([enough, welcome]);
+      expect(load.sources).toBeLessThanOrEqual(6);
+    }
   });
 
   test('TM11 cookies are limited per address (a /64 of IPv6) and in all; the table is bounded', () => {
