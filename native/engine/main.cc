@@ -149,7 +149,8 @@ uint32_t features_of(const Port& port, const UdpSocket& socket, const SandboxRes
          (sandbox.locked_memory ? kFeatureLockedMemory : 0);
 }
 
-int give_up(ControlSocket& control, const Fault& fault) {
+int give_up(ControlSocket& control, const Options& options, const Fault& fault) {
+  control.send(encode_hello(options.settings));
   control.send(encode_failed(fault.code, fault.why));
   control.flush();
   return 1;
@@ -159,31 +160,31 @@ int run(const Options& options) {
   fcntl(kControlFd, F_SETFL, O_NONBLOCK);
   ControlSocket control{Descriptor(kControlFd)};
   auto port = Port::open(options.port_name, options.use_vnet, options.tcp4_bytes_max);
-  if (const Fault* fault = std::get_if<Fault>(&port)) return give_up(control, *fault);
+  if (const Fault* fault = std::get_if<Fault>(&port)) return give_up(control, options, *fault);
   ControlDoor door;
   if (!options.control_path.empty()) {
     auto bound = ControlDoor::bind(options.control_path, geteuid());
-    if (const Fault* fault = std::get_if<Fault>(&bound)) return give_up(control, *fault);
+    if (const Fault* fault = std::get_if<Fault>(&bound)) return give_up(control, options, *fault);
     door = std::get<ControlDoor>(std::move(bound));
   }
   auto socket = UdpSocket::open(options.listen, options.udp_offloads);
-  if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, *fault);
+  if (const Fault* fault = std::get_if<Fault>(&socket)) return give_up(control, options, *fault);
   SparePorts spares(kSparePorts, options.use_vnet, options.tcp4_bytes_max);
   // Before the sandbox: libraries read files when they are loaded, the engine opens descriptors.
   auto send_aead = make_best_aead(options.use_ipsec_mb);
   auto receive_aead = make_best_aead(options.use_ipsec_mb);
   const uint8_t any_key[kKeyBytes] = {};
   for (const Cipher cipher : {Cipher::kAes256Gcm, Cipher::kChaCha20Poly1305}) {
-    if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, {"internal", "OpenSSL lacks a cipher"});
+    if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, options, {"internal", "OpenSSL lacks a cipher"});
   }
   Engine engine(options.facts,
                 {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead,
                  &spares},
                 {uint64_t{options.session_life_ms} * 1000, options.settings}, options.threads);
   SandboxResult sandbox;
-  if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, *fault);
+  if (const auto fault = enter_sandbox(options.sandbox, &sandbox)) return give_up(control, options, *fault);
   const uint32_t features = features_of(std::get<Port>(port), std::get<UdpSocket>(socket), sandbox);
-  if (const auto fault = door.listen()) return give_up(control, *fault);
+  if (const auto fault = door.listen()) return give_up(control, options, *fault);
   const std::string reason = engine.run(features);
   fprintf(stderr, "fabric-engine ended: %s\n", reason.c_str());
   return 0;

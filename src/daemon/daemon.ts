@@ -16,6 +16,7 @@ import { generateHostKeys, type HostKeys } from '../host/identity-file.ts';
 import type { Mesh } from '../host/mesh/mesh.ts';
 import type { RefusalReport } from '../host/mesh/mesh-ports.ts';
 import type { StateDir } from '../host/state-dir.ts';
+import { tryPort } from '../router/pcap/datagram-socket.ts';
 import { type ApiPorts, apiRoutes } from './api-routes.ts';
 import { NO_CERTIFICATES } from './certificates.ts';
 import type { DockerService } from './docker-service.ts';
@@ -28,6 +29,7 @@ import type { Member } from './member.ts';
 import type { MemberOptions } from './member-options.ts';
 import { peerPid } from './namespaces.ts';
 import { certificateFacts, noFiles, openFiles } from './open-certificates.ts';
+import { endEngineOf } from './open-datapath.ts';
 import { openDocker } from './open-docker.ts';
 import { type MemberCapabilities, openMember } from './open-member.ts';
 import { openMesh } from './open-mesh.ts';
@@ -149,6 +151,7 @@ export class Daemon {
       takeGivenToken(this.#options.token, this.#own.keyring, crypto);
     }
     await this.#api.listen();
+    if (state === null) await this.#tryPort();
     this.#tower.journal.add({ kind: 'started', what: `fabric ${VERSION} started` });
     const underlay = await host.underlayAddresses();
     this.#underlayMtu = underlay[0]?.mtu ?? UNDERLAY_MTU_DEFAULT;
@@ -241,6 +244,12 @@ export class Daemon {
       docker: this.#docker.facts(),
       certificate: certificateFacts(this.#certificates),
     });
+  }
+
+  /** Before anybody admits this host: it would be a member whose tunnels never work. */
+  async #tryPort(): Promise<void> {
+    await endEngineOf(this.#options.runDir); // of a state that is gone
+    await tryPort({ ip: listenAddress(this.#settings), port: this.#settings.port });
   }
 
   async #create(keys: HostKeys): Promise<void> {

@@ -94,6 +94,34 @@ test('an engine that lacks something', async (t) => {
     t.equal((await a.status()).datapath.name, 'engine', 'the next launch tries the engine again');
   });
 
+  await t.test('whose UDP port somebody has is told so, a newcomer before anybody admits it', async (t) => {
+    const c = await lab.host('c');
+    await a.fabric(['stop']);
+    for (const [host, args, input] of [
+      [a, ['--datapath', 'engine'], ''],
+      [c, ['--join', b.ip, '--token-file', '-'], await b.token()],
+    ] as const) {
+      const enter = ['nsenter', '-t', String(host.pid), '-n', '--'];
+      const holder = lab.spawn([...enter, 'socat', '-u', 'UDP6-LISTEN:6783', 'STDOUT']);
+      await eventually('the port is taken', async () => {
+        return (await host.run(['ss', '-Hlnu', 'sport', '=', ':6783'])).stdout !== '';
+      });
+      const { status, stderr } = await host.fabric(['launch', '--detach', ...args], { input, mayFail: true });
+      t.equal(status, 1, 'exit code 1');
+      t.match(
+        stderr,
+        /can't listen on UDP .*6783\n +why: the port is in use\n +do: .*ss -lunp/,
+        'what, and what to do',
+      );
+      const gone = new Promise((resolve) => holder.once('close', resolve));
+      holder.kill();
+      await gone;
+    }
+    const names = (await b.status()).peers.map(({ nickname }) => nickname);
+    t.same(names, ['a'], 'no member was made');
+    await a.launch({ flags: ['--datapath', 'auto'] });
+  });
+
   await t.test('dying again and again, it leaves its place to pcap, and connections go on', async (t) => {
     const server = lab.spawn([...two.enter(), 'iperf3', '-s', '-1', '--forceflush']);
     await new Promise<void>((listening) => server.stdout!.once('data', () => listening()));

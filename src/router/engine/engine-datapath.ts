@@ -19,6 +19,7 @@ import {
   type SessionKeys,
   type TableChange,
 } from '../datapath.ts';
+import { portInUse } from '../port-in-use.ts';
 import type { TunnelPath } from '../tunnel-path.ts';
 import {
   ENGINE_FEATURES,
@@ -363,7 +364,8 @@ export class EngineDatapath implements Datapath {
   /** Before it is ready, the start fails; later, the datapath does. */
   #fail(code: ErrorCode, why: string): void {
     if (this.#starting !== null) {
-      this.#starting.reject(this.#adopting ? new Unsuitable(why) : engineFault(code, why));
+      const fault = code === 'port-in-use' ? portInUse(this.#options.listen) : engineFault(code, why);
+      this.#starting.reject(this.#adopting ? new Unsuitable(why) : fault);
       return;
     }
     const events = this.#events;

@@ -4,6 +4,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { type Endpoint, formatEndpoint } from '../../base/endpoint.ts';
 import { FabricError } from '../../base/errors.ts';
+import { portInUse } from '../port-in-use.ts';
 
 /** Our tuning: net.core.rmem_max and wmem_max cap it silently. */
 const SOCKET_BUFFER_BYTES = 8 * 1024 * 1024;
@@ -82,6 +83,13 @@ export class DatagramSocket {
   }
 }
 
+/** Rejects as {@link DatagramSocket.open} would now. */
+export async function tryPort(listen: Endpoint): Promise<void> {
+  const socket = new DatagramSocket(listen);
+  await socket.open({ datagram: () => undefined, receiveFailed: () => undefined });
+  await socket.close();
+}
+
 function bind(address: string, port: number): Promise<Socket> {
   const family = address.includes(':') ? 6 : 4;
   const socket = createSocket({
@@ -106,17 +114,8 @@ function errno(error: unknown): string {
 }
 
 function explainBind(listen: Endpoint, error: unknown): FabricError {
-  const where = `UDP ${formatEndpoint(listen)}`;
-  const options = { cause: error };
-  if (errno(error) === 'EADDRINUSE') {
-    const fix = `find the program with 'ss -lunp sport = :${listen.port}' and stop it, or use another --port on every host`;
-    return new FabricError(
-      'port-in-use',
-      { what: `can't listen on ${where}`, why: 'the port is in use', fix },
-      options,
-    );
-  }
+  if (errno(error) === 'EADDRINUSE') return portInUse(listen, error);
   const why = error instanceof Error ? error.message : String(error);
-  const fix = 'check --listen and --port';
-  return new FabricError('usage', { what: `can't listen on ${where}`, why, fix }, options);
+  const what = `can't listen on UDP ${formatEndpoint(listen)}`;
+  return new FabricError('usage', { what, why, fix: 'check --listen and --port' }, { cause: error });
 }
