@@ -7,9 +7,11 @@
 //     2001:db8:1::11   ┘    (switch namespace)└── …       2001:db8:1::12
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { holdsText } from './capture-file.ts';
 import { type DatapathMix, mixOfEnvironment } from './datapath-mix.ts';
 import { end, eventually, exec } from './exec.ts';
 import { LabHost } from './host.ts';
@@ -17,6 +19,10 @@ import { childOf, namespaceOf, procFile } from './proc.ts';
 
 /** PID 1 of a host: reaps orphans. */
 const HOLDER = 'trap : TERM; while :; do sleep 3600 & wait $!; done';
+
+/** To the address of pause frames, which no bridge passes on; IEEE 802 local experimental. */
+const LAST_FRAME = Buffer.from('0180c200000102000000000088b5', 'hex');
+const ETHERNET_PAYLOAD_MIN = 46;
 
 const DIRECTORY_PREFIX = 'fabric-lab-';
 
@@ -156,10 +162,20 @@ export class Lab {
     await eventually('tcpdump listens', () => said.includes('listening on'));
     return {
       stop: async () => {
+        await this.#caughtUp(pid, ifname, file);
         await end(child, 'SIGINT');
         return file;
       },
     };
+  }
+
+  /** tcpdump forgets what it has not read yet when it is ended, so a last frame says that all before it is in the file. */
+  async #caughtUp(pid: number, ifname: string, file: string): Promise<void> {
+    const text = `the end ${randomBytes(12).toString('hex')}`;
+    const frame = Buffer.concat([LAST_FRAME, Buffer.from(text.padEnd(ETHERNET_PAYLOAD_MIN))]);
+    writeFileSync(`${file}.end`, frame);
+    await exec(['nsenter', '-t', String(pid), '-n', '--', 'socat', '-u', `OPEN:${file}.end`, `INTERFACE:${ifname}`]);
+    await eventually('tcpdump has read all', () => holdsText(file, text));
   }
 
   /** A process of the lab's, ended with it. Output that nobody has asked for by the next turn is thrown away: a full pipe would stop it. */
