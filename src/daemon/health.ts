@@ -79,7 +79,7 @@ export class HealthJudge {
     return [
       ...ownProblems(member),
       ...leaseProblems(member.networks.all(), {
-        voters: member.ipam.stats().voters,
+        leaseMs: member.ipam.stats().leaseMs,
         peers: otherHosts(member),
         uptimeMs,
         labelOf: (network) => member.networks.labelOf(network),
@@ -281,7 +281,7 @@ function silentHosts(member: Member): Problem | null {
 function reclaims(member: Member): string {
   return member.ipam.stats().leaseMs === 0
     ? ''
-    : '; without it others take its addresses over when fabric status leases says';
+    : '; without it others take over what fabric status leases shows with a time, then';
 }
 
 function notJoined(mesh: Mesh | null): Problem {

@@ -8,22 +8,23 @@ const DAY_MS = 86_400_000;
 
 const NAMED = 7 as Vni;
 
-function network(id: Vni, { lost = 0 }): NetworkLeases {
+function network(id: Vni, { lost = 0, expiresAt = null }: { lost?: number; expiresAt?: number | null }): NetworkLeases {
   const reservation = (n: number) => ({ ip: parseIp(`10.32.0.${n + 2}`)!, owner: `c${n}`, conflict: n < lost });
   const row = { network: id, cidr: parseCidr('10.40.0.0/13')!, peer: GONE, epoch: 1, used: null, size: 1 };
   return {
     id,
     ipam: {
       reservations: () => [0, 1, 2, 3, 4, 5].map(reservation),
-      leases: () => [{ ...row, state: 'foreign', expiresAt: null }],
+      leases: () => [{ ...row, state: 'foreign', expiresAt }],
     },
   };
 }
 
 const calm = [network(DEFAULT_VNI, {})];
+const voted = [network(DEFAULT_VNI, { expiresAt: 1 })];
 
 function problems(networks: readonly NetworkLeases[], facts: Partial<LeaseFacts>) {
-  return leaseProblems(networks, { voters: 1, peers: [], uptimeMs: 5, labelOf: () => 'blue', ...facts });
+  return leaseProblems(networks, { leaseMs: 0, peers: [], uptimeMs: 5, labelOf: () => 'blue', ...facts });
 }
 
 function peer(state: 'alive' | 'dead', lastSeenMs: number | null) {
@@ -37,7 +38,14 @@ test.each([
   ['a host is dead for an hour', calm, { peers: [peer('dead', DAY_MS / 24)] }, []],
   ['a host is dead for a day', calm, { peers: [peer('dead', DAY_MS)] }, ['owner-gone']],
   ['a host was not seen in a day', calm, { peers: [peer('dead', null)], uptimeMs: DAY_MS }, ['owner-gone']],
-  ['the voters see to it', calm, { voters: 3, peers: [peer('dead', DAY_MS)] }, []],
+  ['the voters see to it', voted, { leaseMs: DAY_MS, peers: [peer('dead', DAY_MS)] }, []],
+  ['the voters never will', calm, { leaseMs: DAY_MS, peers: [peer('dead', DAY_MS)] }, ['owner-gone']],
+  [
+    'the voters have not for three leases',
+    voted,
+    { leaseMs: DAY_MS, peers: [peer('dead', 3 * DAY_MS)] },
+    ['owner-gone'],
+  ],
 ])('%s', (_name, networks, facts, codes) => {
   expect(problems(networks, facts).map(({ code }) => code)).toEqual(codes);
 });

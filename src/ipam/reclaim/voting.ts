@@ -9,7 +9,7 @@ import type { PeerId, Vni } from '../../base/ids.ts';
 import type { AddressPlan } from '../plan.ts';
 import { Acceptor } from './acceptor.ts';
 import { Chain } from './chain.ts';
-import { type Decision, decodeDecision, encodeDecision, VOTERS_MIN } from './decision.ts';
+import { type Decision, decodeDecision, encodeDecision, majorityOf, VOTERS_MIN } from './decision.ts';
 import { nextVoters } from './electorate.ts';
 import { Fence } from './fence.ts';
 import { type Intent, Proposer } from './proposer.ts';
@@ -218,11 +218,13 @@ export class Voting {
 
   /**
    * In how many milliseconds the voters may take back what a host owns, which they promised it last when it was seen last, or a
-   * little later where one of them has started anew; null: it lives, or nothing is taken back.
+   * little later where one of them has started anew; null: it lives, or they never will: it went before it fenced itself, or too few
+   * of them are left that vote.
    */
   reclaimMs(peer: PeerId): number | null {
-    const { self, isAlive, unseenMs } = this.#ports;
-    if (this.leaseMs === 0 || peer === self || isAlive(peer)) return null;
+    const { self, isAlive, isRemoved, unseenMs } = this.#ports;
+    if (this.leaseMs === 0 || peer === self || isAlive(peer) || isRemoved(peer)) return null;
+    if (this.#enrolled.get(peer) !== true || !this.#canDecide) return null;
     return Math.max(0, this.leaseMs - unseenMs(peer));
   }
 
@@ -238,6 +240,12 @@ export class Voting {
     this.#consider();
     this.#noteFence();
     return this.#fence.waitMs(this.#spaces.ownTitles(), CONSIDER_MS);
+  }
+
+  /** False: enough of the voters were removed, which never vote again, or there are as many decisions as there may be. */
+  get #canDecide(): boolean {
+    const { voters, full } = this.#chain;
+    return !full && voters.filter((peer) => !this.#ports.isRemoved(peer)).length >= majorityOf(voters.length);
   }
 
   get #isEnrolled(): boolean {

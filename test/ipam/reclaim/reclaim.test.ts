@@ -150,6 +150,38 @@ describe('a host that is cut off', () => {
   });
 });
 
+describe('who never loses its blocks by vote', () => {
+  /** In how long a host says that another one's blocks may go: null for never. */
+  const expiryOf = (cluster: VotingCluster, at: number, host: number) =>
+    ipamOf(cluster, at)
+      .leases()
+      .find(({ peer }) => peer === cluster.hosts[host]!.id)?.expiresAt;
+
+  test('a host that went before there were voters; the others say so', () => {
+    const cluster = new VotingCluster({ hosts: 4 });
+    cluster.crash(3);
+    cluster.elect();
+    cluster.pass(4 * LEASE_MS);
+    expect(cluster.decisions.size).toBeGreaterThan(0);
+    expect(cluster.reclaims).toEqual([]);
+    expect(expiryOf(cluster, 0, 3)).toBeNull();
+  });
+
+  test('a host of a cluster most of whose voters were removed', () => {
+    const cluster = electedCluster(4);
+    const lists = [...cluster.decisions.values()].flatMap((value) => (value.kind === 'voters' ? [value.voters] : []));
+    const voters = lists.at(-1)!.map((peer) => cluster.indexOf(peer));
+    const [kept] = voters;
+    const other = [0, 1, 2, 3].find((host) => !voters.includes(host))!;
+    cluster.crash(other);
+    cluster.tick(1_000);
+    expect(expiryOf(cluster, kept!, other)).not.toBeNull();
+    for (const host of voters.slice(1)) cluster.remove(host, kept!);
+    cluster.pass(3 * LEASE_MS);
+    expect(expiryOf(cluster, kept!, other)).toBeNull();
+  });
+});
+
 describe('too few voters', () => {
   test('two hosts neither reclaim nor stop', () => {
     const cluster = electedCluster(2);
