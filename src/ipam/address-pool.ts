@@ -17,7 +17,7 @@ import {
 import { utf8 } from '../base/bytes.ts';
 import type { Clock, Store } from '../base/capabilities.ts';
 import { FabricError } from '../base/errors.ts';
-import type { Vni } from '../base/ids.ts';
+import type { PeerId, Vni } from '../base/ids.ts';
 import { type FamilyPlan, isAllocatable } from './plan.ts';
 
 /** A freed address is not chosen again before this, unless nothing else is free. */
@@ -28,15 +28,15 @@ export const RESERVATIONS_MAX = 65_536;
 const RESTING_MAX = 65_536;
 const OWNER_BYTES_MAX = 1024;
 
-const NOTHING: ReadonlySet<bigint> = new Set();
+const NOTHING: ReadonlyMap<bigint, PeerId> = new Map();
 
 export interface AddressPoolOptions {
   readonly network: Vni;
   readonly plan: FamilyPlan;
   readonly store: Store;
   readonly clock: Clock;
-  /** Addresses that are not handed out though nobody holds them here. */
-  readonly avoided?: () => ReadonlySet<bigint>;
+  /** Addresses that are not handed out though nobody holds them here, and which host may use them. */
+  readonly avoided?: () => ReadonlyMap<bigint, PeerId>;
 }
 
 /**
@@ -62,7 +62,7 @@ export class AddressPool {
   readonly #resting = new Map<bigint, number>();
   #blocks: readonly Cidr[] = [];
   #cursor: bigint | null = null;
-  readonly #avoided: () => ReadonlySet<bigint>;
+  readonly #avoided: () => ReadonlyMap<bigint, PeerId>;
 
   /** Throws FabricError `state-damaged` when the store holds what is no address or block of the range. */
   constructor({ network, plan, store, clock, avoided = () => NOTHING }: AddressPoolOptions) {
@@ -204,9 +204,23 @@ export class AddressPool {
     this.#store.unsynced(() => this.#store.transaction(write));
   }
 
-  /** True for an address that others use though it is ours to give. */
-  isAvoided(value: bigint): boolean {
-    return this.#avoided().has(value);
+  /** Which host may use an address though it is ours to give; null: none. */
+  userElsewhere(value: bigint): PeerId | null {
+    return this.#avoided().get(value) ?? null;
+  }
+
+  /** All addresses that are not free: those that are held here, and those that other hosts may use. */
+  taken(): readonly bigint[] {
+    return [...this.#holders.keys(), ...this.#avoidedOnly()];
+  }
+
+  /** As many as {@link taken} has; its cost does not grow with the addresses that are held here. */
+  get takenCount(): number {
+    return this.#holders.size + this.#avoidedOnly().length;
+  }
+
+  #avoidedOnly(): readonly bigint[] {
+    return [...this.#avoided().keys()].filter((value) => !this.#holders.has(value));
   }
 
   #next(open: readonly Cidr[]): bigint | null {

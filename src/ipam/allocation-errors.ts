@@ -60,7 +60,7 @@ export function wantedRefused(ip: IpAddress, holder: PeerId | null, failures: re
   return new FabricError('address-foreign', {
     what: `${formatIp(ip)} belongs to ${who}, which did not give it`,
     why: last === undefined ? 'it is not connected' : `it ${REASONS[last.reason]}`,
-    fix: 'Choose an address of this host (`fabric status leases`), or try again when that peer is connected',
+    fix: 'Choose an address of this host (`fabric status leases`), try again when that peer is connected, or, if it is off for good, run `fabric rmpeer` for it',
   });
 }
 
@@ -69,6 +69,15 @@ export function inUse(ip: IpAddress, holder: string): FabricError {
     what: `${formatIp(ip)} is in use`,
     why: `${holder} holds it`,
     fix: 'Choose another address, or detach the container that has it',
+  });
+}
+
+/** `user` lost it to us, and may run on, cut off from everyone. */
+export function usedElsewhere(ip: IpAddress, user: PeerId): FabricError {
+  return new FabricError('address-in-use', {
+    what: `${formatIp(ip)} is in use`,
+    why: `a container of ${user} had it when that host was heard of last`,
+    fix: `Choose another address; if that host is off for good, run 'fabric rmpeer ${user}'`,
   });
 }
 

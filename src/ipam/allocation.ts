@@ -15,7 +15,15 @@ import { utf8 } from '../base/bytes.ts';
 import type { Clock } from '../base/capabilities.ts';
 import { assert, type FabricError } from '../base/errors.ts';
 import type { PeerId } from '../base/ids.ts';
-import { exhausted, inUse, invalid, limit, rangesExhausted, wantedRefused } from './allocation-errors.ts';
+import {
+  exhausted,
+  inUse,
+  invalid,
+  limit,
+  rangesExhausted,
+  usedElsewhere,
+  wantedRefused,
+} from './allocation-errors.ts';
 import { candidatesWithin } from './candidates.ts';
 import type { Estate } from './estate.ts';
 import type { Holdings } from './holdings.ts';
@@ -95,7 +103,8 @@ export class Allocation {
     if (holder !== null && holder !== owner) return failed(inUse(ip, holder));
     if (side.owns(ip.value)) {
       if (side.isSettling(ip.value)) return { status: 'wait', why: NOT_READY };
-      if (holder === null && side.pool.isAvoided(ip.value)) return failed(inUse(ip, 'a host that is gone'));
+      const other = holder === null ? side.pool.userElsewhere(ip.value) : null;
+      if (other !== null) return failed(usedElsewhere(ip, other));
       if (holder === null && side.pool.full) return failed(limit(family));
       if (holder === null) side.pool.take(owner, ip.value);
       return { status: 'ok', ip };
@@ -140,11 +149,14 @@ export class Allocation {
     return { status: 'failed', error: rangesExhausted(within, failures.at(-1) ?? null) };
   }
 
-  /** From open blocks, then from a spare one, then the address that was freed longest ago. */
+  /** From open blocks, then from spare ones, then the address that was freed longest ago. */
   #takeFree(side: Holdings, owner: string): bigint | null {
     const fresh = side.pool.takeNext(owner, side.open(), { resting: false });
     if (fresh !== null) return fresh;
-    if (side.openNext()) return side.pool.takeNext(owner, side.open(), { resting: false });
+    while (side.openNext()) {
+      const opened = side.pool.takeNext(owner, side.open(), { resting: false });
+      if (opened !== null) return opened; // else all of the block may be in use on a host that is gone
+    }
     return side.pool.takeNext(owner, side.open(), { resting: true });
   }
 

@@ -152,13 +152,16 @@ export class Holdings {
   }
 
   hasFree(): boolean {
-    const { usableOpen, usableSpare } = this.#divide();
-    return usableOpen + usableSpare > BigInt(this.pool.size);
+    const { open, spare, usableOpen, usableSpare } = this.#divide();
+    const usable = usableOpen + usableSpare;
+    return usable > BigInt(this.pool.takenCount) || usable > this.#takenIn([...open, ...spare]);
   }
 
   isLow(): boolean {
     if (this.pool.blocks.length === 0) return false;
-    return BigInt(this.pool.size) * LOW_DENOMINATOR >= this.#divide().usableOpen * LOW_NUMERATOR;
+    const { open, usableOpen } = this.#divide();
+    const isMost = (used: bigint): boolean => used * LOW_DENOMINATOR >= usableOpen * LOW_NUMERATOR;
+    return isMost(BigInt(this.pool.takenCount)) && isMost(this.#takenIn(open));
   }
 
   /** Opens the lowest spare lease block; false when there is none. */
@@ -209,8 +212,7 @@ export class Holdings {
     const chosen = (wish === 'any' ? chooseBlock(plan, spare) : null) ?? chooseShare(plan, spare);
     if (chosen !== null && usableSize(plan, chosen) < this.usable()) return chosen;
     if (wish === 'share') return none; // the asker comes back for `any` when nobody has a block to spare
-    const used = this.pool.entries().map(([value]) => value);
-    return chooseFragment(plan, chosen === null ? this.open() : [chosen], used) ?? none;
+    return chooseFragment(plan, chosen === null ? this.open() : [chosen], this.pool.taken()) ?? none;
   }
 
   #exactGift(exact: Cidr): Cidr | Refusal {
@@ -249,6 +251,13 @@ export class Holdings {
     const spare = subtractBlocks(owned, [...sources.active, ...unusable]);
     const [usableOpen, usableSpare] = [this.#usableIn(open), this.#usableIn(spare)];
     return { sources, owned, open, spare, settling, disputed, unusable, usableOpen, usableSpare };
+  }
+
+  /** Without what is in use here in blocks that are another's by now. */
+  #takenIn(blocks: readonly Cidr[]): bigint {
+    const { family } = this.plan;
+    const values = this.pool.taken();
+    return BigInt(values.filter((value) => blocks.some((block) => cidrHasIp(block, { family, value }))).length);
   }
 
   #usableIn(blocks: readonly Cidr[]): bigint {

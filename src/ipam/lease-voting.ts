@@ -98,14 +98,14 @@ export class LeaseVoting {
 
   /**
    * What hosts that lost blocks last recorded in use in what is ours now: they may run on, cut off from everyone. It is handed out
-   * again once they withdraw it, or an operator says that they are off.
+   * again once they withdraw it, or an operator says that they are off. By address, whose it is.
    */
-  inUseElsewhere(family: Family): ReadonlySet<bigint> {
-    const values = new Set<bigint>();
+  inUseElsewhere(family: Family): ReadonlyMap<bigint, PeerId> {
+    const values = new Map<bigint, PeerId>();
     for (const { owner, blocks } of this.#lost) {
       for (const text of this.#claimsOf(owner, this.#network)) {
         const ip = parseIp(text);
-        if (ip?.family === family && blocks.some((block) => cidrHasIp(block, ip))) values.add(ip.value);
+        if (ip?.family === family && blocks.some((block) => cidrHasIp(block, ip))) values.set(ip.value, owner);
       }
     }
     return values;

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Cidr, cidrContains, type IpAddress } from '../../../src/base/address.ts';
-import { ipamOf } from '../scenario.ts';
+import { type Cidr, cidrContains, formatIp, type IpAddress } from '../../../src/base/address.ts';
+import { errorOf, ipamOf } from '../scenario.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
 function electedCluster(hosts = 4): VotingCluster {
@@ -59,7 +59,28 @@ describe('a host that is gone', () => {
       cluster.pass(10_000);
       expect(ownersSaid(cluster, old, [0, 1, 2])).toEqual([host, host, host]);
       expect(cluster.allocate(host, 'other', 4, old)).toBe('address-in-use');
+      const { why, fix } = errorOf(ipamOf(cluster, host), 'other', formatIp(old)).explanation;
+      expect(why).toContain(cluster.hosts[3]!.id);
+      expect(fix).toContain(`fabric rmpeer ${cluster.hosts[3]!.id}`);
     }
+  });
+
+  test('leaves blocks that are full of its containers’ addresses: the heir goes on with its others, and gives none of those away', () => {
+    const cluster = new VotingCluster({ hosts: 4, range: '10.32.0.0/22', leasePrefix: 28 });
+    cluster.elect();
+    cluster.pass(1.5 * LEASE_MS);
+    for (let i = 0; i < 60; i++) expect(cluster.allocate(0, `old${i}`)).toBe('ok');
+    const old = new Set([...cluster.hosts[0]!.held.values()].map(({ value }) => value));
+    cluster.crash(0);
+    cluster.pass(3 * LEASE_MS);
+    const heir = cluster.indexOf(cluster.reclaims[0]!.heir);
+    const owned = ipamOf(cluster, heir).stats().families[0]!.usable;
+    for (let i = 0; i < owned - old.size; i++) {
+      cluster.drain();
+      expect([i, cluster.allocate(heir, `new${i}`)]).toEqual([i, 'ok']);
+    }
+    const news = [...cluster.hosts[heir]!.held.values()].map(({ value }) => value);
+    expect(news.filter((value) => old.has(value))).toEqual([]);
   });
 
   test('and that had not used any of its blocks asks for others at once when it is back', () => {
