@@ -13,8 +13,11 @@ import type { Estate, OwnedBlock } from './estate.ts';
 import { type LeaseMessage, PROOF_STEPS_MAX, type ProofStep, type Refusal, type Wish } from './lease-message.ts';
 import type { ClaimAuthor, LeaseView } from './lease-view.ts';
 
-/** Gifts to us whose history is not proven yet. */
+/** Gifts to us whose history is not proven yet, of all donors and of one: nobody's push out another one's. */
 const OFFERS_MAX = 1024;
+const OFFERS_OF_ONE_MAX = 256;
+/** So many are looked at with each record that may prove them; more of them at the next tick. */
+const OFFERS_AT_ONCE = 32;
 /** Records known only from grant messages, beside gossip. */
 const HEARSAY_MAX = 512;
 const HEARSAY_AUTHOR: ClaimAuthor = 'grant';
@@ -109,7 +112,9 @@ export class LeaseExchange {
     if ('drop' in result) drop(result.drop);
     if (!('claim' in result)) return;
     this.#consider(result.claim);
-    if (view.claimCount !== claimsBefore) this.#considerOffers();
+    if (view.claimCount === claimsBefore) return;
+    if (this.#offers.size <= OFFERS_AT_ONCE) this.#considerOffers();
+    else this.#isConsidered = false;
   }
 
   withdraw(author: PeerId, record: LeaseRecord): void {
@@ -120,7 +125,7 @@ export class LeaseExchange {
 
   /** Records whose donor's key arrived since. */
   retryPending(): void {
-    for (const { author, record } of this.#options.view.takePending()) this.observe(author, record);
+    for (const { author, record } of this.#options.view.arrived()) this.observe(author, record);
   }
 
   /** Another host may take over what a removed one owned, so offers that rest on that may be proven now. */
@@ -187,9 +192,11 @@ export class LeaseExchange {
 
   #keepOffer(claim: Claim): void {
     this.#offers.set(claim.key, claim);
-    if (this.#offers.size <= OFFERS_MAX) return;
-    const oldest = this.#offers.keys().next().value;
-    if (oldest !== undefined) this.#offers.delete(oldest);
+    const ofDonor = [...this.#offers.values()].filter(({ record }) => record.donor === claim.record.donor);
+    const isOver = ofDonor.length > OFFERS_OF_ONE_MAX;
+    if (!isOver && this.#offers.size <= OFFERS_MAX) return;
+    const oldest = isOver ? ofDonor[0]!.key : this.#offers.keys().next().value!;
+    this.#offers.delete(oldest);
     this.#options.drop('offer-limit');
   }
 

@@ -16,14 +16,12 @@ import type { AddressPlan } from './plan.ts';
 import type { Title } from './reclaim/decision.ts';
 import type { Reclaimed } from './reclaim/voted-spaces.ts';
 
-/** One author needs two records per block that it ever held; a hundred times what a busy host has. */
+/** One author needs two records per block that it ever held; a hundred times what a busy host has. Those that wait for a key count. */
 export const CLAIMS_PER_AUTHOR_MAX = 8192;
-/** Claims whose donor's key has not arrived yet. */
-export const PENDING_MAX = 4096;
 
 /** A host, or the collection of records that came with grants only. */
 export type ClaimAuthor = PeerId | 'grant';
-export type ClaimDrop = 'lease-malformed' | 'lease-signature' | 'lease-author-limit' | 'lease-pending-limit';
+export type ClaimDrop = 'lease-malformed' | 'lease-signature' | 'lease-author-limit';
 export type ObserveResult = { readonly claim: Claim } | { readonly waiting: true } | { readonly drop: ClaimDrop };
 
 export interface OwnedRegion {
@@ -53,7 +51,10 @@ export class LeaseView {
   readonly #tries: ReadonlyMap<Family, ClaimTrie<Claim>>;
   readonly #entries = new Map<string, Entry>();
   readonly #perAuthor = new Map<ClaimAuthor, number>();
-  readonly #pending = new Map<string, { readonly author: ClaimAuthor; readonly record: LeaseRecord }>();
+  /** Claims whose donor's key has not arrived yet: by author, so that nobody's keep another's out. */
+  readonly #pending = new Map<ClaimAuthor, Map<string, LeaseRecord>>();
+  /** Authors of which records were dropped: what they own is not all known here. */
+  readonly #overfull = new Set<ClaimAuthor>();
   readonly #regions = new Map<Family, readonly OwnedRegion[]>();
   /** Hosts that an operator removed, and at which hosts. */
   readonly #removers = new Map<PeerId, Set<PeerId>>();
@@ -77,7 +78,11 @@ export class LeaseView {
     const known = this.#entries.get(claim.key);
     if (known?.authors.has(author)) return { claim: known.claim };
     const count = this.#perAuthor.get(author) ?? 0;
-    if (count >= CLAIMS_PER_AUTHOR_MAX) return { drop: 'lease-author-limit' };
+    const waiting = this.#pending.get(author);
+    if (waiting?.has(claim.key) !== true && count + (waiting?.size ?? 0) >= CLAIMS_PER_AUTHOR_MAX) {
+      this.#overfull.add(author);
+      return { drop: 'lease-author-limit' };
+    }
     if (known === undefined) {
       const key = donorKey ?? this.#identityKeyOf(record.donor);
       if (key === null) return this.#keepPending(author, claim);
@@ -90,6 +95,7 @@ export class LeaseView {
     } else {
       known.authors.add(author);
     }
+    this.#forgetPending(author, claim);
     this.#perAuthor.set(author, count + 1);
     return { claim: known?.claim ?? claim };
   }
@@ -98,7 +104,7 @@ export class LeaseView {
   withdraw(author: ClaimAuthor, record: LeaseRecord): void {
     const claim = parseClaim(record, this.#plan);
     if (claim === null) return;
-    this.#pending.delete(`${author} ${claim.key}`);
+    this.#forgetPending(author, claim);
     const entry = this.#entries.get(claim.key);
     if (entry === undefined || !entry.authors.delete(author)) return;
     this.#perAuthor.set(author, this.#perAuthor.get(author)! - 1);
@@ -186,17 +192,16 @@ export class LeaseView {
     return gifts;
   }
 
-  /** False while records of that author wait for a key. */
+  /** False while records of that author wait for a key, or when there were too many of them. */
   isUnderstood(author: PeerId): boolean {
-    for (const pending of this.#pending.values()) if (pending.author === author) return false;
-    return true;
+    return !this.#pending.has(author) && !this.#overfull.has(author);
   }
 
-  /** Claims whose donor's key may have arrived by now, to be observed again by the caller. */
-  takePending(): readonly { readonly author: ClaimAuthor; readonly record: LeaseRecord }[] {
-    const ready = [...this.#pending].filter(([, { record }]) => this.#identityKeyOf(record.donor) !== null);
-    for (const [key] of ready) this.#pending.delete(key);
-    return ready.map(([, value]) => value);
+  /** Claims whose donor's key has arrived by now, to be observed again by the caller: they are pending until then. */
+  arrived(): readonly { readonly author: ClaimAuthor; readonly record: LeaseRecord }[] {
+    return [...this.#pending].flatMap(([author, claims]) =>
+      [...claims.values()].flatMap((record) => (this.#identityKeyOf(record.donor) === null ? [] : { author, record })),
+    );
   }
 
   isPublishedBy(author: PeerId, claim: Claim): boolean {
@@ -260,7 +265,7 @@ export class LeaseView {
   }
 
   get pendingCount(): number {
-    return this.#pending.size;
+    return [...this.#pending.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /**
@@ -268,35 +273,69 @@ export class LeaseView {
    * whatever the epoch: who took over from it by an operator's word may not have known.
    */
   #resolve(covering: readonly Claim[]): History {
-    const sorted = [...covering].sort(byEpoch);
-    const last = this.#decided.size === 0 ? -1 : sorted.findLastIndex(({ decided }) => decided === true);
-    const claims = sorted.slice(Math.max(0, last), last + 1);
-    let owner = claims[0]?.record.owner ?? this.#plan.creator;
-    let inherited = last >= 0;
-    for (let from = last + 1; ; ) {
-      let next = sorted.findIndex(({ record }, index) => index >= from && record.donor === owner);
-      if (next < 0) {
-        const removers = this.#removers.get(owner);
-        next = sorted.findIndex(({ record }, index) => index >= from && removers?.has(record.donor) === true);
-        if (next < 0) return { owner, claims, inherited };
+    const decided = this.#decided.size === 0 ? [] : covering.filter((claim) => claim.decided === true).sort(byEpoch);
+    const claims = decided.slice(-1);
+    const [last] = claims;
+    let owner = last?.record.owner ?? this.#plan.creator;
+    let inherited = last !== undefined;
+    // Only claims of who was an owner are put in order: of others there may be thousands.
+    const walk = new DonorsInTurn(covering, last ?? null);
+    for (;;) {
+      let next = walk.firstOf(owner);
+      if (next === null) {
+        const heirs = [...(this.#removers.get(owner) ?? [])].flatMap((heir) => walk.firstOf(heir) ?? []);
+        next = heirs.sort(byEpoch)[0] ?? null;
+        if (next === null) return { owner, claims, inherited };
         inherited = true;
       }
-      owner = sorted[next]!.record.owner;
-      claims.push(sorted[next]!);
-      from = next + 1;
+      owner = next.record.owner;
+      claims.push(next);
+      walk.goTo(next);
     }
   }
 
   #keepPending(author: ClaimAuthor, claim: Claim): ObserveResult {
-    if (this.#pending.size >= PENDING_MAX) return { drop: 'lease-pending-limit' };
-    this.#pending.set(`${author} ${claim.key}`, { author, record: claim.record });
+    const pending = this.#pending.get(author) ?? new Map<string, LeaseRecord>();
+    this.#pending.set(author, pending.set(claim.key, claim.record));
     return { waiting: true };
+  }
+
+  #forgetPending(author: ClaimAuthor, { key }: Claim): void {
+    const pending = this.#pending.get(author);
+    if (pending?.delete(key) === true && pending.size === 0) this.#pending.delete(author);
   }
 
   #trie(family: Family): ClaimTrie<Claim> {
     const trie = this.#tries.get(family);
     if (trie === undefined) throw new Error(`invariant broken: no range of family ${family}`);
     return trie;
+  }
+}
+
+/** The claims of each donor that come after a place in the order of epochs, which only goes on. */
+class DonorsInTurn {
+  readonly #claims: readonly Claim[];
+  /** Of donors that were asked for, the earliest last. */
+  readonly #left = new Map<PeerId, Claim[]>();
+  #at: Claim | null;
+
+  constructor(claims: readonly Claim[], at: Claim | null) {
+    this.#claims = claims;
+    this.#at = at;
+  }
+
+  goTo(claim: Claim): void {
+    this.#at = claim;
+  }
+
+  firstOf(donor: PeerId): Claim | null {
+    let left = this.#left.get(donor);
+    if (left === undefined) {
+      left = this.#claims.filter(({ record }) => record.donor === donor).sort((a, b) => byEpoch(b, a));
+      this.#left.set(donor, left);
+    }
+    while (left.length > 0 && this.#at !== null && byEpoch(left.at(-1)!, this.#at) <= 0) left.pop();
+    return left.at(-1) ?? null;
   }
 }
 

@@ -144,6 +144,22 @@ describe('claims of others', () => {
     expect(ipam.ownerOf(ip('10.44.0.1'))).toBe(cluster.hosts[1]!.id); // our own gift, adopted: we remember it ourselves
   });
 
+  test('a gift whose history is late is not pushed out by another host’s that prove nothing', () => {
+    const cluster = joined({ hosts: 4 });
+    const [creator, victim, , between] = cluster.hosts;
+    const ipam = victim!.ipam!;
+    const middle = signed(cluster, { donor: 0, owner: between!.id, cidr: '10.32.9.0/24', epoch: 9 });
+    ipam.observe(between!.id, signed(cluster, { donor: 3, owner: victim!.id, cidr: '10.32.9.0/24', epoch: 10 }));
+    for (let epoch = 100; epoch < 1_200; epoch++) {
+      const bait = signed(cluster, { donor: 2, owner: victim!.id, cidr: '10.32.8.0/24', epoch });
+      ipam.observe(cluster.hosts[2]!.id, bait);
+    }
+    expect(ipam.stats().drops['offer-limit']).toBeGreaterThan(0);
+    ipam.observe(creator!.id, middle);
+    cluster.tick(1_000);
+    expect(blocksOf(cluster, 1)).toContain('10.32.9.0/24');
+  });
+
   test('a gift with a hostile epoch is not taken', () => {
     const cluster = joined({ hosts: 3 });
     const gift = signed(cluster, { donor: 0, owner: cluster.hosts[1]!.id, cidr: '10.32.0.0/16', epoch: 4_294_967_295 });

@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr, parseIp } from '../../../src/base/address.ts';
-import { LeaseView } from '../../../src/ipam/lease-view.ts';
+import type { PeerId } from '../../../src/base/ids.ts';
+import { CLAIMS_PER_AUTHOR_MAX, LeaseView } from '../../../src/ipam/lease-view.ts';
 import { quickSignatures } from '../../fakes/quick-crypto.ts';
 import { make, signed } from '../scenario.ts';
+
+const NOBODY = 'ee'.repeat(16) as PeerId;
 
 /** A view of seven hosts; the first one created the cluster and owns 10.32.0.0/20. */
 function setUp() {
@@ -82,5 +85,49 @@ describe('what a voter reports of a host', () => {
     expect([titlesOf(1), titlesOf(2)]).toEqual([[2], [3]]);
     gift('10.32.8.0/22', 5, 3, 4); // how it came to 3 is not known
     expect([titlesOf(1), titlesOf(4)]).toEqual([[], []]);
+  });
+});
+
+describe('records that wait for their donor’s key', () => {
+  /** Knows the keys of the hosts in `known` only. */
+  function setUpStranger() {
+    const cluster = make({ hosts: 3, range: '10.32.0.0/20' });
+    const { hosts, plan } = cluster;
+    const known = new Set<number>();
+    const view = new LeaseView(plan, quickSignatures, (peer) => {
+      const index = cluster.indexOf(peer);
+      return known.has(index) ? hosts[index]!.key : null;
+    });
+    const [creator, honest, hostile] = hosts.map(({ id }) => id) as [PeerId, PeerId, PeerId];
+    const fill = (count: number): void => {
+      const record = signed(cluster, { donor: 2, owner: hostile, cidr: '10.32.0.0/24', epoch: 1 });
+      for (let epoch = 1; epoch <= count; epoch++) view.observe(hostile, { ...record, donor: NOBODY, epoch });
+    };
+    return { cluster, view, known, creator, honest, hostile, fill };
+  }
+
+  test('of one host, however many, keep nobody else’s out', () => {
+    const { cluster, view, known, honest, fill } = setUpStranger();
+    fill(CLAIMS_PER_AUTHOR_MAX);
+    const record = signed(cluster, { donor: 0, owner: honest, cidr: '10.32.1.0/24', epoch: 2 });
+    expect(view.observe(honest, record)).toEqual({ waiting: true });
+    expect(view.isUnderstood(honest)).toBe(false);
+    known.add(0);
+    expect(view.arrived()).toEqual([{ author: honest, record }]);
+    expect(view.isUnderstood(honest)).toBe(false); // until they are taken in
+    expect(view.observe(honest, record)).toHaveProperty('claim');
+    expect([view.isUnderstood(honest), view.arrived()]).toEqual([true, []]);
+  });
+
+  test('count among the records that a host may have, and voters promise nothing to who has more', () => {
+    const { cluster, view, known, hostile, fill } = setUpStranger();
+    known.add(2);
+    fill(CLAIMS_PER_AUTHOR_MAX - 1);
+    const own = (epoch: number) => signed(cluster, { donor: 2, owner: hostile, cidr: '10.32.2.0/24', epoch });
+    expect(view.observe(hostile, own(1))).toHaveProperty('claim');
+    expect(view.observe(hostile, own(2))).toEqual({ drop: 'lease-author-limit' });
+    for (let epoch = 1; epoch < CLAIMS_PER_AUTHOR_MAX; epoch++)
+      view.withdraw(hostile, { ...own(1), donor: NOBODY, epoch });
+    expect(view.isUnderstood(hostile)).toBe(false);
   });
 });
