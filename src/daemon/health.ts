@@ -18,6 +18,8 @@ import type { DockerFacts, Health, HttpFacts, Problem } from './status-types.ts'
 export const CLONE_FIX =
   "Run 'fabric reset --force' on the copy, then 'fabric stop' and 'fabric launch' on the original";
 
+/** Gossip brings a new token in less. */
+export const OUTDATED_MS = 10_000;
 /** A lost datagram or two are tried again in less. */
 const UNANSWERED_MS = 5_000;
 /** A claim may come before the record that shows its author to own the address; gossip brings both within a second. */
@@ -195,14 +197,24 @@ function tunnelProblems(member: Member): readonly Problem[] {
   });
 }
 
-/** Whoever is let in by somebody learns the current token from there. */
-function tokenProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
-  const isCutOff = member?.admission.rotations.facts().isOutdated === true && mesh?.linkedPeers().length === 0;
-  if (!isCutOff) return [];
+/**
+ * Whoever is let in by somebody learns the current token from there within seconds. If not, those who let it in were away as long as it was,
+ * and the hosts that have the token are dead for all of them.
+ */
+export function tokenProblems(member: Member | null, mesh: Mesh | null): readonly Problem[] {
+  const outdatedMs = member?.admission.rotations.facts().outdatedMs ?? null;
+  if (member === null || outdatedMs === null) return [];
+  const isAlone = mesh?.linkedPeers().length === 0;
+  const { self } = member.attachments;
+  const misses =
+    outdatedMs >= OUTDATED_MS && member.directory.peers().some(([id]) => id !== self && !member.isAlive(id));
+  if (!isAlone && !misses) return [];
   return [
     {
       code: 'token-outdated',
-      what: 'no host of the cluster lets this one in',
+      what: isAlone
+        ? 'no host of the cluster lets this one in'
+        : 'hosts that have the current token do not let this one in',
       why: "the cluster's token was replaced twice while this host was away",
       fix: "Take the output of 'fabric token' on another host into a file; here 'fabric stop', then 'fabric launch --token-file FILE'",
     },

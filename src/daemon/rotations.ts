@@ -46,8 +46,8 @@ export interface RotationFacts {
   readonly generation: number;
   /** Clock.wallMs until which the token before lets in unknown hosts; null: it does not. */
   readonly graceEndsMs: number | null;
-  /** True when another host turned to a later token than those that we hold, and none brought it to us since. */
-  readonly isOutdated: boolean;
+  /** For how long we have known that a host turned to a later token than those that we hold, and none brought it to us; null: not so. */
+  readonly outdatedMs: number | null;
 }
 
 export const GRACE_DEFAULT_MS = 86_400_000;
@@ -64,7 +64,8 @@ export class Rotations {
   /** Of the token that has nobody left from before its grace: those were cut off. */
   #sweptFor: TokenId | null = null;
   #troubledSinceMs: number | null = null;
-  #isOutdated = false;
+  /** Clock.monotonicMs. */
+  #outdatedSinceMs: number | null = null;
 
   constructor(ports: RotationPorts) {
     this.#ports = ports;
@@ -151,14 +152,16 @@ export class Rotations {
 
   /** A host showed a later token than any that we hold: if nobody else lets us in, we were away for too long. */
   toldOutdated(): void {
-    this.#isOutdated = true;
+    this.#outdatedSinceMs ??= this.#ports.clock.monotonicMs();
   }
 
   facts(): RotationFacts {
     const { clock, keyring } = this.#ports;
     const { current, graceLeftMs } = keyring;
     const graceEndsMs = graceLeftMs === 0 ? null : clock.wallMs() + graceLeftMs;
-    return { generation: current.generation, graceEndsMs, isOutdated: this.#isOutdated };
+    const sinceMs = this.#outdatedSinceMs;
+    const outdatedMs = sinceMs === null ? null : clock.monotonicMs() - sinceMs;
+    return { generation: current.generation, graceEndsMs, outdatedMs };
   }
 
   /** Does what is due; returns the milliseconds until it wants to be called again. */
@@ -200,7 +203,7 @@ export class Rotations {
   }
 
   #taken(): void {
-    this.#isOutdated = false;
+    this.#outdatedSinceMs = null;
     this.#heard.prune();
     this.#forgetOpened();
     this.#ports.changed();

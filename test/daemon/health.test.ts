@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { PeerId } from '../../src/base/ids.ts';
-import { type HealthFacts, HealthJudge, namesakes } from '../../src/daemon/health.ts';
+import { type HealthFacts, HealthJudge, namesakes, OUTDATED_MS, tokenProblems } from '../../src/daemon/health.ts';
 import type { Member } from '../../src/daemon/member.ts';
 import type { Health } from '../../src/daemon/status-types.ts';
 import type { TargetStatus } from '../../src/host/mesh/dialler.ts';
@@ -42,6 +42,32 @@ describe('a host that was told to join itself says so', () => {
     const { problems } = healthOf({ mesh: meshWith(...targets) });
     expect(problems.map((problem) => problem.code)).toEqual([code]);
     if (code === 'join-self') expect(problems[0]!.why).toBe('192.0.2.13:6783 is this very host');
+  });
+});
+
+describe('a host that was away for two rotations says so', () => {
+  const [self, twin, gone] = ['aa', 'bb', 'cc'].map((byte) => byte.repeat(16) as PeerId) as [PeerId, PeerId, PeerId];
+  test.each<[string, number | null, PeerId[], PeerId[], string | null]>([
+    ['alone', 0, [], [], 'no host of the cluster lets this one in'],
+    [
+      'with another one that was',
+      OUTDATED_MS,
+      [twin],
+      [twin],
+      'hosts that have the current token do not let this one in',
+    ],
+    ['not while the token may be on its way', OUTDATED_MS - 1, [twin], [twin], null],
+    ['not while it misses nobody', OUTDATED_MS, [twin], [twin, gone], null],
+    ['not when it has learned the token', null, [twin], [twin], null],
+  ])('%s', (_name, outdatedMs, linked, alive, what) => {
+    const member = {
+      attachments: { self },
+      admission: { rotations: { facts: () => ({ outdatedMs }) } },
+      directory: { peers: () => [self, twin, gone].map((peer) => [peer, {}]) },
+      isAlive: (peer: PeerId) => alive.includes(peer),
+    } as unknown as Member;
+    const problems = tokenProblems(member, { linkedPeers: () => linked } as unknown as Mesh);
+    expect(problems.map((problem) => problem.what)).toEqual(what === null ? [] : [what]);
   });
 });
 

@@ -115,11 +115,13 @@ describe('a rotation', () => {
     expect(tokenOf([a, b]).generation).toBe(3);
     expect(meets(a, late) || meets(b, late)).toBe(false);
     late.rotations.toldOutdated();
-    expect(late.rotations.facts().isOutdated).toBe(true);
+    world.timers.advance(7_000);
+    late.rotations.toldOutdated();
+    expect(late.rotations.facts().outdatedMs).toBe(7_000);
     late.keyring.replaceAll(a.keyring.current.token);
     late.restart();
     expect(meets(a, late)).toBe(true);
-    expect(late.rotations.facts().isOutdated).toBe(false);
+    expect(late.rotations.facts().outdatedMs).toBeNull();
   });
 
   test.each(Array.from({ length: 20 }, (_, seed) => seed + 1))(
