@@ -225,7 +225,7 @@ function claimProblem(route: Route, member: Member): Problem {
   return {
     code: 'claim-refused',
     what: `a claim of ${member.directory.nameOf(route.peer)} is not believed: ${route.mac}`,
-    why: `${route.ips.join(' ')}: ${route.reason}`,
+    why: withNicknames(`${route.ips.join(' ')}: ${route.reason}`, (peer) => member.directory.nameOf(peer)),
     fix: 'See fabric status routes',
   };
 }

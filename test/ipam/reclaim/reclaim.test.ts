@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Cidr, cidrContains, formatIp, type IpAddress } from '../../../src/base/address.ts';
+import { encodeState, STATE_ENTRY } from '../../../src/ipam/reclaim/published.ts';
 import { errorOf, ipamOf } from '../scenario.ts';
 import { LEASE_MS, VotingCluster } from './voting-cluster.ts';
 
@@ -200,6 +201,33 @@ describe('who never loses its blocks by vote', () => {
     for (const host of voters.slice(1)) cluster.remove(host, kept!);
     cluster.pass(3 * LEASE_MS);
     expect(expiryOf(cluster, kept!, other)).toBeNull();
+  });
+});
+
+describe('a host that is not confirmed', () => {
+  test('gives nothing away, also to who has a link to it', () => {
+    const cluster = electedCluster();
+    const lists = [...cluster.decisions.values()].flatMap((value) => (value.kind === 'voters' ? [value.voters] : []));
+    const [near, ...far] = lists.at(-1)!.map((peer) => cluster.indexOf(peer)) as [number, number, number];
+    const owner = [0, 1, 2, 3].find((host) => ![near, ...far].includes(host))!;
+    const wanted = addressOf(cluster, owner);
+    cluster.crash(owner);
+    for (const voter of far) cluster.cut.add(`${voter}-${owner}`).add(`${owner}-${voter}`);
+    cluster.start(owner);
+    cluster.pass(2_000);
+    expect(ipamOf(cluster, owner).obstacle()?.code).toBe('lease-expired');
+    cluster.allocate(near, 'a', 4, { ...wanted, value: wanted.value + 9n });
+    cluster.pass(2_000);
+    expect(ipamOf(cluster, owner).stats().gifts).toBe(0);
+  });
+
+  test('because its disk is of before there were voters, but its published records are not, gives out nothing', () => {
+    const cluster = new VotingCluster({ hosts: 2 });
+    expect(cluster.allocate(1, 'a')).toBe('ok');
+    const value = encodeState({ enrolled: true, mark: { slot: 0, change: 0 } });
+    ipamOf(cluster, 1).observeVote(cluster.hosts[1]!.id, { network: cluster.plan.network, entry: STATE_ENTRY, value });
+    expect(cluster.allocate(1, 'b')).toBe('wait');
+    expect(ipamOf(cluster, 1).obstacle()?.code).toBe('lease-expired');
   });
 });
 

@@ -77,6 +77,15 @@ describe('what the voters decided', () => {
   });
 });
 
+test('a gift that a removed host made itself counts before what its heir gave itself, whatever the epochs', () => {
+  const { view, cluster, gift, ownerOf } = setUp();
+  gift('10.32.8.0/21', 2, 0, 1);
+  view.peerRemoved(cluster.hosts[1]!.id, cluster.hosts[2]!.id);
+  gift('10.32.8.0/21', 3, 2, 2); // before it had heard of
+  gift('10.32.9.0/24', 5, 1, 3);
+  expect(['10.32.8.1', '10.32.9.1'].map(ownerOf)).toEqual([2, 3]);
+});
+
 describe('what a voter reports of a host', () => {
   test('is what it owns for certain: nothing that a newer record may have moved', () => {
     const { gift, titlesOf } = setUp();
