@@ -134,6 +134,7 @@ export class AddressReservations implements AddressService {
     const entry = this.#entries.get(attachmentKeyText(key));
     if (entry === undefined) return;
     const network = networkOfEntry(entry);
+    this.#ports.store.unsynced(() => this.#put({ ...entry, ips: [] })); // a crash before the end leaves what reconcile() frees
     this.#ports.networkOf(network)?.release(addressOwner(entry.key));
     this.#delete(entry.key);
     this.#ports.left(network);

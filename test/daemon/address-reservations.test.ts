@@ -73,6 +73,22 @@ describe('addresses without an interface', () => {
     expect(rebooted.reservations.all()).toEqual([]);
   });
 
+  test.each([0, 1, 2, 3, 4])(
+    'a crash at write %i of a release leaves no reservation of a free address',
+    async (write) => {
+      const first = setUp();
+      await first.reservations.reserve(wish(), never);
+      let written = 0;
+      first.store.beforeCommit = () => {
+        if (written++ === write) throw new Error('killed');
+      };
+      await first.reservations.release(key).catch(() => undefined);
+      const restarted = setUp({ snapshot: first.store.snapshot() });
+      restarted.reservations.reconcile();
+      expect(restarted.reservations.find(key)?.length ?? 0).toBe(restarted.addresses.size);
+    },
+  );
+
   test('a host that is not ready, and a network that is not there', async () => {
     const { reservations, world } = setUp();
     await expect(reservations.reserve(wish({ network: 'red' }), never)).rejects.toMatchObject({
