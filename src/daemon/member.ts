@@ -368,6 +368,7 @@ export class Member {
   linkUp(peer: PeerId): void {
     this.#gate.linkUp({ isPartial: this.directory.peers().length > VIEW_LIMITS.fullMeshMax + 1 });
     this.neighbourhood.linkUp(peer);
+    this.tunnels.reached(peer);
     this.#guard.run(() => this.spaces.linked(peer));
     this.#leasesTicker.wake();
   }

@@ -31,7 +31,7 @@ export class HolePunching {
     this.#calling = false;
   }
 
-  /** The peer has other endpoints, or this host has: worth a try now. */
+  /** The peer has other endpoints, or this host has, or a stream between them opened: worth a try now. */
   restart(nowMs: number): void {
     this.dueMs = nowMs;
     this.#pauseMs = DIRECT_PAUSE_MS;

@@ -99,12 +99,21 @@ export class Tunnels {
     if (!equalBytes(peer.staticKey, staticKey)) peer.staticKey = staticKey.slice();
     const isMoved = peer.advertise(endpoints) || !equalNatFacts(peer.nat, nat);
     peer.nat = nat;
-    if (isMoved && relayOf(peer.path) !== null) {
-      const nowMs = this.#options.clock.monotonicMs();
-      peer.punching.restart(nowMs);
-      this.#rearm(peer, nowMs);
-    }
+    if (isMoved) this.#tryDirectly(peer);
     if (peer.wantedMs !== null && peer.series === null && peer.slots.current === null) this.sessionWanted(id);
+  }
+
+  /** A stream to or from the peer has opened: packets pass between the two. */
+  reached(id: PeerId): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) this.#tryDirectly(peer);
+  }
+
+  #tryDirectly(peer: TunnelPeer): void {
+    if (relayOf(peer.path) === null) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    peer.punching.restart(nowMs);
+    this.#rearm(peer, nowMs);
   }
 
   /** Ends the tunnel at once and forgets the peer: it left, or was revoked (then `verifyMembership` refuses it too). */

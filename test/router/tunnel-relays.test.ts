@@ -131,6 +131,18 @@ describe('tunnels by relays', () => {
     expect(talk(a, c, 200_000, () => relayed(a, c, null))).toBeLessThanOrEqual(3_000);
   });
 
+  test('a stream that opens between its ends shows that packets pass: the direct path is tried at once', () => {
+    const { hosts, cut, separate, talk, relayed } = world(3);
+    const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
+    separate(a, c);
+    talk(a, c, 10_000, () => relayed(a, c, b));
+    talk(a, c, 35_000); // the next try comes 40 s after the one before
+    cut.clear();
+    expect(talk(a, c, 3_000, () => relayed(a, c, null))).toBe(Number.POSITIVE_INFINITY);
+    a.tunnels.reached(c.id);
+    expect(talk(a, c, 10_000, () => relayed(a, c, null))).toBeLessThanOrEqual(500);
+  });
+
   test('keys of a relayed tunnel are replaced by the relay, hour after hour', () => {
     const { hosts, separate, talk, relayed } = world(3);
     const [a, b, c] = hosts as [SimHost, SimHost, SimHost];
