@@ -15,6 +15,12 @@ struct PeerCounters {
   Counter rx_frames, rx_bytes;
   DropCounts receive_drops;
   Counter last_data_received_us, last_received_us;
+
+  // None of them ever falls: as long as the sum stays, all do.
+  uint64_t sum() const {
+    return tx_frames.get() + tx_bytes.get() + send_drops.total.get() + last_data_sent_us.get() + rx_frames.get() +
+           rx_bytes.get() + receive_drops.total.get() + last_data_received_us.get() + last_received_us.get();
+  }
 };
 
 // Datagrams inside of relayed ones; bytes are theirs, without what the relay adds.

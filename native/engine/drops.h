@@ -63,8 +63,13 @@ class Counter {
 
 struct DropCounts {
   Counter counts[kDropReasons];
+  // Of all reasons.
+  Counter total;
 
-  void count(Drop reason, uint64_t by = 1) { counts[static_cast<size_t>(reason)].add(by); }
+  void count(Drop reason, uint64_t by = 1) {
+    counts[static_cast<size_t>(reason)].add(by);
+    total.add(by);
+  }
 };
 
 }  // namespace fabric::engine

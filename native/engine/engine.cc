@@ -106,7 +106,7 @@ void Engine::greet() {
   constexpr auto greeting = ControlSocket::Kind::kGreeting;
   parts_.control.send(encode_hello(lifetime_.settings), greeting);
   for (const BookedSession& session : book_.all()) parts_.control.send(encode_session(session), greeting);
-  for (auto& [id, peer] : peers_) peer.stats.clear();
+  for (auto& [id, peer] : peers_) peer.reported.reset();
   stats_.clear();
   report();
   parts_.control.send(encode_ready(parts_.socket.port(), features_, parts_.send_aead.name()), greeting);
@@ -295,12 +295,14 @@ void Engine::report() {
   counters_.control_drops.counts[static_cast<size_t>(Drop::kOverload)].set(parts_.socket.overruns() + events_lost_);
   for (auto& [id, peer] : peers_) {
     const PeerCounters& counters = *peer.counters;
+    // Before the counters are read: what is added meanwhile is reported next time.
+    const uint64_t sum = counters.sum();
+    if (peer.reported == sum) continue;
     Message stats = encode_peer_stats({id, counters.tx_frames.get(), counters.tx_bytes.get(), counters.rx_frames.get(),
                                        counters.rx_bytes.get(), counters.last_data_sent_us.get(),
                                        counters.last_data_received_us.get(), counters.last_received_us.get(),
                                        drops_of({&counters.send_drops, &counters.receive_drops})});
-    if (stats == peer.stats) continue;
-    if (parts_.control.send(stats)) peer.stats = std::move(stats);
+    if (parts_.control.send(std::move(stats))) peer.reported = sum;
     else told = false;
   }
   const RelayCounters& relayed = counters_.relayed;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 
 #include "control_door.h"
 #include "control_socket.h"
@@ -57,8 +58,8 @@ class Engine : public Events {
   struct Peer {
     PeerNumber number;
     std::shared_ptr<PeerCounters> counters;
-    // As last reported.
-    Message stats;
+    // The sum of the counters as last reported; nothing: never.
+    std::optional<uint64_t> reported;
   };
 
   void serve_daemon(short events);
