@@ -168,8 +168,9 @@ export class Holdings {
   openNext(): boolean {
     const next = this.spare().find((block) => usableSize(this.plan, block) > 0n);
     if (next === undefined) return false;
+    const before = this.pool.blocks;
     this.pool.activate(this.pool.blockAround(next.base));
-    return true;
+    return this.pool.blocks !== before;
   }
 
   /**
