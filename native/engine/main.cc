@@ -175,7 +175,8 @@ int run(const Options& options) {
   auto receive_aead = make_best_aead(options.use_ipsec_mb);
   const uint8_t any_key[kKeyBytes] = {};
   for (const Cipher cipher : {Cipher::kAes256Gcm, Cipher::kChaCha20Poly1305}) {
-    if (!make_openssl()->make_sealer(cipher, any_key)) return give_up(control, options, {"internal", "OpenSSL lacks a cipher"});
+    if (make_openssl()->make_sealer(cipher, any_key)) continue;
+    return give_up(control, options, {"internal", "OpenSSL lacks a cipher"});
   }
   Engine engine(options.facts,
                 {std::get<Port>(port), std::get<UdpSocket>(socket), control, door, *send_aead, *receive_aead,
