@@ -98,7 +98,7 @@ function endToEndFiles() {
  * How many end-to-end files run at a time, on two cores: half of their time they wait, for processes and for the kernel. Each has
  * namespaces of its own, and waits for a state, not for a moment.
  */
-const LANES = 4;
+const LANES = 3;
 /** The longest of them begin, so that no lane goes on long after the others. */
 const LONGEST = new Set([
   'cli',

@@ -97,8 +97,11 @@ test('TM29 C3 C4 K3 O5 R5 chained behind us: portmap, bandwidth, firewall, tunin
   const { stdout: counted } = await a.run(['nft', 'list', 'table', 'inet', 'probe']);
   t.match(counted, /counter packets [1-9]/, 'although its packets come as far as the host');
   await a.run(['nft', 'delete', 'table', 'inet', 'probe']);
+  const daemon = String(await a.daemonPid());
+  await a.run(['kill', '-STOP', daemon]); // it would put the rule back
   await a.run(['nft', 'flush', 'chain', 'inet', 'fabric', 'prerouting']);
   t.ok(await loopback(), 'and would come further without our rule');
+  await a.run(['kill', '-CONT', daemon]);
   await eventually('which is there again', async () => !(await loopback()));
   const { stdout: qdisc } = await a.run(['tc', 'qdisc', 'show', 'dev', host!.name]);
   t.match(qdisc, /qdisc tbf .* rate 8Mbit/, 'bandwidth shapes our host interface');
